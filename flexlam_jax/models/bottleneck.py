@@ -1,0 +1,84 @@
+"""The prefix bottleneck: nested dropout over K ordered slots.
+
+A code is a prefix of `keep` slots; the rest is replaced by one shared learned null vector, so that the
+sequence keeps its length and every shape is static. How many slots a training sample keeps is drawn by a
+sampler. The sampler of the FlexLAM paper (arXiv 2606.19408) is not public; the choices here follow the
+nested-dropout tokenizer FlexTok, and 'uniform' is our default, not the paper's.
+
+Dimension keys: B batch (any leading axes), K slots, D slot width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.config import strict
+
+SAMPLERS: dict[str, dict[str, Any]] = {
+    "uniform": {"minimum": 1},
+    "powers_of_two": {},
+    "geometric": {"rate": 0.5},
+    "fixed": {"count": None},
+}
+
+
+def prefix_mask(keep: jax.Array, slots: int) -> jax.Array:
+    """keep (...) int -> bool (..., K); True for the slots that are kept."""
+    return jnp.arange(slots) < keep[..., None]
+
+
+def null_fill(slots: jax.Array, keep: jax.Array, null: jax.Array) -> jax.Array:
+    """Replaces every slot from `keep` on by the null vector.
+
+    Args:
+      slots: (B, K, D) quantised slots; B may be several axes.
+      keep: (B,) int in 0..K, per sample; values outside act as the nearest end.
+      null: (D,) shared null vector.
+
+    Returns:
+      (B, K, D). The gradient to a replaced slot is exactly zero.
+    """
+    kept = prefix_mask(keep, slots.shape[-2])[..., None]
+    return jnp.where(kept, slots, null.astype(slots.dtype))
+
+
+def keep_settings(config: Mapping[str, Any], slots: int) -> dict[str, Any]:
+    """Checks the `keep` section of a model config and fills in its defaults.
+
+    kinds: 'uniform' (k ~ U{minimum..K}; minimum 0 also trains the empty prefix), 'powers_of_two'
+    (uniform over 1, 2, 4, ..., K), 'geometric' (P(k) ~ (1 - rate)^(k-1), cut at K) and 'fixed'
+    (always `count`, default K: the Fixed-K baseline).
+
+    Raises ValueError for unknown kinds, unknown keys and values outside 0..K.
+    """
+    kind, settings = strict("model.keep", config, SAMPLERS)
+    if kind == "uniform" and not 0 <= settings["minimum"] <= slots:
+        raise ValueError(f"model.keep.minimum={settings['minimum']} is outside 0..{slots} (slots)")
+    if kind == "fixed":
+        count = slots if settings["count"] is None else settings["count"]
+        if not 0 <= count <= slots:
+            raise ValueError(f"model.keep.count={count} is outside 0..{slots} (slots)")
+        settings["count"] = count
+    if kind == "geometric" and not 0.0 < settings["rate"] < 1.0:
+        raise ValueError(f"model.keep.rate={settings['rate']} is outside (0, 1)")
+    return {"kind": kind, **settings}
+
+
+def sample_keep(
+    rng: jax.Array, config: Mapping[str, Any], batch: int | tuple[int, ...], *, slots: int
+) -> jax.Array:
+    """Draws int32 keep of shape `batch`; `config` is the model's `keep` section (see keep_settings)."""
+    settings = keep_settings(config, slots)
+    shape = (batch,) if isinstance(batch, int) else tuple(batch)
+    kind = settings["kind"]
+    if kind == "uniform":
+        return jax.random.randint(rng, shape, settings["minimum"], slots + 1, jnp.int32)
+    if kind == "fixed":
+        return jnp.full(shape, settings["count"], jnp.int32)
+    if kind == "powers_of_two":
+        choices = [2**i for i in range(slots.bit_length()) if 2**i < slots] + [slots]
+        return jax.random.choice(rng, jnp.asarray(choices, jnp.int32), shape)
+    logits = jnp.arange(slots) * jnp.log1p(-settings["rate"])
+    return 1 + jax.random.categorical(rng, logits, shape=shape).astype(jnp.int32)

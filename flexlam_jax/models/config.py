@@ -1,0 +1,62 @@
+"""Strict reading of model configs: an unknown key is an error that names it and the valid ones."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+
+def as_dict(section: str, config: Any) -> dict[str, Any]:
+    """Mapping or ml_collections.ConfigDict -> plain dict; raises ValueError for anything else."""
+    if isinstance(config, Mapping):
+        return dict(config)
+    if hasattr(config, "to_dict"):
+        return dict(config.to_dict())
+    raise ValueError(f"{section} must be a mapping of settings, not {config!r}")
+
+
+def check_keys(section: str, given, valid) -> None:
+    """Raises ValueError naming every key of `given` that is not in `valid`."""
+    unknown = sorted(set(given) - set(valid))
+    if unknown:
+        keys = ", ".join(f"{section}.{key}" for key in unknown)
+        raise ValueError(f"unknown config key {keys}; valid keys of {section}: {sorted(valid)}")
+
+
+def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
+    """Splits {'kind': name, **rest} into (name, rest); raises ValueError for a missing or unknown kind."""
+    rest = as_dict(section, config)
+    kind = rest.pop("kind", None)
+    if kind not in kinds:
+        raise ValueError(f"{section}.kind={kind!r} is unknown; choose one of {sorted(kinds)}")
+    return kind, rest
+
+
+def strict(section: str, config: Any, kinds: Mapping[str, Mapping[str, Any]]):
+    """Reads a `kind` section against tables of defaults; returns (kind, settings with defaults)."""
+    kind, given = check_kind(section, config, kinds)
+    check_keys(section, given, kinds[kind])
+    return kind, {**kinds[kind], **given}
+
+
+def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
+    """Builds the Linen module that `kind` names, with the rest of the section as its fields.
+
+    Fields given in `derived` come from elsewhere in the config and are no keys of the section; those that
+    the module does not have are dropped, so that all kinds of one role can be built by one call.
+
+    Raises ValueError for an unknown kind, an unknown key and a missing required key.
+    """
+    kind, given = check_kind(section, config, kinds)
+    fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in ("parent", "name")}
+    check_keys(section, given, [name for name in fields if name not in derived])
+    arguments = {**given, **{k: v for k, v in derived.items() if k in fields}}
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in arguments
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ValueError(f"{section} (kind {kind!r}) lacks the keys {missing}")
+    return kinds[kind](**arguments)

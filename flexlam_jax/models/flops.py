@@ -1,0 +1,65 @@
+"""Analytic FLOPs, counted on the traced program: no formula per model that could drift from the code.
+
+Counted are matrix products and convolutions, two operations per multiply-add, as MFU is defined; element-wise
+work, softmax and norms are not. A scanned body counts once per iteration, which
+`compiled.cost_analysis()` does not do (it counts loop bodies once), and recomputation by remat does not count
+in a forward trace, as model FLOPs demand.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.lam import build_lam, resolve_config
+
+
+def program_flops(function: Callable, *args) -> float:
+    """Matmul and convolution FLOPs of function(*args); args may be ShapeDtypeStructs. Nothing is run."""
+    return _jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
+
+
+def _jaxpr_flops(jaxpr) -> float:
+    return float(sum(_equation_flops(equation) for equation in jaxpr.eqns))
+
+
+def _equation_flops(equation) -> float:
+    name, params = equation.primitive.name, equation.params
+    if name == "dot_general":
+        (contract, _), _ = params["dimension_numbers"]
+        shape = equation.invars[0].aval.shape
+        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(shape[i] for i in contract)
+    if name == "conv_general_dilated":
+        # Kernel positions x input channels of a group are the multiply-adds behind one output value.
+        kernel = equation.invars[1].aval.shape
+        out_features = kernel[params["dimension_numbers"].rhs_spec[0]]
+        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / out_features
+    if name == "cond":
+        return max(_jaxpr_flops(branch.jaxpr) for branch in params["branches"])
+    if name == "while":
+        raise ValueError("the FLOPs of a while loop depend on its data; use scan")
+    inner = sum(_jaxpr_flops(getattr(p, "jaxpr", p)) for p in params.values() if _is_jaxpr(p))
+    return inner * params["length"] if name == "scan" else inner
+
+
+def _is_jaxpr(value) -> bool:
+    return hasattr(value, "eqns") or hasattr(value, "jaxpr")
+
+
+def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
+    """Forward FLOPs of one clip of `clip_length` frames (T-1 transitions) of the LAM of a `model` config."""
+    # The fused kernels are opaque to the count, and the count does not depend on the kernel.
+    config = {**resolve_config(config), "attention": "einsum"}
+    model = build_lam(config)
+    size = config["image_size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    frames = jax.ShapeDtypeStruct((1, clip_length, height, width, config["channels"]), jnp.uint8)
+    variables = jax.eval_shape(model.init, jax.random.key(0), frames)
+    return program_flops(lambda v, f: model.apply(v, f).prediction, variables, frames)
+
+
+def training_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
+    """Forward and backward of one clip: three times the forward count, the backward being two matmuls per matmul."""
+    return 3.0 * forward_flops(config, clip_length)

@@ -1,0 +1,172 @@
+"""The latent action model: encoder -> quantiser -> prefix bottleneck -> decoder, and its config.
+
+Dimension keys: B batch, T frames of a clip, H W C image, K slots, D slot width.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models import bottleneck
+from flexlam_jax.models.attention import resolve_implementation
+from flexlam_jax.models.config import as_dict, build_kind, check_keys
+from flexlam_jax.models.motion_decoder import MotionDecoder
+from flexlam_jax.models.motion_encoder import MotionEncoder
+from flexlam_jax.models.patches import to_float
+from flexlam_jax.models.quantizers import QUANTIZERS
+from flexlam_jax.models.transformer import REMAT_NAMES
+from flexlam_jax.models.vit_decoder import VitDecoder
+from flexlam_jax.models.vit_encoder import VitEncoder
+
+ENCODERS = {"vit": VitEncoder, "motion": MotionEncoder}
+DECODERS = {"vit": VitDecoder, "motion": MotionDecoder}
+DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
+
+DEFAULTS: dict[str, Any] = {
+    "image_size": 64,
+    "channels": 3,
+    "slots": None,
+    "encoder": None,
+    "quantizer": None,
+    "decoder": None,
+    "keep": {"kind": "uniform"},
+    "dtype": "float32",
+    "remat": "none",
+    "unroll": False,
+    "attention": "auto",
+    "residual": True,
+}
+
+
+@flax.struct.dataclass
+class LamOutput:
+    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale; slots (B, T-1, K, D) quantised, before null-fill;
+    ids (B, T-1, K) int32 or None; losses: weighted scalars to add to the reconstruction loss; stats: scalars."""
+
+    prediction: jax.Array
+    slots: jax.Array
+    ids: jax.Array | None
+    losses: dict[str, jax.Array]
+    stats: dict[str, jax.Array]
+
+
+class LatentActionModel(nn.Module):
+    """Built by `build_lam`. Variables: "params", and "codebook" for the VQ quantiser.
+
+    rngs: "sample" (Gaussian, train only) and "revive" (VQ, train with a mutable "codebook").
+    With `residual` the decoder's output is added to o_t.
+    """
+
+    encoder: nn.Module
+    quantizer: nn.Module
+    decoder: nn.Module
+    slots: int
+    residual: bool = True
+
+    def setup(self):
+        init = nn.initializers.truncated_normal(0.02)
+        self.null = self.param("null", init, (self.quantizer.width,), jnp.float32)
+
+    def __call__(
+        self, frames: jax.Array, keep: jax.Array | None = None, train: bool = False
+    ) -> LamOutput:
+        """frames uint8 (or float in [0, 1]) (B, T, H, W, C), T >= 2; keep int (B,) or (B, T-1), None = all K.
+
+        Raises ValueError for a clip of fewer than two frames or frames of another type.
+        """
+        frames = to_float(frames)
+        quantized = self._quantise(frames, train)
+        slots = quantized.values
+        keep = self._expand(jnp.full((), self.slots) if keep is None else keep, slots)
+        prediction = self.decode(frames[:, :-1], self.null_fill(slots, keep))
+        # Slots that are not transmitted must not be pulled by the quantiser's losses either.
+        kept = bottleneck.prefix_mask(keep, self.slots)
+        losses = {name: jnp.mean(jnp.where(kept, x, 0.0)) for name, x in quantized.losses.items()}
+        return LamOutput(prediction, slots, quantized.ids, losses, quantized.stats)
+
+    def encode(self, frames: jax.Array) -> tuple[jax.Array, jax.Array | None]:
+        """frames (B, T, H, W, C) -> slots (B, T-1, K, D), ids (B, T-1, K) or None; deterministic."""
+        quantized = self._quantise(to_float(frames), train=False)
+        return quantized.values, quantized.ids
+
+    def decode(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
+        """o_t (..., H, W, C) uint8 or float, null-filled slots (..., K, D) -> (..., H, W, C) float32, not clipped."""
+        o_t = to_float(o_t)
+        batch = o_t.shape[:-3]
+        change = self.decoder(
+            o_t.reshape(-1, *o_t.shape[-3:]), slots.reshape(-1, *slots.shape[-2:])
+        )
+        change = change.reshape(*batch, *change.shape[-3:])
+        return o_t + change if self.residual else change
+
+    def null_fill(self, slots: jax.Array, keep: jax.Array) -> jax.Array:
+        """bottleneck.null_fill with this model's null vector; keep (B,) also serves slots (B, T-1, K, D)."""
+        return bottleneck.null_fill(slots, self._expand(keep, slots), self.null)
+
+    def ids_to_values(self, ids: jax.Array) -> jax.Array:
+        """ids (..., K) -> slots (..., K, D); raises ValueError for continuous slots."""
+        return self.quantizer.ids_to_values(ids)
+
+    def _quantise(self, frames, train):
+        if frames.ndim != 5 or frames.shape[1] < 2:
+            raise ValueError(
+                f"frames have shape {frames.shape}; expected (B, T, H, W, C) with at least two frames"
+            )
+        return self.quantizer(self.encoder(frames), train)
+
+    def _expand(self, keep, slots):
+        """Broadcasts keep (), (B,) or (B, T-1) to the leading axes of slots."""
+        keep = jnp.asarray(keep)
+        batch = slots.shape[:-2]
+        return jnp.broadcast_to(keep.reshape(keep.shape + (1,) * (len(batch) - keep.ndim)), batch)
+
+
+def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The `model` section as a plain dict with defaults; raises ValueError for unknown or missing keys."""
+    given = as_dict("model", config)
+    check_keys("model", given, DEFAULTS)
+    settings = {**DEFAULTS, **given}
+    missing = [key for key, value in settings.items() if value is None]
+    if missing:
+        raise ValueError(f"the model config lacks the keys {missing}")
+    return settings
+
+
+def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
+    """Builds the model from the `model` section of a config.
+
+    Keys (DEFAULTS): image_size (int or (height, width)), channels, slots, encoder, quantizer, decoder, keep
+    ({'kind': ..., settings of that kind}; the settings of encoder, quantizer and decoder are the fields of the
+    modules in ENCODERS, QUANTIZERS, DECODERS), dtype, remat, unroll, attention, residual.
+
+    Raises:
+      ValueError: unknown key or kind (the message names it and the valid ones), or a missing key.
+    """
+    settings = resolve_config(config)
+    if settings["dtype"] not in DTYPES:
+        raise ValueError(f"model.dtype={settings['dtype']!r} is unknown; choose one of {sorted(DTYPES)}")
+    if settings["remat"] not in REMAT_NAMES:
+        raise ValueError(f"model.remat={settings['remat']!r} is unknown; choose one of {REMAT_NAMES}")
+    dtype, size = DTYPES[settings["dtype"]], settings["image_size"]
+    resolve_implementation(settings["attention"], dtype)
+    bottleneck.keep_settings(settings["keep"], settings["slots"])
+    shared = {
+        "image_size": size if isinstance(size, int) else tuple(size),
+        "slots": settings["slots"],
+        "dtype": dtype,
+        **{key: settings[key] for key in ("remat", "unroll", "attention")},
+    }
+    quantizer = build_kind("model.quantizer", settings["quantizer"], QUANTIZERS)
+    return LatentActionModel(
+        encoder=build_kind(
+            "model.encoder", settings["encoder"], ENCODERS, features=quantizer.input_width, **shared
+        ),
+        quantizer=quantizer,
+        decoder=build_kind("model.decoder", settings["decoder"], DECODERS, **shared),
+        slots=settings["slots"],
+        residual=settings["residual"],
+    )

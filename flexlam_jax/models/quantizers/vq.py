@@ -1,0 +1,127 @@
+"""Vector quantisation with an exponential-moving-average codebook and dead-code revival in every step.
+
+The codebook is no parameter: it lives in the collection "codebook" and moves by averages
+(van den Oord et al., arXiv 1711.00937, appendix A.1):
+  N_k <- g N_k + (1-g) n_k,   m_k <- g m_k + (1-g) sum of the latents assigned to k,   e_k = m_k / N_k
+with N Laplace-smoothed in the division. A code whose share of N falls below `revive_below` of the uniform
+share is placed on a random latent of the current batch (rng "revive") and gets the average count, so that it
+has time to win latents before it is judged again.
+
+Dimension keys: S latents of the batch (all leading axes flattened), V codes, D width.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.quantizers.base import Quantized
+
+
+def assign(z_SD: jax.Array, codes_VD: jax.Array) -> jax.Array:
+    """Index (S,) int32 of the nearest code by Euclidean distance, in float32."""
+    # |z|^2 is the same for every code and left out.
+    distance_SV = jnp.sum(jnp.square(codes_VD), -1) - 2.0 * z_SD @ codes_VD.T
+    return jnp.argmin(distance_SV, axis=-1).astype(jnp.int32)
+
+
+def update_averages(counts_V, sums_VD, z_SD, ids_S, decay):
+    """One EMA step; returns (counts (V,), sums (V, D))."""
+    hits_SV = jax.nn.one_hot(ids_S, counts_V.shape[0], dtype=jnp.float32)
+    counts_V = decay * counts_V + (1.0 - decay) * hits_SV.sum(0)
+    return counts_V, decay * sums_VD + (1.0 - decay) * hits_SV.T @ z_SD
+
+
+def revive(rng, counts_V, sums_VD, z_SD, threshold):
+    """Replaces codes with counts below threshold * mean count; returns (counts, sums, dead (V,) bool)."""
+    mean = counts_V.mean()
+    dead_V = counts_V < threshold * mean
+    rows_V = jax.random.randint(rng, counts_V.shape, 0, z_SD.shape[0])
+    counts = jnp.where(dead_V, mean, counts_V)
+    return counts, jnp.where(dead_V[:, None], mean * z_SD[rows_V], sums_VD), dead_V
+
+
+def codes_from(counts_V, sums_VD, epsilon=1e-5):
+    """e_k = m_k / N_k with Laplace-smoothed N."""
+    total = counts_V.sum()
+    smoothed_V = (counts_V + epsilon) / (total + counts_V.shape[0] * epsilon) * total
+    return sums_VD / smoothed_V[:, None]
+
+
+def unit(x: jax.Array) -> jax.Array:
+    """x divided by its length along the last axis (safe at zero)."""
+    return x * jax.lax.rsqrt(jnp.sum(jnp.square(x), -1, keepdims=True) + 1e-12)
+
+
+class VQ(nn.Module):
+    """Fields: codes V, width D, metric 'euclid' or 'cosine' (latents and codes on the unit sphere), commitment
+    weight, EMA decay, revive_below (share of the uniform usage; 0 switches revival off).
+
+    Loss 'commitment': commitment * mean over D of (z - sg(e))^2, per slot. Output z + sg(e - z).
+    """
+
+    codes: int
+    width: int = 8
+    metric: str = "euclid"
+    commitment: float = 0.25
+    decay: float = 0.99
+    revive_below: float = 0.03
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.metric not in ("euclid", "cosine"):
+            raise ValueError(f"vq metric {self.metric!r} is unknown; choose 'euclid' or 'cosine'")
+
+    def setup(self):
+        shape = (self.codes, self.width)
+
+        def first_codes():
+            codes = jax.random.normal(self.make_rng("params"), shape)
+            return self._metric(codes)
+
+        self.embedding = self.variable("codebook", "embedding", first_codes)
+        self.counts = self.variable("codebook", "counts", jnp.ones, (self.codes,), jnp.float32)
+        self.sums = self.variable("codebook", "sums", lambda: self.embedding.value)
+
+    @property
+    def input_width(self) -> int:
+        return self.width
+
+    @property
+    def codebook_size(self) -> int:
+        return self.codes
+
+    @property
+    def bits_per_slot(self) -> float:
+        return math.log2(self.codes)
+
+    def _metric(self, x):
+        return unit(x) if self.metric == "cosine" else x
+
+    def __call__(self, z: jax.Array, train: bool = False) -> Quantized:
+        z = self._metric(z.astype(jnp.float32))
+        z_SD = jax.lax.stop_gradient(z.reshape(-1, self.width))
+        ids_S = assign(z_SD, self.embedding.value)
+        nearest = self.embedding.value[ids_S].reshape(z.shape)
+        commitment = self.commitment * jnp.mean(jnp.square(z - nearest), axis=-1)
+        stats = {}
+        if train and not self.is_initializing() and self.is_mutable_collection("codebook"):
+            stats["codes_revived"] = self._update(z_SD, ids_S)
+        values = z + jax.lax.stop_gradient(nearest - z)
+        return Quantized(values, ids_S.reshape(z.shape[:-1]), {"commitment": commitment}, stats)
+
+    def _update(self, z_SD, ids_S):
+        counts, sums = update_averages(
+            self.counts.value, self.sums.value, z_SD, ids_S, self.decay
+        )
+        counts, sums, dead = revive(
+            self.make_rng("revive"), counts, sums, z_SD, self.revive_below
+        )
+        self.counts.value, self.sums.value = counts, sums
+        self.embedding.value = self._metric(codes_from(counts, sums))
+        return dead.sum().astype(jnp.float32)
+
+    def ids_to_values(self, ids: jax.Array) -> jax.Array:
+        """ids (...) int in 0..codes-1 -> (..., D)."""
+        return self.embedding.value[ids]

@@ -1,0 +1,69 @@
+"""The ViT decoder (forward dynamics): o_t and the null-filled slots -> o_{t+1}.
+
+It is given o_t and the slots, and nothing computed from o_{t+1}. Conditioning:
+  'self'   slot tokens stand beside the patches in self-attention,
+  'cross'  every block cross-attends from the patches to the slot tokens.
+"""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.patches import Positions, grid_of, patchify, unpatchify
+from flexlam_jax.models.transformer import RMSNorm, Transformer
+
+_small = nn.initializers.truncated_normal(0.02)
+CONDITIONING = ("self", "cross")
+
+
+class VitDecoder(nn.Module):
+    """o_t (..., H, W, C) float in [0, 1], slots (..., K, D) -> (..., H, W, C) float32.
+
+    Fields: patch, width, heads, mlp_hidden, positions of the ViT; blocks; conditioning 'self' or 'cross'.
+    """
+
+    image_size: Any
+    patch: int = 8
+    width: int = 256
+    heads: int = 8
+    mlp_hidden: int = 1024
+    blocks: int = 4
+    conditioning: str = "self"
+    positions: str = "learned"
+    dtype: Any = jnp.float32
+    attention: str = "auto"
+    remat: str = "none"
+    unroll: bool = False
+
+    @nn.compact
+    def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
+        if self.conditioning not in CONDITIONING:
+            raise ValueError(
+                f"model.decoder.conditioning={self.conditioning!r} is unknown; choose one of {CONDITIONING}"
+            )
+        grid = grid_of(self.image_size, self.patch)
+        K, cross = slots.shape[-2], self.conditioning == "cross"
+        x = nn.Dense(self.width, dtype=self.dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
+        x = Positions(grid, self.positions, name="positions")(x)
+        slot_tokens = self._slot_tokens(slots)
+        trunk = Transformer(
+            self.blocks, self.heads, self.mlp_hidden, cross=cross, dtype=self.dtype,
+            attention=self.attention, remat=self.remat, unroll=self.unroll, name="blocks",
+        )
+        if cross:
+            x = trunk(x, slot_tokens)
+        else:
+            x = trunk(jnp.concatenate([slot_tokens, x], axis=-2))[..., K:, :]
+        x = RMSNorm(name="norm")(x)
+        pixels = nn.Dense(
+            self.patch**2 * o_t.shape[-1], kernel_init=_small, dtype=jnp.float32, name="to_pixels"
+        )(x)
+        return unpatchify(pixels, grid, self.patch)
+
+    def _slot_tokens(self, slots):
+        """(..., K, D) -> (..., K, M); the position tells null slots apart."""
+        x = nn.Dense(self.width, dtype=self.dtype, name="slot_embed")(slots)
+        order = self.param("slot_order", _small, (slots.shape[-2], self.width), jnp.float32)
+        return x + order.astype(x.dtype)

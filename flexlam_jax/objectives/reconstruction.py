@@ -1,0 +1,46 @@
+"""Reconstruction losses on predicted frames: pure functions, float32.
+
+Dimension keys: ... batch axes, H W C image in [0, 1].
+"""
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.motion import average_pool
+
+
+def mse(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean squared error over everything, scalar."""
+    return jnp.mean(jnp.square(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+
+
+def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean absolute error over everything, scalar."""
+    return jnp.mean(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+
+
+PIXEL_LOSSES = {"mse": mse, "l1": l1}
+
+
+def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) -> jax.Array:
+    """Mean of `loss` over average-pooled copies at 1/2, 1/4, ... (`levels` of them), scalar.
+
+    Coarse levels reward moving large structures the right way even when the pixels do not match yet.
+
+    Raises ValueError when H or W is not divisible by 2^levels.
+    """
+    H, W = prediction.shape[-3:-1]
+    if H % 2**levels or W % 2**levels:
+        raise ValueError(f"{levels} levels need an image divisible by {2**levels}, not {H}x{W}")
+    total = 0.0
+    for _ in range(levels):
+        prediction, target = average_pool(prediction, 2), average_pool(target, 2)
+        total = total + loss(prediction, target)
+    return total / levels
+
+
+def psnr(prediction: jax.Array, target: jax.Array) -> jax.Array:
+    """Mean over images of -10 log10(MSE of the image), dB, with the prediction clipped to [0, 1]; scalar."""
+    error = jnp.square(jnp.clip(prediction, 0.0, 1.0) - target.astype(jnp.float32))
+    # The floor (100 dB) only matters for identical images.
+    return -10.0 * jnp.mean(jnp.log10(jnp.maximum(jnp.mean(error, axis=(-3, -2, -1)), 1e-10)))
