@@ -1,0 +1,124 @@
+"""From the loader's host batches to global device arrays, one step ahead of the loop."""
+
+from collections.abc import Mapping
+import queue
+import threading
+import time
+from typing import Any, Protocol
+
+import jax
+from jax.sharding import NamedSharding
+import numpy as np
+
+from flexlam_jax.errors import UserError
+
+HostBatch = Mapping[str, np.ndarray]
+
+
+class DataIterator(Protocol):
+    """What `fit` asks of its data: an endless iterator with a JSON-able position."""
+
+    def __next__(self) -> HostBatch: ...
+    def get_state(self) -> dict[str, Any]: ...
+    def set_state(self, state: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class DeviceBatches:
+    """Iterator of device batches. A thread fetches and transfers while the device computes.
+
+    `get_state` is the position after the last batch *handed out*, however far the thread is ahead,
+    so a checkpoint never skips a prefetched batch.
+    """
+
+    def __init__(self, data: DataIterator, sharding: NamedSharding, *, blocks: int = 1,
+                 ahead: int = 1):
+        """Args: `blocks`, by how many processes' rows the global batch is larger than ours."""
+        self._data, self._sharding, self._blocks = data, sharding, blocks
+        self._state = data.get_state()
+        self._peeked: tuple[HostBatch, dict[str, Any]] | None = None
+        self._queue: queue.Queue = queue.Queue(maxsize=ahead)
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._waited = 0.0
+
+    def __enter__(self) -> "DeviceBatches":
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._data.close()
+
+    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+        """Global shapes and device dtypes of a batch. Looks at the first one without using it up.
+
+        The position must be set afterwards or not at all: see `set_state`.
+        """
+        if self._peeked is None:
+            self._peeked = self._read()
+        return {name: jax.ShapeDtypeStruct((value.shape[0] * self._blocks, *value.shape[1:]),
+                                           value.dtype, sharding=self._sharding)
+                for name, value in self._peeked[0].items()}
+
+    def get_state(self) -> dict[str, Any]:
+        return self._state
+
+    def take_wait(self) -> float:
+        """Seconds that `next` made its callers wait since the last call of this."""
+        waited, self._waited = self._waited, 0.0
+        return waited
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Moves to a saved position; only before the first batch is drawn."""
+        assert self._thread is None, "batches are already being drawn"
+        self._data.set_state(state)
+        self._state, self._peeked = state, None
+
+    def __iter__(self) -> "DeviceBatches":
+        return self
+
+    def __next__(self) -> dict[str, jax.Array]:
+        start = time.perf_counter()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._fill, daemon=True, name="batches")
+            self._thread.start()
+        item = self._queue.get()
+        self._waited += time.perf_counter() - start
+        if isinstance(item, BaseException):
+            raise item
+        batch, self._state = item
+        return batch
+
+    def _fill(self) -> None:
+        try:
+            while not self._stop.is_set():
+                host, state = self._peeked or self._read()
+                self._peeked = None
+                self._put(({name: self._transfer(x) for name, x in host.items()}, state))
+        except StopIteration:
+            self._put(UserError("the data ended before config.total_steps; give an endless "
+                                "iterator or fewer steps."))
+        except BaseException as error:  # Raised where the batch is asked for.
+            self._put(error)
+
+    def _read(self) -> tuple[HostBatch, dict[str, Any]]:
+        host = {name: _canonical(np.asarray(x)) for name, x in next(self._data).items()}
+        return host, self._data.get_state()
+
+    def _transfer(self, x: np.ndarray) -> jax.Array:
+        return jax.make_array_from_process_local_data(
+            self._sharding, x, (x.shape[0] * self._blocks, *x.shape[1:]))
+
+    def _put(self, item: Any) -> None:
+        while not self._stop.is_set():
+            try:
+                return self._queue.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+
+def _canonical(x: np.ndarray) -> np.ndarray:
+    """JAX's dtype for x (int64 becomes int32, as everywhere without x64)."""
+    return x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)

@@ -1,0 +1,258 @@
+"""Orbax checkpoints: asynchronous, verified, and readable without optimizer or training code.
+
+    checkpoints/<step>/params/     {"params": ..., **extra}      (all that inference needs)
+    checkpoints/<step>/ema/        the same with averaged parameters, when EMA is on
+    checkpoints/<step>/optimizer/  {"step", "opt_state"}
+    checkpoints/<step>/data/       JSON, position of the data iterator
+    checkpoints/<step>/config/     JSON, the run's config
+    checkpoints/<step>/meta/       JSON, format version and a fingerprint of every array item
+
+A step appears under its final name only after everything in it is written, so that a kill leaves no
+half step. Restored arrays must match their fingerprint; a step that does not is set aside, loudly.
+"""
+
+from collections.abc import Mapping
+import logging
+from typing import Any
+
+from etils import epath
+import jax
+from jax.experimental import multihost_utils
+import orbax.checkpoint as ocp
+
+from flexlam_jax.errors import CheckpointError
+from flexlam_jax.training import checkpoint_report
+from flexlam_jax.training.fingerprint import fingerprint
+from flexlam_jax.training.state import TrainState
+
+FORMAT = 1
+FOLDER = "checkpoints"
+_ARRAYS = ("params", "ema", "optimizer")
+_JSONS = ("data", "config", "meta")
+
+
+def _items(state: TrainState) -> dict[str, Any]:
+    """The array items of a checkpoint; works on abstract states too."""
+    items = {"params": {"params": state.params, **state.extra},
+             "optimizer": {"step": state.step, "opt_state": state.opt_state}}
+    if state.ema is not None:
+        items["ema"] = {"params": state.ema, **state.extra}
+    return items
+
+
+class Checkpoints:
+    """Saves and restores the whole of a run. A context manager: leaving it finishes all writes."""
+
+    def __init__(self, directory: Any, *, keep: int = 3):
+        """Args: `directory` of the step folders, made when missing; `keep` the newest steps."""
+        self._directory = epath.Path(directory)
+        self._manager = _manager(self._directory, max_to_keep=keep)
+        self._fingerprints = jax.jit(
+            lambda items: {name: fingerprint(tree) for name, tree in items.items()})
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._manager.close()
+
+    def save(self, state: TrainState, data: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Copies `state` off the device and writes it in the background.
+
+        Blocks only for the copy (the caller may donate `state` afterwards). Errors of an earlier
+        background write are raised here or by `check`.
+        """
+        items = _items(state)
+        step, sums = jax.device_get((state.step, self._fingerprints(items)))
+        meta = {"format": FORMAT, "fingerprints": {name: int(x) for name, x in sums.items()}}
+        self._manager.save(int(step), force=True, args=ocp.args.Composite(
+            **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
+            data=ocp.args.JsonSave(dict(data)), config=ocp.args.JsonSave(dict(config)),
+            meta=ocp.args.JsonSave(meta)))
+
+    def check(self) -> None:
+        """Raises the error of a failed background write, if there is one."""
+        self._manager.check_for_errors()
+
+    def steps(self) -> list[int]:
+        return sorted(self._manager.all_steps())
+
+    def restore_latest(self, abstract: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """(state, data position) of the newest good step, or None when there is no step at all.
+
+        Args:
+          abstract: ShapeDtypeStructs with shardings; the state is restored straight into them,
+            whatever mesh it was saved from.
+
+        Raises:
+          CheckpointError: a step of another architecture (listing the parameters that differ), of
+            a newer format, or no readable step at all.
+        """
+        failures: dict[int, str] = {}
+        for step in reversed(self.steps()):
+            try:
+                restored = self._restore(step, abstract)
+            except CheckpointError:
+                raise
+            except Exception as error:  # Whatever a damaged file makes Orbax raise.
+                failures[step] = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+                continue
+            self._set_aside(failures, good=step)
+            return restored
+        if failures:
+            raise CheckpointError(checkpoint_report.screen(
+                f"no step in {self._directory} can be restored; nothing was changed there:",
+                [f"  step {step}: {reason}" for step, reason in failures.items()],
+                remedy="Check that the storage is reachable, or start in another work directory."))
+        return None
+
+    def _restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        items = _items(abstract)
+        meta = _read_meta(self._manager, step, self._directory)
+        _check_items(self._manager, step, items, meta["fingerprints"], self._directory)
+        restored = self._manager.restore(step, args=ocp.args.Composite(
+            **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
+            data=ocp.args.JsonRestore()))
+        trees = {name: restored[name] for name in items}
+        _verify(jax.device_get(self._fingerprints(trees)), meta)
+        extra = dict(trees["params"])
+        params = extra.pop("params")
+        return TrainState(
+            step=trees["optimizer"]["step"], params=params, extra=extra,
+            opt_state=trees["optimizer"]["opt_state"],
+            ema=trees["ema"]["params"] if "ema" in trees else None), dict(restored["data"])
+
+    def _set_aside(self, failures: Mapping[int, str], good: int) -> None:
+        """Moves damaged steps away, so that the run can save those steps again.
+
+        Only called once an older step was restored: were all unreadable, the storage is a likelier
+        culprit than the files.
+        """
+        damaged = epath.Path(f"{self._directory}.damaged")
+        for step, reason in failures.items():
+            logging.error("CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
+                          "FALLING BACK TO STEP %d.", step, self._directory, reason, damaged, good)
+            if jax.process_index() == 0:
+                damaged.mkdir(parents=True, exist_ok=True)
+                moves = sum(child.name.split(".")[0] == str(step) for child in damaged.iterdir())
+                (self._directory / str(step)).rename(damaged / f"{step}.{moves}")
+        if failures:
+            multihost_utils.sync_global_devices("damaged steps set aside")
+            self._manager.reload()
+
+
+def checkpoint_folder(path: Any) -> epath.Path:
+    """The folder of step folders, given it or the work directory that holds it.
+
+    Raises:
+      CheckpointError: when there is neither.
+    """
+    path = epath.Path(path)
+    for folder in (path / FOLDER, path):
+        if folder.exists() and any(child.name.isdigit() for child in folder.iterdir()):
+            return epath.Path(folder).resolve() if "://" not in str(folder) else folder
+    raise CheckpointError(
+        f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that folder. "
+        "Was the run stopped before its first checkpoint (config.checkpoint.every)?")
+
+
+def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
+                   prefer_ema: bool = True) -> tuple[dict[str, Any], dict[str, Any], int]:
+    """Reads what inference needs and nothing else: no optimizer, no training code.
+
+    Args:
+      path: work directory or its checkpoints folder, local or on a bucket.
+      abstract: tree {"params": ..., **extra} of ShapeDtypeStructs to check against and restore
+        into (into their shardings, or the first local device without), or a function of the
+        config that returns it. None takes whatever was saved.
+      step: the step to read; None takes the newest that is undamaged, warning about others.
+      prefer_ema: take the averaged parameters where the run kept them.
+
+    Returns:
+      (variables {"params": ..., **extra}, config, step).
+
+    Raises:
+      CheckpointError: no such step, a damaged one, or one of another architecture.
+    """
+    folder = checkpoint_folder(path)
+    with _manager(folder, read_only=True) as manager:
+        steps = sorted(manager.all_steps(), reverse=True)
+        if step is not None and step not in steps:
+            raise CheckpointError(f"no step {step} in {folder}; it has {sorted(steps)}.")
+        for number in [step] if step is not None else steps:
+            try:
+                return _restore_params(manager, folder, number, abstract, prefer_ema)
+            except CheckpointError:
+                raise
+            except Exception as error:
+                reason = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+                logging.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
+                              folder, reason)
+    raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
+
+
+def _restore_params(manager, folder, step, abstract, prefer_ema):
+    meta = _read_meta(manager, step, folder)
+    config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+    name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
+    saved = manager.item_metadata(step)[name]
+    if callable(abstract):
+        abstract = abstract(config)
+    if abstract is not None:
+        _check_items(manager, step, {name: abstract}, meta["fingerprints"], folder)
+    tree = manager.restore(step, args=ocp.args.Composite(**{
+        name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}))[name]
+    _verify({name: jax.device_get(jax.jit(fingerprint)(tree))}, meta)
+    return tree, config, step
+
+
+def _placed(abstract: Any) -> Any:
+    """Leaves without a sharding go to the first local device; Orbax would take the saved one."""
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
+        leaf.shape, leaf.dtype,
+        sharding=getattr(leaf, "sharding", None) if isinstance(leaf, jax.ShapeDtypeStruct)
+        and leaf.sharding else here), abstract)
+
+
+def _manager(directory: epath.Path, **options: Any) -> ocp.CheckpointManager:
+    handlers = {name: ocp.StandardCheckpointHandler() for name in _ARRAYS}
+    handlers |= {name: ocp.JsonCheckpointHandler() for name in _JSONS}
+    # Orbax wants absolute paths, and makes only the last folder itself.
+    if not options.get("read_only"):
+        directory.mkdir(parents=True, exist_ok=True)
+    return ocp.CheckpointManager(
+        directory, item_handlers=handlers,
+        options=ocp.CheckpointManagerOptions(
+            create=False, cleanup_tmp_directories=not options.get("read_only"), **options))
+
+
+def _read_meta(manager: ocp.CheckpointManager, step: int, folder: Any) -> dict[str, Any]:
+    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
+    if meta["format"] > FORMAT:
+        raise CheckpointError(
+            f"step {step} in {folder} has checkpoint format {meta['format']}, this program reads "
+            f"up to {FORMAT}; update flexlam_jax.")
+    return meta
+
+
+def _check_items(manager: ocp.CheckpointManager, step: int, items: Mapping[str, Any],
+                 fingerprints: Mapping[str, int], folder: Any) -> None:
+    """Compares shapes before reading, because Orbax answers a mismatch with pages of handlers."""
+    metadata = manager.item_metadata(step)
+    differences = []
+    for name, abstract in items.items():
+        if name in fingerprints:
+            differences += checkpoint_report.differences(name, metadata[name].tree, abstract)
+        else:
+            differences.append(f"  - {name}: not in the checkpoint")
+    if differences:
+        raise CheckpointError(checkpoint_report.screen(
+            f"step {step} in {folder} was saved by another architecture or optimizer:",
+            differences))
+
+
+def _verify(sums: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    for name, value in sums.items():
+        if int(value) != meta["fingerprints"][name]:
+            raise OSError(f"item {name!r} does not match its fingerprint")

@@ -1,0 +1,46 @@
+"""Says in one screen how a saved tree differs from the expected one, by parameter path."""
+
+from typing import Any
+
+import jax
+
+from flexlam_jax.training.sharding import path_name
+
+MAX_LINES = 20
+
+
+def differences(item: str, saved: Any, expected: Any) -> list[str]:
+    """One line per parameter that is missing, unexpected, or of another shape or type."""
+    have, want = _leaves(saved), _leaves(expected)
+    lines = []
+    for path in sorted(have.keys() | want.keys()):
+        if path not in want:
+            lines.append(f"  + {item}: {path} {have[path]} only in the checkpoint")
+        elif path not in have:
+            lines.append(f"  - {item}: {path} {want[path]} missing in the checkpoint")
+        elif have[path] != want[path]:
+            lines.append(f"  ! {item}: {path} is {have[path]}, expected {want[path]}")
+    return lines
+
+
+_REMEDY = ("Give the config the run was made with (config.json beside the checkpoints), or another "
+           "work directory.")
+
+
+def screen(title: str, lines: list[str], remedy: str = _REMEDY) -> str:
+    """Title, at most MAX_LINES of `lines`, and what to do."""
+    shown = lines[:MAX_LINES]
+    if len(lines) > len(shown):
+        shown.append(f"  ... and {len(lines) - len(shown)} more")
+    return "\n".join([title, *shown, remedy])
+
+
+def first_line(error: Exception) -> str:
+    text = str(error).strip().splitlines()
+    return text[0][:200] if text else "no message"
+
+
+def _leaves(tree: Any) -> dict[str, str]:
+    """{path: "float32(8, 4)"}; list indices and tuple fields read alike, as Orbax stores them."""
+    flat, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {path_name(path): f"{leaf.dtype}{tuple(leaf.shape)}" for path, leaf in flat}

@@ -1,0 +1,172 @@
+"""The training loop. There is one, for every model of this package; read it top to bottom."""
+
+from collections.abc import Callable, Mapping
+import contextlib
+import functools
+import json
+import logging
+from typing import Any
+
+import jax
+import ml_collections
+
+from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.training import sharding
+from flexlam_jax.training.batches import DataIterator, DeviceBatches
+from flexlam_jax.training.checkpoint import FOLDER, Checkpoints
+from flexlam_jax.training.mesh import check_batch_size, make_mesh
+from flexlam_jax.training.objective import Objective
+from flexlam_jax.training.optimizer import make_optimizer, make_schedule
+from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops
+from flexlam_jax.training.run_log import RunLog
+from flexlam_jax.training.signals import StopSignals
+from flexlam_jax.training.state import TrainState, create_state, zeros_like
+from flexlam_jax.training.step import make_train_step
+from flexlam_jax.training.workdir import Workdir
+
+Evaluate = Callable[[TrainState], Mapping[str, float]]
+
+
+def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], workdir: Any, *,
+        evaluate: Evaluate | None = None) -> TrainState:
+    """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
+
+    A work directory that already holds steps of this run is continued, and the result is that of a
+    run never stopped: bit for bit on the same devices, to rounding on others.
+
+    Args:
+      objective: what to train.
+      data: endless iterator of host batches, this process's block of rows of each global batch
+        (`sharding.batch_shard`). Closed at the end.
+      config: see experiments/configs; the keys that are read here are seed, total_steps,
+        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops and profile.
+      workdir: directory for everything the run writes; see workdir.py.
+      evaluate: called every `config.eval.every` updates, before the first and after the last one,
+        with the state; returns scalars for metrics.jsonl. Must be deterministic.
+
+    Returns:
+      The final state.
+
+    Raises:
+      UserError: bad config, mesh, work directory or checkpoint; see flexlam_jax/errors.py.
+      FloatingPointError: loss or gradient is not finite, with step and value.
+      Interrupted: after SIGTERM or SIGINT, when the state is safely on disk.
+    """
+    config = ml_collections.FrozenConfigDict(config)
+    plain = json.loads(config.to_json())
+
+    with contextlib.ExitStack() as stack:  # Left in reverse order: the lock goes last.
+
+        ### Mesh and work directory: every cheap check before anything is written or compiled.
+
+        mesh = make_mesh(config.mesh)
+        stack.enter_context(jax.set_mesh(mesh))
+        check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+        schedule = make_schedule(config.optimizer, config.total_steps)
+        optimizer = make_optimizer(config.optimizer, schedule)
+        run = stack.enter_context(Workdir(workdir, plain))
+        stop = stack.enter_context(StopSignals())
+
+        ### Abstract first: shapes of batch and state, and where each array will live.
+
+        rows = sharding.batch_sharding(mesh)
+        _, blocks = sharding.batch_shard(mesh, config.batch_size)
+        batches = stack.enter_context(DeviceBatches(data, rows, blocks=blocks))
+        batch = batches.shapes()
+        _check_rows(batch, config.batch_size)
+        create = functools.partial(create_state, objective, optimizer, seed=config.seed,
+                                   ema=config.optimizer.ema_decay > 0)
+        abstract = jax.eval_shape(create, batch)
+        places = sharding.tree_shardings(abstract, mesh)
+
+        ### State: the newest good checkpoint, or a fresh one born in its shards.
+
+        checkpoints = stack.enter_context(
+            Checkpoints(run.file(FOLDER), keep=config.checkpoint.keep))
+        restored = checkpoints.restore_latest(sharding.with_shardings(abstract, places))
+        if restored is None:
+            state = jax.jit(lambda: create(zeros_like(batch)), out_shardings=places)()
+            step, resumed_at = 0, None
+        else:
+            state, position = restored
+            batches.set_state(position)
+            step = resumed_at = int(state.step)
+            logging.info("continuing from step %d", step)
+
+        ### The step, compiled once, its input state donated to its output.
+
+        train_step = jax.jit(
+            make_train_step(objective, optimizer, schedule, seed=config.seed,
+                            accumulate=config.optimizer.accumulate,
+                            ema_decay=config.optimizer.ema_decay),
+            in_shardings=(places, rows), out_shardings=(places, sharding.replicated(mesh)),
+            donate_argnums=0)
+
+        ### What the run tells about itself.
+
+        log = stack.enter_context(RunLog(run, config, resumed_at=resumed_at,
+                                         chrono=_chrono(config, objective, batch, mesh)))
+        profiler = stack.enter_context(_profiler(config, run))
+
+        ### The loop. The order is the contract; nothing in it waits for the step just dispatched.
+
+        while True:
+            last, stopping = step == config.total_steps, stop.requested(step)
+            evaluating = evaluate and (step % config.eval.every == 0 or last)
+            saving = step % config.checkpoint.every == 0 or last or stopping
+            fresh = step != resumed_at  # What was restored has been evaluated and saved before.
+
+            # 0. A state to be evaluated or saved must be known to be finite.
+            if evaluating or saving:
+                log.catch_up()
+
+            # 1. Evaluate, before saving: a saved step is never evaluated twice.
+            if evaluating and fresh:
+                log.evaluation(step, evaluate(state))
+
+            # 2. Save, before drawing the next batch: state and data position belong together.
+            if saving and fresh and step > 0:
+                checkpoints.save(state, batches.get_state(), plain)
+            if last or stopping:
+                break
+
+            # 3. Draw the batch; it is on the device already.
+            batch, waited = next(batches), batches.take_wait()
+
+            # 4. Dispatch the step. The old state is gone after this line.
+            profiler.at(step, state)
+            state, metrics = train_step(state, batch)
+            step += 1
+
+            # 5. Read the metrics of the step before, while this one runs.
+            log.after_step(step, metrics, waited)
+            checkpoints.check()
+
+    if step < config.total_steps:
+        raise Interrupted(f"stopped and saved at step {step} of {config.total_steps}; "
+                          "the same command continues")
+    return state
+
+
+def _check_rows(batch: Mapping[str, Any], batch_size: int) -> None:
+    for name, value in batch.items():
+        if value.shape[:1] != (batch_size,):
+            raise UserError(f"the data gives {name!r} of shape {value.shape} for a global batch of "
+                            f"config.batch_size={batch_size} rows.")
+
+
+def _chrono(config: Any, objective: Objective, batch: Mapping[str, Any], mesh: Any) -> Chrono:
+    peak = config.peak_tflops * mesh.size
+    if not peak and objective.flops_per_example:
+        dtype = config.get("model", {}).get("dtype", "float32")
+        peak = measure_peak_tflops(mesh, dtype)
+    # A clip of T frames holds T - 1 transitions; other data counts one per row.
+    frames = batch.get("frames")
+    transitions = frames.shape[1] - 1 if frames is not None and frames.ndim == 5 else 1
+    return Chrono(batch_size=config.batch_size, transitions=transitions, peak_tflops=peak,
+                  flops_per_example=objective.flops_per_example)
+
+
+def _profiler(config: Any, run: Workdir) -> Profiler:
+    window = config.get("profile", {"start": 0, "steps": 0})
+    return Profiler(run.file("profile"), window["start"], window["steps"])
