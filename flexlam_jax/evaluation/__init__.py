@@ -1,0 +1,1 @@
+"""Evaluation of latent action models: reconstruction, probes, code statistics, and the report."""

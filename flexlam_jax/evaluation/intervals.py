@@ -1,0 +1,96 @@
+"""Bootstrap intervals. Every number of a report is a dict {mean, low, high, n, unit, over}.
+
+Transitions of one episode are not independent, so episodes are resampled, never transitions. Numbers
+that also depend on which labels were drawn (probes) resample label draws and episodes jointly. What no
+interval here covers is the training seed of the checkpoint: one checkpoint is one sample of it.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+LEVEL = 0.95
+RESAMPLES = 1000
+
+
+def number(mean, low, high, n: int, unit: str, over: str) -> dict:
+    """One JSON-able number: `n` independent things of kind `over`, interval at LEVEL, in `unit`."""
+    return {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n),
+            "unit": unit, "over": over}
+
+
+def exact(value, n: int, unit: str, over: str) -> dict:
+    """A number without sampling error, or with nothing to resample."""
+    return number(value, value, value, n, unit, over)
+
+
+def resample_weights(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
+    """(resamples, count) float64: how often each item occurs in each bootstrap resample."""
+    rng = np.random.default_rng([seed, count])
+    return rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+
+
+def percentiles(samples, level: float = LEVEL) -> tuple[float, float]:
+    """Central `level` range of bootstrap samples."""
+    tail = 50 * (1 - level)
+    low, high = np.percentile(samples, [tail, 100 - tail])
+    return float(low), float(high)
+
+
+def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np.ndarray]:
+    """Adds up per-transition values (N, ...) within episodes -> (E, ...); "count" is always there."""
+    _, index = np.unique(np.asarray(episode_N), return_inverse=True)
+    count = int(index.max()) + 1
+    totals = {"count": np.bincount(index, minlength=count).astype(np.float64)}
+    for name, value in values.items():
+        value = np.asarray(value, np.float64)
+        totals[name] = np.zeros((count, *value.shape[1:]))
+        np.add.at(totals[name], index, value)
+    return totals
+
+
+def over_episodes(values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str,
+                  seed: int = 0) -> dict:
+    """Interval of a statistic of per-transition values by resampling episodes.
+
+    Args:
+      values: name -> (N, ...) per-transition values.
+      episode_N: (N,) episode of each transition.
+      statistic: maps {name: weighted sums (R, ...), "count": (R,)} to (R,); it sees sums over all
+        transitions of the (re)sampled episodes, so ratios and PSNRs are taken after the sum.
+      unit: unit of the result.
+
+    Returns:
+      A number dict with n = episodes.
+    """
+    totals = sums_by_episode(values, episode_N)
+    episodes = len(totals["count"])
+    weights = np.concatenate([np.ones((1, episodes)), resample_weights(episodes, seed)])
+    sums = {name: np.tensordot(weights, total, axes=1) for name, total in totals.items()}
+    result = np.asarray(statistic(sums))
+    low, high = percentiles(result[1:]) if episodes > 1 else (result[0], result[0])
+    return number(result[0], low, high, episodes, unit, "episodes")
+
+
+def over_draws_and_episodes(values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *,
+                            unit: str, seed: int = 0) -> dict:
+    """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
+
+    Draws and episodes are resampled together, so the interval covers both which transitions were
+    labelled and which episodes were tested. n = label draws.
+    """
+    draws = len(next(iter(values.values())))
+    if any(len(value) != draws for value in values.values()):
+        raise ValueError("over_draws_and_episodes: all values need the same number of label draws")
+    per_transition = {name: np.moveaxis(np.asarray(value), 0, 1) for name, value in values.items()}
+    totals = sums_by_episode(per_transition, episode_N)
+    episodes = len(totals["count"])
+    episode_weights = np.concatenate([np.ones((1, episodes)), resample_weights(episodes, seed)])
+    draw_weights = np.concatenate([np.ones((1, draws)), resample_weights(draws, seed + 1)]) / draws
+    sums = {"count": episode_weights @ totals["count"]}
+    for name in values:
+        by_draw = np.tensordot(episode_weights, totals[name], axes=1)           # (R, L, ...)
+        sums[name] = np.einsum("rl,rl...->r...", draw_weights, by_draw)
+    result = np.asarray(statistic(sums))
+    low, high = percentiles(result[1:])
+    return number(result[0], low, high, draws, unit, f"label draws ({episodes} test episodes)")

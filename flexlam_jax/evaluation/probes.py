@@ -1,0 +1,104 @@
+"""What a latent action tells about the true action, and the baselines it must beat.
+
+A probe is a translator fitted on few labelled train transitions and scored on test transitions. The
+score is accuracy for discrete actions and R^2 for continuous ones.
+"""
+
+import numpy as np
+
+from flexlam_jax.evaluation import intervals, translator_fit
+from flexlam_jax.evaluation.translator_fit import ActionSpec, Recipe
+
+POOLED = 16  # side of the pooled frames that the pixel baselines read
+
+
+def label_draws(transitions: int, draws: int, seed: int) -> np.ndarray:
+    """(draws, transitions) int32: random orders; the first n of a row are draw's n labels.
+
+    Label sets are nested: the 64 labels of a draw are among its 256. Every model sees the same draws.
+    """
+    return np.stack([np.random.default_rng([seed, draw]).permutation(transitions)
+                     for draw in range(draws)]).astype(np.int32)
+
+
+def pooled_pixels(frames_BHWC) -> np.ndarray:
+    """uint8 frames (B, H, W, C) -> (B, 16*16*C) float32 in [0, 1] by averaging blocks.
+
+    Frames whose sides are no multiple of 16 are cut at the right and lower edge.
+    """
+    batch, height, width, channels = frames_BHWC.shape
+    rows, columns = height // POOLED, width // POOLED
+    if not rows or not columns:
+        raise ValueError(f"pooled_pixels: frames of {height}x{width} are smaller than {POOLED} px")
+    frames = np.asarray(frames_BHWC)[:, :rows * POOLED, :columns * POOLED]
+    blocks = frames.reshape(batch, POOLED, rows, POOLED, columns, channels)
+    sums = blocks.sum(axis=(2, 4), dtype=np.uint32)
+    return (sums / np.float32(rows * columns * 255)).astype(np.float32).reshape(batch, -1)
+
+
+def probe(train_NF, train_actions, test_NF, test_actions, test_episode_N, *, labels: int,
+          draws_LN, spec: ActionSpec, recipe: Recipe = translator_fit.TRANSLATOR,
+          seed: int = 0) -> dict:
+    """Fits one probe per label draw and returns its test score as a number dict.
+
+    Args:
+      train_NF, test_NF: features; train_actions, test_actions: true actions.
+      test_episode_N: episode of each test transition, resampled for the interval.
+      labels: labels per fit; at most the train transitions.
+      draws_LN: rows of `label_draws`.
+    """
+    variables = translator_fit.fit(train_NF, train_actions, draws_LN, labels, spec, recipe, seed)
+    outputs = np.asarray(translator_fit.predict(variables, test_NF, spec, recipe))
+    return score(outputs, train_actions, test_actions, test_episode_N, spec)
+
+
+def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionSpec) -> dict:
+    """Accuracy, or R^2 against predicting the mean train action, with its interval.
+
+    Args:
+      outputs_LN: (L, N, size) logits or actions, L label draws.
+    """
+    draws = len(outputs_LN)
+    if spec.discrete:
+        correct = np.asarray(outputs_LN).argmax(-1) == np.asarray(test_actions)
+        return intervals.over_draws_and_episodes(
+            {"correct": correct}, test_episode_N,
+            lambda sums: sums["correct"] / sums["count"], unit="accuracy")
+    test_actions = np.asarray(test_actions, np.float64)
+    scale = np.maximum(np.asarray(train_actions, np.float64).std(0), 1e-6)
+    residual = np.square((outputs_LN - test_actions) / scale).mean(-1)
+    total = np.square((test_actions - np.mean(train_actions, 0)) / scale).mean(-1)
+    return intervals.over_draws_and_episodes(
+        {"residual": residual, "total": np.broadcast_to(total, (draws, len(total)))},
+        test_episode_N,
+        lambda sums: 1 - sums["residual"] / np.maximum(sums["total"], 1e-12), unit="R^2")
+
+
+def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionSpec) -> dict:
+    """Majority class of the train split (accuracy), or its mean action (R^2, 0 up to split drift)."""
+    if spec.discrete:
+        counts = np.bincount(np.asarray(train_actions), minlength=spec.size)
+        output = np.eye(spec.size)[counts.argmax()]
+    else:
+        output = np.mean(train_actions, 0)
+    outputs = np.broadcast_to(output, (1, len(test_actions), spec.size))
+    return score(outputs, train_actions, test_actions, test_episode_N, spec)
+
+
+def null_filled(slots_NKD, keep: int, null_D) -> np.ndarray:
+    """Host twin of `models.bottleneck.null_fill` for one prefix length: features (N, K * D)."""
+    slots_NKD = np.asarray(slots_NKD)
+    kept = (np.arange(slots_NKD.shape[1]) < keep)[None, :, None]
+    return np.where(kept, slots_NKD, np.asarray(null_D)).reshape(len(slots_NKD), -1)
+
+
+def shuffled_rows(count: int, seed: int) -> np.ndarray:
+    """A random permutation of 0..count-1 that leaves nothing in place (one random cycle)."""
+    if count < 2:
+        raise ValueError("shuffling needs at least two transitions")
+    order = np.random.default_rng([seed, 7]).permutation(count)
+    partner = np.empty(count, np.int64)
+    partner[order] = np.roll(order, 1)
+    return partner
+
+
