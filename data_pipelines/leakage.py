@@ -1,0 +1,103 @@
+"""No frame sequence may occur in two splits.
+
+A *sequence* is WINDOW consecutive frames, compared by a hash of their pixels. Two things look like leaks and are
+none, so they are left out:
+
+* pictures that hardly change (a player against a wall, a paused video): a window counts only if at least
+  half of its frames differ from their predecessor;
+* a common start: simulators reset to the same pose, and two episodes whose first actions agree show the same
+  frames until they part. A shared start is counted and reported, and is a leak only if it covers more than half of
+  the shorter episode.
+
+Episodes shorter than WINDOW are compared whole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+
+WINDOW = 16
+_MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so multiplication is a bijection of 64-bit integers
+
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeHashes:
+    """Frame hashes uint64 (N,) of one episode, and where it lies."""
+
+    dataset: str
+    split: str
+    episode: int
+    hashes: np.ndarray
+
+
+def window_hashes(hashes: np.ndarray, window: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
+    """(start (M,), hash uint64 (M,)) of every window that moves enough to be compared."""
+    window = min(window, len(hashes))
+    rolled = np.lib.stride_tricks.sliding_window_view(hashes, window)
+    combined = np.zeros(len(rolled), np.uint64)
+    for column in rolled.T:
+        combined = (combined ^ column) * _MIX
+        combined ^= combined >> np.uint64(29)
+    changes = np.concatenate([[0], np.cumsum(hashes[1:] != hashes[:-1])])
+    moving = changes[window - 1 :] - changes[: len(rolled)]
+    start = np.flatnonzero(2 * moving >= window - 1)
+    return start, combined[start]
+
+
+def _shared_start(a: np.ndarray, b: np.ndarray) -> int:
+    """Number of frames at the start that two episodes have in common."""
+    count = min(len(a), len(b))
+    different = np.flatnonzero(a[:count] != b[:count])
+    return int(different[0]) if len(different) else count
+
+
+def check_leakage(episodes: Iterable[EpisodeHashes]) -> dict[str, int]:
+    """Raises DataError naming the first sequence found in two splits.
+
+    Returns {"windows": compared windows, "shared_starts": pairs of episodes in two splits that begin alike}.
+    """
+    episodes = list(episodes)
+    parts = [window_hashes(episode.hashes) for episode in episodes]
+    if not parts:
+        return {"windows": 0, "shared_starts": 0}
+    owner = np.repeat(np.arange(len(parts)), [len(start) for start, _ in parts])
+    start = np.concatenate([start for start, _ in parts])
+    code = np.concatenate([code for _, code in parts])
+    order = np.argsort(code, kind="stable")
+    owner, start, code = owner[order], start[order], code[order]
+    names = {split: i for i, split in enumerate(sorted({e.split for e in episodes}))}
+    split = np.array([names[e.split] for e in episodes])[owner]
+    first = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
+    mixed = np.minimum.reduceat(split, first) != np.maximum.reduceat(split, first)
+    ends = np.append(first[1:], len(code))
+    shared = set()
+    for low, high in zip(first[mixed], ends[mixed], strict=True):
+        shared |= _judge_group(episodes, owner[low:high], start[low:high])
+    return {"windows": len(code), "shared_starts": len(shared)}
+
+
+def _judge_group(episodes, owner, start) -> set[tuple[int, int]]:
+    """Episodes that share one window: returns the pairs with a common start, raises for a leak."""
+    shared = set()
+    for i in range(len(owner)):
+        for j in range(i + 1, len(owner)):
+            a, b = episodes[owner[i]], episodes[owner[j]]
+            if a.split == b.split:
+                continue
+            common = _shared_start(a.hashes, b.hashes)
+            window = min(WINDOW, len(a.hashes), len(b.hashes))
+            within_start = start[i] == start[j] and start[i] + window <= common
+            if within_start and 2 * common <= min(len(a.hashes), len(b.hashes)):
+                shared.add((int(owner[i]), int(owner[j])))
+                continue
+            raise DataError(
+                f"split leakage: {window} consecutive frames occur in {a.dataset} episode {a.episode} "
+                f"({a.split}, from frame {start[i]}) and in {b.dataset} episode {b.episode} ({b.split}, "
+                f"from frame {start[j]}). Remove the duplicate source, or collect with another seed"
+            )
+    return shared

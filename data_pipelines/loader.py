@@ -1,0 +1,274 @@
+"""Batches of windows from a dataset folder.
+
+Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap; then mix by weight, cut the block of
+this process, read, batch. All randomness comes before the cut and is a function of (seed, element index), so the global
+batch at step n depends on the seed and n only. Rows of a global batch lie in process order: process p of P holds
+rows p*B/P to (p+1)*B/P, which is what a NamedSharding over the data axis expects of each process.
+"""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import grain
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.manifest import DatasetInfo, open_dataset
+from data_pipelines.options import LoaderOptions, loader_options
+from data_pipelines.windows import (
+    ClipReader,
+    WindowSource,
+    open_readers,
+    read_window,
+    window_fields,
+)
+
+Batch = dict[str, np.ndarray]
+# Mixture weights are rounded to this many parts: Grain's mixing pattern repeats after their sum.
+_WEIGHT_PARTS = 1000
+
+
+def training_batches(
+    config: Mapping[str, Any],
+    *,
+    seed: int,
+    batch_size: int,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> TrainingBatches:
+    """Endless shuffled batches; `config` is described by options.LoaderOptions.
+
+    Args:
+      seed: decides the order and the gaps.
+      batch_size: global B; every process gets B / process_count rows.
+
+    Returns:
+      An iterator of dicts: frames uint8 (b, T, H, W, C), gap int32 (b,), episode int64 (b,), t int32 (b,) (time of the
+      first frame), dataset int32 (b,) (position in the mixture) and the `fields` asked for: action (b, T-1, ...),
+      reward float32 (b, T-1), state float32 (b, T, S).
+
+    Raises:
+      DataError: unknown option, dataset, split or field; empty split; damaged shard; other image size; no episode
+        long enough; a batch that the processes cannot share evenly.
+    """
+    options = loader_options(config)
+    if batch_size < 1 or batch_size % process_count:
+        raise DataError(
+            f"batch size {batch_size} cannot be shared evenly by {process_count} processes; "
+            f"use a positive multiple of {process_count}"
+        )
+    if not 0 <= process_index < process_count:
+        raise DataError(f"process index {process_index} is not in 0..{process_count - 1}")
+    dataset = _window_dataset(options, seed)
+    rows = _ProcessRows(dataset, batch_size, process_index, process_count)
+    return TrainingBatches(rows, batch_size // process_count, options)
+
+
+def _window_dataset(options: LoaderOptions, seed: int) -> grain.MapDataset:
+    """The endless global sequence of rows, the same for every process."""
+    info = open_dataset(options.path)
+    names = tuple(options.datasets) or tuple(info.datasets)
+    check_image_size(info, names, options.image_size)
+    readers = open_readers(info, names, options.split, options.fields)
+    parts, counts = [], []
+    for i, (name, reader) in enumerate(zip(names, readers, strict=True)):
+        source = WindowSource(
+            reader, dataset=i, clip_length=options.clip_length, gap=options.gap_range
+        )
+        counts.append(len(source))
+        part = grain.MapDataset.source(source).seed(_dataset_seed(seed, name)).shuffle()
+        part = part.repeat(None)
+        low, high = options.gap_range
+        if low == high:
+            part = part.map(functools.partial(_fixed_gap, gap=low))
+        else:
+            part = part.random_map(functools.partial(_random_gap, low=low, high=high))
+        parts.append(part)
+    weights = options.datasets.values() if isinstance(options.datasets, dict) else counts
+    mixed = parts[0] if len(parts) == 1 else grain.MapDataset.mix(parts, _parts(list(weights)))
+    return mixed.map(functools.partial(read_window, readers, options.fields, options.clip_length))
+
+
+def _dataset_seed(seed: int, name: str) -> int:
+    """Depends on the name, not on the position: adding a dataset leaves the order of the others as it was."""
+    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
+
+
+def _fixed_gap(reference: tuple[int, int, int], gap: int) -> tuple[int, int, int, int]:
+    return (*reference, gap)
+
+
+def _random_gap(reference, rng: np.random.Generator, low: int, high: int):
+    return (*reference, int(rng.integers(low, high + 1)))
+
+
+def _parts(weights: list[float]) -> list[int]:
+    """Positive integers in proportion to the weights."""
+    total = sum(weights)
+    return [max(1, round(_WEIGHT_PARTS * weight / total)) for weight in weights]
+
+
+def check_image_size(info: DatasetInfo, names: tuple[str, ...], image_size: int) -> None:
+    """Raises DataError unless every named dataset has image_size x image_size frames (0: any size)."""
+    for name in names:
+        shape = info.spec(name).image_shape
+        if image_size and shape[:2] != (image_size, image_size):
+            raise DataError(
+                f"dataset {name} has {shape[0]}x{shape[1]} frames, the config asks for {image_size}x"
+                f"{image_size}; set model.image_size to the data's, or prepare it with --size={image_size}"
+            )
+
+
+class _ProcessRows(grain.MapDataset):
+    """The rows of one process: its block of each global batch, one block after the other."""
+
+    def __init__(self, parent: grain.MapDataset, batch_size: int, index: int, count: int):
+        super().__init__(parent)
+        self._batch, self._rows = batch_size, batch_size // count
+        self._first = index * self._rows
+
+    def __len__(self) -> int:
+        return len(self._parent) // self._batch * self._rows
+
+    def __getitem__(self, index):
+        step, row = divmod(index, self._rows)
+        return self._parent[step * self._batch + self._first + row]
+
+
+def _stack(rows: list[dict[str, Any]]) -> Batch:
+    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+
+
+class TrainingBatches(Iterator[Batch]):
+    """Iterator over this process's part of every global batch, starting at any step at no cost.
+
+    The state is {"next_index": n}: the next batch is that of step n. It knows nothing of processes, threads or
+    paths, so it can be restored on another number of hosts.
+    """
+
+    def __init__(self, rows: grain.MapDataset, batch_size: int, options: LoaderOptions):
+        self._batches = rows.batch(batch_size, batch_fn=_stack)
+        self._options = options
+        self._next = 0
+        self._iterator = None
+
+    def __iter__(self) -> TrainingBatches:
+        return self
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = self._start()
+        batch = next(self._iterator)
+        self._next += 1
+        return batch
+
+    def _start(self):
+        options = self._options
+        if options.workers:
+            _allow_unparsed_flags()
+            # Worker state depends on the number of workers, so the position is a slice instead.
+            ahead = self._batches[self._next :].to_iter_dataset(
+                grain.ReadOptions(num_threads=1, prefetch_buffer_size=2)
+            )
+            per_worker = max(1, options.prefetch // options.workers)
+            return iter(
+                ahead.mp_prefetch(
+                    grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker)
+                )
+            )
+        read = grain.ReadOptions(
+            num_threads=options.threads, prefetch_buffer_size=options.prefetch
+        )
+        iterator = iter(self._batches.to_iter_dataset(read))
+        iterator.set_state({"next_index": self._next})
+        return iterator
+
+    def get_state(self) -> dict[str, int]:
+        return {"next_index": self._next}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        self.close()
+        self._next = int(state["next_index"])
+
+    def close(self) -> None:
+        """Stops reading ahead; the iterator can be used again."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+
+def _allow_unparsed_flags() -> None:
+    """Grain's worker processes read absl flags, which raises where no absl binary parsed them (tests, notebooks)."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+
+
+def ordered_batches(
+    path: str | pathlib.Path,
+    datasets: tuple[str, ...] = (),
+    split: str = "validation",
+    batch_size: int = 64,
+    fields: tuple[str, ...] = (),
+    clip_length: int = 2,
+    gap: int = 1,
+    limit: int | None = None,
+) -> Iterator[Batch]:
+    """Every window of a split exactly once, in order of dataset, episode and time; the last batch may be smaller.
+
+    With clip_length = 2 and gap = 1 that is every transition exactly once. `limit` stops after that many windows.
+    Batches and errors are as for training_batches.
+    """
+    options = loader_options(
+        {
+            "path": str(path), "datasets": datasets, "split": split, "fields": fields,
+            "clip_length": clip_length, "gap": gap,
+        }
+    )
+    info = open_dataset(options.path)
+    names = tuple(options.datasets) or tuple(info.datasets)
+    readers = open_readers(info, names, split, options.fields)
+    rows = _ordered_rows(readers, options.fields, clip_length, gap)
+    return _batched(rows, batch_size, limit)
+
+
+def _batched(rows: Iterator[dict], batch_size: int, limit: int | None) -> Iterator[Batch]:
+    pending: list[dict[str, Any]] = []
+    for count, row in enumerate(rows):
+        if limit is not None and count >= limit:
+            break
+        pending.append(row)
+        if len(pending) == batch_size:
+            yield _stack(pending)
+            pending = []
+    if pending:
+        yield _stack(pending)
+
+
+def _ordered_rows(
+    readers: list[ClipReader], fields: tuple[str, ...], clip_length: int, gap: int
+) -> Iterator[dict[str, Any]]:
+    """Reads and decodes every record once, whatever the number of windows it owns."""
+    steps = gap * np.arange(clip_length)
+    for dataset, reader in enumerate(readers):
+        for record, owned in enumerate(reader.owned_starts(int(steps[-1]))):
+            if not owned:
+                continue
+            clip = reader.clip(record)
+            frames = clip.decode_frames(np.arange(owned + steps[-1]))
+            episode, start = reader.index[record, :2]
+            for offset in range(owned):
+                offsets = offset + steps
+                yield {
+                    "frames": frames[offsets],
+                    "gap": np.int32(gap),
+                    "episode": np.int64(episode),
+                    "t": np.int32(start + offset),
+                    "dataset": np.int32(dataset),
+                } | window_fields(clip, offsets, gap, fields)

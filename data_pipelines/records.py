@@ -1,0 +1,159 @@
+"""The record format: a bounded clip of consecutive frames of one episode, as a typed tf.train.Example.
+
+Frames are encoded one by one (a pair decodes only its own two); labels are separate features stored as bytes, which
+action-free reading never touches. Records are ordinary TFDS examples: `tfds.builder_from_directory` reads them
+without this package.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from tensorflow_datasets.proto import tf_example_generated_pb2 as example_pb2
+
+from data_pipelines.codecs import get_codec
+from data_pipelines.errors import DataError
+from data_pipelines.spec import LABELS, DatasetSpec
+from data_pipelines.spool import SpooledEpisode
+
+# Columns of the index array that lies beside each split's shards: one int32 row per record.
+INDEX_COLUMNS = ("episode", "start", "length", "episode_length")
+
+
+class ClipRow(NamedTuple):
+    """One row of the index: frames start .. start+length-1 of an episode of episode_length frames."""
+
+    episode: int
+    start: int
+    length: int
+    episode_length: int
+
+
+def clip_rows(episode: int, episode_length: int, stride: int, max_span: int) -> list[ClipRow]:
+    """Cuts one episode into records; see DatasetSpec for who owns which transition."""
+    return [
+        ClipRow(episode, start, min(stride + max_span, episode_length - start), episode_length)
+        for start in range(0, episode_length - 1, stride)
+    ]
+
+
+def features(spec: DatasetSpec) -> tfds.features.FeaturesDict:
+    """The TFDS features of one record. Every tensor states its encoding: the default is 60 times slower."""
+    f = tfds.features
+    if spec.codec in ("png", "jpeg"):
+        frame = f.Image(shape=spec.image_shape, encoding_format=spec.codec)
+    elif spec.codec == "raw":
+        frame = f.Tensor(shape=spec.image_shape, dtype=np.uint8, encoding="bytes")
+    else:
+        frame = f.Text(doc=f"uint8 {spec.image_shape} compressed with {spec.codec}")
+    typed: dict[str, Any] = {
+        "frames": f.Sequence(frame),
+        "episode": f.Scalar(np.int64),
+        "start": f.Scalar(np.int64, doc="time index of the first frame"),
+        "length": f.Scalar(np.int64, doc="frames in this record"),
+        "episode_length": f.Scalar(np.int64, doc="frames in the episode"),
+        "episode_return": f.Scalar(np.float32),
+        "behaviour": f.Text(),
+        "source": f.Text(doc="file or seed that the episode came from"),
+        "frame_skip": f.Scalar(np.int64),
+        "fps": f.Scalar(np.float32),
+        "codec": f.Text(),
+        "image_shape": f.Tensor(shape=(3,), dtype=np.int64),
+    }
+    shapes = {"reward": (None,), "state": (None, len(spec.state_names))}
+    if spec.action is not None:
+        shapes["action"] = (None, *spec.action.shape)
+    for label in spec.labels:
+        dtype = spec.action.dtype if label == "action" else np.dtype(np.float32)
+        typed[label] = f.Tensor(shape=shapes[label], dtype=dtype.type, encoding="bytes")
+    return f.FeaturesDict(typed)
+
+
+def episode_examples(
+    spec: DatasetSpec, episode: SpooledEpisode
+) -> Iterator[tuple[ClipRow, dict[str, Any]]]:
+    """The records of one episode, ready for TFDS."""
+    for row in clip_rows(episode.episode, episode.length, spec.clip_stride, spec.max_span):
+        stop = row.start + row.length
+        example = row._asdict() | {
+            "frames": [_tfds_frame(spec, data) for data in episode.frames[row.start : stop]],
+            "episode_return": episode.episode_return,
+            "behaviour": spec.behaviour,
+            "source": episode.source,
+            "frame_skip": spec.frame_skip,
+            "fps": spec.fps,
+            "codec": spec.codec,
+            "image_shape": np.array(spec.image_shape, np.int64),
+        }
+        for label in spec.labels:
+            # States belong to frames, actions and rewards to the steps between them.
+            end = stop if label == "state" else stop - 1
+            example[label] = getattr(episode, label)[row.start : end]
+        yield row, example
+
+
+def _tfds_frame(spec: DatasetSpec, data: bytes) -> Any:
+    if spec.codec in ("png", "jpeg"):
+        return io.BytesIO(data)  # arrays would make TFDS import TensorFlow
+    if spec.codec == "raw":
+        return np.frombuffer(data, np.uint8).reshape(spec.image_shape)
+    return data
+
+
+class Clip:
+    """One parsed record. Frames and labels are decoded only when asked for."""
+
+    def __init__(self, spec: DatasetSpec, record: bytes):
+        self._spec = spec
+        message = example_pb2.Example()
+        message.ParseFromString(record)
+        self._features = message.features.feature
+
+    def frame_count(self) -> int:
+        return len(self._features["frames"].bytes_list.value)
+
+    def integer(self, name: str) -> int:
+        return self._features[name].int64_list.value[0]
+
+    def decode_frames(self, offsets: np.ndarray) -> np.ndarray:
+        """uint8 (T, H, W, C): the frames at these offsets inside the record."""
+        encoded = self._features["frames"].bytes_list.value
+        decode = get_codec(self._spec.codec).decode
+        out = np.empty((len(offsets), *self._spec.image_shape), np.uint8)
+        for i, offset in enumerate(offsets):
+            out[i] = decode(encoded[offset], self._spec.image_shape)
+        return out
+
+    def decode_label(self, label: str) -> np.ndarray:
+        """action (L-1, ...), reward float32 (L-1,) or state float32 (L, S) of the whole record."""
+        data = self._features[label].bytes_list.value[0]
+        if label == "action":
+            shape, dtype = self._spec.action.shape, self._spec.action.dtype
+        else:
+            shape = (len(self._spec.state_names),) if label == "state" else ()
+            dtype = np.dtype(np.float32)
+        count = self.frame_count() - (label != "state")
+        expected = dtype.itemsize * count * int(np.prod(shape, dtype=np.int64))
+        if len(data) != expected:
+            raise DataError(
+                f"dataset {self._spec.name}, episode {self.integer('episode')}: {label} holds "
+                f"{len(data)} bytes, expected {expected}; the shard is damaged, prepare it again"
+            )
+        return np.frombuffer(data, dtype).reshape(count, *shape)
+
+
+def check_fields(spec: DatasetSpec, fields: tuple[str, ...]) -> None:
+    """Raises DataError if a field is unknown or this dataset does not hold it."""
+    for field in fields:
+        if field not in LABELS:
+            raise DataError(f"unknown field {field!r}; fields are {', '.join(LABELS)}")
+        if field not in spec.labels:
+            held = ", ".join(spec.labels) or "none (video only)"
+            raise DataError(
+                f"dataset {spec.name} has no field {field!r}; it holds: {held}. Drop the field, or "
+                "leave this dataset out of data.datasets"
+            )

@@ -1,0 +1,45 @@
+"""The datasets that `prepare` knows.
+
+A recipe is a module with
+    DESCRIPTION: str                                   one line for --help
+    add_arguments(parser)                              its own options
+    options(args) -> dict                              JSON-able; everything that decides the content
+    collect(options, spool, report) -> Collected       spools episodes below the folder `spool`, one sub-folder
+                                                       per dataset, and calls report(count) per transition done
+    expected_transitions(options) -> int | None        total of the progress bar
+A new dataset is one module and one line here. Recipes import their simulators and decoders inside `collect`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import types
+from typing import Any
+
+from data_pipelines.errors import DataError
+from data_pipelines.spec import DatasetSpec
+
+RECIPES = {
+    "synthetic": "data_pipelines.synthetic",
+}
+
+
+@dataclasses.dataclass
+class Collected:
+    """What a recipe spooled: the datasets, in mixture order, and what it could not read.
+
+    skipped_items: (item, reason class, detail), one per item that was left out.
+    sources: JSON-able facts about where the data came from (simulator and version, folder, file count).
+    """
+
+    specs: list[DatasetSpec]
+    skipped_items: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
+    sources: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def get_recipe(name: str) -> types.ModuleType:
+    """The recipe module called `name`; raises DataError listing those that exist."""
+    if name not in RECIPES:
+        raise DataError(f"unknown dataset {name!r}; known: {', '.join(RECIPES)}")
+    return importlib.import_module(RECIPES[name])

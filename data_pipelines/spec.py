@@ -1,0 +1,95 @@
+"""What one dataset of a folder is: its frames, its labels, where it came from. Plain data, JSON both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+
+LABELS = ("action", "reward", "state")
+
+
+@dataclasses.dataclass(frozen=True)
+class ActionSpec:
+    """Discrete (`names` lists the actions) or continuous (`names` lists the dimensions)."""
+
+    kind: str  # 'discrete' | 'continuous'
+    names: tuple[str, ...]
+
+    def __post_init__(self):
+        if self.kind not in ("discrete", "continuous") or not self.names:
+            raise DataError(f"action spec needs a kind and names, got {self}")
+
+    @property
+    def count(self) -> int:
+        """Number of actions (discrete) or of dimensions (continuous)."""
+        return len(self.names)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.int32 if self.kind == "discrete" else np.float32)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one action: () or (A,)."""
+        return () if self.kind == "discrete" else (len(self.names),)
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetSpec:
+    """One dataset: episodes of one kind, encoded one way.
+
+    A record holds `clip_stride + max_span` consecutive frames at most, and owns the transitions that start
+    at its first `clip_stride` frames; so every transition has one owner and every window (t, t + span) with
+    span <= max_span lies inside the record that owns t.
+    """
+
+    name: str
+    image_shape: tuple[int, int, int]  # H, W, C
+    codec: str
+    action: ActionSpec | None = None
+    has_reward: bool = False
+    state_names: tuple[str, ...] = ()
+    behaviour: str = ""
+    frame_skip: int = 1  # simulator tics per stored frame
+    fps: float = 0.0  # stored frames per second; 0 = unknown
+    clip_stride: int = 16
+    max_span: int = 8
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.clip_stride < 1 or self.max_span < 1:
+            raise DataError(
+                f"dataset {self.name}: clip_stride and max_span must be at least 1, got "
+                f"{self.clip_stride} and {self.max_span}"
+            )
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Which of LABELS the records hold."""
+        held = {
+            "action": self.action is not None,
+            "reward": self.has_reward,
+            "state": bool(self.state_names),
+        }
+        return tuple(label for label in LABELS if held[label])
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self) | {"labels": self.labels}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DatasetSpec:
+        fields = {field.name for field in dataclasses.fields(cls)}
+        data = {key: value for key, value in data.items() if key in fields}
+        action = data.get("action")
+        return cls(
+            **data
+            | {
+                "image_shape": tuple(data["image_shape"]),
+                "state_names": tuple(data["state_names"]),
+                "action": action and ActionSpec(action["kind"], tuple(action["names"])),
+            }
+        )
