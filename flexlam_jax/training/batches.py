@@ -104,7 +104,7 @@ class DeviceBatches:
             self._put(error)
 
     def _read(self) -> tuple[HostBatch, dict[str, Any]]:
-        host = {name: _canonical(np.asarray(x)) for name, x in next(self._data).items()}
+        host = {name: canonical(np.asarray(x)) for name, x in next(self._data).items()}
         return host, self._data.get_state()
 
     def _transfer(self, x: np.ndarray) -> jax.Array:
@@ -119,6 +119,6 @@ class DeviceBatches:
                 continue
 
 
-def _canonical(x: np.ndarray) -> np.ndarray:
+def canonical(x: np.ndarray) -> np.ndarray:
     """JAX's dtype for x (int64 becomes int32, as everywhere without x64)."""
     return x.astype(jax.dtypes.canonicalize_dtype(x.dtype), copy=False)

@@ -8,6 +8,7 @@ import optax
 
 from flexlam_jax.errors import UserError
 
+DECAYED = ("kernel", "qkv", "out")
 SCHEDULES = ("cosine", "wsd", "constant")
 
 
@@ -41,10 +42,14 @@ def make_schedule(cfg: Mapping[str, Any], total_steps: int) -> optax.Schedule:
 
 
 def decay_mask(params: Any) -> Any:
-    """True for weight matrices: leaves named "kernel". Biases, norms, tables and nulls are not."""
-    def is_kernel(path, _):
-        return jax.tree_util.keystr(path[-1:], simple=True) == "kernel"
-    return jax.tree_util.tree_map_with_path(is_kernel, params)
+    """True for the weights of dense, convolution and attention layers, told by name.
+
+    Not for biases, norm scales, tables, queries and nulls; their number of dimensions would not
+    tell, because a scan over layers adds one to all.
+    """
+    def decays(path, _):
+        return jax.tree_util.keystr(path[-1:], simple=True) in DECAYED
+    return jax.tree_util.tree_map_with_path(decays, params)
 
 
 def make_optimizer(cfg: Mapping[str, Any], schedule: optax.Schedule

@@ -19,13 +19,12 @@ from flexlam_jax.training.mesh import BATCH_AXES
 # tensor parallelism. An axis is dropped where it does not divide the dimension.
 Rule = tuple[str, tuple[str | None, ...]]
 RULES: tuple[Rule, ...] = (
-    # Column parallel, then row parallel: one all-reduce per attention and one per MLP.
-    (r"(query|key|value|qkv|kv)/kernel$", (None, "model")),
-    (r"(query|key|value|qkv|kv)/bias$", ("model",)),
-    (r"attention\w*/out/kernel$", ("model", None)),
-    (r"mlp\w*/(up|gate|in)/kernel$", (None, "model")),
-    (r"mlp\w*/(up|gate|in)/bias$", ("model",)),
-    (r"mlp\w*/(down|out)/kernel$", ("model", None)),
+    # Heads and hidden units are split: one all-reduce after attention, one after the MLP.
+    (r"attention/qkv$", (None, None, "model", None)),   # (M, 3, heads, head width)
+    (r"attention/out$", ("model", None, None)),         # (heads, head width, M)
+    (r"mlp/up/kernel$", (None, "model")),
+    (r"mlp/up/bias$", ("model",)),
+    (r"mlp/down/kernel$", ("model", None)),
 )
 
 # Smaller arrays cost less memory replicated than they cost latency gathered.

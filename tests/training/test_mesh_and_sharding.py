@@ -1,0 +1,83 @@
+"""Mesh sizes, batch divisibility, and the rule table, on abstract meshes where devices are not needed."""
+
+import types
+
+import jax
+from jax.sharding import PartitionSpec as P
+import pytest
+
+from flexlam_jax.errors import UserError
+from flexlam_jax.training import mesh as mesh_lib
+from flexlam_jax.training import sharding
+
+
+def fake_mesh(data=1, fsdp=1, model=1):
+    return types.SimpleNamespace(shape={"data": data, "fsdp": fsdp, "model": model})
+
+
+def test_one_device_is_the_trivial_mesh():
+    mesh = mesh_lib.make_mesh({"data": -1, "fsdp": 1, "model": 1}, jax.devices()[:1])
+    assert dict(mesh.shape) == {"data": 1, "fsdp": 1, "model": 1}
+    assert all(kind == jax.sharding.AxisType.Auto for kind in mesh.axis_types)
+
+
+@pytest.mark.parametrize("sizes, expected", [
+    (dict(data=-1, fsdp=1, model=1), (8, 1, 1)),
+    (dict(data=2, fsdp=-1, model=2), (2, 2, 2)),
+    (dict(data=1, fsdp=4, model=2), (1, 4, 2)),
+])
+def test_minus_one_takes_what_is_left(sizes, expected):
+    assert mesh_lib._resolve(sizes, 8) == expected
+
+
+@pytest.mark.parametrize("sizes", [
+    dict(data=3, fsdp=1, model=1), dict(data=-1, fsdp=3, model=1), dict(data=16, fsdp=1, model=1)])
+def test_sizes_that_do_not_multiply_name_both_numbers(sizes):
+    with pytest.raises(UserError, match=r"8 devices.*multiply to 8"):
+        mesh_lib._resolve(sizes, 8)
+
+
+def test_bad_sizes():
+    with pytest.raises(UserError, match="one may be -1"):
+        mesh_lib._resolve(dict(data=-1, fsdp=-1), 8)
+    with pytest.raises(UserError, match="one may be -1"):
+        mesh_lib._resolve(dict(data=0), 8)
+    with pytest.raises(UserError, match="unknown axes.*'tensor'"):
+        mesh_lib._resolve(dict(tensor=2), 8)
+
+
+def test_batch_must_divide_by_mesh_and_accumulation():
+    mesh_lib.check_batch_size(16, 2, fake_mesh(2, 2, 2))
+    with pytest.raises(UserError, match="batch_size=12 must be a multiple of 8 .*data 2.*fsdp 2"):
+        mesh_lib.check_batch_size(12, 2, fake_mesh(2, 2, 2))
+
+
+@pytest.mark.parametrize("path, shape, mesh, spec", [
+    ("params/d/blocks/layers/attention/qkv", (4, 256, 3, 8, 32), fake_mesh(model=2),
+     P(None, None, None, "model")),
+    ("params/d/blocks/layers/attention/out", (4, 8, 32, 256), fake_mesh(fsdp=2, model=2),
+     P(None, "model", None, "fsdp")),
+    ("params/d/mlp/up/kernel", (256, 1024), fake_mesh(fsdp=4, model=2), P("fsdp", "model")),
+    ("params/d/mlp/down/kernel", (1024, 256), fake_mesh(fsdp=4, model=2), P("model", "fsdp")),
+    # The moments of a parameter go where it goes.
+    ("opt_state/1/0/mu/d/mlp/down/kernel", (1024, 256), fake_mesh(fsdp=4, model=2),
+     P("model", "fsdp")),
+    ("ema/d/mlp/down/kernel", (1024, 256), fake_mesh(fsdp=4, model=2), P("model", "fsdp")),
+    # No rule: only FSDP, on the largest dimension it divides, the last one in a tie.
+    ("params/patch_embed/kernel", (768, 1024), fake_mesh(fsdp=4, model=2), P(None, "fsdp")),
+    ("params/patch_embed/kernel", (1024, 1023), fake_mesh(fsdp=4, model=2), P("fsdp")),
+    ("params/square/kernel", (1024, 1024), fake_mesh(fsdp=4), P(None, "fsdp")),
+    # Small, indivisible, scalar: replicated.
+    ("params/norm/scale", (256,), fake_mesh(fsdp=4, model=2), P()),
+    ("params/odd/kernel", (1023, 1021), fake_mesh(fsdp=4), P()),
+    ("params/attention/out", (3, 5, 7), fake_mesh(model=2), P()),
+    ("step", (), fake_mesh(fsdp=4, model=2), P()),
+    ("params/d/mlp/up/kernel", (256, 1024), fake_mesh(data=8), P()),
+])
+def test_rules(path, shape, mesh, spec):
+    assert sharding.leaf_spec(path, shape, mesh) == spec
+
+
+def test_our_block_of_one_process_is_everything():
+    mesh = mesh_lib.make_mesh({"data": 1}, jax.devices()[:1])
+    assert sharding.batch_shard(mesh, 12) == (0, 1)
