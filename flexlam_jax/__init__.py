@@ -11,8 +11,11 @@ from flexlam_jax.version import __version__
 __all__ = ["__version__", "load", "load_translator"]
 
 
+_LAZY = {"load": "flexlam_jax.loading", "load_translator": "flexlam_jax.translators"}
+
+
 def __getattr__(name: str):
-    if name in ("load", "load_translator"):
-        from flexlam_jax import loading
-        return getattr(loading, name)
+    if name in _LAZY:
+        import importlib
+        return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'flexlam_jax' has no attribute {name!r}")

@@ -4,7 +4,6 @@
     codes = lam.encode(o_t, o_next, keep=4)         # null-filled slots (B, K, D)
     frames = lam.decode(o_t, codes)                 # what the code says happens next, in [0, 1]
     ids = lam.tokens(o_t, o_next, keep=4)           # (B, K) int32, suffix = lam.null_id
-    translator = flexlam_jax.load_translator(path)  # codes -> actions
 
 Parameters only: optimizer state and data position of a checkpoint are never read.
 
@@ -12,6 +11,7 @@ Dimension keys: B batch, H W C image, K slots, D slot width.
 """
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
@@ -25,8 +25,6 @@ from flexlam_jax.errors import CheckpointError
 # Batches are padded to one of these sizes, so that ever-changing batch sizes compile at most this many
 # programs; larger batches run in pieces of the largest.
 BUCKETS = (1, 8, 64, 256)
-
-TRANSLATOR_KIND = "translator"
 
 
 def load(path: Any, step: int | None = None) -> "LoadedLam":
@@ -49,7 +47,7 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
         clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
         return dict(jax.eval_shape(model.init, jax.random.key(0), clip))
 
-    if _kind_of(path) == TRANSLATOR_KIND:
+    if _declared_kind(path) == "translator":
         raise CheckpointError(f"{path} holds a translator, not a latent action model; "
                               "use flexlam_jax.load_translator")
     variables, config, step = restore_params(path, abstract_variables, step)
@@ -66,7 +64,7 @@ def _model_section(config, path):
     return section
 
 
-def _kind_of(path) -> str | None:
+def _declared_kind(path) -> str | None:
     """The `kind` that a config.json beside the checkpoints declares, if there is one."""
     from etils import epath
     file = epath.Path(path) / "config.json"
@@ -172,7 +170,7 @@ class LoadedLam:
         batched = codes.ndim == 3
         keep = self._check_keep(keep, codes.shape[:-2])
         keep = keep if batched else keep[None]
-        return _in_buckets(functools.partial(self._null_fill, self._variables),
+        return in_buckets(functools.partial(self._null_fill, self._variables),
                            (codes if batched else codes[None], keep), batched)
 
     def decode(self, o_t, codes):
@@ -186,15 +184,22 @@ class LoadedLam:
         if batched != (codes.ndim == 3) or (batched and len(o_t) != len(codes)):
             raise ValueError(f"decode: o_t {o_t.shape} and codes {codes.shape} must both be single "
                              "or have the same batch size")
-        return _in_buckets(functools.partial(self._decode, self._variables),
+        return in_buckets(functools.partial(self._decode, self._variables),
                            (o_t, codes) if batched else (o_t[None], codes[None]), batched)
+
+    def fingerprint(self) -> str:
+        """sha256 of the parameters: tells which model made a file of codes."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(self._variables):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
 
     def _encode_pair(self, o_t, o_next):
         o_t, o_next = self._check_frames(o_t, "o_t"), self._check_frames(o_next, "o_next")
         if o_t.shape != o_next.shape:
             raise ValueError(f"encode: o_t {o_t.shape} and o_next {o_next.shape} differ in shape")
         batched = o_t.ndim == 4
-        return _in_buckets(functools.partial(self._encode, self._variables),
+        return in_buckets(functools.partial(self._encode, self._variables),
                            (o_t, o_next) if batched else (o_t[None], o_next[None]), batched)
 
     def _check_frames(self, frames, name: str):
@@ -254,7 +259,7 @@ def _budgets(keep: dict[str, Any], slots: int) -> tuple[int, ...]:
     return tuple(range(keep.get("minimum", 1), slots + 1))
 
 
-def _in_buckets(function: Callable, arguments: tuple, batched: bool):
+def in_buckets(function: Callable, arguments: tuple, batched: bool):
     """Calls a jitted function of batches at a few fixed batch sizes and undoes the padding.
 
     Args:

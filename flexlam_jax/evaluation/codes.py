@@ -10,7 +10,7 @@ def entropy_bits(counts, axis: int = -1) -> np.ndarray:
     counts = np.asarray(counts, np.float64)
     total = counts.sum(axis=axis, keepdims=True)
     p = counts / np.maximum(total, 1e-12)
-    return -(p * np.log2(np.where(p > 0, p, 1))).sum(axis=axis)
+    return (p * -np.log2(np.where(p > 0, p, 1))).sum(axis=axis) + 0.0  # no negative zero
 
 
 def discrete_usage(ids_NK, codebook_size: int, episode_N) -> list[dict]:

@@ -27,9 +27,9 @@ class Recipe:
     hidden: int = 64             # 0: linear
     learning_rate: float = 5e-3  # cosine to 0
     weight_decay: float = 3e-2   # decoupled (AdamW), kernels only
-    batch_size: int = 256        # drawn with replacement from the labelled transitions
+    batch_size: int = 128        # drawn with replacement from the labelled transitions
     steps: int = 400
-    many_steps: int = 1500       # from `many_labels` on
+    many_steps: int = 2000       # from `many_labels` on
     many_labels: int = 2048
 
     def steps_for(self, labels: int) -> int:

@@ -1,0 +1,138 @@
+"""Evaluates latent action models on held-out episodes and writes report.html and report.json.
+
+    python -m experiments.evaluate_lam --checkpoint=runs/doom [--compare=fixed_k4=runs/fixed_k4] \\
+        [--data=DIR] [--datasets=health_gathering_sticky] [--split=test] [--out=runs/doom/evaluation]
+
+Reconstruction and probes at every prefix length, beside the baselines that give them a meaning. The
+report is one file without network access; the table on the terminal and the report are one dict.
+"""
+
+import datetime
+import json
+import os
+import platform
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+from absl import flags
+
+from experiments import cli, lam_inputs
+from experiments.progress import progress
+from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation import lam_evaluation, report_html, report_summary, report_table
+from flexlam_jax.training.compilation import use_compilation_cache
+
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")
+_STEP = flags.DEFINE_integer("step", None, "Training step to load; default the newest.")
+_COMPARE = flags.DEFINE_list("compare", [], "Further models as NAME=WORKDIR, shown in the same tables.")
+_DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
+_DATASETS = flags.DEFINE_list("datasets", [], "Datasets of the folder; default those of the training.")
+_SPLIT = flags.DEFINE_string("split", "test", "Split to report.")
+_OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/evaluation.")
+_LABELS = flags.DEFINE_list("label_counts", ["64", "256", "1024", "all"], "Labels that probes get.")
+_BUDGETS = flags.DEFINE_list("budgets", [], "Prefix lengths; default powers of two and the longest.")
+_DRAWS = flags.DEFINE_integer("draws", 5, "Label draws per probe.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of label draws, shuffles and the choice of pictures.")
+_DECODE = flags.DEFINE_integer("decode_limit", 1024, "Decode about this many transitions, evenly spaced.",
+                               lower_bound=2)
+_PICTURES = flags.DEFINE_integer("pictures", 6, "Transitions in the picture grid.", lower_bound=1)
+flags.mark_flag_as_required("checkpoint")
+
+
+def main(argv):
+    del argv
+    out = Path(_OUT.value or Path(_CHECKPOINT.value) / "evaluation")
+    if not _OUT.value and "://" in _CHECKPOINT.value:
+        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
+    label_counts = _numbers("label_counts", _LABELS.value, {"all": lam_evaluation.ALL})
+    budgets = _numbers("budgets", _BUDGETS.value, {})
+    lams = lam_inputs.open_models(_CHECKPOINT.value, _COMPARE.value, _STEP.value)
+    main_name, lam = next(iter(lams.items()))
+    outside = [k for k in budgets if not 0 <= k <= lam.slots]
+    if outside:
+        raise UserError(f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}")
+    use_compilation_cache(lam.config.get("compilation_cache", ""))
+    source = lam_inputs.open_source(lam, _DATA.value, _DATASETS.value)
+    action, no_actions = source.actions()
+    totals = {"encode train": source.count("train"), "encode test": source.count(_SPLIT.value)}
+    evaluation = lam_evaluation.evaluate(
+        lams, source.batches("train", actions=True) if action else None,
+        source.batches(_SPLIT.value, actions=action is not None),
+        lam_evaluation.Settings(
+            budgets=tuple(budgets), label_counts=tuple(label_counts), draws=_DRAWS.value,
+            seed=_SEED.value, pictures=_PICTURES.value,
+            frames_every=max(1, round(totals["encode test"] / _DECODE.value))),
+        num_actions=action.count if action and action.kind == "discrete" else None,
+        no_actions=no_actions, stage=lambda name, total: progress(name, total or totals.get(name)))
+    report = evaluation.report
+    report["data"] |= {"datasets": list(source.names), "split": _SPLIT.value, "gap": source.gap,
+                       "action_names": list(action.names) if action else []}
+    complete(report, main_name, lams)
+    write(out, "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    write(out, "report.html", report_html.render(report, evaluation.pictures))
+    for table in report_table.all_tables(report):
+        print(f"\n{report_table.as_text(table)}")
+    print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
+
+
+def complete(report: dict, main_name: str, lams: dict) -> None:
+    """Adds title, summary and the footer to what the library measured."""
+    data = report["data"]
+    names = ", ".join(data["datasets"])
+    report["title"] = f"{main_name} on {names if len(names) < 60 else str(len(data['datasets'])) + ' datasets'}"
+    report["summary"] = report_summary.sentences(report)
+    report["run"] = {
+        "command": shlex.join(["python", "-m", "experiments.evaluate_lam", *sys.argv[1:]]),
+        "models": "; ".join(f"{name}, step {lam.step}" for name, lam in lams.items()),
+        "data": (f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
+                 f"{data['test_episodes']} episodes, {data['decoded_transitions']} of them decoded; "
+                 f"{data['train_transitions']} train transitions for probes; gap {data['gap']}"),
+        "seeds": (f"one training seed per model ({', '.join(str(lam.config.get('seed')) for lam in lams.values())}); "
+                  f"{report['settings']['draws']} label draws, evaluation seed {report['settings']['seed']}"),
+        "hardware": f"{jax.devices()[0].device_kind} x {jax.device_count()}; {_processor()}, "
+                    f"{os.cpu_count()} cores",
+        "versions": ", ".join(f"{name} {metadata.version(name)}"
+                              for name in ("jax", "flax", "orbax-checkpoint", "numpy"))
+                    + f", Python {platform.python_version()}, flexlam_jax {lam_inputs.flexlam_jax.__version__}",
+        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+
+
+def write(folder: Path, name: str, text: str) -> None:
+    """Writes a file at once: an interrupted run leaves the old one or none."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = folder / f".{name}.partial"
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(folder / name)
+    except OSError as error:
+        raise UserError(f"cannot write {folder / name} ({error.strerror}); give another --out") from error
+
+
+def _numbers(flag: str, texts: list[str], words: dict) -> list:
+    """Positive integers of a list flag, or the values of `words`."""
+    values = []
+    for text in texts:
+        if text in words:
+            values.append(words[text])
+        elif text.isdigit() and (int(text) or flag == "budgets"):
+            values.append(int(text))
+        else:
+            allowed = " or ".join(["positive integers", *words])
+            raise UserError(f"--{flag}: {text!r} is not one of {allowed}")
+    return values
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+if __name__ == "__main__":
+    cli.run(main)

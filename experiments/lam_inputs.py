@@ -1,0 +1,98 @@
+"""What the binaries that read a trained model share: opening it and the data it is applied to."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import PurePosixPath
+
+import flexlam_jax
+from data_pipelines.loader import ordered_batches
+from data_pipelines.manifest import DatasetInfo, open_dataset
+from data_pipelines.spec import ActionSpec
+from flexlam_jax.errors import UserError
+
+BATCH_SIZE = 256  # the largest batch that a loaded model runs in one piece
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Datasets of one folder, read as transitions `gap` frames apart."""
+
+    info: DatasetInfo
+    names: tuple[str, ...]
+    gap: int
+
+    def batches(self, split: str, *, actions: bool = False,
+                names: Sequence[str] | None = None) -> Iterator[dict]:
+        """Every transition of a split once, in order."""
+        return ordered_batches(self.info.path, tuple(names or self.names), split, BATCH_SIZE,
+                               fields=("action",) if actions else (), clip_length=2, gap=self.gap)
+
+    def count(self, split: str, name: str | None = None) -> int:
+        """Transitions of a split, as the manifest counts them (gap 1)."""
+        return sum(self.info.counts[key].get(split, {}).get("transitions", 0)
+                   for key in ([name] if name else self.names))
+
+    def actions(self) -> tuple[ActionSpec | None, str]:
+        """(the one action specification of all datasets, or None; why there is none)."""
+        specs = {name: self.info.spec(name).action for name in self.names}
+        missing = [name for name, spec in specs.items() if spec is None]
+        if missing:
+            return None, f"the data of {', '.join(missing)} hold no actions"
+        if len(set(specs.values())) > 1:
+            return None, (f"{', '.join(specs)} have different action sets; evaluate them one at a time "
+                          "with --datasets")
+        return next(iter(specs.values())), ""
+
+
+def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
+    """Opens --data and --datasets, by default those the model was trained on.
+
+    Raises:
+      UserError, DataError: no data folder known, unknown dataset, or frames of another size than the
+        model's.
+    """
+    trained_on = lam.config.get("data") or {}
+    path = data or trained_on.get("path")
+    if not path:
+        raise UserError("the checkpoint does not say which data it was trained on; give --data=DIR")
+    info = open_dataset(path)
+    names = tuple(datasets) or tuple(trained_on.get("datasets") or ()) or tuple(info.datasets)
+    for name in names:
+        shape = tuple(info.spec(name).image_shape)
+        if shape != lam.frame_shape:
+            raise UserError(
+                f"dataset {name} in {path} has frames of {_size(shape)}, the model reads "
+                f"{_size(lam.frame_shape)}; prepare the data at that size or choose another checkpoint")
+    gap = trained_on.get("gap", 1)
+    return Source(info, names, int(gap if isinstance(gap, int) else gap[0]))
+
+
+def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> dict:
+    """Loads --checkpoint and the NAME=WORKDIR items of --compare, in this order.
+
+    Raises:
+      UserError: an item that is no NAME=WORKDIR, a name used twice, or models of other frame sizes.
+    """
+    lams = {model_name(checkpoint): flexlam_jax.load(checkpoint, step)}
+    for item in compare:
+        name, equals, path = item.partition("=")
+        if not (name and equals and path):
+            raise UserError(f"--compare item {item!r} is not NAME=WORKDIR")
+        if name in lams:
+            raise UserError(f"--compare names two models {name!r} (--checkpoint takes its folder's name)")
+        lams[name] = flexlam_jax.load(path)
+    shapes = {name: lam.frame_shape for name, lam in lams.items()}
+    if len(set(shapes.values())) > 1:
+        sizes = ", ".join(f"{name} {_size(shape)}" for name, shape in shapes.items())
+        raise UserError(f"the models read frames of different sizes ({sizes}); compare them separately")
+    return lams
+
+
+def model_name(checkpoint: str) -> str:
+    """Folder name of a work directory, also when its checkpoints folder was given."""
+    path = PurePosixPath(checkpoint)
+    return (path.parent if path.name == "checkpoints" else path).name or "model"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
