@@ -25,6 +25,8 @@ from data_pipelines.spec import DatasetSpec
 from data_pipelines.splits import SPLITS, assign_splits
 from data_pipelines.spool import list_episodes, read_episode
 
+Splits = dict[str, dict[str, list[int]]]  # dataset -> split -> episodes
+
 
 def prepare(
     recipe: str,
@@ -57,12 +59,12 @@ def prepare(
         )
         with bar:
             collected = module.collect(options | {"workers": workers}, spool, bar.update)
-        entries = _write_datasets(collected, spool, folder, options, num_shards, progress)
-        leakage = check_leakage(_spooled_hashes(collected.specs, spool, entries))
+        splits = _split_episodes(collected, spool, options)
+        leakage = check_leakage(_spooled_hashes(splits, spool))
+        entries = _write_datasets(collected.specs, splits, spool, folder, num_shards, progress)
         manifest = _manifest(recipe, options, collected, entries, leakage)
         shutil.rmtree(spool)
-        text = json.dumps(manifest, indent=1) + "\n"
-        (folder / FILE_NAME).write_text(text)
+        (folder / FILE_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
         _finish(folder, out)
     return True
 
@@ -133,29 +135,35 @@ def _finish(folder: pathlib.Path, out: pathlib.Path) -> None:
     os.rename(folder, out)
 
 
-def _write_datasets(
-    collected: Collected,
-    spool: pathlib.Path,
-    folder: pathlib.Path,
-    options: dict[str, Any],
-    num_shards: int | None,
-    progress: bool,
-) -> dict[str, dict[str, Any]]:
-    """Writes the shards of every dataset; returns the manifest's entries, still with episode lists."""
-    entries = {}
+def _split_episodes(
+    collected: Collected, spool: pathlib.Path, options: dict[str, Any]
+) -> Splits:
+    """The episodes of every split of every dataset; raises DataError if there are too few."""
     episodes = {spec.name: list_episodes(spool / spec.name) for spec in collected.specs}
     if not any(episodes.values()):
         reasons = collections.Counter(reason for _, reason, _ in collected.skipped_items)
         raise DataError(f"no episode could be read; skipped: {dict(reasons) or 'nothing'}")
-    bar = tqdm(unit=" transitions", desc="write shards", disable=None if progress else True)
-    with bar:
-        for spec in collected.specs:
-            splits = assign_splits(episodes[spec.name], options.get("seed", 0), spec.name)
+    seed = options.get("seed", 0)
+    return {name: assign_splits(ids, seed, name) for name, ids in episodes.items()}
+
+
+def _write_datasets(
+    specs: list[DatasetSpec],
+    splits: Splits,
+    spool: pathlib.Path,
+    folder: pathlib.Path,
+    num_shards: int | None,
+    progress: bool,
+) -> dict[str, dict[str, Any]]:
+    """Writes the shards of every dataset; returns the manifest's entries."""
+    entries = {}
+    with tqdm(unit=" transitions", desc="write shards", disable=None if progress else True) as bar:
+        for spec in specs:
             index = write_shards(
-                spec, spool / spec.name, splits, folder, num_shards=num_shards,
+                spec, spool / spec.name, splits[spec.name], folder, num_shards=num_shards,
                 on_transitions=bar.update,
             )
-            entries[spec.name] = _entry(spec, splits, index, folder)
+            entries[spec.name] = _entry(spec, splits[spec.name], index, folder)
     return entries
 
 
@@ -191,17 +199,15 @@ def _entry(
         }
         for split, rows in index.items()
     }
-    return {"spec": spec.to_json(), "splits": counts, "shards": shards, "episodes": splits}
+    return {"spec": spec.to_json(), "splits": counts, "shards": shards}
 
 
-def _spooled_hashes(
-    specs: list[DatasetSpec], spool: pathlib.Path, entries: dict[str, dict[str, Any]]
-) -> Iterator[EpisodeHashes]:
-    for spec in specs:
-        for split, episodes in entries[spec.name]["episodes"].items():
+def _spooled_hashes(splits: Splits, spool: pathlib.Path) -> Iterator[EpisodeHashes]:
+    for name, parts in splits.items():
+        for split, episodes in parts.items():
             for episode in episodes:
-                hashes = read_episode(spool / spec.name, episode, frames=False).hashes
-                yield EpisodeHashes(spec.name, split, episode, hashes)
+                hashes = read_episode(spool / name, episode, frames=False).hashes
+                yield EpisodeHashes(name, split, episode, hashes)
 
 
 def _manifest(

@@ -6,16 +6,25 @@ import contextlib
 import io
 import pathlib
 import shutil
+import unittest.mock
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import example_serializer
 
 from data_pipelines.records import ClipRow, episode_examples, features
 from data_pipelines.spec import DatasetSpec
 from data_pipelines.spool import read_episode
 
 VERSION = "1.0.0"
+
+
+class _StableSerializer(example_serializer.ExampleSerializer):
+    """Protobuf maps have no order of their own, so plain serialisation gives other bytes in every process."""
+
+    def serialize_example(self, example) -> bytes:
+        return self.get_tf_example(example).SerializeToString(deterministic=True)
 
 
 class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -96,7 +105,11 @@ def write_shards(
         file_format="array_record",
     )
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints; the caller has its own progress bar
+    stable = unittest.mock.patch.object(
+        example_serializer, "ExampleSerializer", _StableSerializer
+    )  # TFDS has no option for it
+    # TFDS prints; the caller has its own progress bar.
+    with stable, contextlib.redirect_stdout(io.StringIO()):
         builder.download_and_prepare(
             download_dir=str(downloads),
             download_config=tfds.download.DownloadConfig(num_shards=num_shards),

@@ -21,6 +21,8 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 
+# Measured on defend_the_center, whose player turns on one spot: 12000 random transitions repeat about 20 windows of 2
+# frames and 5 of 4 frames by chance, and none of 8 (five seeds). 16 leaves room for unlucky seeds.
 WINDOW = 16
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so multiplication is a bijection of 64-bit integers
 

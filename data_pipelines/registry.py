@@ -21,6 +21,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.spec import DatasetSpec
 
 RECIPES = {
+    "doom": "data_pipelines.doom.recipe",
     "synthetic": "data_pipelines.synthetic",
 }
 

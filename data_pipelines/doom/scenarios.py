@@ -1,0 +1,74 @@
+"""Which scenarios, which actions, which ground truth. A new scenario is one entry here."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from data_pipelines.errors import DataError
+
+# Ground truth that every scenario records: VizDoom's names of game variables.
+COMMON_STATE = ("POSITION_X", "POSITION_Y", "ANGLE", "VELOCITY_X", "VELOCITY_Y", "HEALTH")
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """A ViZDoom scenario from its wheel, with a fixed list of discrete actions.
+
+    buttons are ViZDoom's names; actions maps the name of each action to the buttons it presses. state lists the game
+    variables recorded beside the video, after COMMON_STATE. goals are names of objects that the scripted expert seeks.
+    """
+
+    config: str  # file name in the wheel, without .cfg
+    buttons: tuple[str, ...]
+    actions: dict[str, tuple[str, ...]]
+    state: tuple[str, ...] = ()
+    goals: tuple[str, ...] = ()
+
+    @property
+    def state_names(self) -> tuple[str, ...]:
+        return COMMON_STATE + self.state
+
+
+_WALK = ("TURN_LEFT", "TURN_RIGHT", "MOVE_FORWARD")
+_WALK_ACTIONS = {
+    "L": ("TURN_LEFT",),
+    "R": ("TURN_RIGHT",),
+    "F": ("MOVE_FORWARD",),
+    "FL": ("MOVE_FORWARD", "TURN_LEFT"),
+    "FR": ("MOVE_FORWARD", "TURN_RIGHT"),
+}
+
+SCENARIOS = {
+    "health_gathering": Scenario(
+        config="health_gathering",
+        buttons=_WALK,
+        actions=_WALK_ACTIONS,
+        goals=("Medikit", "CustomMedikit"),
+    ),
+    "my_way_home": Scenario(
+        config="my_way_home",
+        buttons=_WALK,
+        actions=_WALK_ACTIONS,
+        goals=("GreenArmor",),
+    ),
+    "defend_the_center": Scenario(
+        config="defend_the_center",
+        buttons=("TURN_LEFT", "TURN_RIGHT", "ATTACK"),
+        actions={
+            "L": ("TURN_LEFT",),
+            "R": ("TURN_RIGHT",),
+            "A": ("ATTACK",),
+            "LA": ("TURN_LEFT", "ATTACK"),
+            "RA": ("TURN_RIGHT", "ATTACK"),
+        },
+        state=("AMMO2", "KILLCOUNT"),
+        goals=("Demon", "MarineChainsawVzd"),
+    ),
+}
+
+
+def get_scenario(name: str) -> Scenario:
+    """The scenario called `name`; raises DataError listing those that exist."""
+    if name not in SCENARIOS:
+        raise DataError(f"unknown doom scenario {name!r}; known: {', '.join(SCENARIOS)}")
+    return SCENARIOS[name]
