@@ -13,10 +13,10 @@ die() { printf 'flexlam_jax: %s\n' "$*" >&2; exit 1; }
 
 say() { printf '\n== %s\n' "$*"; }
 
-# The environment is current when it was built from exactly these files by this interpreter.
-environment_stamp() {
-  { "$1" -c 'import sys; print(sys.version)'; printf '%s\n' "$repo" "$2"
-    cat "$repo/pyproject.toml" "$3"; } | sha256sum | cut -d' ' -f1
+# What an environment is made of: when this is unchanged, it is current.
+environment_stamp() {  # environment_stamp INTERPRETER CONSTRAINTS
+  { "$1" -c 'import sys; print(sys.version)'; printf '%s\n' "$repo"
+    cat "$repo/pyproject.toml" "$2"; } | sha256sum | cut -c1-16
 }
 
 ensure_environment() {  # ensure_environment EXTRAS
@@ -29,8 +29,9 @@ ensure_environment() {  # ensure_environment EXTRAS
     say "no tested versions for Python ${version/3/3.}; using the ranges of pyproject.toml"
     constraints=/dev/null
   fi
-  stamp=$(environment_stamp "$base" "$extras" "$constraints")
-  if [ "$(cat "$venv/.flexlam-stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
+  stamp=$(environment_stamp "$base" "$constraints")
+  # The extra `dev` holds all the others that scripts ask for.
+  if [ -e "$venv/.made-$stamp-$extras" ] || [ -e "$venv/.made-$stamp-dev" ]; then return; fi
 
   say "making the virtual environment $venv"
   if ! "$base" -c 'import ensurepip' 2>/dev/null; then   # Debian and Ubuntu ship it separately
@@ -44,7 +45,7 @@ ensure_environment() {  # ensure_environment EXTRAS
   "$base" -m venv "$venv" || die "could not create $venv"
   "$python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" \
     --editable "$repo[$extras]" || die "pip could not install the dependencies; see its message above"
-  printf '%s\n' "$stamp" > "$venv/.flexlam-stamp"
+  touch "$venv/.made-$stamp-$extras"
 }
 
 cd "$repo" || exit 1

@@ -1,0 +1,85 @@
+"""What the presets share. A preset is a Python file with `get_config(variant="")`; see doom.py.
+
+    --config=experiments/configs/doom.py                   the preset
+    --config=experiments/configs/doom.py:debug             its smoke version, under a minute on a laptop
+    --config=experiments/configs/doom.py:debug,fixed=4     variants combine
+    --config.optimizer.learning_rate=1e-4                  any single value, after --config
+
+Not a preset itself.
+"""
+
+from ml_collections import ConfigDict
+
+from flexlam_jax.models.presets import model_preset
+
+
+def base(preset: str, image_size: int = 64) -> ConfigDict:
+    """Every key that a run reads; presets change values, never add keys."""
+    config = ConfigDict()
+    config.seed = 0
+    config.total_steps = 1000
+    config.batch_size = 64          # Clips per update, over all devices.
+
+    config.data = ConfigDict(dict(
+        path="",                    # The folder that data_pipelines.prepare wrote.
+        datasets=(),                # Names in it, {name: weight}, or () for all.
+        split="train",
+        clip_length=2,              # Frames per clip; a clip of T frames holds T - 1 transitions.
+        gap=1,                      # Frame distance of a transition, or (lo, hi) drawn per clip.
+        fields=(),                  # Labels to load: none of them in pretraining.
+        image_size=image_size,
+        threads=2, prefetch=8, workers=0))
+
+    config.model = ConfigDict(model_preset(preset, image_size=image_size), convert_dict=True)
+    config.loss = ConfigDict(dict(pixel="mse", multiscale=0.0))
+
+    config.optimizer = ConfigDict(dict(
+        learning_rate=1e-3, schedule="cosine", warmup_steps=100, decay_fraction=0.2,
+        weight_decay=1e-4, clip_norm=1.0, b1=0.9, b2=0.98,
+        accumulate=1,               # Micro-batches per update.
+        ema_decay=0.0))             # 0 keeps no average of the parameters.
+
+    config.mesh = ConfigDict(dict(data=-1, fsdp=1, model=1))    # -1: the devices that are left.
+    config.checkpoint = ConfigDict(dict(every=1000, keep=3))
+    config.log = ConfigDict(dict(every=50, tensorboard=True, wandb=""))     # wandb: project name.
+    config.eval = ConfigDict(dict(every=500, batches=8))
+    config.profile = ConfigDict(dict(start=0, steps=0))         # Trace this window of steps.
+    config.peak_tflops = 0.0        # Per device, for MFU; 0 measures a matmul at the start.
+    config.compilation_cache = ""   # Folder of compiled programs; makes restarts quick.
+    return config
+
+
+def apply_variants(config: ConfigDict, variant: str, variants: dict) -> ConfigDict:
+    """Applies "name" and "name=value" items, separated by commas.
+
+    Args:
+      config: changed in place and returned.
+      variant: the text after the colon of --config.
+      variants: name -> function(config, value or None). `fixed=k` is known to every preset: the
+        Fixed-K baseline, the same model with a constant number of kept slots.
+
+    Raises:
+      ValueError: unknown variant (the message lists those that exist).
+    """
+    known = {"fixed": _fixed, **variants}
+    for item in filter(None, variant.split(",")):
+        name, _, value = item.partition("=")
+        if name not in known:
+            raise ValueError(f"unknown variant {name!r}; this preset has {sorted(known)}")
+        known[name](config, value)
+    return config
+
+
+def _fixed(config: ConfigDict, value: str) -> None:
+    if not value.isdigit():
+        raise ValueError(f"variant fixed={value}: give the number of slots, as in fixed=4")
+    config.model.keep = ConfigDict(dict(kind="fixed", count=int(value)))
+
+
+def shorten(config: ConfigDict, steps: int, batch_size: int) -> None:
+    """A smoke run: every part works, nothing is learned."""
+    config.total_steps, config.batch_size = steps, batch_size
+    config.optimizer.warmup_steps = steps // 10
+    config.checkpoint.every = config.eval.every = steps // 2
+    config.log.every = max(1, steps // 10)
+    config.eval.batches = 2

@@ -1,0 +1,16 @@
+"""The smallest model that uses every part: a ViT encoder and decoder on synthetic frames.
+
+    python -m data_pipelines.prepare synthetic --out=data/synthetic
+    python -m experiments.pretrain_lam --config=experiments/configs/debug.py --workdir=runs/debug \
+        --config.data.path=data/synthetic
+
+Variants: fixed=K.
+"""
+
+from experiments.configs import common
+
+
+def get_config(variant=""):
+    config = common.base("debug")
+    common.shorten(config, steps=40, batch_size=16)
+    return common.apply_variants(config, variant, {})

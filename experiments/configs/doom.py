@@ -1,0 +1,22 @@
+"""The quick start: a light motion LAM on ViZDoom, 64 px, for two CPU cores.
+
+    python -m data_pipelines.prepare doom --out=data/doom
+    python -m experiments.pretrain_lam --config=experiments/configs/doom.py --workdir=runs/doom \
+        --config.data.path=data/doom
+
+Variants: debug (a smoke run), fixed=K (the Fixed-K baseline).
+"""
+
+from experiments.configs import common
+
+
+def get_config(variant=""):
+    config = common.base("doom")
+    config.total_steps = 1200
+    config.checkpoint.every = 300
+    config.eval.every = 300
+    return common.apply_variants(config, variant, {"debug": _debug})
+
+
+def _debug(config, _):
+    common.shorten(config, steps=40, batch_size=32)

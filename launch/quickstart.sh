@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# From a bare machine to an evaluated latent action model: environment, data, three trainings, report.
+#
+#   bash launch/quickstart.sh                  about 9 minutes on 2 CPU cores, into quickstart_out/
+#   bash launch/quickstart.sh --fast           a smoke run of the same stages in about a minute
+#   bash launch/quickstart.sh --out=DIR        somewhere else
+#
+# Run it again and it skips the stages that are finished; a training that was killed goes on where it
+# last saved. Delete the output folder to start over.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/env.sh"
+
+out=$repo/quickstart_out config=experiments/configs/doom.py variants='' data_flags=() eval_flags=()
+for argument in "$@"; do
+  case $argument in
+    --fast) variants=debug data_flags=(--fast) eval_flags=(--draws=2) ;;
+    --out=?*) out=$(realpath -m -- "${argument#--out=}") ;;
+    -h|--help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
+    *) die "unknown argument '$argument'; see bash launch/quickstart.sh --help" ;;
+  esac
+done
+
+# A stage is finished when its marker holds the very command that is about to run.
+stage() {  # stage NAME COMMAND...
+  local name=$1 marker=$out/.finished/$1 start=$SECONDS
+  shift
+  if [ "$(cat "$marker" 2>/dev/null)" = "$*" ]; then say "$name: finished before, skipped"; return; fi
+  say "$name"
+  "$@"
+  mkdir -p "$(dirname "$marker")"
+  printf '%s\n' "$*" > "$marker"
+  say "$name took $((SECONDS - start)) s"
+}
+
+pretrain() {  # pretrain NAME VARIANTS
+  stage "$1" "$python" -m experiments.pretrain_lam --config="$config:$variants,${2:-}" \
+    --workdir="$out/$1" --config.data.path="$out/data"
+}
+
+export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
+ensure_environment doom,video
+
+stage data "$python" -m data_pipelines.prepare doom --out="$out/data" "${data_flags[@]}"
+pretrain flexlam
+pretrain fixed_k1 fixed=1
+pretrain fixed_k4 fixed=4
+stage translator "$python" -m experiments.align_translator --checkpoint="$out/flexlam" \
+  --data="$out/data" --datasets=health_gathering_sticky --labels=256 --workdir="$out/translator"
+stage report "$python" -m experiments.evaluate_lam --checkpoint="$out/flexlam" \
+  --compare="fixed_k1=$out/fixed_k1,fixed_k4=$out/fixed_k4" \
+  --data="$out/data" --datasets=health_gathering_sticky --out="$out/report" "${eval_flags[@]}"
+
+say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Open $out/report/report.html"
