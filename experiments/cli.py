@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 import contextlib
 import functools
 import logging as python_logging
+import re
 import sys
 from typing import Any
 
@@ -23,12 +24,14 @@ _KNOWN = (UserError, DataError, FloatingPointError)
 
 def run(main: Callable[[Sequence[str]], Any]) -> None:
     """`absl.app.run` for people: known errors are one message on stderr and exit code 1."""
-    app.run(functools.partial(_guarded, main), flags_parser=_parse)
+    app.run(functools.partial(guarded, main), flags_parser=_parse)
 
 
-def _guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
-    logging.use_absl_handler()
-    python_logging.getLogger("orbax").setLevel(python_logging.ERROR)
+def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
+    # Libraries may warn; we alone may chat. --verbosity=0 brings their chatter back.
+    if not flags.FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)
+    python_logging.getLogger("flexlam_jax").setLevel(python_logging.INFO)
     try:
         main(argv)
     except _KNOWN as error:
@@ -39,16 +42,19 @@ def _guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """Reads the flags; ml_collections answers unknown config keys with a traceback, we do not."""
+    """Reads the flags. ml_collections answers a wrong config file or key with a traceback."""
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:
-        if isinstance(error.__cause__ or error.__context__, UserError):
-            _fail(error.__cause__ or error.__context__)
-        _fail(error)
+        lines = str(error).strip().splitlines()
+        _fail(lines[-1].strip() if "Traceback" in str(error) else error)
     except (AttributeError, KeyError, TypeError) as error:
-        text = str(error.args[0] if error.args else error).replace("\n", " ")
-        _fail(f"unknown config key in {[a for a in argv[1:] if a.startswith('--config.')]}: {text}")
+        text = str(error).replace("\\n", ". ").replace("\\'", "'").replace("\n", ". ").strip("'\"")
+        key = re.search(r"(\w+)", text)
+        given = [arg for arg in argv[1:] if key and key.group(1) in arg.split("=")[0].split(".")]
+        _fail(f"unknown config key in {' '.join(given)}: {text}")
+    except OSError as error:
+        _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
 
 
 @contextlib.contextmanager
@@ -63,11 +69,11 @@ def reading_config():
 
 
 def config_value(flag: flags.FlagHolder) -> Any:
-    """The config of a `DEFINE_config_file` flag, or a UserError when its file cannot be read."""
+    """The config of a `DEFINE_config_file` flag; a file that is not there only shows on reading."""
     try:
-        flag.value.to_dict
-    except (FileNotFoundError, OSError) as error:
-        raise UserError(f"--config: {error}") from error
+        flag.value.keys()
+    except OSError as error:
+        _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
     return flag.value
 
 

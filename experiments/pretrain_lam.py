@@ -7,10 +7,9 @@ Killed or interrupted, the same command continues it. See flexlam_jax/training/l
 """
 
 from absl import flags
-import jax
 from ml_collections import config_flags
 
-from data_pipelines.loader import ordered_batches, training_batches
+from data_pipelines.loader import training_batches
 from experiments import cli
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
@@ -27,25 +26,37 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 def main(argv):
     del argv
-    config = cli.config_value(_CONFIG)
+    pretrain(cli.config_value(_CONFIG), _WORKDIR.value)
+
+
+def pretrain(config, workdir):
+    """Builds data, model and objective from a preset, and trains; returns the final TrainState."""
     use_compilation_cache(config.compilation_cache)
     with cli.reading_config():
         objective = lam_objective(build_lam(config.model), config.model, config.loss,
                                   clip_length=config.data.clip_length)
         index, count = batch_shard(make_mesh(config.mesh), config.batch_size)
-        data = training_batches(config.data, seed=config.seed, batch_size=config.batch_size,
-                                process_index=index, process_count=count)
-        evaluate = mean_loss(objective, validation_batches(config), seed=config.seed)
-    fit(objective, data, config, _WORKDIR.value, evaluate=evaluate)
+        data = training_batches(_data(config, config.data.split), seed=config.seed,
+                                batch_size=config.batch_size, process_index=index,
+                                process_count=count)
+        held_out = validation_batches(config)
+    evaluate = mean_loss(objective, held_out, seed=config.seed) if held_out else None
+    return fit(objective, data, config, workdir, evaluate=evaluate)
 
 
 def validation_batches(config):
-    """The first `eval.batches` full batches of the validation split, the same ones every time."""
-    data = config.data
-    batches = ordered_batches(
-        data.path, data.datasets, "validation", config.batch_size, data.fields,
-        clip_length=data.clip_length, gap=data.gap, limit=config.eval.batches * config.batch_size)
-    return [batch for batch in batches if len(batch["frames"]) == config.batch_size]
+    """`eval.batches` shuffled batches of the validation split, the same in every run; 0 = none."""
+    if not config.eval.batches:
+        return []
+    batches = training_batches(_data(config, "validation"), seed=0, batch_size=config.batch_size)
+    drawn = [next(batches) for _ in range(config.eval.batches)]
+    batches.close()
+    return drawn
+
+
+def _data(config, split):
+    size = config.model.image_size
+    return {**config.data, "split": split, "image_size": size if isinstance(size, int) else 0}
 
 
 if __name__ == "__main__":

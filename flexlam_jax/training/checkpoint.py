@@ -25,6 +25,8 @@ from flexlam_jax.training import checkpoint_report
 from flexlam_jax.training.fingerprint import fingerprint
 from flexlam_jax.training.state import TrainState
 
+_log = logging.getLogger(__name__)
+
 FORMAT = 1
 FOLDER = "checkpoints"
 _ARRAYS = ("params", "ema", "optimizer")
@@ -130,7 +132,7 @@ class Checkpoints:
         """
         damaged = epath.Path(f"{self._directory}.damaged")
         for step, reason in failures.items():
-            logging.error("CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
+            _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
                           "FALLING BACK TO STEP %d.", step, self._directory, reason, damaged, good)
             if jax.process_index() == 0:
                 damaged.mkdir(parents=True, exist_ok=True)
@@ -186,7 +188,7 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
                 raise
             except Exception as error:
                 reason = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
-                logging.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
+                _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
                               folder, reason)
     raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
 

@@ -13,4 +13,4 @@ def use_compilation_cache(directory: str) -> None:
     if directory:
         path = directory if "://" in directory else str(Path(directory).expanduser().absolute())
         jax.config.update("jax_compilation_cache_dir", path)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)

@@ -24,6 +24,8 @@ from flexlam_jax.training.state import TrainState, create_state, zeros_like
 from flexlam_jax.training.step import make_train_step
 from flexlam_jax.training.workdir import Workdir
 
+_log = logging.getLogger(__name__)
+
 Evaluate = Callable[[TrainState], Mapping[str, float]]
 
 
@@ -77,7 +79,9 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         create = functools.partial(create_state, objective, optimizer, seed=config.seed,
                                    ema=config.optimizer.ema_decay > 0)
         abstract = jax.eval_shape(create, batch)
-        places = sharding.tree_shardings(abstract, mesh)
+        places = sharding.tree_shardings(
+            abstract, mesh,
+            fsdp_min_size=config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE))
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
 
@@ -91,7 +95,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
             state, position = restored
             batches.set_state(position)
             step = resumed_at = int(state.step)
-            logging.info("continuing from step %d", step)
+            _log.info("continuing from step %d", step)
 
         ### The step, compiled once, its input state donated to its output.
 

@@ -20,7 +20,7 @@ BATCH_AXES = ("data", "fsdp")
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Builds the mesh for axis `sizes` {"data", "fsdp", "model"}; one -1 takes what is left.
+    """Builds the mesh of config.mesh: sizes of "data", "fsdp", "model"; one -1 takes what is left.
 
     Axis types are Auto and passed explicitly, because `jax.make_mesh` alone gives Explicit axes,
     under which sharding constraints inside a model are assertions.
@@ -34,7 +34,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
 
 
 def _resolve(sizes: Mapping[str, int], device_count: int) -> tuple[int, ...]:
-    unknown = sorted(set(sizes) - set(AXES))
+    unknown = sorted(set(sizes) - {*AXES, "fsdp_min_size"})
     if unknown:
         raise UserError(f"config.mesh has unknown axes {unknown}; the axes are {list(AXES)}.")
     shape = [int(sizes.get(axis, 1)) for axis in AXES]

@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.errors import UserError
 from flexlam_jax.random import stream
 from flexlam_jax.training.batches import canonical
 from flexlam_jax.training.objective import Objective
@@ -23,15 +22,8 @@ def mean_loss(objective: Objective, batches: Sequence[Mapping[str, np.ndarray]],
     batch number only, so that equal states get equal numbers.
 
     Args:
-      batches: whole global batches, the same on every process, each divisible by the mesh.
-
-    Raises:
-      UserError: there is no batch.
+      batches: at least one whole global batch, the same on every process.
     """
-    if not batches:
-        raise UserError("the validation split has no full batch; lower config.batch_size or prepare "
-                        "more episodes.")
-
     @jax.jit
     def metrics(variables: Mapping[str, Any], batch: Mapping[str, jax.Array], number: jax.Array):
         extra = dict(variables)
