@@ -9,6 +9,7 @@ rows p*B/P to (p+1)*B/P, which is what a NamedSharding over the data axis expect
 from __future__ import annotations
 
 import functools
+import itertools
 import pathlib
 import zlib
 from collections.abc import Iterator, Mapping
@@ -22,9 +23,9 @@ from data_pipelines.manifest import DatasetInfo, open_dataset
 from data_pipelines.options import LoaderOptions, loader_options
 from data_pipelines.windows import (
     ClipReader,
-    WindowSource,
+    Windows,
+    empty_batch,
     open_readers,
-    read_window,
     window_fields,
 )
 
@@ -64,34 +65,52 @@ def training_batches(
         )
     if not 0 <= process_index < process_count:
         raise DataError(f"process index {process_index} is not in 0..{process_count - 1}")
-    dataset = _window_dataset(options, seed)
-    rows = _ProcessRows(dataset, batch_size, process_index, process_count)
-    return TrainingBatches(rows, batch_size // process_count, options)
+    windows = _open_windows(options)
+    rows = _row_references(windows, options, seed)
+    batches = _ProcessBatches(
+        rows, list(windows.values()), options, batch_size, process_index, process_count
+    )
+    return TrainingBatches(batches, options)
 
 
-def _window_dataset(options: LoaderOptions, seed: int) -> grain.MapDataset:
-    """The endless global sequence of rows, the same for every process."""
+def _open_windows(options: LoaderOptions) -> dict[str, Windows]:
+    """The windows of every dataset of the mixture, after all checks that need no record."""
     info = open_dataset(options.path)
     names = tuple(options.datasets) or tuple(info.datasets)
     check_image_size(info, names, options.image_size)
     readers = open_readers(info, names, options.split, options.fields)
-    parts, counts = [], []
-    for i, (name, reader) in enumerate(zip(names, readers, strict=True)):
-        source = WindowSource(
-            reader, dataset=i, clip_length=options.clip_length, gap=options.gap_range
-        )
-        counts.append(len(source))
-        part = grain.MapDataset.source(source).seed(_dataset_seed(seed, name)).shuffle()
-        part = part.repeat(None)
-        low, high = options.gap_range
+    span = options.gap_range[1] * (options.clip_length - 1)
+    return {
+        name: Windows(reader, options.clip_length, span)
+        for name, reader in zip(names, readers, strict=True)
+    }
+
+
+def _row_references(
+    windows: Mapping[str, Windows], options: LoaderOptions, seed: int
+) -> grain.MapDataset:
+    """The endless global sequence of rows, each (dataset, window, gap), the same for every process.
+
+    References are small, so shuffling and mixing move no frames.
+    """
+    low, high = options.gap_range
+    parts = []
+    for i, (name, part) in enumerate(windows.items()):
+        rows = grain.MapDataset.range(len(part)).seed(_dataset_seed(seed, name)).shuffle().repeat(None)
         if low == high:
-            part = part.map(functools.partial(_fixed_gap, gap=low))
+            rows = rows.map(functools.partial(_reference, dataset=i, gap=low))
         else:
-            part = part.random_map(functools.partial(_random_gap, low=low, high=high))
-        parts.append(part)
-    weights = options.datasets.values() if isinstance(options.datasets, dict) else counts
-    mixed = parts[0] if len(parts) == 1 else grain.MapDataset.mix(parts, _parts(list(weights)))
-    return mixed.map(functools.partial(read_window, readers, options.fields, options.clip_length))
+            rows = rows.random_map(
+                functools.partial(_random_reference, dataset=i, low=low, high=high)
+            )
+        parts.append(rows)
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(options.datasets, Mapping):
+        weights = list(options.datasets.values())
+    else:
+        weights = [len(part) for part in windows.values()]
+    return grain.MapDataset.mix(parts, _parts(weights))
 
 
 def _dataset_seed(seed: int, name: str) -> int:
@@ -99,12 +118,12 @@ def _dataset_seed(seed: int, name: str) -> int:
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _fixed_gap(reference: tuple[int, int, int], gap: int) -> tuple[int, int, int, int]:
-    return (*reference, gap)
+def _reference(window: int, dataset: int, gap: int) -> tuple[int, int, int]:
+    return dataset, window, gap
 
 
-def _random_gap(reference, rng: np.random.Generator, low: int, high: int):
-    return (*reference, int(rng.integers(low, high + 1)))
+def _random_reference(window: int, rng: np.random.Generator, dataset: int, low: int, high: int):
+    return dataset, window, int(rng.integers(low, high + 1))
 
 
 def _parts(weights: list[float]) -> list[int]:
@@ -124,24 +143,38 @@ def check_image_size(info: DatasetInfo, names: tuple[str, ...], image_size: int)
             )
 
 
-class _ProcessRows(grain.MapDataset):
-    """The rows of one process: its block of each global batch, one block after the other."""
+class _ProcessBatches(grain.MapDataset):
+    """Element n is this process's block of rows of global batch n, read and decoded."""
 
-    def __init__(self, parent: grain.MapDataset, batch_size: int, index: int, count: int):
+    def __init__(
+        self,
+        parent: grain.MapDataset,
+        windows: list[Windows],
+        options: LoaderOptions,
+        batch_size: int,
+        index: int,
+        count: int,
+    ):
         super().__init__(parent)
-        self._batch, self._rows = batch_size, batch_size // count
+        self._windows, self._options, self._batch = windows, options, batch_size
+        self._rows = batch_size // count
         self._first = index * self._rows
 
     def __len__(self) -> int:
-        return len(self._parent) // self._batch * self._rows
+        return len(self._parent) // self._batch
 
     def __getitem__(self, index):
-        step, row = divmod(index, self._rows)
-        return self._parent[step * self._batch + self._first + row]
-
-
-def _stack(rows: list[dict[str, Any]]) -> Batch:
-    return {key: np.stack([row[key] for row in rows]) for key in rows[0]}
+        if isinstance(index, slice):
+            return self.slice(index)
+        options, first = self._options, index * self._batch + self._first
+        batch = empty_batch(
+            self._windows[0].reader.spec, self._rows, options.clip_length, options.fields
+        )
+        for row in range(self._rows):
+            dataset, window, gap = self._parent[first + row]
+            batch["dataset"][row] = dataset
+            self._windows[dataset].read_into(batch, row, window, gap, options.fields)
+        return batch
 
 
 class TrainingBatches(Iterator[Batch]):
@@ -151,8 +184,8 @@ class TrainingBatches(Iterator[Batch]):
     paths, so it can be restored on another number of hosts.
     """
 
-    def __init__(self, rows: grain.MapDataset, batch_size: int, options: LoaderOptions):
-        self._batches = rows.batch(batch_size, batch_fn=_stack)
+    def __init__(self, batches: grain.MapDataset, options: LoaderOptions):
+        self._batches = batches
         self._options = options
         self._next = 0
         self._iterator = None
@@ -239,16 +272,9 @@ def ordered_batches(
 
 
 def _batched(rows: Iterator[dict], batch_size: int, limit: int | None) -> Iterator[Batch]:
-    pending: list[dict[str, Any]] = []
-    for count, row in enumerate(rows):
-        if limit is not None and count >= limit:
-            break
-        pending.append(row)
-        if len(pending) == batch_size:
-            yield _stack(pending)
-            pending = []
-    if pending:
-        yield _stack(pending)
+    rows = itertools.islice(rows, limit)
+    while pending := list(itertools.islice(rows, batch_size)):
+        yield {key: np.stack([row[key] for row in pending]) for key in pending[0]}
 
 
 def _ordered_rows(

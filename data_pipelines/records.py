@@ -41,6 +41,13 @@ def clip_rows(episode: int, episode_length: int, stride: int, max_span: int) -> 
     ]
 
 
+def label_type(spec: DatasetSpec, label: str) -> tuple[tuple[int, ...], np.dtype]:
+    """(shape, dtype) of one time step of a label."""
+    if label == "action":
+        return spec.action.shape, spec.action.dtype
+    return ((len(spec.state_names),) if label == "state" else ()), np.dtype(np.float32)
+
+
 def features(spec: DatasetSpec) -> tfds.features.FeaturesDict:
     """The TFDS features of one record. Every tensor states its encoding: the default is 60 times slower."""
     f = tfds.features
@@ -64,12 +71,9 @@ def features(spec: DatasetSpec) -> tfds.features.FeaturesDict:
         "codec": f.Text(),
         "image_shape": f.Tensor(shape=(3,), dtype=np.int64),
     }
-    shapes = {"reward": (None,), "state": (None, len(spec.state_names))}
-    if spec.action is not None:
-        shapes["action"] = (None, *spec.action.shape)
     for label in spec.labels:
-        dtype = spec.action.dtype if label == "action" else np.dtype(np.float32)
-        typed[label] = f.Tensor(shape=shapes[label], dtype=dtype.type, encoding="bytes")
+        shape, dtype = label_type(spec, label)
+        typed[label] = f.Tensor(shape=(None, *shape), dtype=dtype.type, encoding="bytes")
     return f.FeaturesDict(typed)
 
 
@@ -119,11 +123,12 @@ class Clip:
     def integer(self, name: str) -> int:
         return self._features[name].int64_list.value[0]
 
-    def decode_frames(self, offsets: np.ndarray) -> np.ndarray:
-        """uint8 (T, H, W, C): the frames at these offsets inside the record."""
+    def decode_frames(self, offsets: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """uint8 (T, H, W, C): the frames at these offsets inside the record, written to `out` if given."""
         encoded = self._features["frames"].bytes_list.value
         decode = get_codec(self._spec.codec).decode
-        out = np.empty((len(offsets), *self._spec.image_shape), np.uint8)
+        if out is None:
+            out = np.empty((len(offsets), *self._spec.image_shape), np.uint8)
         for i, offset in enumerate(offsets):
             out[i] = decode(encoded[offset], self._spec.image_shape)
         return out
@@ -131,11 +136,7 @@ class Clip:
     def decode_label(self, label: str) -> np.ndarray:
         """action (L-1, ...), reward float32 (L-1,) or state float32 (L, S) of the whole record."""
         data = self._features[label].bytes_list.value[0]
-        if label == "action":
-            shape, dtype = self._spec.action.shape, self._spec.action.dtype
-        else:
-            shape = (len(self._spec.state_names),) if label == "state" else ()
-            dtype = np.dtype(np.float32)
+        shape, dtype = label_type(self._spec, label)
         count = self.frame_count() - (label != "state")
         expected = dtype.itemsize * count * int(np.prod(shape, dtype=np.int64))
         if len(data) != expected:

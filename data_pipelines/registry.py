@@ -23,6 +23,7 @@ from data_pipelines.spec import DatasetSpec
 RECIPES = {
     "doom": "data_pipelines.doom.recipe",
     "synthetic": "data_pipelines.synthetic",
+    "videos": "data_pipelines.videos",
 }
 
 

@@ -56,7 +56,7 @@ class DatasetSpec:
     behaviour: str = ""
     frame_skip: int = 1  # simulator tics per stored frame
     fps: float = 0.0  # stored frames per second; 0 = unknown
-    clip_stride: int = 16
+    clip_stride: int = 8
     max_span: int = 8
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 

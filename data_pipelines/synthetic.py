@@ -30,7 +30,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--length", type=int, default=41, help="frames per episode")
     parser.add_argument("--size", type=int, default=64, help="pixels of a side, at least 16")
     parser.add_argument("--codec", default="zstd", choices=("raw", "png", "jpeg", "zstd"))
-    parser.add_argument("--clip-stride", type=int, default=16, help="transitions owned by a record")
+    parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
     parser.add_argument("--max-span", type=int, default=8, help="longest window, in frames minus one")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from array_record.python import array_record_data_source as array_record
@@ -10,7 +10,7 @@ from array_record.python import array_record_data_source as array_record
 from data_pipelines.builder import index_file
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import DatasetInfo
-from data_pipelines.records import Clip, check_fields
+from data_pipelines.records import Clip, check_fields, label_type
 from data_pipelines.spec import DatasetSpec
 
 
@@ -102,47 +102,50 @@ def window_fields(
     return out
 
 
-class WindowSource:
-    """All windows of one dataset's split, addressed by one integer; `read` fetches one.
+class Windows:
+    """All windows of one dataset's split, numbered from 0 in the order of its records."""
 
-    Element i of the sequence is a reference (dataset index, record, offset in record): cheap, so that shuffling and
-    mixing move no frames.
-    """
-
-    def __init__(
-        self, reader: ClipReader, *, dataset: int, clip_length: int, gap: tuple[int, int]
-    ):
-        self._dataset, self._clip_length = dataset, clip_length
-        self._ends = np.cumsum(reader.owned_starts(gap[1] * (clip_length - 1)))
+    def __init__(self, reader: ClipReader, clip_length: int, span: int):
+        self.reader = reader
+        self._steps = np.arange(clip_length)
+        self._ends = np.cumsum(reader.owned_starts(span))
 
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, i: int) -> tuple[int, int, int]:
-        record = int(np.searchsorted(self._ends, i, side="right"))
-        first = int(self._ends[record - 1]) if record else 0
-        return self._dataset, record, int(i) - first
+    def read_into(
+        self, batch: dict[str, np.ndarray], row: int, window: int, gap: int, fields: tuple[str, ...]
+    ) -> None:
+        """Fills one row of a batch made by `empty_batch`."""
+        record = int(self._ends.searchsorted(window, side="right"))
+        offset = int(window) - (int(self._ends[record - 1]) if record else 0)
+        offsets = offset + gap * self._steps
+        clip = self.reader.clip(record)
+        clip.decode_frames(offsets, out=batch["frames"][row])
+        episode, start = self.reader.index[record, :2]
+        batch["gap"][row] = gap
+        batch["episode"][row] = episode
+        batch["t"][row] = start + offset
+        for field, value in window_fields(clip, offsets, gap, fields).items():
+            batch[field][row] = value
 
 
-def read_window(
-    readers: list[ClipReader],
-    fields: tuple[str, ...],
-    clip_length: int,
-    reference: tuple[int, int, int, int],
-) -> dict[str, Any]:
-    """One row of a batch from (dataset, record, offset, gap)."""
-    dataset, record, offset, gap = reference
-    reader = readers[dataset]
-    clip = reader.clip(record)
-    offsets = offset + gap * np.arange(clip_length)
-    episode, start = reader.index[record, :2]
-    return {
-        "frames": clip.decode_frames(offsets),
-        "gap": np.int32(gap),
-        "episode": np.int64(episode),
-        "t": np.int32(start + offset),
-        "dataset": np.int32(dataset),
-    } | window_fields(clip, offsets, gap, fields)
+def empty_batch(
+    spec: DatasetSpec, rows: int, clip_length: int, fields: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """Uninitialised arrays of a batch; shapes and types are those of loader.training_batches."""
+    batch = {
+        "frames": np.empty((rows, clip_length, *spec.image_shape), np.uint8),
+        "gap": np.empty(rows, np.int32),
+        "episode": np.empty(rows, np.int64),
+        "t": np.empty(rows, np.int32),
+        "dataset": np.empty(rows, np.int32),
+    }
+    for field in fields:
+        length = clip_length if field == "state" else clip_length - 1
+        shape, dtype = label_type(spec, field)
+        batch[field] = np.empty((rows, length, *shape), dtype)
+    return batch
 
 
 def open_readers(

@@ -1,0 +1,119 @@
+"""`prepare validate`: reads every record again and checks that the folder is what its manifest says."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import numpy as np
+from tqdm import tqdm
+
+from data_pipelines.builder import dataset_folder
+from data_pipelines.errors import DataError
+from data_pipelines.leakage import EpisodeHashes, check_leakage
+from data_pipelines.manifest import DatasetInfo, file_hash, open_dataset
+from data_pipelines.records import ClipRow, clip_rows
+from data_pipelines.spool import BLANK_STD, frame_hash
+from data_pipelines.windows import ClipReader
+
+MAX_BLANK = 0.5  # share of blank frames in a split above which something is wrong
+
+
+def validate(path: str | pathlib.Path) -> dict[str, int]:
+    """Raises DataError naming the first fault; prints and returns the counts of what was checked.
+
+    Checked: size and sha256 of every shard; the index against the records; that the records of an episode follow on
+    one another, overlap in equal frames and end where the episode ends; labels of the right length, finite, and in
+    range; blank frames; episodes and transitions against the manifest; frame sequences in two splits.
+    """
+    info = open_dataset(path)
+    episodes: list[EpisodeHashes] = []
+    checked = {"records": 0, "transitions": 0, "blank_frames": 0}
+    total = sum(split["records"] for split in info.splits.values())
+    with tqdm(total=total, unit=" records", desc="validate", disable=None) as bar:
+        for name, splits in info.shards.items():
+            for split in splits:
+                _check_shards(info, name, split)
+                reader = ClipReader(info, name, split)
+                before = len(episodes)
+                blank, transitions = 0, 0
+                for hashes, blank_frames in _episodes(reader, bar):
+                    episodes.append(hashes)
+                    blank += blank_frames
+                    transitions += len(hashes.hashes) - 1
+                _check_counts(info, name, split, len(episodes) - before, transitions, blank)
+                checked["records"] += len(reader)
+                checked["transitions"] += transitions
+                checked["blank_frames"] += blank
+    checked |= {"episodes": len(episodes)} | check_leakage(episodes)
+    print(f"{path}: valid: " + ", ".join(f"{value} {key}" for key, value in checked.items()))
+    return checked
+
+
+def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
+    info.shard_paths(name, split)
+    for shard in info.shards[name][split]:
+        file = dataset_folder(info.path, name) / shard["file"]
+        if file_hash(file) != shard["sha256"]:
+            raise DataError(
+                f"{file}: content differs from the manifest's sha256; it is damaged, prepare the folder again"
+            )
+
+
+def _check_counts(info, name, split, episodes, transitions, blank) -> None:
+    found = {"episodes": episodes, "transitions": transitions}
+    for key, value in found.items():
+        if info.counts[name][split][key] != value:
+            raise DataError(
+                f"dataset {name}, split {split}: {value} {key}, the manifest says "
+                f"{info.counts[name][split][key]}; prepare the folder again"
+            )
+    if blank > MAX_BLANK * (transitions + episodes):
+        raise DataError(
+            f"dataset {name}, split {split}: {blank} of {transitions + episodes} frames are blank; the "
+            "source or the renderer is broken"
+        )
+
+
+def _episodes(reader: ClipReader, bar: tqdm) -> Iterator[tuple[EpisodeHashes, int]]:
+    """Every episode put together from its records: (frame hashes, number of blank frames)."""
+    index = np.asarray(reader.index)
+    starts = np.flatnonzero(np.diff(index[:, 0], prepend=-1))
+    for first, stop in zip(starts, np.append(starts[1:], len(index)), strict=True):
+        episode, _, _, length = (int(v) for v in index[first])
+        expected = clip_rows(episode, length, reader.spec.clip_stride, reader.spec.max_span)
+        where = f"dataset {reader.spec.name}, split {reader.split}, episode {episode}"
+        if [ClipRow(*map(int, row)) for row in index[first:stop]] != expected:
+            raise DataError(f"{where}: records do not cover the episode; prepare the folder again")
+        hashes, blank = np.zeros(length, np.uint64), 0
+        for record in range(first, stop):
+            blank += _check_record(reader, record, hashes, where)
+            bar.update()
+        yield EpisodeHashes(reader.spec.name, reader.split, episode, hashes), blank
+
+
+def _check_record(reader: ClipReader, record: int, hashes: np.ndarray, where: str) -> int:
+    """Checks one record, writes its frames' hashes into the episode's; returns the blank frames it adds."""
+    clip = reader.clip(record)
+    _, start, length, _ = row = tuple(int(v) for v in reader.index[record])
+    held = (*(clip.integer(key) for key in ("episode", "start")), clip.frame_count())
+    if held != row[:3]:
+        raise DataError(f"{where}: record {record} holds {held}, the index says {row[:3]}")
+    blank = 0
+    for t, frame in enumerate(clip.decode_frames(np.arange(length)), start):
+        value = np.uint64(frame_hash(frame))
+        if hashes[t] not in (0, value):
+            raise DataError(f"{where}: frame {t} differs between two records")
+        blank += bool(hashes[t] == 0 and frame.std() < BLANK_STD)
+        hashes[t] = value
+    for label in reader.spec.labels:
+        values = clip.decode_label(label)
+        if not np.isfinite(values).all():
+            raise DataError(f"{where}: {label} of record {record} is not finite")
+        action = reader.spec.action
+        if label == "action" and action.kind == "discrete":
+            if values.min() < 0 or values.max() >= action.count:
+                raise DataError(
+                    f"{where}: action {values.min()}..{values.max()} outside 0..{action.count - 1}"
+                )
+    return blank
