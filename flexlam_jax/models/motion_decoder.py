@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import patchify, unpatchify
 
 
@@ -33,7 +34,7 @@ class FilmConv(nn.Module):
 
     @nn.compact
     def __call__(self, x, condition):
-        film = nn.Dense(2 * self.channels, dtype=self.dtype, name="film")(condition)
+        film = Dense(2 * self.channels, dtype=self.dtype, name="film")(condition)
         scale, shift = jnp.split(film[:, None, None, :], 2, axis=-1)
         z = nn.Conv(self.channels, (3, 3), dtype=self.dtype, name="conv")(x)
         return x + nn.gelu(z * (1.0 + scale) + shift)
@@ -55,7 +56,7 @@ class MotionDecoder(nn.Module):
         C, channels = o_t.shape[-1], self.channels
 
         def dense(width, name):
-            return nn.Dense(width, dtype=self.dtype, name=name)
+            return Dense(width, dtype=self.dtype, name=name)
 
         condition = slots.reshape(slots.shape[0], -1).astype(jnp.float32)
         condition = nn.gelu(dense(self.hidden, "condition_1")(condition))
@@ -68,5 +69,5 @@ class MotionDecoder(nn.Module):
         coarse = FilmConv(2 * channels, self.dtype, name="coarse_2")(coarse, condition)
         up = depth_to_space(dense(4 * channels, "up_2")(coarse), 2)
         fine = FilmConv(channels, self.dtype, name="fine_out")(fine + up, condition)
-        pixels = nn.Dense(self.patch**2 * C, dtype=jnp.float32, name="to_pixels")(fine)
+        pixels = Dense(self.patch**2 * C, dtype=jnp.float32, name="to_pixels")(fine)
         return depth_to_space(pixels, self.patch)

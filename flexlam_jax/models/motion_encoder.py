@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 
 
@@ -30,9 +31,9 @@ class MotionEncoder(nn.Module):
             frames[:, :-1], frames[:, 1:], tuple(self.windows), tuple(self.radius), self.factor
         )
         # Per-window projection first: it shares weights over windows and narrows the dense layer behind it.
-        x = nn.gelu(nn.Dense(32, dtype=self.dtype, name="window")(x))
+        x = nn.gelu(Dense(32, dtype=self.dtype, name="window")(x))
         x = x.reshape(*x.shape[:2], -1)
-        x = nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name="hidden_1")(x))
-        x = nn.gelu(nn.Dense(self.hidden, dtype=self.dtype, name="hidden_2")(x))
-        x = nn.Dense(self.slots * self.features, dtype=jnp.float32, name="to_slots")(x)
+        x = nn.gelu(Dense(self.hidden, dtype=self.dtype, name="hidden_1")(x))
+        x = nn.gelu(Dense(self.hidden, dtype=self.dtype, name="hidden_2")(x))
+        x = Dense(self.slots * self.features, dtype=jnp.float32, name="to_slots")(x)
         return x.reshape(*x.shape[:-1], self.slots, self.features)

@@ -1,8 +1,8 @@
 """Pre-norm transformer blocks and a scanned, rematerialised stack of them.
 
 Dimension keys: ... batch axes, L tokens, S context tokens, M model width, H heads, E head width, F MLP.
-Parameters are float32; matmuls run in `dtype`; norms, softmax and the residual sum of a half-precision
-stream are computed in float32 where precision is lost first (norm statistics and logits).
+Parameters are float32; matmuls and the residual stream are in `dtype`; norms, attention logits and softmax are
+float32 always.
 """
 
 from collections.abc import Callable
@@ -13,8 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.models.attention import attend
-
-_init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+from flexlam_jax.models.dense import Dense
 
 REMAT_POLICIES: dict[str, Callable | None] = {
     "full": None,  # save nothing inside a block, recompute it in the backward pass
@@ -37,10 +36,10 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with RMS-normalised queries and keys (QK-norm).
+    """Multi-head attention with RMS-normalised queries and keys (QK-norm), without biases.
 
-    `__call__(x)` is self-attention; `queries=n` computes the output of the first n tokens only;
-    `context` turns it into cross-attention.
+    `__call__(x)` is self-attention with one fused kernel. With `source` the queries come from x and the keys and
+    values from `source`, and the kernels are two.
     """
 
     heads: int
@@ -48,41 +47,25 @@ class Attention(nn.Module):
     attention: str = "auto"
 
     @nn.compact
-    def __call__(self, x, *, queries=None, context=None, causal=False, mask=None):
-        M = x.shape[-1]
-        if M % self.heads:
-            raise ValueError(f"model width {M} is not divisible by {self.heads} heads")
-        heads, E = self.heads, M // self.heads
-        source = x if context is None else context
-        # One kernel for q, k and v: one large matmul instead of three small ones.
-        kernel = self.param("qkv", _qkv_init, (M, 3, heads, E), jnp.float32).astype(self.dtype)
-        if queries is None and context is None:
-            q, k, v = jnp.split(_project(x, kernel), 3, axis=-3)
-            q, k, v = (jnp.squeeze(z, -3) for z in (q, k, v))
+    def __call__(self, x, source=None, *, causal=False):
+        M, heads = x.shape[-1], self.heads
+        if M % heads:
+            raise ValueError(f"model width {M} is not divisible by {heads} heads")
+
+        def project(inputs, parts, name):
+            shape = (parts, heads, M // heads)
+            out = Dense(shape, use_bias=False, dtype=self.dtype, name=name)(inputs)
+            return [out[..., i, :, :] for i in range(parts)]
+
+        if source is None:
+            q, k, v = project(x, 3, "qkv")
         else:
-            target = x if queries is None else x[..., :queries, :]
-            q = _project(target, kernel[:, :1])[..., 0, :, :]
-            k, v = jnp.split(_project(source, kernel[:, 1:]), 2, axis=-3)
-            k, v = jnp.squeeze(k, -3), jnp.squeeze(v, -3)
+            (q,), (k, v) = project(x, 1, "query"), project(source, 2, "kv")
         q = RMSNorm(self.dtype, name="q_norm")(q)
         k = RMSNorm(self.dtype, name="k_norm")(k)
-        out = attend(q, k, v, causal=causal, mask=mask, implementation=self.attention)
-        kernel = self.param("out", _out_init, (heads, E, M), jnp.float32).astype(self.dtype)
-        return out.reshape(*out.shape[:-2], M) @ kernel.reshape(M, M)
-
-
-def _qkv_init(key, shape, dtype):
-    return _init(key, (shape[0], shape[1] * shape[2] * shape[3]), dtype).reshape(shape)
-
-
-def _out_init(key, shape, dtype):
-    return _init(key, (shape[0] * shape[1], shape[2]), dtype).reshape(shape)
-
-
-def _project(x, kernel):
-    """(..., M) x (M, n, H, E) -> (..., n, H, E) as one flat matmul."""
-    out = x @ kernel.reshape(kernel.shape[0], -1)
-    return out.reshape(*x.shape[:-1], *kernel.shape[1:])
+        out = attend(q, k, v, causal=causal, implementation=self.attention)
+        out = out.reshape(*out.shape[:-2], M)
+        return Dense(M, use_bias=False, dtype=self.dtype, name="out")(out)
 
 
 class MLP(nn.Module):
@@ -93,18 +76,15 @@ class MLP(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        up = nn.Dense(self.hidden, use_bias=False, kernel_init=_init, dtype=self.dtype, name="up")
-        down = nn.Dense(
-            x.shape[-1], use_bias=False, kernel_init=_init, dtype=self.dtype, name="down"
-        )
-        return down(nn.gelu(up(x)))
+        z = Dense(self.hidden, use_bias=False, dtype=self.dtype, name="up")(x)
+        return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(nn.gelu(z))
 
 
 class Block(nn.Module):
-    """Pre-norm block: self-attention, optional cross-attention to a context, MLP.
+    """Pre-norm block: attention, optional cross-attention to a context, MLP.
 
-    With `queries=n` only the first n tokens are carried on (shape (..., n, M)); they still attend to
-    all L tokens. The result equals slicing the full block's output, at a fraction of its cost.
+    With `queries=n` only the first n tokens are carried on, (..., L, M) -> (..., n, M); they still attend to all L
+    tokens. That is what a full block would compute for them, at a fraction of the cost.
     """
 
     heads: int
@@ -116,15 +96,17 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, context=None, queries=None):
-        def make(name):
+        def attention(name):
             return Attention(self.heads, self.dtype, self.attention, name=name)
 
         z = RMSNorm(self.dtype, name="attention_norm")(x)
-        z = make("attention")(z, queries=queries, causal=self.causal)
-        x = (x if queries is None else x[..., :queries, :]) + z
+        if queries is None:
+            x = x + attention("attention")(z, causal=self.causal)
+        else:
+            x = x[..., :queries, :] + attention("attention")(z[..., :queries, :], z)
         if self.cross:
             z = RMSNorm(self.dtype, name="cross_norm")(x)
-            x = x + make("cross_attention")(z, context=context)
+            x = x + attention("cross_attention")(z, context)
         z = RMSNorm(self.dtype, name="mlp_norm")(x)
         return x + MLP(self.mlp_hidden, self.dtype, name="mlp")(z)
 

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import Positions, grid_of, patchify, unpatchify
 from flexlam_jax.models.transformer import RMSNorm, Transformer
 
@@ -45,7 +46,7 @@ class VitDecoder(nn.Module):
             )
         grid = grid_of(self.image_size, self.patch)
         K, cross = slots.shape[-2], self.conditioning == "cross"
-        x = nn.Dense(self.width, dtype=self.dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
+        x = Dense(self.width, dtype=self.dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
         x = Positions(grid, self.positions, name="positions")(x)
         slot_tokens = self._slot_tokens(slots)
         trunk = Transformer(
@@ -57,13 +58,13 @@ class VitDecoder(nn.Module):
         else:
             x = trunk(jnp.concatenate([slot_tokens, x], axis=-2))[..., K:, :]
         x = RMSNorm(name="norm")(x)
-        pixels = nn.Dense(
+        pixels = Dense(
             self.patch**2 * o_t.shape[-1], kernel_init=_small, dtype=jnp.float32, name="to_pixels"
         )(x)
         return unpatchify(pixels, grid, self.patch)
 
     def _slot_tokens(self, slots):
         """(..., K, D) -> (..., K, M); the position tells null slots apart."""
-        x = nn.Dense(self.width, dtype=self.dtype, name="slot_embed")(slots)
+        x = Dense(self.width, dtype=self.dtype, name="slot_embed")(slots)
         order = self.param("slot_order", _small, (slots.shape[-2], self.width), jnp.float32)
         return x + order.astype(x.dtype)

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 from flexlam_jax.models.patches import Positions, grid_of, patchify
 from flexlam_jax.models.transformer import Block, RMSNorm, Transformer
@@ -61,7 +62,7 @@ class VitEncoder(nn.Module):
         )
         x = read(x, queries=self.slots)
         x = RMSNorm(name="norm")(x)
-        return nn.Dense(self.features, dtype=jnp.float32, name="to_slots")(x)
+        return Dense(self.features, dtype=jnp.float32, name="to_slots")(x)
 
     def _stack(self, layers, name):
         return Transformer(
@@ -73,7 +74,7 @@ class VitEncoder(nn.Module):
         """(B, T, H, W, C) -> (B, T, N, M)."""
         # Pixels are centred so that the embedding does not start with a large common offset.
         patches = patchify(frames - 0.5, self.patch)
-        x = nn.Dense(self.width, dtype=self.dtype, name="patch_embed")(patches)
+        x = Dense(self.width, dtype=self.dtype, name="patch_embed")(patches)
         return Positions(grid, self.positions, name="positions")(x)
 
     def _pair_tokens(self, frames, tokens_BTNM, grid):
@@ -86,7 +87,7 @@ class VitEncoder(nn.Module):
             factor = max(1, self.patch // 4)
             motion = motion_features(frames[:, :-1], frames[:, 1:], grid, (2, 8), factor)
             motion = motion.reshape(B, T - 1, N, -1)
-            second = second + nn.Dense(M, dtype=self.dtype, name="motion_embed")(motion)
+            second = second + Dense(M, dtype=self.dtype, name="motion_embed")(motion)
         queries = self.param("slot_queries", _small, (self.slots, M), jnp.float32)
         queries = jnp.broadcast_to(queries.astype(self.dtype), (B, T - 1, self.slots, M))
         return jnp.concatenate([queries, first, second], axis=-2)

@@ -82,7 +82,7 @@ class VQ(nn.Module):
 
         self.embedding = self.variable("codebook", "embedding", first_codes)
         self.counts = self.variable("codebook", "counts", jnp.ones, (self.codes,), jnp.float32)
-        self.sums = self.variable("codebook", "sums", lambda: self.embedding.value)
+        self.sums = self.variable("codebook", "sums", lambda: jnp.copy(self.embedding.value))
 
     @property
     def input_width(self) -> int:
