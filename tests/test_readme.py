@@ -58,6 +58,7 @@ def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
     # The scripts make .venv themselves for a reader; here they use the environment that runs this test.
     environment["FLEXLAM_VENV"] = str(pathlib.Path(sys.executable).parent.parent)
+    environment["PYTHON"] = sys.executable
     environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
     environment["PYTHONPATH"] = str(REPO)
     return subprocess.run(["bash", "-c", command], cwd=cwd, env=environment, text=True,
