@@ -2,7 +2,8 @@
 
 For every shift (dy, dx) in a small search range the absolute difference between o_t and the shifted o_{t+1} is
 averaged over windows of the image: a profile of matching errors per window, as optical-flow networks use, whose
-minimum lies at the local motion. No parameters; nothing here is learned.
+minimum lies at the local motion. A softmin turns it into a distribution over shifts. No parameters; nothing here is
+learned, and nothing but motion passes: neither o_t nor the frame difference, which tempt an encoder to code the scene.
 
 Dimension keys: ... batch, H W C image, R Q rows and columns of windows, S shifts.
 """
@@ -25,41 +26,41 @@ def shift_errors(
     """Mean absolute error per window and shift.
 
     Args:
-      o_t, o_next: float (..., H, W, C).
+      o_t, o_next: float (..., H, W), grey.
       windows: (R, Q), each dividing H, W.
       radius: (ry, rx), largest shift in pixels; S = (2 ry + 1)(2 rx + 1), dx fastest.
 
     Returns:
       (..., R, Q, S) float32: entry (dy, dx) compares o_t[y, x] with o_next[y + dy, x + dx].
     """
-    *batch, H, W, _ = o_t.shape
+    *batch, H, W = o_t.shape
     (R, Q), (ry, rx) = windows, radius
-    pad = [(0, 0)] * len(batch) + [(ry, ry), (rx, rx), (0, 0)]
-    padded = jnp.pad(o_next, pad, mode="edge")
+    padded = jnp.pad(o_next, [(0, 0)] * len(batch) + [(ry, ry), (rx, rx)], mode="edge")
     errors = []
     for dy in range(2 * ry + 1):
         for dx in range(2 * rx + 1):
-            shifted = padded[..., dy : dy + H, dx : dx + W, :]
-            error = jnp.abs(shifted - o_t).mean(-1)
+            error = jnp.abs(padded[..., dy : dy + H, dx : dx + W] - o_t)
             errors.append(error.reshape(*batch, R, H // R, Q, W // Q).mean((-3, -1)))
     return jnp.stack(errors, axis=-1)
 
 
-def relative_profile(errors: jax.Array) -> jax.Array:
-    """Scales each window's profile (last axis) to 0 at its best shift and about 1 at its average.
+def shift_distribution(
+    errors: jax.Array, sharpness: float = 0.3, floor: float = 0.003
+) -> jax.Array:
+    """Softmin of each window's profile (last axis), at a temperature that follows the window's own contrast.
 
-    The depth of a profile depends on the texture in the window, its shape on the motion; a window without
-    texture stays near zero.
+    The depth of a profile depends on the texture in the window, its shape on the motion. `floor` (grey levels on the
+    [0, 1] scale) keeps a window without texture near the uniform distribution instead of amplifying its noise.
     """
     best = errors.min(-1, keepdims=True)
     depth = errors.mean(-1, keepdims=True) - best
-    return (errors - best) / (depth + 0.01)
+    return jax.nn.softmax((best - errors) / (sharpness * depth + floor), axis=-1)
 
 
 def motion_features(
     o_t: jax.Array, o_next: jax.Array, windows: tuple[int, int], radius: tuple[int, int], factor: int
 ) -> jax.Array:
-    """Profiles, frame difference and o_t per window.
+    """Distribution over shifts per window, scaled to unit size.
 
     Args:
       o_t, o_next: float (..., H, W, C) in [0, 1].
@@ -68,15 +69,9 @@ def motion_features(
       factor: pooling before the search.
 
     Returns:
-      (..., R, Q, S + 2 C) float32.
+      (..., R, Q, S) float32; no gradient flows to the frames.
     """
-    o_t, o_next = average_pool(o_t, factor), average_pool(o_next, factor)
-    profile = relative_profile(shift_errors(o_t, o_next, windows, radius))
-    *batch, H, W, C = o_t.shape
-    R, Q = windows
-
-    def window_mean(x):
-        return x.reshape(*batch, R, H // R, Q, W // Q, C).mean((-4, -2))
-
-    appearance = window_mean(o_t)
-    return jnp.concatenate([profile, window_mean(o_next) - appearance, appearance], axis=-1)
+    # Grey first: a third of the work, and shifts are as visible.
+    grey = [average_pool(x, factor).mean(-1) for x in (o_t, o_next)]
+    profile = shift_distribution(shift_errors(*grey, windows, radius))
+    return jax.lax.stop_gradient(profile) * jnp.sqrt(profile.shape[-1])
