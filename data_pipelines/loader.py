@@ -267,7 +267,8 @@ def ordered_batches(
     info = open_dataset(options.path)
     names = tuple(options.datasets) or tuple(info.datasets)
     readers = open_readers(info, names, split, options.fields)
-    rows = _ordered_rows(readers, options.fields, clip_length, gap)
+    owned = [reader.owned_starts(gap * (clip_length - 1)) for reader in readers]
+    rows = _ordered_rows(readers, owned, options.fields, clip_length, gap)
     return _batched(rows, batch_size, limit)
 
 
@@ -278,12 +279,16 @@ def _batched(rows: Iterator[dict], batch_size: int, limit: int | None) -> Iterat
 
 
 def _ordered_rows(
-    readers: list[ClipReader], fields: tuple[str, ...], clip_length: int, gap: int
+    readers: list[ClipReader],
+    owned_starts: list[np.ndarray],
+    fields: tuple[str, ...],
+    clip_length: int,
+    gap: int,
 ) -> Iterator[dict[str, Any]]:
     """Reads and decodes every record once, whatever the number of windows it owns."""
     steps = gap * np.arange(clip_length)
     for dataset, reader in enumerate(readers):
-        for record, owned in enumerate(reader.owned_starts(int(steps[-1]))):
+        for record, owned in enumerate(owned_starts[dataset]):
             if not owned:
                 continue
             clip = reader.clip(record)

@@ -12,6 +12,7 @@ A new dataset is one module and one line here. Recipes import their simulators a
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import types
@@ -45,3 +46,11 @@ def get_recipe(name: str) -> types.ModuleType:
     if name not in RECIPES:
         raise DataError(f"unknown dataset {name!r}; known: {', '.join(RECIPES)}")
     return importlib.import_module(RECIPES[name])
+
+
+def recipe_options(name: str, *arguments: str) -> dict[str, Any]:
+    """The options of a recipe as its command line gives them: recipe_options("synthetic", "--episodes=3")."""
+    recipe = get_recipe(name)
+    parser = argparse.ArgumentParser(prog=name)
+    recipe.add_arguments(parser)
+    return recipe.options(parser.parse_args(arguments))

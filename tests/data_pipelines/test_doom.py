@@ -1,27 +1,24 @@
 """The simulator's data: reproducible to the byte, labels aligned with the frames, experts that beat chance."""
 
-import argparse
 import sys
 
 import numpy as np
 import pytest
 
 from data_pipelines.build import prepare
-from data_pipelines.doom import recipe
 from data_pipelines.doom.behaviours import split_name
 from data_pipelines.doom.collector import play
 from data_pipelines.doom.game import DoomPlayer
 from data_pipelines.errors import DataError
-from data_pipelines.loader import ordered_batches
+from data_pipelines.loader import ordered_batches, training_batches
 from data_pipelines.manifest import open_dataset
+from data_pipelines.registry import recipe_options
 
 PLAN = {"health_gathering_sticky": 400, "defend_the_center_noisy": 1}
 
 
 def doom_options(*arguments):
-    parser = argparse.ArgumentParser()
-    recipe.add_arguments(parser)
-    return recipe.options(parser.parse_args(arguments))
+    return recipe_options("doom", *arguments)
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +73,38 @@ def test_sticky_play_uses_all_actions_and_keeps_most(doom):
     action = np.concatenate([b["action"] for b in batches])[:, 0]
     kept = (action[1:] == action[:-1]).mean()  # 0.7 + 0.3/5, episode borders aside
     assert 0.66 < kept < 0.86 and set(action) == set(range(5))
+
+
+def test_mixture_follows_the_weights_and_keeps_the_order_of_each_part(doom):
+    names = list(PLAN)
+
+    def rows(datasets, count):
+        config = {"path": str(doom), "datasets": datasets, "gap": (1, 3)}
+        iterator = training_batches(config, seed=5, batch_size=100)
+        batches = [next(iterator) for _ in range(count)]
+        iterator.close()
+        keys = ("dataset", "episode", "t", "gap")
+        return np.concatenate([np.stack([b[key] for key in keys], 1) for b in batches])
+
+    mixed = rows({names[0]: 3.0, names[1]: 1.0}, 4)
+    share = np.bincount(mixed[:, 0]) / len(mixed)
+    np.testing.assert_allclose(share, [0.75, 0.25], atol=0.01)
+    alone = rows((names[1],), 1)
+    second = mixed[mixed[:, 0] == 1]
+    np.testing.assert_array_equal(second[:, 1:], alone[: len(second), 1:])
+    proportional = np.bincount(rows((), 4)[:, 0]) / 400
+    counts = [open_dataset(doom).counts[name]["train"]["transitions"] for name in names]
+    np.testing.assert_allclose(proportional, np.array(counts) / sum(counts), atol=0.05)
+
+
+def test_mixture_of_action_spaces_is_refused_with_actions_and_read_without(doom):
+    with pytest.raises(DataError, match="differ in action and cannot share a batch"):
+        training_batches({"path": str(doom), "fields": ("action",)}, seed=0, batch_size=4)
+    with pytest.raises(DataError, match="differ in action.*name one of them"):
+        open_dataset(doom).action  # noqa: B018
+    batches = training_batches({"path": str(doom)}, seed=0, batch_size=4)
+    assert set(next(batches)) == {"frames", "gap", "episode", "t", "dataset"}
+    batches.close()
 
 
 @pytest.mark.parametrize(
