@@ -49,8 +49,6 @@ class Checkpoints:
         """Args: `directory` of the step folders, made when missing; `keep` the newest steps."""
         self._directory = epath.Path(directory)
         self._manager = _manager(self._directory, max_to_keep=keep)
-        self._fingerprints = jax.jit(
-            lambda items: {name: fingerprint(tree) for name, tree in items.items()})
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -65,9 +63,9 @@ class Checkpoints:
         background write are raised here or by `check`.
         """
         items = _items(state)
-        step, sums = jax.device_get((state.step, self._fingerprints(items)))
-        meta = {"format": FORMAT, "fingerprints": {name: int(x) for name, x in sums.items()}}
-        self._manager.save(int(step), force=True, args=ocp.args.Composite(
+        meta = {"format": FORMAT,
+                "fingerprints": {name: fingerprint(tree) for name, tree in items.items()}}
+        self._manager.save(int(jax.device_get(state.step)), force=True, args=ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
             data=ocp.args.JsonSave(dict(data)), config=ocp.args.JsonSave(dict(config)),
             meta=ocp.args.JsonSave(meta)))
@@ -116,7 +114,7 @@ class Checkpoints:
             **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
             data=ocp.args.JsonRestore()))
         trees = {name: restored[name] for name in items}
-        _verify(jax.device_get(self._fingerprints(trees)), meta)
+        _verify(trees, meta)
         extra = dict(trees["params"])
         params = extra.pop("params")
         return TrainState(
@@ -204,7 +202,7 @@ def _restore_params(manager, folder, step, abstract, prefer_ema):
         _check_items(manager, step, {name: abstract}, meta["fingerprints"], folder)
     tree = manager.restore(step, args=ocp.args.Composite(**{
         name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}))[name]
-    _verify({name: jax.device_get(jax.jit(fingerprint)(tree))}, meta)
+    _verify({name: tree}, meta)
     return tree, config, step
 
 
@@ -254,7 +252,7 @@ def _check_items(manager: ocp.CheckpointManager, step: int, items: Mapping[str, 
             differences))
 
 
-def _verify(sums: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    for name, value in sums.items():
-        if int(value) != meta["fingerprints"][name]:
+def _verify(items: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    for name, tree in items.items():
+        if fingerprint(tree) != meta["fingerprints"][name]:
             raise OSError(f"item {name!r} does not match its fingerprint")

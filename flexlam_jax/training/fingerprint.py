@@ -14,17 +14,38 @@ import numpy as np
 _UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
-def fingerprint(tree: Any) -> jax.Array:
-    """uint32 sum over all elements of a hash of (leaf, position, bits), modulo 2^32.
+def fingerprint(tree: Any) -> int:
+    """Sum over all elements of a hash of (leaf, position, bits), modulo 2^32. Waits for the arrays.
 
     Integer sums do not depend on their order, so neither on sharding. The hash is one-to-one in the
     bits (the finaliser of MurmurHash3), so that any single changed element changes the sum.
+
+    Leaf by leaf, because leaves of one shape then share one small program: parameters, moments and
+    averages do.
     """
-    total = jnp.zeros((), jnp.uint32)
-    for number, leaf in enumerate(jax.tree.leaves(tree)):
-        position = _positions(leaf.shape) + np.uint32(number * 0x61C88647 % 2**32)
-        total += jnp.sum(_mix(_bits(leaf) ^ _mix(position)), dtype=jnp.uint32)
-    return total
+    sums = [_jitted_leaf_sum(leaf, np.uint32(number))
+            for number, leaf in enumerate(jax.tree.leaves(tree))]
+    return sum(int(value) for value in jax.device_get(sums)) % 2**32
+
+
+def batch_fingerprint(batch: Any) -> jax.Array:
+    """uint32 fingerprint of which rows a batch holds; traceable, unlike `fingerprint`.
+
+    Hashes the 1-D integer fields (episode, t, gap, dataset); row order counts. A batch without such
+    fields is hashed whole.
+    """
+    rows = {name: value for name, value in batch.items()
+            if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)}
+    leaves = jax.tree.leaves(rows or dict(batch))
+    return sum(_leaf_sum(leaf, np.uint32(number)) for number, leaf in enumerate(leaves))
+
+
+def _leaf_sum(leaf: jax.Array, number: Any) -> jax.Array:
+    position = _positions(leaf.shape) + number * np.uint32(0x61C88647)
+    return jnp.sum(_mix(_bits(leaf) ^ _mix(position)), dtype=jnp.uint32)
+
+
+_jitted_leaf_sum = jax.jit(_leaf_sum)
 
 
 def _bits(x: jax.Array) -> jax.Array:
@@ -46,13 +67,3 @@ def _mix(x: jax.Array) -> jax.Array:
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)
-
-
-def batch_fingerprint(batch: Any) -> jax.Array:
-    """Fingerprint of which rows a batch holds: its 1-D integer fields (episode, t, gap, dataset).
-
-    Row order is part of it. A batch without such fields is hashed whole.
-    """
-    rows = {name: value for name, value in batch.items()
-            if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)}
-    return fingerprint(rows or batch)

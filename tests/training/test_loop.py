@@ -6,11 +6,13 @@ import os
 import signal
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import pytest
 
 from flexlam_jax.errors import CheckpointError, Interrupted, UserError
 from flexlam_jax.training.checkpoint import restore_params
+from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
@@ -45,6 +47,16 @@ class StopAt(toy.Rows):
         if self.next_index == self.at:
             os.kill(os.getpid(), self.number)
         return super().__next__()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def shared_compilations(tmp_path_factory):
+    """Every `fit` compiles its own step; here all but the first read it from a file."""
+    before = jax.config.jax_compilation_cache_dir
+    use_compilation_cache(str(tmp_path_factory.mktemp("cache")))
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
