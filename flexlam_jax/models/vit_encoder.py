@@ -84,7 +84,8 @@ class VitEncoder(nn.Module):
         first = tokens_BTNM[:, :-1] + role[0]
         second = tokens_BTNM[:, 1:] + role[1]
         if self.motion_tokens:
-            factor = max(1, self.patch // 4)
+            # About four pooled pixels per patch side: coarse enough to be cheap and to reach 16 pixels far.
+            factor = max(f for f in range(1, max(1, self.patch // 4) + 1) if self.patch % f == 0)
             motion = motion_features(frames[:, :-1], frames[:, 1:], grid, (2, 8), factor)
             motion = motion.reshape(B, T - 1, N, -1)
             second = second + Dense(M, dtype=self.dtype, name="motion_embed")(motion)

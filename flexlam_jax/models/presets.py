@@ -1,0 +1,77 @@
+"""Model sections of the presets, as plain dicts that `build_lam` takes.
+
+debug  a ViT of a few ten thousand parameters that uses every part; compiles in seconds
+doom   the light motion family, for CPUs and minutes
+base, large, xl  ViTs of about 60M, 300M and 1B parameters in bf16, for accelerators
+
+The names of the ViTs are parameter counts, no claim about the sizes of any paper: FlexLAM's are not public.
+"""
+
+from typing import Any
+
+# width, heads, frame blocks, pair blocks, decoder blocks. A block has 12 width^2 parameters.
+_VITS = {
+    "base": (512, 8, 4, 4, 10),
+    "large": (1024, 16, 6, 6, 12),
+    "xl": (1536, 12, 9, 9, 18),
+}
+PRESETS = ("debug", "doom", *_VITS)
+
+
+def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
+    """The `model` section of preset `name` for square frames of `image_size` pixels.
+
+    Raises:
+      ValueError: unknown name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown model preset {name!r}; choose one of {PRESETS}")
+    section = {"debug": _debug, "doom": _doom}.get(name, lambda: _vit(name, image_size))()
+    return {
+        "image_size": image_size,
+        "channels": 3,
+        "keep": {"kind": "uniform"},
+        "residual": True,
+        **section,
+    }
+
+
+def _debug():
+    vit = {"kind": "vit", "patch": 16, "width": 32, "heads": 2, "mlp_hidden": 64}
+    return {
+        "slots": 4,
+        "encoder": {**vit, "frame_blocks": 1, "pair_blocks": 2},
+        "quantizer": {"kind": "vq", "codes": 9, "width": 4},
+        "decoder": {**vit, "blocks": 2, "conditioning": "self"},
+    }
+
+
+def _doom():
+    return {
+        "slots": 8,
+        "encoder": {"kind": "motion"},
+        # Nine codes, 3.2 bits: few enough that one slot cannot say everything and the budget means something.
+        "quantizer": {"kind": "fsq", "levels": (3, 3)},
+        "decoder": {"kind": "motion"},
+    }
+
+
+def _vit(name, image_size):
+    width, heads, frame_blocks, pair_blocks, decoder_blocks = _VITS[name]
+    vit = {
+        "kind": "vit",
+        "patch": 8 if image_size < 128 else 14,
+        "width": width,
+        "heads": heads,
+        "mlp_hidden": 4 * width,
+    }
+    return {
+        "slots": 16,
+        "encoder": {
+            **vit, "frame_blocks": frame_blocks, "pair_blocks": pair_blocks, "motion_tokens": True
+        },
+        "quantizer": {"kind": "fsq", "levels": (5, 5, 5)},
+        "decoder": {**vit, "blocks": decoder_blocks, "conditioning": "self"},
+        "dtype": "bfloat16",
+        "remat": "dots" if name == "base" else "full",
+    }
