@@ -2,8 +2,9 @@
 
     python -m data_pipelines.benchmark_codecs [--frames=200] [--videos=FOLDER]
 
-Frames are ViZDoom's my_way_home at 64 px (area-resized from 160x120) and at 224 px (from 640x480), so
-they are noise-free renders; with --videos they come from real video files instead. Prints JSON rows.
+Frames are ViZDoom's my_way_home at 64 px (area-resized from 160x120) and at 224 px (from 640x480),
+so they are noise-free renders; with --videos they come from real video files instead. Prints JSON
+rows.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """Transitions per second and memory of the training loader, one JSON row per measurement.
 
-    python -m data_pipelines.benchmark_loader --data=DIR [--batch-size=64] [--threads=2] [--workers=0] [--seconds=10]
+    python -m data_pipelines.benchmark_loader --data=DIR [--batch-size=64] [--threads=2]
+    [--workers=0] [--seconds=10]
         [--scale=10]
 
-The second row reads a set `scale` times as large (every shard linked that many times under new names, with its own
-readers and index): memory should stay where it was. Each row is measured in a fresh process.
+The second row reads a set `scale` times as large (every shard linked that many times under new
+names, with its own readers and index): memory should stay where it was. Each row is measured in a
+fresh process.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def resident_mb() -> float:
 
 
 def measure(args: argparse.Namespace) -> dict:
-    """Reads for args.seconds after a warm-up; memory is taken at the start and at the end of that time."""
+    """Reads for args.seconds after a warm-up; memory is compared at both ends of that time."""
     info = open_dataset(args.data)
     config = {"path": args.data, "threads": args.threads, "workers": args.workers}
     batches = training_batches(config, seed=0, batch_size=args.batch_size)

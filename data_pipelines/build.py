@@ -1,4 +1,4 @@
-"""From a recipe and its options to a finished dataset folder: collect, split, check, write, and only then rename."""
+"""From a recipe to a finished folder: collect, split, check, write, and only then rename."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ def prepare(
 ) -> bool:
     """Builds the dataset folder `out`; returns False if it was there already with these options.
 
-    Everything is written to a sibling folder and renamed at the end, so a killed run leaves nothing that looks complete
-    and the next run starts afresh. `workers` (processes that collect; 0 = one per core, at most 2 by default)
-    never changes the result. Raises DataError for an unknown recipe, options that differ from what `out` holds, an
-    `out` that is something else, a folder that cannot be written, or data that fails a check.
+    Everything is written to a sibling folder and renamed at the end, so a killed run leaves nothing
+    that looks complete and the next run starts afresh. `workers` (processes that collect; 0 = one
+    per core, at most 2 by default) never changes the result. Raises DataError for an unknown
+    recipe, options that differ from what `out` holds, an `out` that is something else, a folder
+    that cannot be written, or data that fails a check.
     """
     module = get_recipe(recipe)
     out = pathlib.Path(out).absolute()
@@ -70,7 +71,7 @@ def prepare(
 
 
 def _already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> bool:
-    """True if `out` is finished and made by this recipe and options; raises DataError if it is anything else."""
+    """True if `out` was finished by this recipe and options; raises DataError for anything else."""
     if not out.exists():
         return False
     if not out.is_dir():
@@ -78,8 +79,8 @@ def _already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> b
     if not (out / FILE_NAME).exists():
         if any(out.iterdir()):
             raise DataError(
-                f"{out} holds files but no {FILE_NAME}; it is not a dataset folder and is left as it is. "
-                "Give --out a new or empty folder"
+                f"{out} holds files but no {FILE_NAME}; it is not a dataset folder and is left as "
+                "it is. Give --out a new or empty folder"
             )
         return False
     manifest = read_manifest(out)
@@ -93,8 +94,8 @@ def _already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> b
     ]
     if differences:
         raise DataError(
-            f"{out} was prepared with other options ({'; '.join(differences)}). Give another --out, or "
-            "remove that folder first"
+            f"{out} was prepared with other options ({'; '.join(differences)}). Give another "
+            "--out, or remove that folder first"
         )
     return True
 
@@ -107,7 +108,9 @@ def _building_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY)
     except OSError as error:
-        raise DataError(f"cannot write in {out.parent}: {error}; give --out a writable place") from error
+        raise DataError(
+            f"cannot write in {out.parent}: {error}; give --out a writable place"
+        ) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -135,9 +138,7 @@ def _finish(folder: pathlib.Path, out: pathlib.Path) -> None:
     os.rename(folder, out)
 
 
-def _split_episodes(
-    collected: Collected, spool: pathlib.Path, options: dict[str, Any]
-) -> Splits:
+def _split_episodes(collected: Collected, spool: pathlib.Path, options: dict[str, Any]) -> Splits:
     """The episodes of every split of every dataset; raises DataError if there are too few."""
     episodes = {spec.name: list_episodes(spool / spec.name) for spec in collected.specs}
     if not any(episodes.values()):
@@ -160,7 +161,11 @@ def _write_datasets(
     with tqdm(unit=" transitions", desc="write shards", disable=None if progress else True) as bar:
         for spec in specs:
             index = write_shards(
-                spec, spool / spec.name, splits[spec.name], folder, num_shards=num_shards,
+                spec,
+                spool / spec.name,
+                splits[spec.name],
+                folder,
+                num_shards=num_shards,
                 on_transitions=bar.update,
             )
             entries[spec.name] = _entry(spec, splits[spec.name], index, folder)

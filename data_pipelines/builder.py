@@ -21,14 +21,14 @@ VERSION = "1.0.0"
 
 
 class _StableSerializer(example_serializer.ExampleSerializer):
-    """Protobuf maps have no order of their own, so plain serialisation gives other bytes in every process."""
+    """Gives a record the same bytes in every process; protobuf maps alone have no fixed order."""
 
     def serialize_example(self, example) -> bytes:
         return self.get_tf_example(example).SerializeToString(deterministic=True)
 
 
 class ClipBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-    """One dataset, split by episode. The class serves every dataset: its name and features come from `spec`."""
+    """One dataset, split by episode. One class serves all: name and features come from `spec`."""
 
     VERSION = tfds.core.Version(VERSION)
 

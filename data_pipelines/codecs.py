@@ -1,7 +1,7 @@
 """Frame codecs: one frame in, bytes out, so that a pair of frames decodes only its own two frames.
 
-`raw`, `png` and `zstd` are lossless; `jpeg` is not. Which one suits which frame size was measured by
-`benchmark_codecs.py`; the numbers are in docs/data.md.
+`raw`, `png` and `zstd` are lossless; `jpeg` is not. Which one suits which frame size was measured
+by `benchmark_codecs.py`; the numbers are in docs/data.md.
 """
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ FITS = ("crop", "stretch")
 def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
     """uint8 (size, size, 3), resized by area.
 
-    fit 'crop' cuts the centre square first; 'stretch' keeps the whole picture and gives up its aspect ratio.
+    fit 'crop' cuts the centre square first; 'stretch' keeps the whole picture and gives up its
+    aspect ratio.
     """
     if fit not in FITS:
         raise DataError(f"unknown fit {fit!r}; use one of {', '.join(FITS)}")
@@ -22,7 +23,8 @@ def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         box = (left, top, left + side, top + side)
-    # BOX averages all pixels when shrinking; when enlarging it would repeat them, so interpolate there.
+    # BOX averages all pixels when shrinking; when enlarging it would repeat them, so interpolate
+    # there.
     shrinks = (box[2] - box[0] if box else min(image.size)) >= size
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     return np.asarray(image.convert("RGB").resize((size, size), method, box=box))

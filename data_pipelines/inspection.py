@@ -20,7 +20,9 @@ _TILE, _TEXT, _MARGIN = 96, 14, 4
 def summary(info: DatasetInfo) -> str:
     """The manifest without its long lists."""
     manifest = info.manifest
-    short = {key: value for key, value in manifest.items() if key not in ("datasets", "skipped_items")}
+    short = {
+        key: value for key, value in manifest.items() if key not in ("datasets", "skipped_items")
+    }
     lines = [json.dumps(short, indent=1)]
     for name, spec in info.datasets.items():
         counts = ", ".join(f"{s} {c['transitions']}" for s, c in info.counts[name].items())
@@ -29,7 +31,9 @@ def summary(info: DatasetInfo) -> str:
             f"{name}: {'x'.join(map(str, spec.image_shape))} {spec.codec}; {counts} transitions; "
             f"{actions}; labels {', '.join(spec.labels) or 'none'}; {spec.behaviour}"
         )
-    lines += [f"skipped {item}: {reason}: {detail}" for item, reason, detail in manifest["skipped_items"]]
+    lines += [
+        f"skipped {item}: {reason}: {detail}" for item, reason, detail in manifest["skipped_items"]
+    ]
     return "\n".join(lines)
 
 
@@ -72,7 +76,7 @@ def _draw_transition(sheet, draw, corner, clip: Clip, reader: ClipReader, split:
 
 
 def inspect(path: str | pathlib.Path, sheet: str | None, seed: int) -> None:
-    """Prints the summary and writes the contact sheet; raises DataError if either cannot be done."""
+    """Prints the summary and writes the contact sheet; raises DataError if it cannot."""
     info = open_dataset(path)
     print(summary(info))
     target = pathlib.Path(sheet) if sheet else info.path / "contact_sheet.png"

@@ -1,13 +1,13 @@
 """No frame sequence may occur in two splits.
 
-A *sequence* is WINDOW consecutive frames, compared by a hash of their pixels. Two things look like leaks and are
-none, so they are left out:
+A *sequence* is WINDOW consecutive frames, compared by a hash of their pixels. Two things look like
+leaks and are none, so they are left out:
 
-* pictures that hardly change (a player against a wall, a paused video): a window counts only if at least
-  half of its frames differ from their predecessor;
-* a common start: simulators reset to the same pose, and two episodes whose first actions agree show the same
-  frames until they part. A shared start is counted and reported, and is a leak only if it covers more than half of
-  the shorter episode.
+* pictures that hardly change (a player against a wall, a paused video): a window counts only if at
+  least half of its frames differ from their predecessor;
+* a common start: simulators reset to the same pose, and two episodes whose first actions agree show
+  the same frames until they part. A shared start is counted and reported, and is a leak only if it
+  covers more than half of the shorter episode.
 
 Episodes shorter than WINDOW are compared whole.
 """
@@ -21,8 +21,9 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 
-# Measured on defend_the_center, whose player turns on one spot: 12000 random transitions repeat about 20 windows of 2
-# frames and 5 of 4 frames by chance, and none of 8 (five seeds). 16 leaves room for unlucky seeds.
+# Measured on defend_the_center, whose player turns on one spot: 12000 random transitions repeat
+# about 20 windows of 2 frames and 5 of 4 frames by chance, and none of 8 (five seeds). 16 leaves
+# room for unlucky seeds.
 WINDOW = 16
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so multiplication is a bijection of 64-bit integers
 
@@ -61,7 +62,8 @@ def _shared_start(a: np.ndarray, b: np.ndarray) -> int:
 def check_leakage(episodes: Iterable[EpisodeHashes]) -> dict[str, int]:
     """Raises DataError naming the first sequence found in two splits.
 
-    Returns {"windows": compared windows, "shared_starts": pairs of episodes in two splits that begin alike}.
+    Returns {"windows": compared windows, "shared_starts": pairs of episodes in two splits that
+    begin alike}.
     """
     episodes = list(episodes)
     parts = [window_hashes(episode.hashes) for episode in episodes]
@@ -98,8 +100,9 @@ def _judge_group(episodes, owner, start) -> set[tuple[int, int]]:
                 shared.add((int(owner[i]), int(owner[j])))
                 continue
             raise DataError(
-                f"split leakage: {window} consecutive frames occur in {a.dataset} episode {a.episode} "
-                f"({a.split}, from frame {start[i]}) and in {b.dataset} episode {b.episode} ({b.split}, "
-                f"from frame {start[j]}). Remove the duplicate source, or collect with another seed"
+                f"split leakage: {window} consecutive frames occur in {a.dataset} episode "
+                f"{a.episode} ({a.split}, from frame {start[i]}) and in {b.dataset} episode "
+                f"{b.episode} ({b.split}, from frame {start[j]}). Remove the duplicate source, or "
+                "collect with another seed"
             )
     return shared

@@ -1,9 +1,10 @@
 """Batches of windows from a dataset folder.
 
-Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap; then mix by weight, cut the block of
-this process, read, batch. All randomness comes before the cut and is a function of (seed, element index), so the global
-batch at step n depends on the seed and n only. Rows of a global batch lie in process order: process p of P holds
-rows p*B/P to (p+1)*B/P, which is what a NamedSharding over the data axis expects of each process.
+Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap; then mix by weight, cut
+the block of this process, read, batch. All randomness comes before the cut and is a function of
+(seed, element index), so the global batch at step n depends on the seed and n only. Rows of a
+global batch lie in process order: process p of P holds rows p*B/P to (p+1)*B/P, which is what a
+NamedSharding over the data axis expects of each process.
 """
 
 from __future__ import annotations
@@ -49,12 +50,13 @@ def training_batches(
       batch_size: global B; every process gets B / process_count rows.
 
     Returns:
-      An iterator of dicts: frames uint8 (b, T, H, W, C), gap int32 (b,), episode int64 (b,), t int32 (b,) (time of the
-      first frame), dataset int32 (b,) (position in the mixture) and the `fields` asked for: action (b, T-1, ...),
-      reward float32 (b, T-1), state float32 (b, T, S).
+      An iterator of dicts: frames uint8 (b, T, H, W, C), gap int32 (b,), episode int64 (b,), t
+      int32 (b,) (time of the first frame), dataset int32 (b,) (position in the mixture) and the
+      `fields` asked for: action (b, T-1, ...), reward float32 (b, T-1), state float32 (b, T, S).
 
     Raises:
-      DataError: unknown option, dataset, split or field; empty split; damaged shard; other image size; no episode
+      DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
+      size; no episode
         long enough; a batch that the processes cannot share evenly.
     """
     options = loader_options(config)
@@ -96,7 +98,9 @@ def _row_references(
     low, high = options.gap_range
     parts = []
     for i, (name, part) in enumerate(windows.items()):
-        rows = grain.MapDataset.range(len(part)).seed(_dataset_seed(seed, name)).shuffle().repeat(None)
+        rows = (
+            grain.MapDataset.range(len(part)).seed(_dataset_seed(seed, name)).shuffle().repeat(None)
+        )
         if low == high:
             rows = rows.map(functools.partial(_reference, dataset=i, gap=low))
         else:
@@ -114,7 +118,7 @@ def _row_references(
 
 
 def _dataset_seed(seed: int, name: str) -> int:
-    """Depends on the name, not on the position: adding a dataset leaves the order of the others as it was."""
+    """Depends on the name: adding a dataset leaves the order of the others as it was."""
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
@@ -133,13 +137,14 @@ def _parts(weights: list[float]) -> list[int]:
 
 
 def check_image_size(info: DatasetInfo, names: tuple[str, ...], image_size: int) -> None:
-    """Raises DataError unless every named dataset has image_size x image_size frames (0: any size)."""
+    """Raises DataError unless all named datasets have frames of this side (0: any)."""
     for name in names:
         shape = info.spec(name).image_shape
         if image_size and shape[:2] != (image_size, image_size):
             raise DataError(
-                f"dataset {name} has {shape[0]}x{shape[1]} frames, the config asks for {image_size}x"
-                f"{image_size}; set model.image_size to the data's, or prepare it with --size={image_size}"
+                f"dataset {name} has {shape[0]}x{shape[1]} frames, the config asks for "
+                f"{image_size}x{image_size}; set model.image_size to the data's, or prepare it "
+                f"with --size={image_size}"
             )
 
 
@@ -180,8 +185,8 @@ class _ProcessBatches(grain.MapDataset):
 class TrainingBatches(Iterator[Batch]):
     """Iterator over this process's part of every global batch, starting at any step at no cost.
 
-    The state is {"next_index": n}: the next batch is that of step n. It knows nothing of processes, threads or
-    paths, so it can be restored on another number of hosts.
+    The state is {"next_index": n}: the next batch is that of step n. It knows nothing of processes,
+    threads or paths, so it can be restored on another number of hosts.
     """
 
     def __init__(self, batches: grain.MapDataset, options: LoaderOptions):
@@ -214,9 +219,7 @@ class TrainingBatches(Iterator[Batch]):
                     grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker)
                 )
             )
-        read = grain.ReadOptions(
-            num_threads=options.threads, prefetch_buffer_size=options.prefetch
-        )
+        read = grain.ReadOptions(num_threads=options.threads, prefetch_buffer_size=options.prefetch)
         iterator = iter(self._batches.to_iter_dataset(read))
         iterator.set_state({"next_index": self._next})
         return iterator
@@ -236,7 +239,7 @@ class TrainingBatches(Iterator[Batch]):
 
 
 def _allow_unparsed_flags() -> None:
-    """Grain's worker processes read absl flags, which raises where no absl binary parsed them (tests, notebooks)."""
+    """Grain's worker processes read absl flags, which raises if nobody parsed them (notebooks)."""
     from absl import flags
 
     if not flags.FLAGS.is_parsed():
@@ -253,15 +256,19 @@ def ordered_batches(
     gap: int = 1,
     limit: int | None = None,
 ) -> Iterator[Batch]:
-    """Every window of a split exactly once, in order of dataset, episode and time; the last batch may be smaller.
+    """Every window of a split exactly once, in order of dataset, episode and time.
 
-    With clip_length = 2 and gap = 1 that is every transition exactly once. `limit` stops after that many windows.
-    Batches and errors are as for training_batches.
+    The last batch may be smaller. With clip_length = 2 and gap = 1 that is every transition exactly
+    once. `limit` stops after that many windows. Batches and errors are as for training_batches.
     """
     options = loader_options(
         {
-            "path": str(path), "datasets": datasets, "split": split, "fields": fields,
-            "clip_length": clip_length, "gap": gap,
+            "path": str(path),
+            "datasets": datasets,
+            "split": split,
+            "fields": fields,
+            "clip_length": clip_length,
+            "gap": gap,
         }
     )
     info = open_dataset(options.path)

@@ -1,4 +1,4 @@
-"""manifest.json: what a dataset folder holds, written last, so that a folder with a manifest is complete."""
+"""manifest.json: what a dataset folder holds. Written last: a folder with one is complete."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def file_hash(path: pathlib.Path) -> str:
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
-    """The manifest of a dataset folder; raises DataError if there is none or it is of another format."""
+    """The manifest of a folder; raises DataError if there is none or it is of another format."""
     file = pathlib.Path(path) / FILE_NAME
     remedy = "make one with `python -m data_pipelines.prepare <dataset> --out=DIR`"
     if not file.parent.is_dir():
@@ -33,11 +33,13 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     try:
         manifest = json.loads(file.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise DataError(f"{file}: cannot be read as JSON ({error}); prepare the folder again") from error
+        raise DataError(
+            f"{file}: cannot be read as JSON ({error}); prepare the folder again"
+        ) from error
     if manifest.get("format_version") != FORMAT_VERSION:
         raise DataError(
-            f"{file}: format_version {manifest.get('format_version')}, this code reads {FORMAT_VERSION}; "
-            "prepare the folder again"
+            f"{file}: format_version {manifest.get('format_version')}, this code reads "
+            f"{FORMAT_VERSION}; prepare the folder again"
         )
     return manifest
 
@@ -46,8 +48,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
 class DatasetInfo:
     """An opened dataset folder.
 
-    `datasets` maps a dataset's name to its spec; `shards[name][split]` lists {"file", "bytes", "records", "sha256"} and
-    `counts[name][split]` is {"episodes", "transitions", "records"}.
+    `datasets` maps a dataset's name to its spec; `shards[name][split]` lists {"file", "bytes",
+    "records", "sha256"} and `counts[name][split]` is {"episodes", "transitions", "records"}.
     """
 
     path: pathlib.Path
@@ -89,8 +91,8 @@ class DatasetInfo:
     def shard_paths(self, name: str, split: str) -> list[pathlib.Path]:
         """The shards of one split, in record order.
 
-        Raises DataError for a missing split, an empty one, and a shard that is missing or not of its recorded size
-        (cheap; `prepare validate` compares hashes).
+        Raises DataError for a missing split, an empty one, and a shard that is missing or not of
+        its recorded size (cheap; `prepare validate` compares hashes).
         """
         self.spec(name)
         if split not in self.shards[name]:
@@ -98,7 +100,8 @@ class DatasetInfo:
             raise DataError(f"dataset {name} has no split {split!r}; it has: {splits}")
         if not self.counts[name][split]["records"]:
             raise DataError(
-                f"dataset {name}, split {split!r} is empty; collect more episodes or use another split"
+                f"dataset {name}, split {split!r} is empty; collect more episodes or use another "
+                "split"
             )
         paths = []
         for shard in self.shards[name][split]:
@@ -108,15 +111,15 @@ class DatasetInfo:
             size = file.stat().st_size
             if size != shard["bytes"]:
                 raise DataError(
-                    f"{file}: shard has {size} bytes, the manifest says {shard['bytes']}; it is truncated "
-                    "or damaged, prepare the folder again"
+                    f"{file}: shard has {size} bytes, the manifest says {shard['bytes']}; it is "
+                    "truncated or damaged, prepare the folder again"
                 )
             paths.append(file)
         return paths
 
 
 def open_dataset(path: str | pathlib.Path) -> DatasetInfo:
-    """Opens a dataset folder: reads its manifest, no records. Raises DataError as read_manifest does."""
+    """Opens a dataset folder: reads its manifest, no records. Raises as read_manifest does."""
     manifest = read_manifest(path)
     entries = manifest["datasets"]
     return DatasetInfo(

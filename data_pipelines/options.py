@@ -13,11 +13,12 @@ from data_pipelines.errors import DataError
 class LoaderOptions:
     """What `training_batches` reads.
 
-    path: dataset folder.  datasets: names in it, {name: weight}, or () for all. Without weights every transition
-    is equally likely.  clip_length: frames T >= 2.  gap: frames between neighbours, an int or (lo, hi), both
-    included, drawn per window.  fields: labels wanted, of action, reward, state; () never decodes a label.
-    image_size: 0, or the side that frames must have.  threads read and decode `prefetch` batches ahead; workers > 0
-    does so in that many processes instead.
+    path: dataset folder.  datasets: names in it, {name: weight}, or () for all. Without weights
+    every transition is equally likely.  clip_length: frames T >= 2.  gap: frames between
+    neighbours, an int or (lo, hi), both included, drawn per window.  fields: labels wanted, of
+    action, reward, state; () never decodes a label. image_size: 0, or the side that frames must
+    have.  threads read and decode `prefetch` batches ahead; workers > 0 does so in that many
+    processes instead.
     """
 
     path: str = ""
@@ -45,12 +46,14 @@ def _plain(value: Any) -> Any:
 
 
 def loader_options(config: Mapping[str, Any]) -> LoaderOptions:
-    """Checks a config's `data` section; raises DataError naming the key, its value and what is allowed."""
+    """Checks a config's `data` section; raises DataError naming key, value and what is allowed."""
     config = _plain(config)
     known = {field.name for field in dataclasses.fields(LoaderOptions)}
     unknown = sorted(set(config) - known)
     if unknown:
-        raise DataError(f"unknown data option {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+        raise DataError(
+            f"unknown data option {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
     datasets = config.get("datasets", ())
     if isinstance(datasets, str):
         config["datasets"] = (datasets,)
@@ -60,7 +63,9 @@ def loader_options(config: Mapping[str, Any]) -> LoaderOptions:
     if not options.path:
         raise DataError("data.path is empty; give the folder that `data_pipelines.prepare` wrote")
     if options.clip_length < 2:
-        raise DataError(f"data.clip_length is {options.clip_length}; a window needs at least 2 frames")
+        raise DataError(
+            f"data.clip_length is {options.clip_length}; a window needs at least 2 frames"
+        )
     gap = options.gap
     pair = isinstance(gap, tuple) and len(gap) == 2 and all(isinstance(g, int) for g in gap)
     if not (isinstance(gap, int) or pair) or not 1 <= options.gap_range[0] <= options.gap_range[1]:

@@ -1,10 +1,12 @@
 """The front door of all datasets.
 
     python -m data_pipelines.prepare <dataset> --out=DIR [options]     build a dataset folder
-    python -m data_pipelines.prepare inspect DIR                       print its manifest, draw a contact sheet
+    python -m data_pipelines.prepare inspect DIR                       print its manifest, draw a
+    contact sheet
     python -m data_pipelines.prepare validate DIR                      re-read and check everything
 
-`<dataset> --help` lists the options of one dataset. Running a finished build again says so and does nothing.
+`<dataset> --help` lists the options of one dataset. Running a finished build again says so and does
+nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m data_pipelines.prepare",
         description="Build, inspect and validate dataset folders.",
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="<dataset>|inspect|validate")
+    commands = top.add_subparsers(
+        dest="command", required=True, metavar="<dataset>|inspect|validate"
+    )
     for name in RECIPES:
         recipe = get_recipe(name)
         command = commands.add_parser(
@@ -36,11 +40,15 @@ def parser() -> argparse.ArgumentParser:
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )
         command.add_argument("--out", required=True, help="dataset folder to write")
-        command.add_argument("--workers", type=int, default=2, help="processes; never changes the result")
+        command.add_argument(
+            "--workers", type=int, default=2, help="processes; never changes the result"
+        )
         recipe.add_arguments(command)
     inspect = commands.add_parser("inspect", help="print a manifest and draw a contact sheet")
     inspect.add_argument("out", help="dataset folder")
-    inspect.add_argument("--sheet", default="", help="PNG to write; default <folder>/contact_sheet.png")
+    inspect.add_argument(
+        "--sheet", default="", help="PNG to write; default <folder>/contact_sheet.png"
+    )
     inspect.add_argument("--seed", type=int, default=0, help="which transitions are drawn")
     validate = commands.add_parser("validate", help="re-read and check every record of a folder")
     validate.add_argument("out", help="dataset folder")
@@ -64,11 +72,13 @@ def run(args: argparse.Namespace) -> None:
         args.command, args.out, recipe.options(args), workers=args.workers, progress=True
     )
     manifest = read_manifest(pathlib.Path(args.out))
-    counts = ", ".join(f"{split} {count['transitions']}" for split, count in manifest["splits"].items())
+    counts = ", ".join(
+        f"{split} {count['transitions']}" for split, count in manifest["splits"].items()
+    )
     state = "prepared" if built else "already prepared, nothing to do"
     print(
-        f"{args.out}: {state}: {manifest['episodes']} episodes, {manifest['transitions']} transitions "
-        f"({counts})"
+        f"{args.out}: {state}: {manifest['episodes']} episodes, {manifest['transitions']} "
+        f"transitions ({counts})"
     )
     if manifest["skipped"]:
         print(f"skipped: {manifest['skipped']} (listed in the manifest)")

@@ -1,8 +1,8 @@
-"""The record format: a bounded clip of consecutive frames of one episode, as a typed tf.train.Example.
+"""The record format: a bounded clip of consecutive frames, as a typed tf.train.Example.
 
-Frames are encoded one by one (a pair decodes only its own two); labels are separate features stored as bytes, which
-action-free reading never touches. Records are ordinary TFDS examples: `tfds.builder_from_directory` reads them
-without this package.
+Frames are encoded one by one (a pair decodes only its own two); labels are separate features stored
+as bytes, which action-free reading never touches. Records are ordinary TFDS examples:
+`tfds.builder_from_directory` reads them without this package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INDEX_COLUMNS = ("episode", "start", "length", "episode_length")
 
 
 class ClipRow(NamedTuple):
-    """One row of the index: frames start .. start+length-1 of an episode of episode_length frames."""
+    """One row of the index: frames start .. start+length-1 of an episode."""
 
     episode: int
     start: int
@@ -49,7 +49,7 @@ def label_type(spec: DatasetSpec, label: str) -> tuple[tuple[int, ...], np.dtype
 
 
 def features(spec: DatasetSpec) -> tfds.features.FeaturesDict:
-    """The TFDS features of one record. Every tensor states its encoding: the default is 60 times slower."""
+    """The TFDS features of one record; tensors state an encoding (the default is 60x slower)."""
     f = tfds.features
     if spec.codec in ("png", "jpeg"):
         frame = f.Image(shape=spec.image_shape, encoding_format=spec.codec)
@@ -124,7 +124,7 @@ class Clip:
         return self._features[name].int64_list.value[0]
 
     def decode_frames(self, offsets: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """uint8 (T, H, W, C): the frames at these offsets inside the record, written to `out` if given."""
+        """uint8 (T, H, W, C): the frames at these offsets in the record, in `out` if given."""
         encoded = self._features["frames"].bytes_list.value
         decode = get_codec(self._spec.codec).decode
         if out is None:

@@ -1,13 +1,15 @@
 """The datasets that `prepare` knows.
 
 A recipe is a module with
-    DESCRIPTION: str                                   one line for --help
-    add_arguments(parser)                              its own options
-    options(args) -> dict                              JSON-able; everything that decides the content
-    collect(options, spool, report) -> Collected       spools episodes below the folder `spool`, one sub-folder
-                                                       per dataset, and calls report(count) per transition done
+    DESCRIPTION: str                                   one line for --help add_arguments(parser)
+    its own options options(args) -> dict                              JSON-able; everything that
+    decides the content collect(options, spool, report) -> Collected       spools episodes below the
+    folder `spool`, one sub-folder
+                                                       per dataset, and calls report(count) per
+                                                       transition done
     expected_transitions(options) -> int | None        total of the progress bar
-A new dataset is one module and one line here. Recipes import their simulators and decoders inside `collect`.
+A new dataset is one module and one line here. Recipes import their simulators and decoders inside
+`collect`.
 """
 
 from __future__ import annotations
@@ -32,8 +34,8 @@ RECIPES = {
 class Collected:
     """What a recipe spooled: the datasets, in mixture order, and what it could not read.
 
-    skipped_items: (item, reason class, detail), one per item that was left out.
-    sources: JSON-able facts about where the data came from (simulator and version, folder, file count).
+    skipped_items: (item, reason class, detail), one per item that was left out. sources: JSON-able
+    facts about where the data came from (simulator and version, folder, file count).
     """
 
     specs: list[DatasetSpec]
@@ -49,7 +51,8 @@ def get_recipe(name: str) -> types.ModuleType:
 
 
 def recipe_options(name: str, *arguments: str) -> dict[str, Any]:
-    """The options of a recipe as its command line gives them: recipe_options("synthetic", "--episodes=3")."""
+    """The options of a recipe as its command line gives them: recipe_options("synthetic",
+    "--episodes=3")."""
     recipe = get_recipe(name)
     parser = argparse.ArgumentParser(prog=name)
     recipe.add_arguments(parser)

@@ -1,4 +1,4 @@
-"""What one dataset of a folder is: its frames, its labels, where it came from. Plain data, JSON both ways."""
+"""What one dataset of a folder is: frames, labels, origin. Plain data, JSON both ways."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class ActionSpec:
 class DatasetSpec:
     """One dataset: episodes of one kind, encoded one way.
 
-    A record holds `clip_stride + max_span` consecutive frames at most, and owns the transitions that start
-    at its first `clip_stride` frames; so every transition has one owner and every window (t, t + span) with
-    span <= max_span lies inside the record that owns t.
+    A record holds `clip_stride + max_span` consecutive frames at most, and owns the transitions
+    that start at its first `clip_stride` frames; so every transition has one owner and every window
+    (t, t + span) with span <= max_span lies inside the record that owns t.
     """
 
     name: str

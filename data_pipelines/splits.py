@@ -13,15 +13,16 @@ HELD_OUT = 0.1  # each of validation and test
 
 
 def assign_splits(episodes: Sequence[int], seed: int, name: str) -> dict[str, list[int]]:
-    """80/10/10 by a seeded permutation, whole episodes, at least one in each split, time order kept.
+    """80/10/10 by a seeded permutation, whole episodes, at least one in each split, time order
+    kept.
 
     Raises DataError for fewer than three episodes.
     """
     episodes = sorted(episodes)
     if len(episodes) < 3:
         raise DataError(
-            f"dataset {name} has {len(episodes)} episodes; three are needed for train, validation and "
-            "test. Collect more, or cut long recordings into several files"
+            f"dataset {name} has {len(episodes)} episodes; three are needed for train, validation "
+            "and test. Collect more, or cut long recordings into several files"
         )
     held = max(1, round(HELD_OUT * len(episodes)))
     order = np.random.default_rng(seed).permutation(len(episodes))

@@ -1,7 +1,7 @@
 """Episodes on disk between collection and the final shards.
 
-Collectors (possibly several processes) append encoded frames to one file per episode, so an hour of video never
-sits in memory; the metadata file is written last and is what makes an episode count.
+Collectors (possibly several processes) append encoded frames to one file per episode, so an hour of
+video never sits in memory; the metadata file is written last and is what makes an episode count.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BLANK_STD = 1.0  # a frame whose pixels deviate less than this (of 255) shows no
 class SpooledEpisode:
     """One episode of N frames: encoded frames, labels, and what the checks need.
 
-    action (N-1, ...), reward float32 (N-1,), state float32 (N, S), or None where the dataset has none;
-    hashes uint64 (N,), one per frame's pixels.
+    action (N-1, ...), reward float32 (N-1,), state float32 (N, S), or None where the dataset has
+    none; hashes uint64 (N,), one per frame's pixels.
     """
 
     episode: int
@@ -62,9 +62,10 @@ def write_episode(
 ) -> int:
     """Encodes and spools one episode; returns its number of frames.
 
-    `frames` may be a generator; labels may be lists filled by that generator, since they are read after it.
-    Raises DataError for a frame of the wrong shape, labels of the wrong length, fewer than two frames, or an
-    episode in which every frame is blank or all frames are equal (a renderer that died says nothing else).
+    `frames` may be a generator; labels may be lists filled by that generator, since they are read
+    after it. Raises DataError for a frame of the wrong shape, labels of the wrong length, fewer
+    than two frames, or an episode in which every frame is blank or all frames are equal (a renderer
+    that died says nothing else).
     """
     folder.mkdir(parents=True, exist_ok=True)
     where = f"{spec.name} episode {episode}" + (f" ({source})" if source else "")
@@ -98,7 +99,7 @@ def write_episode(
 
 
 def _checked_labels(spec, count, action, reward, state, where) -> dict[str, np.ndarray]:
-    """The labels as arrays of the types that records hold; raises DataError where they do not fit."""
+    """The labels as arrays of the types that records hold; raises DataError if they do not fit."""
     expected = {}
     if spec.action is not None:
         expected["action"] = (action, spec.action.dtype, (count - 1, *spec.action.shape))
@@ -128,7 +129,7 @@ def list_episodes(folder: pathlib.Path) -> list[int]:
 
 
 def read_episode(folder: pathlib.Path, episode: int, *, frames: bool = True) -> SpooledEpisode:
-    """One finished episode; `frames=False` leaves the pictures on disk (the list holds empty bytes)."""
+    """One finished episode; `frames=False` leaves the pictures on disk and lists empty bytes."""
     with np.load(folder / f"{episode:08d}.npz", allow_pickle=False) as data:
         arrays = {key: data[key] for key in data.files}
     meta = json.loads(str(arrays["meta"]))

@@ -1,7 +1,8 @@
 """A tiny deterministic dataset: a controllable square on a textured background.
 
-Needs no simulator and is written in about a second; tests and the `debug` preset use it. Five actions move the square,
-which wraps around the edges; every episode has its own background, so the action shows only in the motion.
+Needs no simulator and is written in about a second; tests and the `debug` preset use it. Five
+actions move the square, which wraps around the edges; every episode has its own background, so the
+action shows only in the motion.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from data_pipelines.registry import Collected
 from data_pipelines.spec import ActionSpec, DatasetSpec
 from data_pipelines.spool import write_episode
 
-DESCRIPTION = "moving square on a textured background, five actions, no simulator; for tests and debugging"
+DESCRIPTION = (
+    "moving square on a textured background, five actions, no simulator; for tests and debugging"
+)
 NAME = "square"
 ACTIONS = ("stay", "left", "right", "up", "down")
 MOVES = np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])  # (x, y) per action
@@ -31,7 +34,9 @@ def add_arguments(parser) -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels of a side, at least 16")
     parser.add_argument("--codec", default="zstd", choices=("raw", "png", "jpeg", "zstd"))
     parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
-    parser.add_argument("--max-span", type=int, default=8, help="longest window, in frames minus one")
+    parser.add_argument(
+        "--max-span", type=int, default=8, help="longest window, in frames minus one"
+    )
 
 
 def options(args) -> dict[str, Any]:
@@ -44,7 +49,7 @@ def expected_transitions(options: dict[str, Any]) -> int:
 
 
 def _background(rng: np.random.Generator, size: int) -> np.ndarray:
-    """uint8 (size, size, 3): coloured blocks of size/8 pixels, dim enough for the square to stand out."""
+    """uint8 (size, size, 3): coloured blocks of size/8 pixels, darker than any square."""
     cells = -(-size // max(1, size // 8))
     coarse = rng.integers(0, 160, (cells, cells, 3), dtype=np.uint8)
     block = max(1, size // 8)
@@ -52,7 +57,8 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def simulate(rng: np.random.Generator, length: int, size: int) -> tuple[np.ndarray, ...]:
-    """One episode: frames uint8 (N, S, S, 3), action int32 (N-1,), reward float32 (N-1,), state (N, 2).
+    """One episode: frames uint8 (N, S, S, 3), action int32 (N-1,), reward float32 (N-1,), state (N,
+    2).
 
     The state is the square's corner (x, y) in pixels; the reward is 1 while it is in the left half.
     """
@@ -105,8 +111,15 @@ def collect(
     )
     for i, (frames, action, reward, state) in enumerate(episodes(options)):
         write_episode(
-            spool / NAME, spec, i, frames, action=action, reward=reward, state=state,
-            episode_return=float(reward.sum()), source=f"seed {options['seed']}/{i}",
+            spool / NAME,
+            spec,
+            i,
+            frames,
+            action=action,
+            reward=reward,
+            state=state,
+            episode_return=float(reward.sum()),
+            source=f"seed {options['seed']}/{i}",
         )
         report(len(action))
     return Collected(specs=[spec], sources={"generator": "data_pipelines.synthetic"})

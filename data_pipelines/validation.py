@@ -1,4 +1,4 @@
-"""`prepare validate`: reads every record again and checks that the folder is what its manifest says."""
+"""`prepare validate`: reads every record again and compares with what the manifest says."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.leakage import EpisodeHashes, check_leakage
 from data_pipelines.manifest import DatasetInfo, file_hash, open_dataset
 from data_pipelines.records import ClipRow, clip_rows
+from data_pipelines.spec import ActionSpec
 from data_pipelines.spool import BLANK_STD, frame_hash
 from data_pipelines.windows import ClipReader
 
@@ -22,9 +23,10 @@ MAX_BLANK = 0.5  # share of blank frames in a split above which something is wro
 def validate(path: str | pathlib.Path) -> dict[str, int]:
     """Raises DataError naming the first fault; prints and returns the counts of what was checked.
 
-    Checked: size and sha256 of every shard; the index against the records; that the records of an episode follow on
-    one another, overlap in equal frames and end where the episode ends; labels of the right length, finite, and in
-    range; blank frames; episodes and transitions against the manifest; frame sequences in two splits.
+    Checked: size and sha256 of every shard; the index against the records; that the records of an
+    episode follow on one another, overlap in equal frames and end where the episode ends; labels of
+    the right length, finite, and in range; blank frames; episodes and transitions against the
+    manifest; frame sequences in two splits.
     """
     info = open_dataset(path)
     episodes: list[EpisodeHashes] = []
@@ -56,7 +58,8 @@ def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
         file = dataset_folder(info.path, name) / shard["file"]
         if file_hash(file) != shard["sha256"]:
             raise DataError(
-                f"{file}: content differs from the manifest's sha256; it is damaged, prepare the folder again"
+                f"{file}: content differs from the manifest's sha256; it is damaged, prepare the "
+                "folder again"
             )
 
 
@@ -70,8 +73,8 @@ def _check_counts(info, name, split, episodes, transitions, blank) -> None:
             )
     if blank > MAX_BLANK * (transitions + episodes):
         raise DataError(
-            f"dataset {name}, split {split}: {blank} of {transitions + episodes} frames are blank; the "
-            "source or the renderer is broken"
+            f"dataset {name}, split {split}: {blank} of {transitions + episodes} frames are "
+            "blank; the source or the renderer is broken"
         )
 
 
@@ -93,7 +96,7 @@ def _episodes(reader: ClipReader, bar: tqdm) -> Iterator[tuple[EpisodeHashes, in
 
 
 def _check_record(reader: ClipReader, record: int, hashes: np.ndarray, where: str) -> int:
-    """Checks one record, writes its frames' hashes into the episode's; returns the blank frames it adds."""
+    """Checks one record and adds its frames' hashes; returns how many new frames are blank."""
     clip = reader.clip(record)
     _, start, length, _ = row = tuple(int(v) for v in reader.index[record])
     held = (*(clip.integer(key) for key in ("episode", "start")), clip.frame_count())
@@ -110,10 +113,13 @@ def _check_record(reader: ClipReader, record: int, hashes: np.ndarray, where: st
         values = clip.decode_label(label)
         if not np.isfinite(values).all():
             raise DataError(f"{where}: {label} of record {record} is not finite")
-        action = reader.spec.action
-        if label == "action" and action.kind == "discrete":
-            if values.min() < 0 or values.max() >= action.count:
-                raise DataError(
-                    f"{where}: action {values.min()}..{values.max()} outside 0..{action.count - 1}"
-                )
+        if label == "action":
+            _check_action_range(reader.spec.action, values, where)
     return blank
+
+
+def _check_action_range(action: ActionSpec, values: np.ndarray, where: str) -> None:
+    if action.kind == "discrete" and (values.min() < 0 or values.max() >= action.count):
+        raise DataError(
+            f"{where}: action {values.min()}..{values.max()} outside 0..{action.count - 1}"
+        )

@@ -1,7 +1,8 @@
-"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders holding one image per frame.
+"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders holding one image per
+frame.
 
-Every file or sub-folder is one episode of a video-only dataset. What cannot be read is skipped, counted and
-listed with its reason; above a share of failures the whole job stops.
+Every file or sub-folder is one episode of a video-only dataset. What cannot be read is skipped,
+counted and listed with its reason; above a share of failures the whole job stops.
 """
 
 from __future__ import annotations
@@ -34,16 +35,24 @@ def add_arguments(parser) -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels of a side")
     parser.add_argument("--fit", default="crop", choices=FITS, help="centre square, or all of it")
     parser.add_argument(
-        "--fps", type=float, default=0.0,
-        help="frames to keep per second, by time stamp; 0 = all. Image folders have no time: use --stride",
+        "--fps",
+        type=float,
+        default=0.0,
+        help="frames to keep per second, by time stamp; 0 = all (image folders: use --stride)",
     )
     parser.add_argument("--stride", type=int, default=1, help="then keep every n-th frame")
     parser.add_argument("--name", default=NAME, help="name of the dataset in the folder")
     parser.add_argument("--seed", type=int, default=0, help="decides the split")
-    parser.add_argument("--codec", default="auto", choices=("auto", "raw", "png", "jpeg", "zstd"),
-                        help="auto: zstd up to 128 pixels, jpeg above")
+    parser.add_argument(
+        "--codec",
+        default="auto",
+        choices=("auto", "raw", "png", "jpeg", "zstd"),
+        help="auto: zstd up to 128 pixels, jpeg above",
+    )
     parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
-    parser.add_argument("--max-span", type=int, default=8, help="longest window, in frames minus one")
+    parser.add_argument(
+        "--max-span", type=int, default=8, help="longest window, in frames minus one"
+    )
     parser.add_argument(
         "--max-failures", type=float, default=0.1, help="share of items that may be unreadable"
     )
@@ -52,11 +61,22 @@ def add_arguments(parser) -> None:
 def options(args) -> dict[str, Any]:
     if args.stride < 1 or args.fps < 0 or args.size < 8:
         raise DataError(
-            f"--stride must be >= 1, --fps >= 0 and --size >= 8; got {args.stride}, {args.fps}, {args.size}"
+            f"--stride must be >= 1, --fps >= 0 and --size >= 8; got {args.stride}, {args.fps}, "
+            f"{args.size}"
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
-    names = ("size", "fit", "fps", "stride", "name", "seed", "clip_stride", "max_span", "max_failures")
+    names = (
+        "size",
+        "fit",
+        "fps",
+        "stride",
+        "name",
+        "seed",
+        "clip_stride",
+        "max_span",
+        "max_failures",
+    )
     codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
     source = str(pathlib.Path(args.source).absolute())
     return {"source": source, "codec": codec} | {name: getattr(args, name) for name in names}
@@ -74,7 +94,8 @@ def _natural(path: pathlib.Path) -> list:
 def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
     """Video files, and folders with at least two images, below `source`, in natural order.
 
-    Raises DataError if there is no such folder or nothing to read in it. Links out of the folder are not followed.
+    Raises DataError if there is no such folder or nothing to read in it. Links out of the folder
+    are not followed.
     """
     root = pathlib.Path(source)
     if not root.is_dir():
@@ -90,8 +111,8 @@ def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
     items += [folder for folder, count in images.items() if count > 1]
     if not items:
         raise DataError(
-            f"--source {root}: found no videos ({' '.join(VIDEO_SUFFIXES)}) and no folders of images "
-            f"({' '.join(IMAGE_SUFFIXES)})"
+            f"--source {root}: found no videos ({' '.join(VIDEO_SUFFIXES)}) and no folders of "
+            f"images ({' '.join(IMAGE_SUFFIXES)})"
         )
     return sorted(items, key=_natural)
 
@@ -99,7 +120,7 @@ def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
 def read_item(
     item: pathlib.Path, *, size: int, fit: str = "crop", fps: float, stride: int
 ) -> Iterator[np.ndarray]:
-    """Frames uint8 (size, size, 3) of one video file or image folder, one at a time (memory stays flat)."""
+    """Frames uint8 (size, size, 3) of one video file or image folder, one at a time."""
     pictures = _images(item) if item.is_dir() else _video(item, fps)
     for i, image in enumerate(pictures):
         if i % stride == 0:
@@ -115,7 +136,7 @@ def _images(folder: pathlib.Path) -> Iterator[Image.Image]:
 
 
 def _video(path: pathlib.Path, fps: float) -> Iterator[Image.Image]:
-    """Upright frames; with `fps`, the first frame at or after each tick of that rate (variable rates included)."""
+    """Upright frames; with `fps`, the first at or after each tick of that rate."""
     import av
 
     with av.open(str(path)) as container:
@@ -138,7 +159,8 @@ def _video(path: pathlib.Path, fps: float) -> Iterator[Image.Image]:
 def _check_decoder(items: list[pathlib.Path]) -> None:
     if any(item.is_file() for item in items) and importlib.util.find_spec("av") is None:
         raise DataError(
-            "reading video files needs PyAV, which is not installed; run `pip install 'flexlam_jax[video]'` "
+            "reading video files needs PyAV, which is not installed; run `pip install "
+            "'flexlam_jax[video]'` "
             "(or `pip install av`)"
         )
 
@@ -187,6 +209,6 @@ def _check_failures(collected: Collected, items: int, share: float) -> None:
     if failed > max(1, share * items):
         item, reason, detail = collected.skipped_items[-1]
         raise DataError(
-            f"{failed} of {items} items cannot be used, more than --max-failures={share:g} allows; last: "
-            f"{item}: {reason} ({detail})"
+            f"{failed} of {items} items cannot be used, more than --max-failures={share:g} "
+            f"allows; last: {item}: {reason} ({detail})"
         )

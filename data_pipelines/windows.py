@@ -1,4 +1,4 @@
-"""Random access to windows: T frames `gap` apart of one episode, read from the one record that owns the first."""
+"""Random access to windows: T frames `gap` apart of one episode, read from one record."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ class _Shard(NamedTuple):
 
 
 class ClipReader:
-    """The records of one split of one dataset. Thread-safe and picklable (readers are opened lazily).
+    """The records of one split of one dataset. Thread-safe and picklable (readers are opened
+    lazily).
 
-    Memory: 24 bytes per record (16 of them in a memory-mapped file), whatever the length of the videos.
+    Memory: 24 bytes per record (16 of them in a memory-mapped file), whatever the length of the
+    videos.
     """
 
     def __init__(self, info: DatasetInfo, name: str, split: str):
@@ -43,8 +45,8 @@ class ClipReader:
             raise DataError(f"{file}: cannot read the index ({error}); prepare it again") from error
         if self.index.shape != (sum(counts), 4):
             raise DataError(
-                f"{file}: index of shape {self.index.shape}, the shards hold {sum(counts)} records; "
-                "prepare the folder again"
+                f"{file}: index of shape {self.index.shape}, the shards hold {sum(counts)} "
+                "records; prepare the folder again"
             )
 
     def __len__(self) -> int:
@@ -75,9 +77,9 @@ class ClipReader:
         counts = np.clip(episode_length - span - start, 0, self.spec.clip_stride)
         if not counts.any():
             raise DataError(
-                f"dataset {self.spec.name}, split {self.split!r}: no episode is long enough for a window "
-                f"of gap*(clip_length-1)+1 = {span + 1} frames (longest: {episode_length.max()}); "
-                "lower gap or clip_length"
+                f"dataset {self.spec.name}, split {self.split!r}: no episode is long enough for a "
+                f"window of gap*(clip_length-1)+1 = {span + 1} frames (longest: "
+                f"{episode_length.max()}); lower gap or clip_length"
             )
         return counts
 
@@ -87,8 +89,8 @@ def window_fields(
 ) -> dict[str, np.ndarray]:
     """The labels of a window whose frames lie at `offsets` (T,), `gap` apart.
 
-    action (T-1, ...): the action taken at the first frame of each transition (the only one for gap = 1);
-    reward float32 (T-1,): summed over the gap; state float32 (T, S): at the frames.
+    action (T-1, ...): the action taken at the first frame of each transition (the only one for gap
+    = 1); reward float32 (T-1,): summed over the gap; state float32 (T, S): at the frames.
     """
     out = {}
     for field in fields:
@@ -151,7 +153,7 @@ def empty_batch(
 def open_readers(
     info: DatasetInfo, names: tuple[str, ...], split: str, fields: tuple[str, ...]
 ) -> list[ClipReader]:
-    """One reader per dataset; raises DataError if they cannot share a batch (image shape, action spec)."""
+    """One reader per dataset; raises DataError if they cannot share a batch."""
     readers = [ClipReader(info, name, split) for name in names]
     for reader in readers:
         check_fields(reader.spec, fields)
@@ -160,8 +162,8 @@ def open_readers(
         spec = reader.spec
         if spec.image_shape != first.image_shape:
             raise DataError(
-                f"datasets {first.name} {first.image_shape} and {spec.name} {spec.image_shape} differ in "
-                "image shape and cannot share a batch; prepare both at one size"
+                f"datasets {first.name} {first.image_shape} and {spec.name} {spec.image_shape} "
+                "differ in image shape and cannot share a batch; prepare both at one size"
             )
         for what, different in (
             ("action", spec.action != first.action),
@@ -169,7 +171,7 @@ def open_readers(
         ):
             if what in fields and different:
                 raise DataError(
-                    f"datasets {first.name} and {spec.name} differ in {what} and cannot share a batch with "
-                    f"that field; drop {what!r} from fields or read them one at a time"
+                    f"datasets {first.name} and {spec.name} differ in {what} and cannot share a "
+                    f"batch with that field; drop {what!r} from fields or read them one at a time"
                 )
     return readers

@@ -1,4 +1,4 @@
-"""Who plays. A behaviour makes a policy for one episode; a new one is a class and one entry in BEHAVIOURS."""
+"""Who plays. A new behaviour is a class and one entry in BEHAVIOURS."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Policy(Protocol):
 class Behaviour:
     """make(scenario name, player after reset, rng) -> Policy.
 
-    max_steps cuts episodes (0: play to the end, as returns need). skip_steps are played but not recorded: some
-    scenarios always start in the same pose, and episodes whose first actions agree would share their first frames
-    across splits. ground_truth: the policy reads objects or walls.
+    max_steps cuts episodes (0: play to the end, as returns need). skip_steps are played but not
+    recorded: some scenarios always start in the same pose, and episodes whose first actions agree
+    would share their first frames across splits. ground_truth: the policy reads objects or walls.
     """
 
     description: str
@@ -87,7 +87,7 @@ BEHAVIOURS = {
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """'health_gathering_sticky' -> ('health_gathering', 'sticky'); raises DataError listing the parts."""
+    """'my_way_home_sticky' -> ('my_way_home', 'sticky'); raises DataError listing what exists."""
     scenario, _, behaviour = name.rpartition("_")
     if scenario not in SCENARIOS or behaviour not in BEHAVIOURS:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Plays episodes and spools them, in several processes, with a result that does not depend on how many."""
+"""Plays and spools episodes in several processes; how many never changes the result."""
 
 from __future__ import annotations
 
@@ -45,9 +45,10 @@ def play(
 ) -> dict[str, np.ndarray | float] | None:
     """Plays one episode as the behaviour in the dataset's name says.
 
-    Returns None if the episode ended before its recording began, else frames uint8 (N, S, S, 3), action int32
-    (N-1,), reward float32 (N-1,), state float32 (N, S') and episode_return, the sum over all steps taken, recorded or
-    not. There is no frame after the step that ends an episode, so that step is in the return only.
+    Returns None if the episode ended before its recording began, else frames uint8 (N, S, S, 3),
+    action int32 (N-1,), reward float32 (N-1,), state float32 (N, S') and episode_return, the sum
+    over all steps taken, recorded or not. There is no frame after the step that ends an episode, so
+    that step is in the return only.
     """
     scenario, name = split_name(dataset)
     behaviour = BEHAVIOURS[name]
@@ -77,9 +78,7 @@ def play(
     }
 
 
-def _play_and_spool(
-    spec: DatasetSpec, folder: pathlib.Path, seed: int, episode: int
-) -> int:
+def _play_and_spool(spec: DatasetSpec, folder: pathlib.Path, seed: int, episode: int) -> int:
     """Task of one worker: returns the number of frames, also when there are too few to keep."""
     scenario, behaviour = split_name(spec.name)
     player = _player(scenario, spec.image_shape[0], BEHAVIOURS[behaviour].ground_truth)
@@ -103,16 +102,17 @@ def collect_dataset(
     ahead: int,
     report: Callable[[int], None],
 ) -> list[tuple[str, str, str]]:
-    """Spools whole episodes, at least one for each split, until they hold `transitions` transitions.
+    """Spools whole episodes, at least one per split, until they hold `transitions` transitions.
 
     Returns (item, reason, detail) of those skipped.
 
-    Episodes are counted in order of their number and every episode has its own seed, so neither the number of
-    workers nor their speed decides what is kept. `ahead` tasks run before it is known whether they are needed;
-    superfluous ones are removed.
+    Episodes are counted in order of their number and every episode has its own seed, so neither the
+    number of workers nor their speed decides what is kept. `ahead` tasks run before it is known
+    whether they are needed; superfluous ones are removed.
     """
     pending: collections.deque[tuple[int, concurrent.futures.Future]] = collections.deque()
-    numbers = iter(range(100 * transitions))  # a bound, for scenarios whose episodes always end at once
+    # A bound, for scenarios whose episodes always end at once.
+    numbers = iter(range(100 * transitions))
     skipped, total, episodes = [], 0, 0
     for episode, count in _in_order(spec, folder, seed, pool, ahead, numbers, pending):
         if count < MIN_FRAMES:
@@ -143,7 +143,7 @@ def _in_order(spec, folder, seed, pool, ahead, numbers, pending) -> Iterator[tup
 
 
 def make_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    """Fresh processes, always: a game in this process would share it with whatever else runs here (JAX threads)."""
+    """Fresh processes, always: forks of a process that runs threads (JAX, Grain) may hang."""
     return concurrent.futures.ProcessPoolExecutor(
         max_workers=workers, mp_context=multiprocessing.get_context("spawn")
     )

@@ -54,7 +54,7 @@ class Gatherer:
 
 
 class Marksman:
-    """Turns to the enemy that needs the least turning, nearer ones first, and fires (defend_the_center)."""
+    """Turns to the enemy that needs the least turning and fires (defend_the_center)."""
 
     _RADIUS = 18.0  # half the width of an enemy, in map units
 
@@ -119,8 +119,10 @@ def _neighbours(cell: tuple[int, int], shape: tuple[int, ...]) -> list[tuple[int
 
 
 def _distances(blocked: np.ndarray, goals: list[tuple[int, int]]) -> np.ndarray:
-    """float (X, Y): way from each cell to the nearest goal; blocked cells are passable at a high price, so
-    that a player pushed against a wall finds its way out."""
+    """float (X, Y): length of the way from each cell to the nearest goal.
+
+    Blocked cells are passable at a high price, so that a player pushed against a wall gets away.
+    """
     steps = np.full(blocked.shape, np.inf)
     queue = [(0.0, goal) for goal in goals]
     while queue:

@@ -32,8 +32,9 @@ def import_vizdoom() -> types.ModuleType:
 class DoomPlayer:
     """A seeded game of one scenario at frame skip 4, seen as square RGB frames.
 
-    Frames are 160x120 RGB, resized by area, so 4:3 pictures become square. The same seed and actions give the same frames
-    and states, whatever was played before. `ground_truth` turns on objects() and walls(), which cost time.
+    Frames are 160x120 RGB, resized by area, so 4:3 pictures become square. The same seed and
+    actions give the same frames and states, whatever was played before. `ground_truth` turns on
+    objects() and walls(), which cost time.
     """
 
     def __init__(

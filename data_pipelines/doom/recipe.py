@@ -14,8 +14,11 @@ from data_pipelines.errors import DataError
 from data_pipelines.registry import Collected
 from data_pipelines.spec import ActionSpec, DatasetSpec
 
-DESCRIPTION = "ViZDoom, 64x64 first-person video with true actions and states; collected, nothing to download"
-# Random sticky play: a probe that sees only o_t stays near chance on it, which is what makes probes of latents telling.
+DESCRIPTION = (
+    "ViZDoom, 64x64 first-person video with true actions and states; collected, nothing to download"
+)
+# Random sticky play: a probe that sees only o_t stays near chance on it, which is what makes probes
+# of latents telling.
 DEFAULT_PLAN = {
     "health_gathering_sticky": 18000,
     "my_way_home_sticky": 6000,
@@ -41,11 +44,13 @@ def add_arguments(parser) -> None:
     parser.add_argument("--size", type=int, default=64, help="pixels of a side")
     parser.add_argument("--codec", default="zstd", choices=("raw", "png", "jpeg", "zstd"))
     parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
-    parser.add_argument("--max-span", type=int, default=8, help="longest window, in frames minus one")
+    parser.add_argument(
+        "--max-span", type=int, default=8, help="longest window, in frames minus one"
+    )
 
 
 def parse_plan(text: str) -> dict[str, int]:
-    """'health_gathering_sticky=15000,...' -> {name: transitions}; raises DataError for what it cannot read."""
+    """'my_way_home_sticky=6000,...' -> {name: transitions}; raises DataError if it cannot."""
     plan = {}
     for part in text.split(","):
         name, _, count = part.strip().partition("=")
@@ -107,7 +112,9 @@ def collect(
 ) -> Collected:
     vizdoom = import_vizdoom()
     workers = options["workers"]
-    collected = Collected(specs=[], sources={"simulator": "vizdoom", "version": vizdoom.__version__})
+    collected = Collected(
+        specs=[], sources={"simulator": "vizdoom", "version": vizdoom.__version__}
+    )
     with make_pool(workers) as pool:
         for name, transitions in options["plan"].items():
             spec = make_spec(name, options)

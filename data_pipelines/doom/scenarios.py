@@ -14,8 +14,9 @@ COMMON_STATE = ("POSITION_X", "POSITION_Y", "ANGLE", "VELOCITY_X", "VELOCITY_Y",
 class Scenario:
     """A ViZDoom scenario from its wheel, with a fixed list of discrete actions.
 
-    buttons are ViZDoom's names; actions maps the name of each action to the buttons it presses. state lists the game
-    variables recorded beside the video, after COMMON_STATE. goals are names of objects that the scripted expert seeks.
+    buttons are ViZDoom's names; actions maps the name of each action to the buttons it presses.
+    state lists the game variables recorded beside the video, after COMMON_STATE. goals are names of
+    objects that the scripted expert seeks.
     """
 
     config: str  # file name in the wheel, without .cfg

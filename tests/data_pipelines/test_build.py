@@ -1,4 +1,4 @@
-"""Building a folder: complete or absent, never overwritten, the same bytes every time; and opening damaged ones."""
+"""A folder is complete or absent, never overwritten, reproducible; damaged ones say so."""
 
 import fcntl
 import json
@@ -48,7 +48,9 @@ def test_manifest_counts_what_was_written(square):
     manifest = json.loads((square / "manifest.json").read_text())
     assert manifest["episodes"] == 12 and manifest["transitions"] == 12 * 26
     assert {s: c["episodes"] for s, c in manifest["splits"].items()} == {
-        "train": 10, "validation": 1, "test": 1,
+        "train": 10,
+        "validation": 1,
+        "test": 1,
     }
     assert manifest["skipped"] == {} and "generator" in manifest["sources"]
     assert manifest["options"]["episodes"] == 12 and len(manifest["content_hash"]) == 64
@@ -57,7 +59,7 @@ def test_manifest_counts_what_was_written(square):
 
 
 def test_two_builds_are_equal_to_the_byte_in_two_processes(tmp_path):
-    """Hash seeds differ between processes, and so does the order of protobuf maps unless it is fixed."""
+    """Hash seeds differ between processes, and with them the order of protobuf maps."""
     for name in ("a", "b"):
         command = ["data_pipelines.prepare", "synthetic", f"--out={tmp_path / name}", *SMALL]
         subprocess.run([sys.executable, "-m", *command], check=True, cwd=REPOSITORY)
@@ -69,7 +71,8 @@ def test_several_shards_read_like_one(square, square_options, tmp_path):
     prepare("synthetic", tmp_path / "data", square_options, num_shards=3)
     assert len(open_dataset(tmp_path / "data").shard_paths("square", "train")) == 3
     one, three = (
-        list(ordered_batches(path, split="train", batch_size=1000)) for path in (square, tmp_path / "data")
+        list(ordered_batches(path, split="train", batch_size=1000))
+        for path in (square, tmp_path / "data")
     )
     for key in one[0]:
         np.testing.assert_array_equal(one[0][key], three[0][key])
@@ -79,7 +82,9 @@ def test_several_shards_read_like_one(square, square_options, tmp_path):
 def test_finished_build_is_left_alone_and_other_options_are_refused(square, square_options):
     before = (square / "manifest.json").stat().st_mtime_ns
     assert prepare("synthetic", square, square_options) is False
-    with pytest.raises(DataError, match="other options .seed: 0 there, 1 asked.. Give another --out"):
+    with pytest.raises(
+        DataError, match="other options .seed: 0 there, 1 asked.. Give another --out"
+    ):
         prepare("synthetic", square, square_options | {"seed": 1})
     with pytest.raises(DataError, match="holds 'synthetic', not 'doom'"):
         prepare("doom", square, recipe_options("doom"))

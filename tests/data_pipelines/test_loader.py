@@ -1,4 +1,4 @@
-"""Batches: what they hold, that they depend on (seed, step) only, and that nothing is lost or doubled."""
+"""Batches: what they hold, that they depend on (seed, step) only, nothing lost or doubled."""
 
 import numpy as np
 import pytest
@@ -27,7 +27,12 @@ def assert_equal(a, b):
 
 
 def test_rows_are_the_frames_and_labels_that_were_simulated(square, episodes):
-    config = {"path": str(square), "gap": (1, 2), "clip_length": 3, "fields": ["action", "reward", "state"]}
+    config = {
+        "path": str(square),
+        "gap": (1, 2),
+        "clip_length": 3,
+        "fields": ["action", "reward", "state"],
+    }
     for batch in take(training_batches(config, seed=1, batch_size=16), 3):
         assert batch["frames"].dtype == np.uint8 and batch["action"].dtype == np.int32
         for i in range(16):
@@ -105,7 +110,12 @@ def test_an_epoch_visits_every_transition_once(square):
 @pytest.mark.parametrize("split", ["train", "validation", "test"])
 def test_ordered_batches_yield_every_transition_once_and_in_order(square, episodes, split):
     rows = [
-        (int(batch["episode"][i]), int(batch["t"][i]), batch["frames"][i], int(batch["action"][i, 0]))
+        (
+            int(batch["episode"][i]),
+            int(batch["t"][i]),
+            batch["frames"][i],
+            int(batch["action"][i, 0]),
+        )
         for batch in ordered_batches(square, (), split, 7, fields=("action",))
         for i in range(len(batch["t"]))
     ]
@@ -130,7 +140,7 @@ def test_longest_window_stays_inside_its_episode(square):
 
 
 def test_action_free_reading_survives_poisoned_labels(square, monkeypatch):
-    """Labels are not decoded unless asked for: a decoder that raises goes unnoticed, and is reached when asked."""
+    """No label is decoded unless asked for: a decoder that raises goes unnoticed until then."""
 
     def poisoned(self, label):
         raise AssertionError(f"{label} was decoded")

@@ -27,7 +27,9 @@ def test_prepare_twice_then_inspect_and_validate(tmp_path, capsys):
     out = tmp_path / "data"
     command = ["synthetic", f"--out={out}", "--episodes=4", "--length=20", "--size=16"]
     assert main(command) == 0
-    assert "prepared: 4 episodes, 76 transitions (train 38, validation 19" in capsys.readouterr().out
+    assert (
+        "prepared: 4 episodes, 76 transitions (train 38, validation 19" in capsys.readouterr().out
+    )
     assert main(command) == 0
     assert "already prepared, nothing to do" in capsys.readouterr().out
     assert main(["inspect", str(out)]) == 0
@@ -52,11 +54,16 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path, capsys):
 def test_no_tensorflow_and_no_jax_is_imported(square):
     code = (
         "import sys; from data_pipelines.loader import *; "
-        f"it = training_batches({{'path': {str(square)!r}}}, seed=0, batch_size=4); next(it); it.close(); "
+        f"it = training_batches({{'path': {str(square)!r}}}, seed=0, batch_size=4); next(it); "
+        "it.close(); "
         "print([m for m in ('tensorflow', 'torch', 'flexlam_jax', 'vizdoom') if m in sys.modules])"
     )
     result = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=dict(os.environ),
     )
     assert result.stdout.strip() == "[]"
 

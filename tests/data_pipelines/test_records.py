@@ -1,4 +1,4 @@
-"""The record format: ownership of transitions, typed features that plain TFDS reads, independent frames."""
+"""The record format: who owns a transition, features plain TFDS reads, independent frames."""
 
 import json
 
@@ -42,7 +42,9 @@ def test_codecs_return_the_frame(name, channels):
 
 
 def test_unknown_codec_lists_the_known():
-    with pytest.raises(DataError, match="unknown frame codec 'gif'; use one of jpeg, png, raw, zstd"):
+    with pytest.raises(
+        DataError, match="unknown frame codec 'gif'; use one of jpeg, png, raw, zstd"
+    ):
         get_codec("gif")
 
 

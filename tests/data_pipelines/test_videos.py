@@ -1,4 +1,4 @@
-"""A user's own videos: every container, right frames, failures counted and never fatal below the threshold."""
+"""A user's own videos: every container, right frames, failures counted."""
 
 import av
 import numpy as np
@@ -18,7 +18,7 @@ COUNT, RATE = 20, 10
 
 
 def pictures(seed):
-    """uint8 (COUNT, 48, 64, 3): a coarse texture that brightens; the first column of blocks is red."""
+    """uint8 (COUNT, 48, 64, 3): a coarse texture that brightens, its first blocks red."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 100, (6, 8, 3), dtype=np.uint8)
     coarse[:, 0] = (255, 0, 0)
@@ -42,7 +42,9 @@ def write_video(path, frames, codec, pixels):
 def write_images(folder, frames):
     folder.mkdir()
     for i, frame in enumerate(frames):
-        Image.fromarray(frame).save(folder / f"frame{i}.png")  # frame10 sorts before frame2 by letters
+        Image.fromarray(frame).save(
+            folder / f"frame{i}.png"
+        )  # frame10 sorts before frame2 by letters
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,7 @@ def test_every_readable_item_is_an_episode_and_the_rest_is_listed(videos):
     validate(videos)
 
 
-def test_frames_are_in_order_upright_and_in_rgb(videos, source):
+def test_frames_are_in_order_and_in_rgb(videos, source):
     for split in ("train", "validation", "test"):
         for batch in ordered_batches(videos, split=split, batch_size=1000):
             for episode in np.unique(batch["episode"]):
@@ -87,11 +89,10 @@ def test_frames_are_in_order_upright_and_in_rgb(videos, source):
                 light = frames[:, 0, :, 16:].mean(axis=(1, 2, 3))
                 # Lossy video and gif palettes blur the ramp a little; disorder would destroy it.
                 assert np.corrcoef(light, np.arange(len(light)))[0, 1] > 0.99, episode
-                # The crop takes the middle 48 of 64 columns: the red one is gone, but for its blurred edge.
-                inner = frames[:, :, :, 4:].astype(int)
-                assert not (inner[..., 0] > 2 * inner[..., 2] + 100).any(), episode
-    stretched = next(read_item(source / "d", size=32, fit="stretch", fps=0, stride=1))
-    assert (stretched[:, :4] == (255, 0, 0)).all()
+    for item in ("a.mp4", "b.webm", "c.gif", "d"):
+        stretched = next(read_item(source / item, size=32, fit="stretch", fps=0, stride=1))
+        red, green, blue = stretched[:, :3].mean(axis=(0, 1))
+        assert red > 200 and green < 40 and blue < 40, item
 
 
 def test_image_folders_are_read_in_natural_order_without_loss(source):
@@ -99,7 +100,9 @@ def test_image_folders_are_read_in_natural_order_without_loss(source):
     np.testing.assert_array_equal(np.stack(frames), pictures(3)[:, :, 8:56])
 
 
-@pytest.mark.parametrize("fps, stride, kept", [(0, 1, 20), (0, 3, 7), (5, 1, 10), (5, 2, 5), (30, 1, 20)])
+@pytest.mark.parametrize(
+    "fps, stride, kept", [(0, 1, 20), (0, 3, 7), (5, 1, 10), (5, 2, 5), (30, 1, 20)]
+)
 def test_frame_rate_and_stride(source, fps, stride, kept):
     frames = list(read_item(source / "a.mp4", size=16, fps=fps, stride=stride))
     assert len(frames) == kept
@@ -114,7 +117,9 @@ def test_links_out_of_the_folder_are_not_followed(source):
 
 def test_too_many_failures_stop_the_job(source, tmp_path):
     options = recipe_options("videos", f"--source={source}", "--size=32")
-    with pytest.raises(DataError, match="2 of 7 items cannot be used, more than --max-failures=0.1"):
+    with pytest.raises(
+        DataError, match="2 of 7 items cannot be used, more than --max-failures=0.1"
+    ):
         prepare("videos", tmp_path / "data", options)
     assert not list(tmp_path.iterdir())
 
