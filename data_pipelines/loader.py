@@ -56,8 +56,7 @@ def training_batches(
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
-      size; no episode
-        long enough; a batch that the processes cannot share evenly.
+        size; no episode long enough; a batch that the processes cannot share evenly.
     """
     options = loader_options(config)
     if batch_size < 1 or batch_size % process_count:

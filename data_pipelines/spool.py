@@ -117,7 +117,7 @@ def _checked_labels(spec, count, action, reward, state, where) -> dict[str, np.n
             raise DataError(f"{where}: {label} holds a value that is not finite")
         arrays[label] = array
     discrete = spec.action is not None and spec.action.kind == "discrete"
-    if discrete and not ((0 <= arrays["action"]) & (arrays["action"] < spec.action.count)).all():
+    if discrete and not ((arrays["action"] >= 0) & (arrays["action"] < spec.action.count)).all():
         low, high = arrays["action"].min(), arrays["action"].max()
         raise DataError(f"{where}: actions {low}..{high}, expected 0..{spec.action.count - 1}")
     return arrays

@@ -1,5 +1,4 @@
-"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders holding one image per
-frame.
+"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders of images.
 
 Every file or sub-folder is one episode of a video-only dataset. What cannot be read is skipped,
 counted and listed with its reason; above a share of failures the whole job stops.
@@ -66,20 +65,11 @@ def options(args) -> dict[str, Any]:
         )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
-    names = (
-        "size",
-        "fit",
-        "fps",
-        "stride",
-        "name",
-        "seed",
-        "clip_stride",
-        "max_span",
-        "max_failures",
-    )
+    kept = ["size", "fit", "fps", "stride", "name", "seed"]
+    kept += ["clip_stride", "max_span", "max_failures"]
     codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
     source = str(pathlib.Path(args.source).absolute())
-    return {"source": source, "codec": codec} | {name: getattr(args, name) for name in names}
+    return {"source": source, "codec": codec} | {name: getattr(args, name) for name in kept}
 
 
 def expected_transitions(options: dict[str, Any]) -> None:
@@ -159,9 +149,8 @@ def _video(path: pathlib.Path, fps: float) -> Iterator[Image.Image]:
 def _check_decoder(items: list[pathlib.Path]) -> None:
     if any(item.is_file() for item in items) and importlib.util.find_spec("av") is None:
         raise DataError(
-            "reading video files needs PyAV, which is not installed; run `pip install "
-            "'flexlam_jax[video]'` "
-            "(or `pip install av`)"
+            "reading video files needs PyAV, which is not installed; "
+            "run `pip install 'flexlam_jax[video]'` (or `pip install av`)"
         )
 
 

@@ -24,11 +24,10 @@ class _Shard(NamedTuple):
 
 
 class ClipReader:
-    """The records of one split of one dataset. Thread-safe and picklable (readers are opened
-    lazily).
+    """The records of one split of one dataset.
 
-    Memory: 24 bytes per record (16 of them in a memory-mapped file), whatever the length of the
-    videos.
+    Thread-safe, and picklable because shards are opened lazily. Memory: 24 bytes per record, 16 of
+    them in a memory-mapped file, whatever the length of the videos.
     """
 
     def __init__(self, info: DatasetInfo, name: str, split: str):

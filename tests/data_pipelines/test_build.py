@@ -202,6 +202,21 @@ def test_validate_finds_a_changed_byte(copy):
         validate(copy)
 
 
+def test_reading_a_damaged_record_is_an_error_and_never_another_record(copy):
+    path = shard(copy)
+    data = bytearray(path.read_bytes())
+    for place in range(1000, 60_000, 500):
+        data[place] ^= 0xFF
+    path.write_bytes(data)
+    message = "square, split 'train', record .*cannot be read.*prepare the folder again"
+    with pytest.raises(DataError, match=message):
+        list(ordered_batches(copy, split="train"))
+    batches = training_batches({"path": str(copy)}, seed=0, batch_size=250)
+    with pytest.raises(DataError, match=message):
+        next(batches)
+    batches.close()
+
+
 def test_validate_finds_wrong_counts_and_a_wrong_index(copy):
     def more(manifest):
         manifest["datasets"]["square"]["splits"]["test"]["transitions"] += 1

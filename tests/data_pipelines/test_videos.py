@@ -1,5 +1,7 @@
 """A user's own videos: every container, right frames, failures counted."""
 
+import struct
+
 import av
 import numpy as np
 import pytest
@@ -148,3 +150,19 @@ def test_missing_decoder_names_the_extra(source, tmp_path, monkeypatch):
 @pytest.mark.parametrize("fit", ["crop", "stretch"])
 def test_square_frame_has_the_size_asked_for(size, fit):
     assert square_frame(Image.new("L", size, 128), 32, fit).shape == (32, 32, 3)
+
+
+def test_rotation_of_a_phone_held_upright_is_undone(source, tmp_path):
+    """The track header's matrix says: show this turned clockwise by 90 degrees."""
+    data = (source / "a.mp4").read_bytes()
+    upright = struct.pack(">9i", 65536, 0, 0, 0, 65536, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 48 << 16, 0, 1 << 30)
+    header = data.index(b"tkhd")
+    place = data.index(upright, header)
+    (tmp_path / "turned.mp4").write_bytes(data[:place] + turned + data[place + len(upright) :])
+    plain, clockwise = (
+        next(read_item(path, size=32, fit="stretch", fps=0, stride=1)).astype(int)
+        for path in (source / "a.mp4", tmp_path / "turned.mp4")
+    )
+    assert np.abs(np.rot90(plain, -1) - clockwise).mean() < 5  # resizing is not symmetric
+    assert np.abs(np.rot90(plain, 1) - clockwise).mean() > 20
