@@ -131,7 +131,7 @@ class Checkpoints:
         damaged = epath.Path(f"{self._directory}.damaged")
         for step, reason in failures.items():
             _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
-                          "FALLING BACK TO STEP %d.", step, self._directory, reason, damaged, good)
+                       "FALLING BACK TO STEP %d.", step, self._directory, reason, damaged, good)
             if jax.process_index() == 0:
                 damaged.mkdir(parents=True, exist_ok=True)
                 moves = sum(child.name.split(".")[0] == str(step) for child in damaged.iterdir())
@@ -152,8 +152,8 @@ def checkpoint_folder(path: Any) -> epath.Path:
         if folder.exists() and any(child.name.isdigit() for child in folder.iterdir()):
             return epath.Path(folder).resolve() if "://" not in str(folder) else folder
     raise CheckpointError(
-        f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that folder. "
-        "Was the run stopped before its first checkpoint (config.checkpoint.every)?")
+        f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that "
+        "folder. Was the run stopped before its first checkpoint (config.checkpoint.every)?")
 
 
 def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
@@ -186,8 +186,8 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
                 raise
             except Exception as error:
                 reason = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
-                _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
-                              folder, reason)
+                _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number, folder,
+                           reason)
     raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
 
 
@@ -197,7 +197,11 @@ def _restore_params(manager, folder, step, abstract, prefer_ema):
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
     saved = manager.item_metadata(step)[name]
     if callable(abstract):
-        abstract = abstract(config)
+        try:
+            abstract = abstract(config)
+        except ValueError as error:  # Not damage: this program cannot build that config.
+            raise CheckpointError(f"step {step} in {folder} has a config that this program cannot "
+                                  f"build: {error}") from error
     if abstract is not None:
         _check_items(manager, step, {name: abstract}, meta["fingerprints"], folder)
     tree = manager.restore(step, args=ocp.args.Composite(**{
@@ -209,10 +213,12 @@ def _restore_params(manager, folder, step, abstract, prefer_ema):
 def _placed(abstract: Any) -> Any:
     """Leaves without a sharding go to the first local device; Orbax would take the saved one."""
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(
-        leaf.shape, leaf.dtype,
-        sharding=getattr(leaf, "sharding", None) if isinstance(leaf, jax.ShapeDtypeStruct)
-        and leaf.sharding else here), abstract)
+
+    def place(leaf):
+        sharding = leaf.sharding if isinstance(leaf, jax.ShapeDtypeStruct) else None
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding or here)
+
+    return jax.tree.map(place, abstract)
 
 
 def _manager(directory: epath.Path, **options: Any) -> ocp.CheckpointManager:

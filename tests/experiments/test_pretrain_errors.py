@@ -1,4 +1,4 @@
-"""Wrong input to the pretraining binary, in this process: each is one message, nothing is written."""
+"""Wrong input to the pretraining binary: each is one message, and nothing is written."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,9 @@
 """The smallest LAM that has everything a resume could lose: a VQ codebook, EMA, random `keep`.
 
     python -m experiments.pretrain_lam --config=tests/experiments/tiny.py --workdir=DIR \\
-        --config.data.path=DATA      (python -m data_pipelines.prepare synthetic --out=DATA --size=16)
+        --config.data.path=DATA
+
+where DATA is from `python -m data_pipelines.prepare synthetic --size=16 --out=DATA`.
 """
 
 import ml_collections

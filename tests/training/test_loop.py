@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 
 import jax
@@ -115,12 +116,16 @@ def damage(workdir, step, how):
         (item / "_METADATA").unlink()
     elif how == "json":
         (item.parent / "data" / "metadata").write_text("{")
+    elif how == "content":  # As if bytes had changed where no file format notices.
+        meta = json.loads((item.parent / "meta" / "metadata").read_text())
+        meta["fingerprints"]["optimizer"] ^= 1
+        (item.parent / "meta" / "metadata").write_text(json.dumps(meta))
     elif how == "empty":
         for file in [p for p in item.parent.rglob("*") if p.is_file()]:
             file.unlink()
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "metadata", "json", "empty"])
+@pytest.mark.parametrize("how", ["flip", "truncate", "content", "metadata", "json", "empty"])
 def test_damaged_newest_step_falls_back_and_says_so(whole, tmp_path, caplog, how):
     train(tmp_path)
     damage(tmp_path, 12, how)
@@ -194,6 +199,34 @@ def test_parameters_load_alone(whole):
     variables, _, step = restore_params(workdir, step=10, prefer_ema=False)
     assert step == 10 and not np.array_equal(variables["params"]["mlp"]["up"]["kernel"],
                                              state.params["mlp"]["up"]["kernel"])
+
+
+def test_parameters_of_a_damaged_step_come_from_the_one_before(whole, tmp_path, caplog):
+    shutil.copytree(whole[0], tmp_path / "run")
+    for file in (tmp_path / "run" / "checkpoints" / "12" / "ema").rglob("d/*"):
+        file.write_bytes(b"")
+    with caplog.at_level(logging.ERROR):
+        assert restore_params(tmp_path / "run")[2] == 10
+    assert "CHECKPOINT DAMAGED: step 12" in caplog.text
+    with pytest.raises(CheckpointError, match="no readable checkpoint.*12"):
+        restore_params(tmp_path / "run", step=12)
+    assert steps(tmp_path / "run") == [10, 12]  # A reader changes nothing.
+
+
+def test_a_newer_format_is_not_guessed_at(whole, tmp_path):
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "checkpoints" / "12" / "meta" / "metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "format": 99}))
+    with pytest.raises(CheckpointError, match="format 99.*update flexlam_jax"):
+        restore_params(tmp_path / "run")
+
+
+def test_a_config_that_does_not_build_is_no_damage(whole, caplog):
+    def abstract(config):
+        raise ValueError("model.depth is unknown")
+    with pytest.raises(CheckpointError, match="step 12 .*cannot build: model.depth is unknown"):
+        restore_params(whole[0], abstract)
+    assert "DAMAGED" not in caplog.text
 
 
 def test_parameters_do_not_load_from_elsewhere(whole, tmp_path):

@@ -1,4 +1,4 @@
-"""Mesh sizes, batch divisibility, and the rule table, on abstract meshes where devices are not needed."""
+"""Mesh sizes, batch divisibility, and the rule table."""
 
 import types
 

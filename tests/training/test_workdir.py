@@ -40,7 +40,8 @@ def test_another_config_is_refused_and_nothing_written(tmp_path, change, named):
 def test_harmless_changes_are_taken_over(tmp_path):
     with Workdir(tmp_path, CONFIG):
         pass
-    other = {**CONFIG, "log": {"every": 5}, "mesh": {"data": 8}, "data": {"path": "b", "gap": [1, 2]}}
+    other = {**CONFIG, "log": {"every": 5}, "mesh": {"data": 8},
+             "data": {"path": "b", "gap": [1, 2]}}
     with Workdir(tmp_path, other):
         assert json.loads((tmp_path / "config.json").read_text()) == other
 

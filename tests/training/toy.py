@@ -44,7 +44,7 @@ class Rows:
 
 
 def objective(hidden=16, noise=0.0, count_updates=False):
-    """MLP regression; `noise` makes the loss random, `count_updates` gives it an extra collection."""
+    """MLP regression; `noise` makes the loss random, `count_updates` adds an extra collection."""
 
     def init(key, batch):
         first, second = jax.random.split(key)
