@@ -33,18 +33,20 @@ def prepare(
     out: str | pathlib.Path,
     options: dict[str, Any],
     *,
-    workers: int = 0,
+    workers: int = 2,
     num_shards: int | None = None,
     progress: bool = False,
 ) -> bool:
     """Builds the dataset folder `out`; returns False if it was there already with these options.
 
     Everything is written to a sibling folder and renamed at the end, so a killed run leaves nothing
-    that looks complete and the next run starts afresh. `workers` (processes that collect; 0 = one
-    per core, at most 2 by default) never changes the result. Raises DataError for an unknown
-    recipe, options that differ from what `out` holds, an `out` that is something else, a folder
-    that cannot be written, or data that fails a check.
+    that looks complete and the next run starts afresh. `workers` processes collect; their number
+    never changes the result. Raises DataError for an unknown recipe, options that differ from what
+    `out` holds, an `out` that is something else, a folder that cannot be written, or data that fails
+    a check.
     """
+    if workers < 1:
+        raise DataError(f"--workers is {workers}; use at least 1")
     module = get_recipe(recipe)
     out = pathlib.Path(out).absolute()
     options = json.loads(json.dumps(options))  # what a manifest read back would hold

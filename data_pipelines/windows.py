@@ -39,7 +39,8 @@ class ClipReader:
         self._records = array_record.ArrayRecordDataSource(shards)
         file = index_file(info.path, name, split)
         try:
-            self.index = np.load(file, mmap_mode="r", allow_pickle=False)
+            # A plain view of the mapped file: indexing np.memmap itself is slow.
+            self.index = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
         except (OSError, ValueError) as error:
             raise DataError(f"{file}: cannot read the index ({error}); prepare it again") from error
         if self.index.shape != (sum(counts), 4):
