@@ -42,8 +42,8 @@ def prepare(
     Everything is written to a sibling folder and renamed at the end, so a killed run leaves nothing
     that looks complete and the next run starts afresh. `workers` processes collect; their number
     never changes the result. Raises DataError for an unknown recipe, options that differ from what
-    `out` holds, an `out` that is something else, a folder that cannot be written, or data that fails
-    a check.
+    `out` holds, an `out` that is something else, a folder that cannot be written, or data that
+    fails a check.
     """
     if workers < 1:
         raise DataError(f"--workers is {workers}; use at least 1")
