@@ -6,7 +6,7 @@ from importlib import resources
 
 from flexlam_jax.evaluation.lam_evaluation import Pictures
 from flexlam_jax.evaluation.report_pictures import picture_section
-from flexlam_jax.evaluation.report_summary import EXPLANATION
+from flexlam_jax.evaluation.report_summary import explanation
 from flexlam_jax.evaluation.report_table import (BASELINE_NAMES, Table, all_tables, label_counts,
                                                  metric_name)
 from flexlam_jax.evaluation.svg import Level, Series, line_chart
@@ -19,7 +19,7 @@ def render(report: Mapping, pictures: Pictures) -> str:
     tables = all_tables(report)
     parts = [
         f"<h1>{html.escape(report['title'])}</h1>",
-        f'<p class="about">{html.escape(EXPLANATION)}</p>',
+        f'<p class="about">{html.escape(explanation(report))}</p>',
         f'<section class="findings"><h2>What this shows</h2><ul>'
         f'{"".join(f"<li>{html.escape(line)}</li>" for line in report["summary"])}</ul></section>',
         *[f'<p class="note">{html.escape(note)}</p>' for note in report["notes"]],

@@ -48,26 +48,28 @@ def picture_section(pictures: Pictures, slots: int, action_names: Sequence[str] 
         data["psnr"].append([f"{value:.1f} dB" for value in psnr_from_mse(squared)])
     copied = psnr_from_mse(np.square((pictures.o_t.astype(np.float32) - pictures.o_next) / 255)
                            .mean((1, 2, 3)))
-    cells = ['<div class="name">o<sub>t</sub></div><div class="name">o<sub>t+1</sub> (true)</div>'
-             '<div class="name">reconstruction at k</div><div class="name">error at k</div>']
+    samples = []
     for i in range(count):
         title = f"{i + 1}. "
         if pictures.actions is not None:
             title += f"action {html.escape(_action_text(pictures.actions[i], action_names))} · "
-        cells.append(f'<div class="row">{title}copying o<sub>t</sub> {copied[i]:.1f} dB, reconstruction '
-                     f'<span data-psnr="{i}">{data["psnr"][-1][i]}</span></div>')
-        cells.append(f'<img src="{png_uri(pictures.o_t[i])}" alt="frame before transition {i + 1}">'
-                     f'<img src="{png_uri(pictures.o_next[i])}" alt="true frame after transition {i + 1}">')
-        cells += [f'<img data-kind="{kind}" data-row="{i}" src="{data[kind][-1][i]}" '
-                  f'alt="{kind} from {budgets[-1]} slots, transition {i + 1}">'
-                  for kind in ("prediction", "error")]
+        names = ("o<sub>t</sub>", "o<sub>t+1</sub>, true", "reconstruction", "error")
+        swapped = "".join(f'<img data-kind="{kind}" data-row="{i}" src="{data[kind][-1][i]}" '
+                          f'alt="{kind} from {budgets[-1]} slots, transition {i + 1}">'
+                          for kind in ("prediction", "error"))
+        samples.append(
+            f'<div class="frames"><div class="row">{title}copying o<sub>t</sub> {copied[i]:.1f} dB, '
+            f'reconstruction <span data-psnr="{i}">{data["psnr"][-1][i]}</span></div>'
+            f'<img src="{png_uri(pictures.o_t[i])}" alt="frame before transition {i + 1}">'
+            f'<img src="{png_uri(pictures.o_next[i])}" alt="true frame after transition {i + 1}">'
+            f"{swapped}{''.join(f'<div class=name>{name}</div>' for name in names)}</div>")
     control = ""
     if len(budgets) > 1:
         control = (f'<div class="control"><label for="k">slots kept</label><input id="k" type="range" min="0" '
                    f'max="{len(budgets) - 1}" step="1" value="{len(budgets) - 1}"><output id="k-value" '
                    f'for="k">k = {budgets[-1]} of {slots}</output></div>')
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    return (f'<figure class="pictures">{control}<div class="frames">{"".join(cells)}</div><figcaption>'
+    return (f'<figure class="pictures">{control}<div class="samples">{"".join(samples)}</div><figcaption>'
             "Held-out transitions, drawn at random from the half in which most changes. Error: mean "
             f"absolute error, black is 0, white is {round(255 * ERROR_WHITE)}/255 or more. The slider also "
             "obeys the arrow keys.</figcaption></figure>"

@@ -4,15 +4,21 @@ from collections.abc import Mapping
 
 from flexlam_jax.evaluation.report_table import label_counts, metric_name, score_lookup
 
-EXPLANATION = (
-    "A latent action model watches pairs of frames without action labels and writes what changed into "
-    "a short code of ordered slots. "
-    "This one was trained so that any prefix of the code is itself a code: k slots are kept, the rest is "
-    "replaced by one null latent. "
-    "This page shows, on episodes the model never saw, how much of the next frame and of the true action "
-    "each further slot carries."
-)
 SCARCE = 256  # label count that the sentences speak of, if it was probed
+
+
+def explanation(report: Mapping) -> str:
+    """Three sentences for a reader who has never met such a model."""
+    keep = report["models"][0]["keep"]
+    if keep["kind"] == "fixed":
+        trained = "This one always used the same number of slots. "
+    else:
+        trained = ("This one was trained so that any prefix of the code is itself a code: k slots are kept, "
+                   "the rest is replaced by one null latent. ")
+    return ("A latent action model watches pairs of frames without action labels and writes what changed "
+            "into a short code of ordered slots. " + trained +
+            "This page shows, on episodes the model never saw, how much of the next frame and of the true "
+            "action the slots carry.")
 
 
 def sentences(report: Mapping) -> list[str]:
@@ -62,10 +68,13 @@ def _action(report, model, first, last) -> str:
     scores = score_lookup(model["probes"], "translator")
     low, high = scores[first["k"], labels]["mean"], scores[last["k"], labels]["mean"]
     text = f"With {name} labels a translator reads the true action at {metric_name(report)} {low:.3f}"
+    majority = next(row["score"] for row in report["baselines"]["probes"]
+                    if row["name"] == "majority" and row["labels"] == labels)
+    end = "" if scores[last["k"], labels]["low"] > majority["mean"] else ", no better than a constant guess"
     if first["k"] == last["k"]:
-        return f"{text} from {last['k']} slot{'s' * (last['k'] != 1)}."
+        return f"{text} from {last['k']} slot{'s' * (last['k'] != 1)}{end}."
     one = "one slot" if first["k"] == 1 else f"{first['k']} slots"
-    return f"{text} from {one} and {high:.3f} from {last['k']}."
+    return f"{text} from {one} and {high:.3f} from {last['k']}{end}."
 
 
 def _baselines(report) -> str:
@@ -84,7 +93,7 @@ def _comparison(report, model, other) -> list[str]:
     lines = []
     for row in shared:
         k = row["k"]
-        difference = mine[k]["psnr"]["mean"] - row["psnr"]["mean"]
+        difference = round(mine[k]["psnr"]["mean"] - row["psnr"]["mean"], 2) + 0.0
         line = f"Beside {other['name']} at k = {k}, {model['name']} has {difference:+.2f} dB"
         if report["metric"]:
             labels, name = _scarce(report)

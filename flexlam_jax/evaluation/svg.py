@@ -61,8 +61,10 @@ def line_chart(title: str, series: Sequence[Series], levels: Sequence[Level], x_
         parts.append(f'<line class="level l{level.style}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" '
                      f'y2="{y:.1f}"><title>{html.escape(level.name)}: {level.value:.{digits}f}</title>'
                      "</line>")
-    for one in series:
-        parts.append(_draw(one, x_position, y_position, digits))
+    lone = [one for one in series if len(one.points) == 1]
+    for one in series:  # lone markers stand beside the lines, or they would cover each other
+        shift = 9 * (1 + lone.index(one)) if one in lone and len(series) > 1 else 0
+        parts.append(_draw(one, lambda x, shift=shift: x_position(x) + shift, y_position, digits))
     return "".join([*parts, "</svg>", legend(series, levels)])
 
 

@@ -1,0 +1,111 @@
+import numpy as np
+import pytest
+
+from flexlam_jax.evaluation import probes, translator_fit
+from flexlam_jax.evaluation.translator_fit import LINEAR, TRANSLATOR, ActionSpec
+
+CLASSES = ActionSpec(True, 3)
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Class = region of a plane that no linear map separates (a ring of one class)."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1500, 4)).astype(np.float32)
+    y = np.where(np.linalg.norm(x[:, :2], axis=1) < 0.8, 2, x[:, 0] > 0).astype(np.int32)
+    return x[:1000], y[:1000], x[1000:], y[1000:], np.arange(500) // 25
+
+
+def run(problem, labels, recipe=TRANSLATOR, draws=3):
+    x, y, test_x, test_y, episodes = problem
+    return probes.probe(x, y, test_x, test_y, episodes, labels=labels, spec=CLASSES, recipe=recipe,
+                        draws_LN=probes.label_draws(len(x), draws, 0))
+
+
+def test_more_labels_help_and_the_mlp_beats_the_linear_probe(problem):
+    few, many, linear = run(problem, 32), run(problem, 1000), run(problem, 1000, LINEAR)
+    assert few["mean"] < many["mean"] - 0.05
+    assert linear["mean"] < many["mean"] - 0.1
+    assert many["mean"] > 0.88
+    assert many["low"] <= many["mean"] <= many["high"] and many["n"] == 3
+
+
+def test_only_the_first_labels_of_a_draw_are_read(problem):
+    x, y, test_x, _, _ = problem
+    order = probes.label_draws(len(x), 1, 0)
+    spoiled = y.copy()
+    spoiled[order[0, 64:]] = (spoiled[order[0, 64:]] + 1) % 3
+    outputs = [translator_fit.predict(translator_fit.fit(x, labels, order, 64, CLASSES), test_x, CLASSES)
+               for labels in (y, spoiled)]
+    np.testing.assert_array_equal(*outputs)
+
+
+def test_label_draws_are_nested_permutations_that_differ():
+    draws = probes.label_draws(50, 3, 1)
+    assert all(sorted(draw) == list(range(50)) for draw in draws)
+    assert not np.array_equal(draws[0], draws[1])
+    np.testing.assert_array_equal(draws[:2], probes.label_draws(50, 2, 1))
+
+
+def test_too_many_labels_are_refused(problem):
+    with pytest.raises(ValueError, match="1001 labels asked for, 1000"):
+        run(problem, 1001)
+
+
+def test_variants_of_the_features_share_one_fit():
+    """A translator for several prefix lengths: V feature variants, one label each."""
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 600).astype(np.int32)
+    code = np.eye(3, dtype=np.float32)[y]
+    variants = np.stack([np.concatenate([code, 0 * code], 1), np.concatenate([0 * code, code], 1)])
+    variables = translator_fit.fit(variants, y, probes.label_draws(600, 1, 0), 600, CLASSES)
+    for features in variants:
+        outputs = np.asarray(translator_fit.predict(variables, features, CLASSES))[0]
+        assert (outputs.argmax(-1) == y).mean() > 0.99
+
+
+def test_continuous_actions_are_scored_by_r_squared():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(800, 3)).astype(np.float32)
+    action = np.stack([1000 + 50 * x[:, 0], 0.01 * x[:, 1]], 1).astype(np.float32)
+    spec, episodes = ActionSpec.of(action), np.arange(200) // 10
+    number = probes.probe(x[:600], action[:600], x[600:], action[600:], episodes, labels=600, spec=spec,
+                          recipe=LINEAR, draws_LN=probes.label_draws(600, 2, 0))
+    assert number["unit"] == "R^2" and number["mean"] > 0.95
+    blind = probes.constant_baseline(action[:600], action[600:], episodes, spec)
+    assert abs(blind["mean"]) < 0.02
+
+
+def test_majority_class_is_that_of_the_train_split():
+    number = probes.constant_baseline(np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]),
+                                      ActionSpec(True, 2))
+    assert number["mean"] == 0.25
+
+
+def test_pooled_pixels_average_blocks():
+    frames = np.zeros((1, 32, 48, 1), np.uint8)
+    frames[0, :2, :3] = 255
+    pooled = probes.pooled_pixels(frames).reshape(16, 16)
+    assert pooled[0, 0] == 1 and pooled.sum() == 1
+    with pytest.raises(ValueError, match="8x8.*16 px"):
+        probes.pooled_pixels(np.zeros((1, 8, 8, 3), np.uint8))
+
+
+def test_null_filled_features_are_those_of_the_model():
+    from flexlam_jax.models.bottleneck import null_fill
+    slots, null = np.random.default_rng(0).normal(size=(5, 4, 2)), np.array([7.0, 8.0])
+    expected = np.asarray(null_fill(slots, np.full(5, 3), null)).reshape(5, -1)
+    np.testing.assert_allclose(probes.null_filled(slots, 3, null), expected, rtol=1e-6)
+
+
+def test_shuffling_leaves_nothing_in_place():
+    for count in (2, 3, 50):
+        rows = probes.shuffled_rows(count, 0)
+        assert sorted(rows) == list(range(count)) and (rows != np.arange(count)).all()
+
+
+@pytest.mark.parametrize("actions", [np.array([[1, 2]]), np.array([-1, 0]), np.array([1.0, 2.0]),
+                                     np.array([[np.nan]])])
+def test_actions_of_no_known_kind_are_refused(actions):
+    with pytest.raises(ValueError, match="actions must be"):
+        ActionSpec.of(actions)

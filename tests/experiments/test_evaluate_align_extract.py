@@ -1,0 +1,136 @@
+"""The three binaries that read a trained model, run as a user runs them."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import flexlam_jax
+from data_pipelines.loader import ordered_batches
+from tests.untrained import MODEL, save_run
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """data/ (16 px) and other/ (24 px), runs flex/ and fixed/ trained on data/."""
+    place = tmp_path_factory.mktemp("place")
+    for name, size, episodes in (("data", 16, 16), ("other", 24, 4)):
+        subprocess.run([sys.executable, "-m", "data_pipelines.prepare", "synthetic", f"--size={size}",
+                        f"--episodes={episodes}", f"--out={place / name}"], check=True, cwd=REPO,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    data = {"path": str(place / "data"), "datasets": [], "gap": 1}
+    save_run(place / "flex", data=data)
+    save_run(place / "fixed", MODEL | {"keep": {"kind": "fixed", "count": 2}}, data=data)
+    return place
+
+
+def run(binary, *arguments):
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
+    return subprocess.run([sys.executable, "-m", f"experiments.{binary}", *map(str, arguments)], cwd=REPO,
+                          env=environment, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def evaluated(place):
+    result = run("evaluate_lam", f"--checkpoint={place / 'flex'}", f"--compare=fixed_k2={place / 'fixed'}",
+                 f"--out={place / 'report'}", "--label_counts=64,all", "--draws=2", "--pictures=2",
+                 "--decode_limit=40")
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def test_evaluate_writes_the_report_and_prints_the_same_table(place, evaluated):
+    report = json.loads((place / "report" / "report.json").read_text())
+    page = (place / "report" / "report.html").read_text()
+    assert [model["name"] for model in report["models"]] == ["flex", "fixed_k2"]
+    assert [row["k"] for row in report["models"][0]["reconstruction"]] == [1, 2, 3]
+    assert [row["k"] for row in report["models"][1]["reconstruction"]] == [2]
+    assert report["metric"]["name"] == "accuracy" and report["data"]["action_names"][0] == "stay"
+    assert report["data"]["split"] == "test" and "--draws=2" in report["run"]["command"]
+    psnr = report["models"][0]["reconstruction"][2]["psnr"]
+    cell = f"{psnr['mean']:.2f} ±{(psnr['high'] - psnr['low']) / 2:.2f}"
+    assert cell in evaluated.stdout and cell in page
+    for line in report["summary"]:
+        assert line in evaluated.stdout
+    assert sorted(file.name for file in (place / "report").iterdir()) == ["report.html", "report.json"]
+
+
+def test_evaluate_counts_the_split(place, evaluated):
+    data = json.loads((place / "report" / "report.json").read_text())["data"]
+    splits = json.loads((place / "data" / "manifest.json").read_text())["splits"]
+    assert data["test_transitions"] == splits["test"]["transitions"]
+    assert data["test_episodes"] == splits["test"]["episodes"]
+    assert data["train_transitions"] == splits["train"]["transitions"]
+
+
+def test_extract_joins_the_dataset_and_resumes(place):
+    out = place / "latents"
+    command = ("extract_latents", f"--checkpoint={place / 'flex'}", f"--out={out}", "--splits=test,train")
+    first = run(*command)
+    assert first.returncode == 0, first.stderr
+    manifest = json.loads((out / "manifest.json").read_text())
+    lam = flexlam_jax.load(place / "flex")
+    assert manifest["model"] == lam.fingerprint() and manifest["codebook_size"] == 9
+    batch = next(ordered_batches(place / "data", (), "test", 32))
+    with np.load(out / "square" / "test.npz", allow_pickle=False) as rows:
+        assert len(rows["t"]) == manifest["files"]["square/test.npz"]["transitions"]
+        for key in ("episode", "t", "gap"):
+            np.testing.assert_array_equal(rows[key][:32], batch[key])
+        expected = lam.encode(batch["frames"][:, 0], batch["frames"][:, 1])
+        np.testing.assert_allclose(rows["slots"][:32], expected, atol=1e-5)
+        assert rows["ids"].dtype == np.int32
+    before = (out / "square" / "test.npz").stat().st_mtime_ns
+    (out / "square" / "train.npz").unlink()
+    again = run(*command)
+    assert "already there" in again.stdout and (out / "square" / "train.npz").exists()
+    assert (out / "square" / "test.npz").stat().st_mtime_ns == before
+    other = run("extract_latents", f"--checkpoint={place / 'fixed'}", f"--out={out}", "--splits=test")
+    assert other.returncode == 0  # the same weights: only `keep` differs
+    save_run(place / "third", steps=(4,))
+    other = run("extract_latents", f"--checkpoint={place / 'third'}", f"--data={place / 'data'}",
+                f"--out={out}", "--splits=test")
+    assert other.returncode == 1 and "latents of another model" in other.stderr
+
+
+def test_align_saves_a_translator_that_loads(place):
+    command = ("align_translator", f"--checkpoint={place / 'flex'}", f"--workdir={place / 'translator'}",
+               "--labels=64")
+    result = run(*command)
+    assert result.returncode == 0, result.stderr
+    assert "k =  3: validation accuracy" in result.stdout
+    translator = flexlam_jax.load_translator(place / "translator")
+    lam = flexlam_jax.load(place / "flex")
+    frames = np.zeros((5, 16, 16, 3), np.uint8)
+    actions = translator(lam.encode(frames, frames, keep=2))
+    assert actions.shape == (5,) and translator.config.action_names[0] == "stay"
+    assert translator.config.lam["fingerprint"] == lam.fingerprint()
+    assert "already there" in run(*command).stdout
+    changed = run(*command[:-1], "--labels=32")
+    assert changed.returncode == 1 and "made with other settings" in changed.stderr
+
+
+@pytest.mark.parametrize("binary, flags, message", [
+    ("evaluate_lam", ["--checkpoint={place}/nowhere"], "no checkpoint in"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--data={place}/other"],
+     "frames of 24x24x3, the model reads 16x16x3"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--datasets=circle"], "no dataset 'circle'"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--split=holdout"], "no split 'holdout'"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--compare=flex={place}/fixed"], "two models 'flex'"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--budgets=1,9"], r"[9] are outside 0..3"),
+    ("evaluate_lam", ["--checkpoint={place}/flex", "--label_counts=many"], "'many' is not one of"),
+    ("align_translator", ["--checkpoint={place}/flex", "--workdir={place}/t2", "--labels=100000"],
+     "transitions only"),
+    ("extract_latents", ["--checkpoint={place}/flex", "--out={place}/data/manifest.json"], "cannot write"),
+])
+def test_bad_input_is_one_message(place, binary, flags, message):
+    result = run(binary, *[flag.format(place=place) for flag in flags])
+    assert result.returncode == 1
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and message in errors[0], result.stderr
+    assert "Traceback" not in result.stderr
