@@ -19,10 +19,17 @@ DESCRIPTION = (
 )
 # Random sticky play: a probe that sees only o_t stays near chance on it, which is what makes probes
 # of latents telling.
+# Experts stand beside it for policies and for what a code learns from skilled play.
 DEFAULT_PLAN = {
-    "health_gathering_sticky": 18000,
-    "my_way_home_sticky": 6000,
-    "defend_the_center_sticky": 6000,
+    "health_gathering_sticky": 24000,
+    "my_way_home_sticky": 3000,
+    "defend_the_center_sticky": 3000,
+    "health_gathering_noisy": 1500,
+    "health_gathering_expert": 1500,
+    "my_way_home_noisy": 500,
+    "my_way_home_expert": 500,
+    "defend_the_center_noisy": 500,
+    "defend_the_center_expert": 500,
 }
 FAST_SHARE = 0.1
 

@@ -10,6 +10,7 @@ Not a preset itself.
 
 from ml_collections import ConfigDict
 
+from flexlam_jax.models.lam import resolve_config
 from flexlam_jax.models.presets import model_preset
 
 
@@ -30,7 +31,7 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
         image_size=image_size,
         threads=2, prefetch=8, workers=0))
 
-    config.model = ConfigDict(model_preset(preset, image_size=image_size), convert_dict=True)
+    config.model = ConfigDict(resolve_config(model_preset(preset, image_size=image_size)))
     config.loss = ConfigDict(dict(pixel="mse", multiscale=0.0))
 
     config.optimizer = ConfigDict(dict(
@@ -83,3 +84,10 @@ def shorten(config: ConfigDict, steps: int, batch_size: int) -> None:
     config.checkpoint.every = config.eval.every = steps // 2
     config.log.every = max(1, steps // 10)
     config.eval.batches = 2
+
+
+def shrink_vit(model: ConfigDict) -> None:
+    """Toy width and depth; every switch (dtype, remat, motion tokens, patch) stays as it is."""
+    for part in (model.encoder, model.decoder):
+        part.width, part.heads, part.mlp_hidden = 64, 2, 128
+    model.encoder.frame_blocks, model.encoder.pair_blocks, model.decoder.blocks = 2, 2, 2

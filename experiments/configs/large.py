@@ -4,7 +4,7 @@
         --config.data.path=DIR [--config.mesh.fsdp=8]
     python -m experiments.pretrain_lam --config=experiments/configs/large.py:224 ...
 
-Variants: 224 (224-px video), debug (the same model for a few steps of a few clips), fixed=K.
+Variants: 224 (224-px video), debug (the same code at toy size, for a smoke run), fixed=K.
 No run of this preset to the end has been measured yet; steps, batch and rate are starting points.
 """
 
@@ -26,5 +26,5 @@ def get_config(variant=""):
 
 
 def _debug(config, _):
-    common.shorten(config, steps=4, batch_size=2)
-    config.data.clip_length = 2
+    common.shrink_vit(config.model)
+    common.shorten(config, steps=10, batch_size=8)
