@@ -48,7 +48,7 @@ class Checkpoints:
     def __init__(self, directory: Any, *, keep: int = 3):
         """Args: `directory` of the step folders, made when missing; `keep` the newest steps."""
         self._directory = epath.Path(directory)
-        self._manager = _manager(self._directory, max_to_keep=keep)
+        self._manager = _manager(self._directory, keep=keep)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -175,7 +175,7 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
       CheckpointError: no such step, a damaged one, or one of another architecture.
     """
     folder = checkpoint_folder(path)
-    with _manager(folder, read_only=True) as manager:
+    with _manager(folder, reading=True) as manager:
         steps = sorted(manager.all_steps(), reverse=True)
         if step is not None and step not in steps:
             raise CheckpointError(f"no step {step} in {folder}; it has {sorted(steps)}.")
@@ -221,16 +221,18 @@ def _placed(abstract: Any) -> Any:
     return jax.tree.map(place, abstract)
 
 
-def _manager(directory: epath.Path, **options: Any) -> ocp.CheckpointManager:
+def _manager(directory: epath.Path, *, keep: int | None = None, reading: bool = False
+             ) -> ocp.CheckpointManager:
+    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use)."""
     handlers = {name: ocp.StandardCheckpointHandler() for name in _ARRAYS}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in _JSONS}
-    # Orbax wants absolute paths, and makes only the last folder itself.
-    if not options.get("read_only"):
-        directory.mkdir(parents=True, exist_ok=True)
+    if not reading:
+        directory.mkdir(parents=True, exist_ok=True)  # Orbax makes only the last folder itself.
     return ocp.CheckpointManager(
         directory, item_handlers=handlers,
         options=ocp.CheckpointManagerOptions(
-            create=False, cleanup_tmp_directories=not options.get("read_only"), **options))
+            max_to_keep=keep, create=False, cleanup_tmp_directories=not reading,
+            save_root_metadata=not reading, enable_async_checkpointing=not reading))
 
 
 def _read_meta(manager: ocp.CheckpointManager, step: int, folder: Any) -> dict[str, Any]:

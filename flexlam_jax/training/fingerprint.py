@@ -23,7 +23,7 @@ def fingerprint(tree: Any) -> int:
     Leaf by leaf, because leaves of one shape then share one small program: parameters, moments and
     averages do.
     """
-    sums = [_jitted_leaf_sum(leaf, np.uint32(number))
+    sums = [_jitted_leaf_sum(leaf, jnp.uint32(number))
             for number, leaf in enumerate(jax.tree.leaves(tree))]
     return sum(int(value) for value in jax.device_get(sums)) % 2**32
 
@@ -37,11 +37,11 @@ def batch_fingerprint(batch: Any) -> jax.Array:
     rows = {name: value for name, value in batch.items()
             if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)}
     leaves = jax.tree.leaves(rows or dict(batch))
-    return sum(_leaf_sum(leaf, np.uint32(number)) for number, leaf in enumerate(leaves))
+    return sum(_leaf_sum(leaf, number) for number, leaf in enumerate(leaves))
 
 
 def _leaf_sum(leaf: jax.Array, number: Any) -> jax.Array:
-    position = _positions(leaf.shape) + number * np.uint32(0x61C88647)
+    position = _positions(leaf.shape) + jnp.uint32(number) * jnp.uint32(0x61C88647)
     return jnp.sum(_mix(_bits(leaf) ^ _mix(position)), dtype=jnp.uint32)
 
 

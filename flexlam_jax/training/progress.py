@@ -14,7 +14,7 @@ class Progress:
         self._step = start
         self._stream = stream or sys.stderr
         self._between = seconds_between_lines
-        self._began = self._last_line = time.monotonic()
+        self._began: float | None = None
         self._text = ""
         self._bar = None
         if self._stream.isatty():
@@ -28,13 +28,16 @@ class Progress:
     def __exit__(self, *exc_info: Any) -> None:
         if self._bar is not None:
             self._bar.close()
-        elif self._step > self._start:
+        elif self._began is not None:
             self._line()
 
     def update(self, step: int, text: str | None = None) -> None:
         """`text` (loss, speed) stays until the next one."""
         if text is not None:
             self._text = text
+        if self._began is None:  # The first step was compilation; it says nothing of the rest.
+            self._start, self._began = step, time.monotonic()
+            self._last_line = self._began
         if self._bar is not None:
             self._bar.set_postfix_str(self._text, refresh=False)
             self._bar.update(step - self._step)

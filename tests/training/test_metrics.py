@@ -76,14 +76,16 @@ def test_wandb_keeps_one_run_id_per_directory(tmp_path, monkeypatch):
     assert started == ["abc", (3, {"loss": 1.0})] * 2
 
 
-def test_plain_progress_lines():
+def test_plain_progress_lines(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     out = io.StringIO()
-    with Progress(100, start=40, seconds_between_lines=0.0, stream=out) as progress:
-        progress.update(41, "loss 2")
-        progress.update(42)
-    lines = out.getvalue().splitlines()
-    assert lines[0].startswith("train: step 41/100  loss 2  ") and lines[0].endswith(" left")
-    assert "step 42/100  loss 2" in lines[1]
+    with Progress(100, start=40, seconds_between_lines=10.0, stream=out) as progress:
+        for now[0], step, text in ((500, 41, "loss 2"), (509, 50, None), (511, 52, None)):
+            progress.update(step, text)
+    # 11 steps in the 11 seconds after the first; 48 are left. The last line is for the exit.
+    line = "train: step 52/100  loss 2  0:48 left"
+    assert out.getvalue().splitlines() == [line, line]
 
 
 def test_chrono_times_training_only(monkeypatch):
