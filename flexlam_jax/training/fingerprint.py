@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_SMALL = 2**20
 _UNSIGNED = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}
 
 
@@ -20,10 +21,11 @@ def fingerprint(tree: Any) -> int:
     Integer sums do not depend on their order, so neither on sharding. The hash is one-to-one in the
     bits (the finaliser of MurmurHash3), so that any single changed element changes the sum.
 
-    Leaf by leaf, because leaves of one shape then share one small program: parameters, moments and
-    averages do.
+    Small leaves are hashed by NumPy, because a process that only loads a model would wait longer
+    for compilation than for all the rest; big and distributed ones where they are.
     """
-    sums = [_jitted_leaf_sum(leaf, jnp.uint32(number))
+    sums = [_host_leaf_sum(leaf, number) if leaf.size <= _SMALL and leaf.is_fully_addressable
+            else _jitted_leaf_sum(leaf, jnp.uint32(number))
             for number, leaf in enumerate(jax.tree.leaves(tree))]
     return sum(int(value) for value in jax.device_get(sums)) % 2**32
 
@@ -48,6 +50,14 @@ def _leaf_sum(leaf: jax.Array, number: Any) -> jax.Array:
 _jitted_leaf_sum = jax.jit(_leaf_sum)
 
 
+def _host_leaf_sum(leaf: jax.Array, number: int) -> int:
+    """The same number without compiling anything."""
+    flat = np.asarray(leaf).reshape(-1)
+    bits = flat.view(f"uint{8 * flat.dtype.itemsize}").astype(np.uint32)
+    position = np.arange(flat.size, dtype=np.uint32) + np.uint32(number * 0x61C88647 % 2**32)
+    return int(np.sum(_mix(bits ^ _mix(position)), dtype=np.uint64)) % 2**32
+
+
 def _bits(x: jax.Array) -> jax.Array:
     if x.dtype == jnp.bool_:
         return x.astype(jnp.uint32)
@@ -63,7 +73,7 @@ def _positions(shape: tuple[int, ...]) -> jax.Array:
     return positions
 
 
-def _mix(x: jax.Array) -> jax.Array:
+def _mix(x: Any) -> Any:
     x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
     x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

@@ -61,6 +61,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### Mesh and work directory: every cheap check before anything is written or compiled.
 
+        _check_positive(config)
         mesh = make_mesh(config.mesh)
         stack.enter_context(jax.set_mesh(mesh))
         check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
@@ -150,6 +151,14 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         raise Interrupted(f"stopped and saved at step {step} of {config.total_steps}; "
                           "the same command continues")
     return state
+
+
+def _check_positive(config: Any) -> None:
+    for key, value in (("total_steps", config.total_steps), ("log.every", config.log.every),
+                       ("eval.every", config.eval.every), ("checkpoint.keep", config.checkpoint.keep),
+                       ("checkpoint.every", config.checkpoint.every)):
+        if value < 1:
+            raise UserError(f"config.{key}={value} must be at least 1.")
 
 
 def _check_rows(batch: Mapping[str, Any], batch_size: int) -> None:

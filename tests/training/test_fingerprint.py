@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.training import fingerprint as fingerprint_lib
 from flexlam_jax.training.fingerprint import fingerprint
 
 TREE = {"a": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "b": np.zeros((), np.int32),
@@ -34,3 +35,12 @@ def test_small_types_and_zero():
     assert value(dict(TREE, b=np.array(1, np.int32))) != value(TREE)
     assert value(dict(TREE, c=np.full(5, 2, jnp.bfloat16))) != value(TREE)
     assert value({"a": np.zeros(3, np.float32)}) != value({"a": -np.zeros(3, np.float32)})
+
+
+def test_host_and_device_agree(monkeypatch):
+    on_host = value(TREE)
+    monkeypatch.setattr(fingerprint_lib, "_SMALL", 0)
+    for bits in (0, 1):
+        changed = dict(TREE, b=np.array(bits, np.int32))
+        on_device = value(changed)
+        assert (on_device == on_host) == (bits == 0)

@@ -190,6 +190,13 @@ def test_batch_not_divisible_writes_nothing(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("key", ["total_steps", "log__every", "eval__every", "checkpoint__every"])
+def test_intervals_of_zero(tmp_path, key):
+    with pytest.raises(UserError, match=f"config.{key.replace('__', '.')}=0 must be at least 1"):
+        train(tmp_path / "run", **{key: 0})
+    assert not (tmp_path / "run").exists()
+
+
 def test_parameters_load_alone(whole):
     workdir, state = whole
     for path in (workdir, workdir / "checkpoints"):
