@@ -154,9 +154,10 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
 
 def _check_positive(config: Any) -> None:
-    for key, value in (("total_steps", config.total_steps), ("log.every", config.log.every),
-                       ("eval.every", config.eval.every), ("checkpoint.keep", config.checkpoint.keep),
-                       ("checkpoint.every", config.checkpoint.every)):
+    for key, value in (
+            ("total_steps", config.total_steps), ("log.every", config.log.every),
+            ("eval.every", config.eval.every), ("checkpoint.every", config.checkpoint.every),
+            ("checkpoint.keep", config.checkpoint.keep)):
         if value < 1:
             raise UserError(f"config.{key}={value} must be at least 1.")
 
