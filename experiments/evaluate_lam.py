@@ -1,7 +1,7 @@
 """Evaluates latent action models on held-out episodes and writes report.html and report.json.
 
     python -m experiments.evaluate_lam --checkpoint=runs/doom [--compare=fixed_k4=runs/fixed_k4] \\
-        [--data=DIR] [--datasets=health_gathering_sticky] [--split=test] [--out=runs/doom/evaluation]
+        [--data=DIR] [--datasets=health_gathering_sticky] [--split=test] [--out=DIR]
 
 Reconstruction and probes at every prefix length, beside the baselines that give them a meaning. The
 report is one file without network access; the table on the terminal and the report are one dict.
@@ -27,17 +27,24 @@ from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")
 _STEP = flags.DEFINE_integer("step", None, "Training step to load; default the newest.")
-_COMPARE = flags.DEFINE_list("compare", [], "Further models as NAME=WORKDIR, shown in the same tables.")
+_COMPARE = flags.DEFINE_list(
+    "compare", [], "Further models as NAME=WORKDIR, shown in the same tables."
+)
 _DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
-_DATASETS = flags.DEFINE_list("datasets", [], "Datasets of the folder; default those of the training.")
+_DATASETS = flags.DEFINE_list(
+    "datasets", [], "Datasets of the folder; default those of the training."
+)
 _SPLIT = flags.DEFINE_string("split", "test", "Split to report.")
 _OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/evaluation.")
 _LABELS = flags.DEFINE_list("label_counts", ["64", "256", "1024", "all"], "Labels that probes get.")
-_BUDGETS = flags.DEFINE_list("budgets", [], "Prefix lengths; default powers of two and the longest.")
+_BUDGETS = flags.DEFINE_list(
+    "budgets", [], "Prefix lengths; default powers of two and the longest."
+)
 _DRAWS = flags.DEFINE_integer("draws", 5, "Label draws per probe.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of label draws, shuffles and the choice of pictures.")
-_DECODE = flags.DEFINE_integer("decode_limit", 1024, "Decode about this many transitions, evenly spaced.",
-                               lower_bound=2)
+_DECODE = flags.DEFINE_integer(
+    "decode_limit", 1024, "Decode about this many transitions, evenly spaced.", lower_bound=2
+)
 _PICTURES = flags.DEFINE_integer("pictures", 6, "Transitions in the picture grid.", lower_bound=1)
 flags.mark_flag_as_required("checkpoint")
 
@@ -53,23 +60,36 @@ def main(argv):
     main_name, lam = next(iter(lams.items()))
     outside = [k for k in budgets if not 0 <= k <= lam.slots]
     if outside:
-        raise UserError(f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}")
+        raise UserError(
+            f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}"
+        )
     use_compilation_cache(lam.config.get("compilation_cache", ""))
     source = lam_inputs.open_source(lam, _DATA.value, _DATASETS.value)
     action, no_actions = source.actions()
     totals = {"encode train": source.count("train"), "encode test": source.count(_SPLIT.value)}
     evaluation = lam_evaluation.evaluate(
-        lams, source.batches("train", actions=True) if action else None,
+        lams,
+        source.batches("train", actions=True) if action else None,
         source.batches(_SPLIT.value, actions=action is not None),
         lam_evaluation.Settings(
-            budgets=tuple(budgets), label_counts=tuple(label_counts), draws=_DRAWS.value,
-            seed=_SEED.value, pictures=_PICTURES.value,
-            frames_every=max(1, round(totals["encode test"] / _DECODE.value))),
+            budgets=tuple(budgets),
+            label_counts=tuple(label_counts),
+            draws=_DRAWS.value,
+            seed=_SEED.value,
+            pictures=_PICTURES.value,
+            frames_every=max(1, round(totals["encode test"] / _DECODE.value)),
+        ),
         num_actions=action.count if action and action.kind == "discrete" else None,
-        no_actions=no_actions, stage=lambda name, total: progress(name, total or totals.get(name)))
+        no_actions=no_actions,
+        stage=lambda name, total: progress(name, total or totals.get(name)),
+    )
     report = evaluation.report
-    report["data"] |= {"datasets": list(source.names), "split": _SPLIT.value, "gap": source.gap,
-                       "action_names": list(action.names) if action else []}
+    report["data"] |= {
+        "datasets": list(source.names),
+        "split": _SPLIT.value,
+        "gap": source.gap,
+        "action_names": list(action.names) if action else [],
+    }
     complete(report, main_name, lams)
     write(out, "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     write(out, "report.html", report_html.render(report, evaluation.pictures))
@@ -80,23 +100,32 @@ def main(argv):
 
 def complete(report: dict, main_name: str, lams: dict) -> None:
     """Adds title, summary and the footer to what the library measured."""
-    data = report["data"]
+    data, settings = report["data"], report["settings"]
+    seeds = ", ".join(str(lam.config.get("seed")) for lam in lams.values())
     names = ", ".join(data["datasets"])
-    report["title"] = f"{main_name} on {names if len(names) < 60 else str(len(data['datasets'])) + ' datasets'}"
+    report["title"] = (
+        f"{main_name} on {names if len(names) < 60 else str(len(data['datasets'])) + ' datasets'}"
+    )
     report["summary"] = report_summary.sentences(report)
     report["run"] = {
         "command": shlex.join(["python", "-m", "experiments.evaluate_lam", *sys.argv[1:]]),
         "models": "; ".join(f"{name}, step {lam.step}" for name, lam in lams.items()),
-        "data": (f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
-                 f"{data['test_episodes']} episodes, {data['decoded_transitions']} of them decoded; "
-                 f"{data['train_transitions']} train transitions for probes; gap {data['gap']}"),
-        "seeds": (f"one training seed per model ({', '.join(str(lam.config.get('seed')) for lam in lams.values())}); "
-                  f"{report['settings']['draws']} label draws, evaluation seed {report['settings']['seed']}"),
+        "data": (
+            f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
+            f"{data['test_episodes']} episodes, {data['decoded_transitions']} of them decoded; "
+            f"{data['train_transitions']} train transitions for probes; gap {data['gap']}"
+        ),
+        "seeds": (
+            f"one training seed per model ({seeds}); {settings['draws']} label draws, "
+            f"evaluation seed {settings['seed']}"
+        ),
         "hardware": f"{jax.devices()[0].device_kind} x {jax.device_count()}; {_processor()}, "
-                    f"{os.cpu_count()} cores",
-        "versions": ", ".join(f"{name} {metadata.version(name)}"
-                              for name in ("jax", "flax", "orbax-checkpoint", "numpy"))
-                    + f", Python {platform.python_version()}, flexlam_jax {lam_inputs.flexlam_jax.__version__}",
+        f"{os.cpu_count()} cores",
+        "versions": ", ".join(
+            f"{name} {metadata.version(name)}"
+            for name in ("jax", "flax", "orbax-checkpoint", "numpy")
+        )
+        + f", Python {platform.python_version()}, flexlam_jax {lam_inputs.flexlam_jax.__version__}",
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
@@ -109,7 +138,9 @@ def write(folder: Path, name: str, text: str) -> None:
         partial.write_text(text, encoding="utf-8")
         partial.replace(folder / name)
     except OSError as error:
-        raise UserError(f"cannot write {folder / name} ({error.strerror}); give another --out") from error
+        raise UserError(
+            f"cannot write {folder / name} ({error.strerror}); give another --out"
+        ) from error
 
 
 def _numbers(flag: str, texts: list[str], words: dict) -> list:
@@ -129,7 +160,9 @@ def _numbers(flag: str, texts: list[str], words: dict) -> list:
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        return next(
+            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
+        )
     except (OSError, StopIteration):
         return platform.machine()
 

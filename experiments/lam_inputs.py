@@ -21,16 +21,26 @@ class Source:
     names: tuple[str, ...]
     gap: int
 
-    def batches(self, split: str, *, actions: bool = False,
-                names: Sequence[str] | None = None) -> Iterator[dict]:
+    def batches(
+        self, split: str, *, actions: bool = False, names: Sequence[str] | None = None
+    ) -> Iterator[dict]:
         """Every transition of a split once, in order."""
-        return ordered_batches(self.info.path, tuple(names or self.names), split, BATCH_SIZE,
-                               fields=("action",) if actions else (), clip_length=2, gap=self.gap)
+        return ordered_batches(
+            self.info.path,
+            tuple(names or self.names),
+            split,
+            BATCH_SIZE,
+            fields=("action",) if actions else (),
+            clip_length=2,
+            gap=self.gap,
+        )
 
     def count(self, split: str, name: str | None = None) -> int:
         """Transitions of a split, as the manifest counts them (gap 1)."""
-        return sum(self.info.counts[key].get(split, {}).get("transitions", 0)
-                   for key in ([name] if name else self.names))
+        return sum(
+            self.info.counts[key].get(split, {}).get("transitions", 0)
+            for key in ([name] if name else self.names)
+        )
 
     def actions(self) -> tuple[ActionSpec | None, str]:
         """(the one action specification of all datasets, or None; why there is none)."""
@@ -39,8 +49,10 @@ class Source:
         if missing:
             return None, f"the data of {', '.join(missing)} hold no actions"
         if len(set(specs.values())) > 1:
-            return None, (f"{', '.join(specs)} have different action sets; evaluate them one at a time "
-                          "with --datasets")
+            return None, (
+                f"{', '.join(specs)} have different action sets; evaluate them one at a time "
+                "with --datasets"
+            )
         return next(iter(specs.values())), ""
 
 
@@ -48,8 +60,8 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
     """Opens --data and --datasets, by default those the model was trained on.
 
     Raises:
-      UserError, DataError: no data folder known, unknown dataset, or frames of another size than the
-        model's.
+      UserError, DataError: no data folder known, unknown dataset, or frames of another size than
+        the model's.
     """
     trained_on = lam.config.get("data") or {}
     path = data or trained_on.get("path")
@@ -62,7 +74,9 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
         if shape != lam.frame_shape:
             raise UserError(
                 f"dataset {name} in {path} has frames of {_size(shape)}, the model reads "
-                f"{_size(lam.frame_shape)}; prepare the data at that size or choose another checkpoint")
+                f"{_size(lam.frame_shape)}; prepare the data at that size "
+                "or choose another checkpoint"
+            )
     gap = trained_on.get("gap", 1)
     return Source(info, names, int(gap if isinstance(gap, int) else gap[0]))
 
@@ -79,12 +93,16 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
         if not (name and equals and path):
             raise UserError(f"--compare item {item!r} is not NAME=WORKDIR")
         if name in lams:
-            raise UserError(f"--compare names two models {name!r} (--checkpoint takes its folder's name)")
+            raise UserError(
+                f"--compare names two models {name!r} (--checkpoint takes its folder's name)"
+            )
         lams[name] = flexlam_jax.load(path)
     shapes = {name: lam.frame_shape for name, lam in lams.items()}
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{name} {_size(shape)}" for name, shape in shapes.items())
-        raise UserError(f"the models read frames of different sizes ({sizes}); compare them separately")
+        raise UserError(
+            f"the models read frames of different sizes ({sizes}); compare them separately"
+        )
     return lams
 
 

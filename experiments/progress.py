@@ -6,7 +6,7 @@ import tqdm
 
 
 def progress(name: str, total: int | None) -> Callable[..., None]:
-    """A bar with ETA on stderr; returns its tick, which takes the number of units done (default 1)."""
+    """A bar with ETA on stderr; returns its tick, which takes the units done (default 1)."""
     bar = tqdm.tqdm(total=total, desc=name, unit="", leave=False, mininterval=0.5)
 
     def tick(count: int = 1) -> None:

@@ -1,9 +1,9 @@
 """Loading a trained latent action model, for people who never read the training code.
 
-    lam = flexlam_jax.load(path)                    # work directory or checkpoints folder, any file system
-    codes = lam.encode(o_t, o_next, keep=4)         # null-filled slots (B, K, D)
-    frames = lam.decode(o_t, codes)                 # what the code says happens next, in [0, 1]
-    ids = lam.tokens(o_t, o_next, keep=4)           # (B, K) int32, suffix = lam.null_id
+    lam = flexlam_jax.load(path)               # work directory or its checkpoints folder
+    codes = lam.encode(o_t, o_next, keep=4)    # null-filled slots (B, K, D)
+    frames = lam.decode(o_t, codes)            # what the code says happens next, in [0, 1]
+    ids = lam.tokens(o_t, o_next, keep=4)      # (B, K) int32, suffix = lam.null_id
 
 Parameters only: optimizer state and data position of a checkpoint are never read.
 
@@ -13,32 +13,30 @@ Dimension keys: B batch, H W C image, K slots, D slot width.
 import functools
 import hashlib
 import json
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError
-
-# Batches are padded to one of these sizes, so that ever-changing batch sizes compile at most this many
-# programs; larger batches run in pieces of the largest.
-BUCKETS = (1, 8, 64, 256)
 
 
 def load(path: Any, step: int | None = None) -> "LoadedLam":
     """Loads the model of a training run.
 
     Args:
-      path: work directory of `experiments.pretrain_lam` or its checkpoints folder; local or a bucket URL.
+      path: work directory of `experiments.pretrain_lam` or its checkpoints folder; local or a
+        bucket URL.
       step: training step; None takes the newest undamaged one.
 
     Raises:
-      CheckpointError (a ValueError): no checkpoint there, no such step, a damaged one, or not a LAM.
+      CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or not a LAM.
     """
     from flexlam_jax.models.lam import build_lam
     from flexlam_jax.training.checkpoint import restore_params
+
     built = {}
 
     def abstract_variables(config):
@@ -48,8 +46,9 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
         return dict(jax.eval_shape(model.init, jax.random.key(0), clip))
 
     if _declared_kind(path) == "translator":
-        raise CheckpointError(f"{path} holds a translator, not a latent action model; "
-                              "use flexlam_jax.load_translator")
+        raise CheckpointError(
+            f"{path} holds a translator, not a latent action model; use flexlam_jax.load_translator"
+        )
     variables, config, step = restore_params(path, abstract_variables, step)
     variables = jax.device_put(variables, jax.local_devices()[0])
     return LoadedLam(built["model"], variables, config, step)
@@ -57,16 +56,20 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
 
 def _model_section(config, path):
     section = config.get("model") if hasattr(config, "get") else None
-    if not hasattr(section, "get") or not {"slots", "encoder", "decoder", "quantizer"} <= set(section):
+    needed = {"slots", "encoder", "decoder", "quantizer"}
+    if not hasattr(section, "get") or not needed <= set(section):
         raise CheckpointError(
-            f"the checkpoint in {path} is not a latent action model: its config has no 'model' section "
-            "with slots, encoder, quantizer and decoder. Load it with the code of its own experiment")
+            f"the checkpoint in {path} is not a latent action model: its config has no 'model' "
+            "section with slots, encoder, quantizer and decoder. Load it with the code of its own "
+            "experiment"
+        )
     return section
 
 
 def _declared_kind(path) -> str | None:
     """The `kind` that a config.json beside the checkpoints declares, if there is one."""
     from etils import epath
+
     file = epath.Path(path) / "config.json"
     try:
         return json.loads(file.read_text()).get("kind")
@@ -84,9 +87,9 @@ def frame_shape(model_config) -> tuple[int, int, int]:
 class LoadedLam:
     """A latent action model with its parameters. Made by `flexlam_jax.load`.
 
-    Frames are uint8 (H, W, C) or (B, H, W, C), numpy or jax; results are arrays of the kind that was
-    given, without the batch axis if the input had none. Inside a caller's own `jit` the methods trace
-    straight through (values, such as the range of `keep`, are then not checked).
+    Frames are uint8 (H, W, C) or (B, H, W, C), numpy or jax; results are arrays of the kind that
+    was given, without the batch axis if the input had none. Inside a caller's own `jit` the methods
+    trace straight through (values, such as the range of `keep`, are then not checked).
 
     Attributes:
       config: the run's config, a plain dict.      step: the training step that was loaded.
@@ -99,6 +102,7 @@ class LoadedLam:
 
     def __init__(self, model, variables, config: dict[str, Any], step: int):
         from flexlam_jax.models.bottleneck import keep_settings
+
         self.config, self.step = config, step
         self.frame_shape = frame_shape(config["model"])
         self.slots, self.slot_width = model.slots, model.quantizer.width
@@ -106,8 +110,9 @@ class LoadedLam:
         self.bits_per_slot = model.quantizer.bits_per_slot
         self.null_id = self.codebook_size
         self.null = np.asarray(variables["params"]["null"], np.float32)
-        self.budgets = _budgets(keep_settings(config["model"].get("keep", {"kind": "uniform"}),
-                                              self.slots), self.slots)
+        self.budgets = _budgets(
+            keep_settings(config["model"].get("keep", {"kind": "uniform"}), self.slots), self.slots
+        )
         self._variables = variables
         self.trace_counts = {"encode": 0, "null_fill": 0, "decode": 0}
 
@@ -144,15 +149,17 @@ class LoadedLam:
         return slots if keep is None else self.null_fill(slots, keep)
 
     def tokens(self, o_t, o_next, keep=None):
-        """Token ids (B, K) int32 in 0..codebook_size-1; slots not kept read `null_id` (codebook_size).
+        """Token ids (B, K) int32 in 0..codebook_size-1; slots that are not kept read `null_id`.
 
         Raises:
           ValueError: as `encode`; or the model's slots are continuous.
         """
         if self.codebook_size is None:
             kind = self.config["model"]["quantizer"]["kind"]
-            raise ValueError(f"tokens: this model's slots are continuous (quantizer {kind!r}) and have "
-                             "no ids; use encode, or train with quantizer kind 'fsq' or 'vq'")
+            raise ValueError(
+                f"tokens: this model's slots are continuous (quantizer {kind!r}) and have "
+                "no ids; use encode, or train with quantizer kind 'fsq' or 'vq'"
+            )
         _, ids = self._encode_pair(o_t, o_next)
         if keep is None:
             return ids
@@ -165,13 +172,16 @@ class LoadedLam:
         return self._encode_pair(o_t, o_next)
 
     def null_fill(self, codes, keep):
-        """Slots (B, K, D) -> the same with every slot from `keep` (int or (B,)) on set to the null latent."""
+        """Slots (B, K, D) with every slot from `keep` (int or (B,)) on set to the null latent."""
         codes = self._check_codes(codes, "null_fill")
         batched = codes.ndim == 3
         keep = self._check_keep(keep, codes.shape[:-2])
         keep = keep if batched else keep[None]
-        return in_buckets(functools.partial(self._null_fill, self._variables),
-                           (codes if batched else codes[None], keep), batched)
+        return in_buckets(
+            functools.partial(self._null_fill, self._variables),
+            (codes if batched else codes[None], keep),
+            batched,
+        )
 
     def decode(self, o_t, codes):
         """Predicted next frame, float32 in [0, 1], (B, H, W, C), from o_t and null-filled slots.
@@ -182,10 +192,15 @@ class LoadedLam:
         o_t, codes = self._check_frames(o_t, "o_t"), self._check_codes(codes, "decode")
         batched = o_t.ndim == 4
         if batched != (codes.ndim == 3) or (batched and len(o_t) != len(codes)):
-            raise ValueError(f"decode: o_t {o_t.shape} and codes {codes.shape} must both be single "
-                             "or have the same batch size")
-        return in_buckets(functools.partial(self._decode, self._variables),
-                           (o_t, codes) if batched else (o_t[None], codes[None]), batched)
+            raise ValueError(
+                f"decode: o_t {o_t.shape} and codes {codes.shape} must both be single "
+                "or have the same batch size"
+            )
+        return in_buckets(
+            functools.partial(self._decode, self._variables),
+            (o_t, codes) if batched else (o_t[None], codes[None]),
+            batched,
+        )
 
     def fingerprint(self) -> str:
         """sha256 of the parameters: tells which model made a file of codes."""
@@ -199,19 +214,26 @@ class LoadedLam:
         if o_t.shape != o_next.shape:
             raise ValueError(f"encode: o_t {o_t.shape} and o_next {o_next.shape} differ in shape")
         batched = o_t.ndim == 4
-        return in_buckets(functools.partial(self._encode, self._variables),
-                           (o_t, o_next) if batched else (o_t[None], o_next[None]), batched)
+        return in_buckets(
+            functools.partial(self._encode, self._variables),
+            (o_t, o_next) if batched else (o_t[None], o_next[None]),
+            batched,
+        )
 
     def _check_frames(self, frames, name: str):
         frames = _array(frames)
         if frames.dtype != jnp.uint8:
-            raise ValueError(f"{name} is {frames.dtype}; frames must be uint8 in 0..255 "
-                             "(for floats in [0, 1]: np.rint(255 * x).astype(np.uint8), free of NaN)")
+            raise ValueError(
+                f"{name} is {frames.dtype}; frames must be uint8 in 0..255 "
+                "(for floats in [0, 1]: np.rint(255 * x).astype(np.uint8), free of NaN)"
+            )
         if frames.shape[-3:] != self.frame_shape or frames.ndim not in (3, 4):
             height, width, channels = self.frame_shape
             raise ValueError(
-                f"{name} has shape {frames.shape}; this model reads ({height}, {width}, {channels}) or "
-                f"(B, {height}, {width}, {channels}). Resize the frames as its training data were")
+                f"{name} has shape {frames.shape}; this model reads ({height}, {width}, {channels})"
+                f" or (B, {height}, {width}, {channels}). Resize the frames as its training data "
+                "were"
+            )
         if frames.ndim == 4 and not len(frames):
             raise ValueError(f"{name} is an empty batch, shape {frames.shape}")
         return frames
@@ -219,10 +241,14 @@ class LoadedLam:
     def _check_codes(self, codes, name: str):
         codes = _array(codes)
         if not jnp.issubdtype(codes.dtype, jnp.floating):
-            raise ValueError(f"{name}: codes are {codes.dtype}; they must be float slots from encode")
+            raise ValueError(
+                f"{name}: codes are {codes.dtype}; they must be float slots from encode"
+            )
         if codes.ndim not in (2, 3) or codes.shape[-2:] != (self.slots, self.slot_width):
-            raise ValueError(f"{name}: codes have shape {codes.shape}; this model's are "
-                             f"({self.slots}, {self.slot_width}) or (B, {self.slots}, {self.slot_width})")
+            raise ValueError(
+                f"{name}: codes have shape {codes.shape}; this model's are "
+                f"({self.slots}, {self.slot_width}) or (B, {self.slots}, {self.slot_width})"
+            )
         if codes.ndim == 3 and not len(codes):
             raise ValueError(f"{name}: codes are an empty batch, shape {codes.shape}")
         if isinstance(codes, np.ndarray):
@@ -238,11 +264,15 @@ class LoadedLam:
             return jnp.broadcast_to(keep, batch_shape).astype(jnp.int32)
         array = np.asarray(keep)
         if not np.issubdtype(array.dtype, np.integer) or array.shape not in ((), batch_shape):
-            raise ValueError(f"keep must be an integer or integers of shape {batch_shape}; "
-                             f"got {array.dtype} of shape {array.shape}")
+            raise ValueError(
+                f"keep must be an integer or integers of shape {batch_shape}; "
+                f"got {array.dtype} of shape {array.shape}"
+            )
         if array.size and (array.min() < 0 or array.max() > self.slots):
-            raise ValueError(f"keep spans {array.min()}..{array.max()}; this model has {self.slots} "
-                             f"slots, so 0..{self.slots} are possible")
+            raise ValueError(
+                f"keep spans {array.min()}..{array.max()}; this model has {self.slots} "
+                f"slots, so 0..{self.slots} are possible"
+            )
         return np.broadcast_to(array, batch_shape).astype(np.int32)
 
 
@@ -255,36 +285,5 @@ def _budgets(keep: dict[str, Any], slots: int) -> tuple[int, ...]:
     if keep["kind"] == "fixed":
         return (keep["count"],)
     if keep["kind"] == "powers_of_two":
-        return tuple(sorted({2 ** i for i in range(slots.bit_length()) if 2 ** i <= slots} | {slots}))
+        return tuple(sorted({2**i for i in range(slots.bit_length()) if 2**i <= slots} | {slots}))
     return tuple(range(keep.get("minimum", 1), slots + 1))
-
-
-def in_buckets(function: Callable, arguments: tuple, batched: bool):
-    """Calls a jitted function of batches at a few fixed batch sizes and undoes the padding.
-
-    Args:
-      function: maps arrays (B, ...) to a pytree of arrays (B, ...).
-      arguments: arrays with the same leading axis.
-      batched: False drops the leading axis of the results.
-    """
-    if any(isinstance(argument, jax.core.Tracer) for argument in arguments):
-        result = function(*arguments)
-        return result if batched else jax.tree.map(lambda x: x[0], result)
-    on_device = any(isinstance(argument, jax.Array) for argument in arguments)
-    count = len(arguments[0])
-    if on_device and count in BUCKETS:  # nothing to pad, so nothing has to leave the device
-        result = function(*arguments)
-        return result if batched else jax.tree.map(lambda x: x[0], result)
-    arguments = [np.asarray(argument) for argument in arguments]
-    pieces = []
-    for start in range(0, count, BUCKETS[-1]):
-        chunk = [argument[start:start + BUCKETS[-1]] for argument in arguments]
-        size = len(chunk[0])
-        bucket = next(bucket for bucket in BUCKETS if bucket >= size)
-        padded = [np.concatenate([c, np.repeat(c[-1:], bucket - size, 0)]) if bucket > size else c
-                  for c in chunk]
-        pieces.append(jax.tree.map(lambda x, size=size: np.asarray(x)[:size], function(*padded)))
-    result = jax.tree.map(lambda *parts: parts[0] if len(parts) == 1 else np.concatenate(parts), *pieces)
-    if not batched:
-        result = jax.tree.map(lambda x: x[0], result)
-    return jax.tree.map(jnp.asarray, result) if on_device else result

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.loading import in_buckets
 from flexlam_jax.models.translator import Translator, prefix_features
 
 KIND = "translator"
@@ -46,12 +46,15 @@ class TranslatorConfig:
 
 
 def save_translator(path: Any, variables: dict, config: TranslatorConfig) -> None:
-    """Writes a folder that `load_translator` reads; config.json last, so that it marks completeness."""
+    """Writes a folder that `load_translator` reads; config.json, written last, completes it."""
     import orbax.checkpoint as ocp
+
     path = epath.Path(path)
     path.mkdir(parents=True, exist_ok=True)
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(_absolute(path) / "params", jax.tree.map(np.asarray, variables), force=True)
+        checkpointer.save(
+            _absolute(path) / "params", jax.tree.map(np.asarray, variables), force=True
+        )
     text = json.dumps({"kind": KIND, **dataclasses.asdict(config)}, indent=2)
     partial = path / "config.json.tmp"
     partial.write_text(text + "\n")
@@ -70,13 +73,17 @@ def read_config(path: Any) -> TranslatorConfig | None:
     try:
         values = json.loads(file.read_text())
         if values.pop("kind", None) != KIND:
-            raise CheckpointError(f"{path} holds no translator (config.json does not say so); "
-                                  "for a latent action model use flexlam_jax.load")
+            raise CheckpointError(
+                f"{path} holds no translator (config.json does not say so); "
+                "for a latent action model use flexlam_jax.load"
+            )
         values |= {name: tuple(values[name]) for name in ("action_names", "budgets")}
         return TranslatorConfig(**values)
     except (TypeError, KeyError, json.JSONDecodeError, AttributeError) as error:
-        raise CheckpointError(f"{file} is damaged ({error}); make the translator again with "
-                              "experiments.align_translator") from error
+        raise CheckpointError(
+            f"{file} is damaged ({error}); make the translator again with "
+            "experiments.align_translator"
+        ) from error
 
 
 def load_translator(path: Any) -> "LoadedTranslator":
@@ -86,10 +93,13 @@ def load_translator(path: Any) -> "LoadedTranslator":
       CheckpointError (a ValueError): nothing there, damaged, or not a translator.
     """
     import orbax.checkpoint as ocp
+
     config = read_config(path)
     if config is None:
-        raise CheckpointError(f"no translator in {path}: config.json is missing; make one with "
-                              "python -m experiments.align_translator")
+        raise CheckpointError(
+            f"no translator in {path}: config.json is missing; make one with "
+            "python -m experiments.align_translator"
+        )
     translator = Translator(config.outputs, config.hidden)
     features = jax.ShapeDtypeStruct((1, config.slots * config.slot_width), jnp.float32)
     abstract = dict(jax.eval_shape(translator.init, jax.random.key(0), features))
@@ -98,8 +108,10 @@ def load_translator(path: Any) -> "LoadedTranslator":
             variables = checkpointer.restore(_absolute(epath.Path(path)) / "params", abstract)
     except Exception as error:  # Orbax raises whatever a damaged file makes its readers raise
         reason = str(error).strip().splitlines()[:1]
-        raise CheckpointError(f"the translator in {path} cannot be read ({type(error).__name__}: "
-                              f"{' '.join(reason)[:200]}); make it again") from error
+        raise CheckpointError(
+            f"the translator in {path} cannot be read ({type(error).__name__}: "
+            f"{' '.join(reason)[:200]}); make it again"
+        ) from error
     return LoadedTranslator(translator, variables, config)
 
 
@@ -112,11 +124,10 @@ class LoadedTranslator:
 
     def __init__(self, translator: Translator, variables: dict, config: TranslatorConfig):
         self.config = config
-        self._outputs = jax.jit(
-            lambda codes: translator.apply(variables, prefix_features(codes)))
+        self._outputs = jax.jit(lambda codes: translator.apply(variables, prefix_features(codes)))
 
     def __call__(self, codes):
-        """Null-filled codes (B, K, D) or (K, D) -> actions: int32 (B,) classes or float32 (B, A)."""
+        """Null-filled codes (B, K, D) or (K, D) -> actions: int32 (B,) or float32 (B, A)."""
         outputs = self.outputs(codes)
         return outputs.argmax(-1).astype(np.int32) if self.config.discrete else outputs
 
@@ -124,13 +135,15 @@ class LoadedTranslator:
         """Logits (B, classes), or the continuous action (B, A), float32.
 
         Raises:
-          ValueError: the codes are of another shape than the model's this translator was fitted for.
+          ValueError: the codes have another shape than those the translator was fitted on.
         """
         codes = codes if isinstance(codes, jax.Array) else np.asarray(codes)
         expected = (self.config.slots, self.config.slot_width)
         if codes.ndim not in (2, 3) or codes.shape[-2:] != expected:
-            raise ValueError(f"translator: codes have shape {codes.shape}; this one reads {expected} or "
-                             f"(B, {expected[0]}, {expected[1]}), the codes of {self.config.lam}")
+            raise ValueError(
+                f"translator: codes have shape {codes.shape}; this one reads {expected} or "
+                f"(B, {expected[0]}, {expected[1]}), the codes of {self.config.lam}"
+            )
         batched = codes.ndim == 3
         return in_buckets(self._outputs, (codes if batched else codes[None],), batched)
 

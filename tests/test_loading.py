@@ -14,6 +14,7 @@ import flexlam_jax
 from flexlam_jax.models import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
 
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("run"), MODEL, steps=(2, 5))
@@ -101,20 +102,35 @@ def test_inside_a_callers_jit(lam, frames):
     np.testing.assert_array_equal(ids, lam.tokens(frames[:2, 0], frames[:2, 1], np.array([1, 2])))
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda lam, x: lam.encode(x.astype(np.float32) / 255, x), "o_t is float32; frames must be uint8"),
-    (lambda lam, x: lam.encode(np.full((1, SIZE, SIZE, 3), np.nan), x), "must be uint8.*free of NaN"),
-    (lambda lam, x: lam.encode(x[:, :8], x[:, :8]), r"\(2, 8, 16, 3\); this model reads \(16, 16, 3\)"),
-    (lambda lam, x: lam.encode(x, x[:1]), "differ in shape"),
-    (lambda lam, x: lam.encode(x[:0], x[:0]), "empty batch"),
-    (lambda lam, x: lam.encode(x, x, keep=4), r"keep spans 4..4.*0..3"),
-    (lambda lam, x: lam.encode(x, x, keep=[1, 2, 3]), r"integers of shape \(2,\)"),
-    (lambda lam, x: lam.encode(x, x, keep=1.5), "keep must be an integer"),
-    (lambda lam, x: lam.decode(x, np.zeros((2, 2, 2), np.float32)), r"codes have shape \(2, 2, 2\)"),
-    (lambda lam, x: lam.decode(x, np.full((2, 3, 2), np.nan)), "NaN"),
-    (lambda lam, x: lam.decode(x, np.zeros((3, 3, 2))), "same batch size"),
-    (lambda lam, x: lam.decode(x, np.zeros((2, 3, 2), int)), "codes are int64"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (
+            lambda lam, x: lam.encode(x.astype(np.float32) / 255, x),
+            "o_t is float32; frames must be uint8",
+        ),
+        (
+            lambda lam, x: lam.encode(np.full((1, SIZE, SIZE, 3), np.nan), x),
+            "must be uint8.*free of NaN",
+        ),
+        (
+            lambda lam, x: lam.encode(x[:, :8], x[:, :8]),
+            r"\(2, 8, 16, 3\); this model reads \(16, 16, 3\)",
+        ),
+        (lambda lam, x: lam.encode(x, x[:1]), "differ in shape"),
+        (lambda lam, x: lam.encode(x[:0], x[:0]), "empty batch"),
+        (lambda lam, x: lam.encode(x, x, keep=4), r"keep spans 4..4.*0..3"),
+        (lambda lam, x: lam.encode(x, x, keep=[1, 2, 3]), r"integers of shape \(2,\)"),
+        (lambda lam, x: lam.encode(x, x, keep=1.5), "keep must be an integer"),
+        (
+            lambda lam, x: lam.decode(x, np.zeros((2, 2, 2), np.float32)),
+            r"codes have shape \(2, 2, 2\)",
+        ),
+        (lambda lam, x: lam.decode(x, np.full((2, 3, 2), np.nan)), "NaN"),
+        (lambda lam, x: lam.decode(x, np.zeros((3, 3, 2))), "same batch size"),
+        (lambda lam, x: lam.decode(x, np.zeros((2, 3, 2), int)), "codes are int64"),
+    ],
+)
 def test_bad_input_says_what_is_wrong(lam, frames, call, message):
     with pytest.raises(ValueError, match=message):
         call(lam, frames[:2, 0])
@@ -173,12 +189,16 @@ def test_missing_checkpoints_and_other_families(tmp_path):
 
 def test_loading_imports_no_data_or_logging_library(run):
     """It is what keeps load plus first encode within seconds."""
-    script = ("import sys, flexlam_jax\n"
-              "assert 'jax' not in sys.modules\n"
-              f"flexlam_jax.load({str(run)!r})\n"
-              "heavy = {'tensorflow', 'tensorflow_datasets', 'grain', 'tensorboard', 'array_record', 'PIL',\n"
-              "         'tqdm', 'absl.app', 'experiments', 'data_pipelines'}\n"
-              "print(sorted(heavy & set(sys.modules)))\n")
-    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    script = (
+        "import sys, flexlam_jax\n"
+        "assert 'jax' not in sys.modules\n"
+        f"flexlam_jax.load({str(run)!r})\n"
+        "heavy = {'tensorflow', 'tensorflow_datasets', 'grain', 'tensorboard', 'array_record',\n"
+        "         'PIL', 'tqdm', 'absl.app', 'experiments', 'data_pipelines'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.strip().splitlines()[-1] == "[]"

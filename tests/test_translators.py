@@ -16,17 +16,41 @@ def make(folder, discrete):
     codes = rng.normal(size=(500, SLOTS, WIDTH)).astype(np.float32)
     action = (codes[:, 0, 0] > 0).astype(np.int32) if discrete else 10 + 3 * codes[:, 0, :1]
     spec = translator_fit.ActionSpec.of(action)
-    variables = translator_fit.fit(codes.reshape(500, -1), action, probes.label_draws(500, 1, 0), 500, spec)
+    variables = translator_fit.fit(
+        codes.reshape(500, -1), action, probes.label_draws(500, 1, 0), 500, spec
+    )
     config = TranslatorConfig(
-        discrete=spec.discrete, outputs=spec.size, hidden=translator_fit.TRANSLATOR.hidden, slots=SLOTS,
-        slot_width=WIDTH, action_names=("left", "right") if discrete else ("x",), budgets=(1, 2, 3),
-        lam={"checkpoint": "run", "step": 3, "fingerprint": "f"}, data={"labels": "all"})
-    save_translator(folder, {kind: {name: (value[0] if not isinstance(value, dict) else
-                                           {leaf: array[0] for leaf, array in value.items()})
-                                    for name, value in tree.items()} for kind, tree in variables.items()},
-                    config)
-    return codes, action, np.asarray(
-        translator_fit.predict(variables, codes.reshape(500, -1), spec))[0], config
+        discrete=spec.discrete,
+        outputs=spec.size,
+        hidden=translator_fit.TRANSLATOR.hidden,
+        slots=SLOTS,
+        slot_width=WIDTH,
+        action_names=("left", "right") if discrete else ("x",),
+        budgets=(1, 2, 3),
+        lam={"checkpoint": "run", "step": 3, "fingerprint": "f"},
+        data={"labels": "all"},
+    )
+    save_translator(
+        folder,
+        {
+            kind: {
+                name: (
+                    value[0]
+                    if not isinstance(value, dict)
+                    else {leaf: array[0] for leaf, array in value.items()}
+                )
+                for name, value in tree.items()
+            }
+            for kind, tree in variables.items()
+        },
+        config,
+    )
+    return (
+        codes,
+        action,
+        np.asarray(translator_fit.predict(variables, codes.reshape(500, -1), spec))[0],
+        config,
+    )
 
 
 @pytest.mark.parametrize("discrete", [True, False])

@@ -10,9 +10,18 @@ from flexlam_jax.training.state import TrainState
 
 SIZE = 16
 MODEL = {
-    "image_size": SIZE, "channels": 3, "slots": 3,
-    "encoder": {"kind": "vit", "patch": 8, "width": 16, "heads": 2, "mlp_hidden": 32, "frame_blocks": 1,
-                "pair_blocks": 1},
+    "image_size": SIZE,
+    "channels": 3,
+    "slots": 3,
+    "encoder": {
+        "kind": "vit",
+        "patch": 8,
+        "width": 16,
+        "heads": 2,
+        "mlp_hidden": 32,
+        "frame_blocks": 1,
+        "pair_blocks": 1,
+    },
     "quantizer": {"kind": "fsq", "levels": [3, 3]},
     "decoder": {"kind": "vit", "patch": 8, "width": 16, "heads": 2, "mlp_hidden": 32, "blocks": 1},
     "keep": {"kind": "powers_of_two"},
@@ -31,7 +40,14 @@ def save_run(folder, model_config=MODEL, steps=(2,), **config):
         for step in steps:
             variables = variables_of(model_config, step)
             params = variables.pop("params")
-            state = TrainState(step=jnp.int32(step), params=params, extra=variables,
-                               opt_state={"mu": params}, ema=None)
-            checkpoints.save(state, {"next_index": step}, {"seed": 0, "model": model_config, **config})
+            state = TrainState(
+                step=jnp.int32(step),
+                params=params,
+                extra=variables,
+                opt_state={"mu": params},
+                ema=None,
+            )
+            checkpoints.save(
+                state, {"next_index": step}, {"seed": 0, "model": model_config, **config}
+            )
     return folder

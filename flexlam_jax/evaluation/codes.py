@@ -6,7 +6,7 @@ from flexlam_jax.evaluation import intervals
 
 
 def entropy_bits(counts, axis: int = -1) -> np.ndarray:
-    """Plug-in Shannon entropy in bits of counts along `axis`; biased low by about (V-1)/(2N ln 2)."""
+    """Plug-in Shannon entropy of counts along `axis`, in bits; low by about (V-1)/(2N ln 2)."""
     counts = np.asarray(counts, np.float64)
     total = counts.sum(axis=axis, keepdims=True)
     p = counts / np.maximum(total, 1e-12)
@@ -22,15 +22,17 @@ def discrete_usage(ids_NK, codebook_size: int, episode_N) -> list[dict]:
       episode_N: (N,) episode ids for the intervals.
 
     Returns:
-      One dict per slot: `slot` (from 1), `used` (distinct codes), `codebook_size`, `entropy` (bits of
-      this slot alone), `perplexity` (2^entropy), `cumulative_bits` (sum of slot entropies up to here:
-      an upper bound on what a prefix of this length carries, since slots may repeat each other),
-      `counts` (how often each code occurs).
+      One dict per slot: `slot` (from 1), `used` (distinct codes), `codebook_size`, `entropy` (bits
+      of this slot alone), `perplexity` (2^entropy), `cumulative_bits` (sum of slot entropies up to
+      here: an upper bound on what a prefix of this length carries, since slots may repeat each
+      other), `counts` (how often each code occurs).
     """
     ids_NK = np.asarray(ids_NK)
     if ids_NK.size and (ids_NK.min() < 0 or ids_NK.max() >= codebook_size):
-        raise ValueError(f"discrete_usage: ids span {ids_NK.min()}..{ids_NK.max()}, outside "
-                         f"0..{codebook_size - 1}; pass unmasked ids")
+        raise ValueError(
+            f"discrete_usage: ids span {ids_NK.min()}..{ids_NK.max()}, outside "
+            f"0..{codebook_size - 1}; pass unmasked ids"
+        )
     _, episode_index = np.unique(np.asarray(episode_N), return_inverse=True)
     episodes = int(episode_index.max()) + 1
     weights = np.concatenate([np.ones((1, episodes)), intervals.resample_weights(episodes, 0)])
@@ -41,25 +43,36 @@ def discrete_usage(ids_NK, codebook_size: int, episode_N) -> list[dict]:
         bits = entropy_bits(weights @ by_episode)
         cumulative = cumulative + bits
         counts = by_episode.sum(0).astype(int)
-        rows.append({
-            "slot": slot + 1, "used": int((counts > 0).sum()), "codebook_size": int(codebook_size),
-            "entropy": _from_samples(bits, episodes, "bits"),
-            "perplexity": _from_samples(2 ** bits, episodes, "codes"),
-            "cumulative_bits": _from_samples(cumulative.copy(), episodes, "bits"),
-            "counts": counts.tolist(),
-        })
+        rows.append(
+            {
+                "slot": slot + 1,
+                "used": int((counts > 0).sum()),
+                "codebook_size": int(codebook_size),
+                "entropy": _from_samples(bits, episodes, "bits"),
+                "perplexity": _from_samples(2**bits, episodes, "codes"),
+                "cumulative_bits": _from_samples(cumulative.copy(), episodes, "bits"),
+                "counts": counts.tolist(),
+            }
+        )
     return rows
 
 
 def continuous_usage(slots_NKD, episode_N) -> list[dict]:
-    """Spread of every slot of a continuous code: `slot` and `spread`, its RMS deviation from its mean."""
+    """One dict per slot of a continuous code: `slot`, `spread` (RMS distance from its mean)."""
     slots_NKD = np.asarray(slots_NKD, np.float64)
     squared = np.square(slots_NKD - slots_NKD.mean(0)).mean(-1)
-    return [{"slot": slot + 1,
-             "spread": intervals.over_episodes(
-                 {"squared": squared[:, slot]}, episode_N,
-                 lambda sums: np.sqrt(sums["squared"] / sums["count"]), unit="slot units")}
-            for slot in range(slots_NKD.shape[1])]
+    return [
+        {
+            "slot": slot + 1,
+            "spread": intervals.over_episodes(
+                {"squared": squared[:, slot]},
+                episode_N,
+                lambda sums: np.sqrt(sums["squared"] / sums["count"]),
+                unit="slot units",
+            ),
+        }
+        for slot in range(slots_NKD.shape[1])
+    ]
 
 
 def _from_samples(samples, n: int, unit: str) -> dict:

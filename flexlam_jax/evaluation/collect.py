@@ -35,15 +35,21 @@ class Split:
         return len(self.episode)
 
 
-def collect(lams: Mapping[str, object], batches: Iterable[Mapping[str, np.ndarray]], *,
-            actions: bool, frames_every: int | None = None, name: str = "the split",
-            tick: Callable[[int], None] = lambda count: None) -> Split:
+def collect(
+    lams: Mapping[str, object],
+    batches: Iterable[Mapping[str, np.ndarray]],
+    *,
+    actions: bool,
+    frames_every: int | None = None,
+    name: str = "the split",
+    tick: Callable[[int], None] = lambda count: None,
+) -> Split:
     """Encodes every transition of a split once with every model.
 
     Args:
       lams: name -> loaded model.
-      batches: dicts with `frames` uint8 (B, 2, H, W, C), `episode`, `t`, `dataset` (B,), and `action`
-        (B, 1) or (B, 1, A) if `actions`.
+      batches: dicts with `frames` uint8 (B, 2, H, W, C), `episode`, `t`, `dataset` (B,), and
+        `action` (B, 1) or (B, 1, A) if `actions`.
       actions: keep labels and pooled pixels.
       frames_every: keep the frames of every n-th transition; None keeps none.
       name: for messages.
@@ -52,14 +58,18 @@ def collect(lams: Mapping[str, object], batches: Iterable[Mapping[str, np.ndarra
     Raises:
       UserError: no transition, or clips of more than two frames.
     """
-    parts: dict[str, list] = {key: [] for key in ("pixels", "next_pixels", "action", "dataset",
-                                                  "episode", "t", "rows", "frames")}
+    parts: dict[str, list] = {
+        key: []
+        for key in ("pixels", "next_pixels", "action", "dataset", "episode", "t", "rows", "frames")
+    }
     slots, ids = {key: [] for key in lams}, {key: [] for key in lams}
     done = 0
     for batch in batches:
         frames = np.asarray(batch["frames"])
         if frames.ndim != 5 or frames.shape[1] != 2:
-            raise UserError(f"{name}: evaluation reads clips of two frames, got shape {frames.shape}")
+            raise UserError(
+                f"{name}: evaluation reads clips of two frames, got shape {frames.shape}"
+            )
         for key, lam in lams.items():
             codes, tokens = lam.encode_with_ids(frames[:, 0], frames[:, 1])
             slots[key].append(codes)
@@ -77,13 +87,24 @@ def collect(lams: Mapping[str, object], batches: Iterable[Mapping[str, np.ndarra
         done += len(frames)
         tick(len(frames))
     if not done:
-        raise UserError(f"{name} holds no transition; choose another split or dataset, or a "
-                        "smaller gap if its episodes are shorter than that")
+        raise UserError(
+            f"{name} holds no transition; choose another split or dataset, or a "
+            "smaller gap if its episodes are shorter than that"
+        )
     joined = {key: np.concatenate(value) if value else None for key, value in parts.items()}
-    _, episode = np.unique(np.stack([joined["dataset"], joined["episode"]], 1), axis=0,
-                           return_inverse=True)
+    _, episode = np.unique(
+        np.stack([joined["dataset"], joined["episode"]], 1), axis=0, return_inverse=True
+    )
     return Split(
         slots={key: np.concatenate(value) for key, value in slots.items()},
-        ids={key: None if value[0] is None else np.concatenate(value) for key, value in ids.items()},
-        pixels=joined["pixels"], next_pixels=joined["next_pixels"], action=joined["action"],
-        episode=episode.reshape(-1), t=joined["t"], rows=joined["rows"], frames=joined["frames"])
+        ids={
+            key: None if value[0] is None else np.concatenate(value) for key, value in ids.items()
+        },
+        pixels=joined["pixels"],
+        next_pixels=joined["next_pixels"],
+        action=joined["action"],
+        episode=episode.reshape(-1),
+        t=joined["t"],
+        rows=joined["rows"],
+        frames=joined["frames"],
+    )

@@ -1,8 +1,9 @@
 """Bootstrap intervals. Every number of a report is a dict {mean, low, high, n, unit, over}.
 
-Transitions of one episode are not independent, so episodes are resampled, never transitions. Numbers
-that also depend on which labels were drawn (probes) resample label draws and episodes jointly. What no
-interval here covers is the training seed of the checkpoint: one checkpoint is one sample of it.
+Transitions of one episode are not independent, so episodes are resampled, never transitions.
+Numbers that also depend on which labels were drawn (probes) resample label draws and episodes
+jointly. What no interval here covers is the training seed of the checkpoint: one checkpoint is one
+sample of it.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,8 +16,14 @@ RESAMPLES = 1000
 
 def number(mean, low, high, n: int, unit: str, over: str) -> dict:
     """One JSON-able number: `n` independent things of kind `over`, interval at LEVEL, in `unit`."""
-    return {"mean": float(mean), "low": float(low), "high": float(high), "n": int(n),
-            "unit": unit, "over": over}
+    return {
+        "mean": float(mean),
+        "low": float(low),
+        "high": float(high),
+        "n": int(n),
+        "unit": unit,
+        "over": over,
+    }
 
 
 def exact(value, n: int, unit: str, over: str) -> dict:
@@ -38,7 +45,7 @@ def percentiles(samples, level: float = LEVEL) -> tuple[float, float]:
 
 
 def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np.ndarray]:
-    """Adds up per-transition values (N, ...) within episodes -> (E, ...); "count" is always there."""
+    """Adds up values (N, ...) within episodes -> (E, ...); "count" is always there."""
     _, index = np.unique(np.asarray(episode_N), return_inverse=True)
     count = int(index.max()) + 1
     totals = {"count": np.bincount(index, minlength=count).astype(np.float64)}
@@ -49,8 +56,9 @@ def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np
     return totals
 
 
-def over_episodes(values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str,
-                  seed: int = 0) -> dict:
+def over_episodes(
+    values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
+) -> dict:
     """Interval of a statistic of per-transition values by resampling episodes.
 
     Args:
@@ -72,8 +80,9 @@ def over_episodes(values: Mapping[str, np.ndarray], episode_N, statistic: Callab
     return number(result[0], low, high, episodes, unit, "episodes")
 
 
-def over_draws_and_episodes(values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *,
-                            unit: str, seed: int = 0) -> dict:
+def over_draws_and_episodes(
+    values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
+) -> dict:
     """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
 
     Draws and episodes are resampled together, so the interval covers both which transitions were
@@ -89,7 +98,7 @@ def over_draws_and_episodes(values: Mapping[str, np.ndarray], episode_N, statist
     draw_weights = np.concatenate([np.ones((1, draws)), resample_weights(draws, seed + 1)]) / draws
     sums = {"count": episode_weights @ totals["count"]}
     for name in values:
-        by_draw = np.tensordot(episode_weights, totals[name], axes=1)           # (R, L, ...)
+        by_draw = np.tensordot(episode_weights, totals[name], axes=1)  # (R, L, ...)
         sums[name] = np.einsum("rl,rl...->r...", draw_weights, by_draw)
     result = np.asarray(statistic(sums))
     low, high = percentiles(result[1:])

@@ -15,10 +15,11 @@ POOLED = 16  # side of the pooled frames that the pixel baselines read
 def label_draws(transitions: int, draws: int, seed: int) -> np.ndarray:
     """(draws, transitions) int32: random orders; the first n of a row are draw's n labels.
 
-    Label sets are nested: the 64 labels of a draw are among its 256. Every model sees the same draws.
+    Label sets are nested: the 64 labels of a draw are among its 256. Every model sees the same.
     """
-    return np.stack([np.random.default_rng([seed, draw]).permutation(transitions)
-                     for draw in range(draws)]).astype(np.int32)
+    return np.stack(
+        [np.random.default_rng([seed, draw]).permutation(transitions) for draw in range(draws)]
+    ).astype(np.int32)
 
 
 def pooled_pixels(frames_BHWC) -> np.ndarray:
@@ -30,15 +31,25 @@ def pooled_pixels(frames_BHWC) -> np.ndarray:
     rows, columns = height // POOLED, width // POOLED
     if not rows or not columns:
         raise ValueError(f"pooled_pixels: frames of {height}x{width} are smaller than {POOLED} px")
-    frames = np.asarray(frames_BHWC)[:, :rows * POOLED, :columns * POOLED]
+    frames = np.asarray(frames_BHWC)[:, : rows * POOLED, : columns * POOLED]
     blocks = frames.reshape(batch, POOLED, rows, POOLED, columns, channels)
     sums = blocks.sum(axis=(2, 4), dtype=np.uint32)
     return (sums / np.float32(rows * columns * 255)).astype(np.float32).reshape(batch, -1)
 
 
-def probe(train_NF, train_actions, test_NF, test_actions, test_episode_N, *, labels: int,
-          draws_LN, spec: ActionSpec, recipe: Recipe = translator_fit.TRANSLATOR,
-          seed: int = 0) -> dict:
+def probe(
+    train_NF,
+    train_actions,
+    test_NF,
+    test_actions,
+    test_episode_N,
+    *,
+    labels: int,
+    draws_LN,
+    spec: ActionSpec,
+    recipe: Recipe = translator_fit.TRANSLATOR,
+    seed: int = 0,
+) -> dict:
     """Fits one probe per label draw and returns its test score as a number dict.
 
     Args:
@@ -62,8 +73,11 @@ def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionS
     if spec.discrete:
         correct = np.asarray(outputs_LN).argmax(-1) == np.asarray(test_actions)
         return intervals.over_draws_and_episodes(
-            {"correct": correct}, test_episode_N,
-            lambda sums: sums["correct"] / sums["count"], unit="accuracy")
+            {"correct": correct},
+            test_episode_N,
+            lambda sums: sums["correct"] / sums["count"],
+            unit="accuracy",
+        )
     test_actions = np.asarray(test_actions, np.float64)
     scale = np.maximum(np.asarray(train_actions, np.float64).std(0), 1e-6)
     residual = np.square((outputs_LN - test_actions) / scale).mean(-1)
@@ -71,11 +85,13 @@ def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionS
     return intervals.over_draws_and_episodes(
         {"residual": residual, "total": np.broadcast_to(total, (draws, len(total)))},
         test_episode_N,
-        lambda sums: 1 - sums["residual"] / np.maximum(sums["total"], 1e-12), unit="R^2")
+        lambda sums: 1 - sums["residual"] / np.maximum(sums["total"], 1e-12),
+        unit="R^2",
+    )
 
 
 def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionSpec) -> dict:
-    """Majority class of the train split (accuracy), or its mean action (R^2, 0 up to split drift)."""
+    """Majority class of the train split (accuracy), or its mean action (R^2, about 0)."""
     if spec.discrete:
         counts = np.bincount(np.asarray(train_actions), minlength=spec.size)
         output = np.eye(spec.size)[counts.argmax()]
@@ -100,5 +116,3 @@ def shuffled_rows(count: int, seed: int) -> np.ndarray:
     partner = np.empty(count, np.int64)
     partner[order] = np.roll(order, 1)
     return partner
-
-

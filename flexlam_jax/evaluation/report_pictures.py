@@ -1,4 +1,4 @@
-"""The picture grid of a report: o_t, o_{t+1}, reconstruction at k and its error, with a slider over k."""
+"""The picture grid of a report: o_t, o_{t+1}, reconstruction at k, its error; a slider over k."""
 
 import base64
 import html
@@ -17,6 +17,7 @@ ERROR_WHITE = 64 / 255  # absolute error drawn as white
 def png_uri(image_HWC: np.ndarray) -> str:
     """uint8 (H, W, C) with C = 1, 3 or 4, or (H, W) -> data URI of a PNG."""
     from PIL import Image
+
     image = image_HWC[..., 0] if image_HWC.ndim == 3 and image_HWC.shape[-1] == 1 else image_HWC
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG", optimize=True)
@@ -42,38 +43,60 @@ def picture_section(pictures: Pictures, slots: int, action_names: Sequence[str] 
     for k in budgets:
         prediction = pictures.predictions[k]
         data["prediction"].append([png_uri(image) for image in to_bytes(prediction)])
-        data["error"].append([png_uri(error_image(prediction[i], pictures.o_next[i]))
-                              for i in range(count)])
+        data["error"].append(
+            [png_uri(error_image(prediction[i], pictures.o_next[i])) for i in range(count)]
+        )
         squared = np.square(prediction - pictures.o_next.astype(np.float32) / 255).mean((1, 2, 3))
         data["psnr"].append([f"{value:.1f} dB" for value in psnr_from_mse(squared)])
-    copied = psnr_from_mse(np.square((pictures.o_t.astype(np.float32) - pictures.o_next) / 255)
-                           .mean((1, 2, 3)))
+    copied = psnr_from_mse(
+        np.square((pictures.o_t.astype(np.float32) - pictures.o_next) / 255).mean((1, 2, 3))
+    )
     samples = []
     for i in range(count):
         title = f"{i + 1}. "
         if pictures.actions is not None:
             title += f"action {html.escape(_action_text(pictures.actions[i], action_names))} · "
-        names = ("o<sub>t</sub>", "o<sub>t+1</sub>, true", "reconstruction", "error")
-        swapped = "".join(f'<img data-kind="{kind}" data-row="{i}" src="{data[kind][-1][i]}" '
-                          f'alt="{kind} from {budgets[-1]} slots, transition {i + 1}">'
-                          for kind in ("prediction", "error"))
+        cells = [
+            (
+                "o<sub>t</sub>",
+                f'src="{png_uri(pictures.o_t[i])}" alt="frame before transition {i + 1}"',
+            ),
+            (
+                "o<sub>t+1</sub>, true",
+                f'src="{png_uri(pictures.o_next[i])}" alt="true frame after transition {i + 1}"',
+            ),
+        ]
+        cells += [
+            (
+                name,
+                f'data-kind="{kind}" data-row="{i}" src="{data[kind][-1][i]}" '
+                f'alt="{kind} from {budgets[-1]} slots, transition {i + 1}"',
+            )
+            for kind, name in (("prediction", "reconstruction"), ("error", "error"))
+        ]
+        frames = "".join(
+            f"<div><img {attributes}><span>{name}</span></div>" for name, attributes in cells
+        )
         samples.append(
-            f'<div class="frames"><div class="row">{title}copying o<sub>t</sub> {copied[i]:.1f} dB, '
-            f'reconstruction <span data-psnr="{i}">{data["psnr"][-1][i]}</span></div>'
-            f'<img src="{png_uri(pictures.o_t[i])}" alt="frame before transition {i + 1}">'
-            f'<img src="{png_uri(pictures.o_next[i])}" alt="true frame after transition {i + 1}">'
-            f"{swapped}{''.join(f'<div class=name>{name}</div>' for name in names)}</div>")
+            f'<div class="frames"><p>{title}copying o<sub>t</sub> {copied[i]:.1f} dB, '
+            f'reconstruction <b data-psnr="{i}">{data["psnr"][-1][i]}</b></p>{frames}</div>'
+        )
     control = ""
     if len(budgets) > 1:
-        control = (f'<div class="control"><label for="k">slots kept</label><input id="k" type="range" min="0" '
-                   f'max="{len(budgets) - 1}" step="1" value="{len(budgets) - 1}"><output id="k-value" '
-                   f'for="k">k = {budgets[-1]} of {slots}</output></div>')
+        control = (
+            '<div class="control"><label for="k">slots kept</label>'
+            f'<input id="k" type="range" min="0" max="{len(budgets) - 1}" step="1" '
+            f'value="{len(budgets) - 1}">'
+            f'<output id="k-value" for="k">k = {budgets[-1]} of {slots}</output></div>'
+        )
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
-    return (f'<figure class="pictures">{control}<div class="samples">{"".join(samples)}</div><figcaption>'
-            "Held-out transitions, drawn at random from the half in which most changes. Error: mean "
-            f"absolute error, black is 0, white is {round(255 * ERROR_WHITE)}/255 or more. The slider also "
-            "obeys the arrow keys.</figcaption></figure>"
-            f'<script type="application/json" id="picture-data">{encoded}</script>')
+    return (
+        f'<figure class="pictures">{control}<div class="samples">{"".join(samples)}</div>'
+        "<figcaption>Held-out transitions, drawn at random from the half in which most changes. "
+        f"Error: mean absolute error, black is 0, white is {round(255 * ERROR_WHITE)}/255 or more. "
+        "The slider also obeys the arrow keys.</figcaption></figure>"
+        f'<script type="application/json" id="picture-data">{encoded}</script>'
+    )
 
 
 def _action_text(action, names: Sequence[str]) -> str:

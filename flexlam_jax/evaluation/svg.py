@@ -1,4 +1,4 @@
-"""Line charts as SVG text. Colours come from the page's CSS variables, so charts follow its theme."""
+"""Line charts as SVG text. Colours are the page's CSS variables, so charts follow its theme."""
 
 import dataclasses
 import html
@@ -27,8 +27,14 @@ class Level:
     style: int
 
 
-def line_chart(title: str, series: Sequence[Series], levels: Sequence[Level], x_label: str,
-               y_label: str, digits: int) -> str:
+def line_chart(
+    title: str,
+    series: Sequence[Series],
+    levels: Sequence[Level],
+    x_label: str,
+    y_label: str,
+    digits: int,
+) -> str:
     """An <svg> with bands for intervals, markers with tooltips, and a legend below it."""
     x_values = sorted({point[0] for one in series for point in one.points})
     bounds = [y for one in series for point in one.points for y in point[1:]]
@@ -36,7 +42,9 @@ def line_chart(title: str, series: Sequence[Series], levels: Sequence[Level], x_
     ticks = nice_ticks(min(bounds), max(bounds))
     low, high = min(ticks[0], min(bounds)), max(ticks[-1], max(bounds))
 
-    def x_position(x: float) -> float:  # prefix lengths are spaced evenly, as powers of two would be
+    def x_position(
+        x: float,
+    ) -> float:  # prefix lengths are spaced evenly, as powers of two would be
         step = (WIDTH - LEFT - RIGHT) / max(1, len(x_values))
         return LEFT + step * (x_values.index(x) + 0.5)
 
@@ -46,26 +54,34 @@ def line_chart(title: str, series: Sequence[Series], levels: Sequence[Level], x_
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{html.escape(title)}">']
     for tick in ticks:
         y = y_position(tick)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                     f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
-                     f"{tick:.{_tick_digits(ticks)}f}</text>")
+        parts.append(
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
+            f"{tick:.{_tick_digits(ticks)}f}</text>"
+        )
     for x in x_values:
-        parts.append(f'<text class="tick" x="{x_position(x):.1f}" y="{HEIGHT - BOTTOM + 16}" '
-                     f'text-anchor="middle">{x:g}</text>')
-    parts.append(f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" '
-                 f'text-anchor="middle">{html.escape(x_label)}</text>'
-                 f'<text class="axis" transform="translate(12 {(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" '
-                 f'text-anchor="middle">{html.escape(y_label)}</text>')
+        parts.append(
+            f'<text class="tick" x="{x_position(x):.1f}" y="{HEIGHT - BOTTOM + 16}" '
+            f'text-anchor="middle">{x:g}</text>'
+        )
+    parts.append(
+        f'<text class="axis" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" '
+        f'text-anchor="middle">{html.escape(x_label)}</text>'
+        f'<text class="axis" transform="translate(12 {(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" '
+        f'text-anchor="middle">{html.escape(y_label)}</text>'
+    )
     for level in levels:
         y = y_position(level.value)
-        parts.append(f'<line class="level l{level.style}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" '
-                     f'y2="{y:.1f}"><title>{html.escape(level.name)}: {level.value:.{digits}f}</title>'
-                     "</line>")
+        parts.append(
+            f'<line class="level l{level.style}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" '
+            f'y2="{y:.1f}"><title>{html.escape(level.name)}: {level.value:.{digits}f}</title>'
+            "</line>"
+        )
     lone = [one for one in series if len(one.points) == 1]
     for one in series:  # lone markers stand beside the lines, or they would cover each other
         shift = 9 * (1 + lone.index(one)) if one in lone and len(series) > 1 else 0
         parts.append(_draw(one, lambda x, shift=shift: x_position(x) + shift, y_position, digits))
-    return "".join([*parts, "</svg>", legend(series, levels)])
+    return "".join([*parts, "</svg>", legend(series, levels, digits)])
 
 
 def _draw(one: Series, x_position, y_position, digits: int) -> str:
@@ -75,25 +91,38 @@ def _draw(one: Series, x_position, y_position, digits: int) -> str:
         upper = " ".join(f"{x:.1f},{high:.1f}" for x, _, _, high in points)
         lower = " ".join(f"{x:.1f},{low:.1f}" for x, _, low, _ in reversed(points))
         middle = " ".join(f"{x:.1f},{mean:.1f}" for x, mean, _, _ in points)
-        parts.append(f'<polygon class="band c{one.color}" points="{upper} {lower}"/>'
-                     f'<polyline class="line c{one.color}" points="{middle}"/>')
+        parts.append(
+            f'<polygon class="band c{one.color}" points="{upper} {lower}"/>'
+            f'<polyline class="line c{one.color}" points="{middle}"/>'
+        )
     else:
-        parts += [f'<line class="whisker c{one.color}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" '
-                  f'y2="{high:.1f}"/>' for x, _, low, high in points]
+        parts += [
+            f'<line class="whisker c{one.color}" x1="{x:.1f}" x2="{x:.1f}" y1="{low:.1f}" '
+            f'y2="{high:.1f}"/>'
+            for x, _, low, high in points
+        ]
     for (x, y, _, _), (k, mean, low, high) in zip(points, one.points):
-        parts.append(f'<circle class="dot c{one.color}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>'
-                     f"{html.escape(one.name)}, k = {k:g}: {mean:.{digits}f} "
-                     f"[{low:.{digits}f}, {high:.{digits}f}]</title></circle>")
+        parts.append(
+            f'<circle class="dot c{one.color}" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>'
+            f"{html.escape(one.name)}, k = {k:g}: {mean:.{digits}f} "
+            f"[{low:.{digits}f}, {high:.{digits}f}]</title></circle>"
+        )
     return "".join(parts)
 
 
-def legend(series: Sequence[Series], levels: Sequence[Level]) -> str:
+def legend(series: Sequence[Series], levels: Sequence[Level], digits: int) -> str:
     """Names beside their marks, as HTML, so that they wrap on a narrow screen."""
-    items = [f'<li><svg viewBox="0 0 26 10"><line class="line c{one.color}" x1="1" x2="25" y1="5" y2="5"/>'
-             f'<circle class="dot c{one.color}" cx="13" cy="5" r="3.5"/></svg>{html.escape(one.name)}</li>'
-             for one in series]
-    items += [f'<li><svg viewBox="0 0 26 10"><line class="level l{level.style}" x1="1" x2="25" y1="5" '
-              f'y2="5"/></svg>{html.escape(level.name)}</li>' for level in levels]
+    items = [
+        f'<li><svg viewBox="0 0 26 10"><line class="line c{one.color}" x1="1" x2="25" y1="5" '
+        f'y2="5"/><circle class="dot c{one.color}" cx="13" cy="5" r="3.5"/></svg>'
+        f"{html.escape(one.name)}</li>"
+        for one in series
+    ]
+    items += [
+        f'<li><svg viewBox="0 0 26 10"><line class="level l{level.style}" x1="1" x2="25" y1="5" '
+        f'y2="5"/></svg>{html.escape(level.name)} {level.value:.{digits}f}</li>'
+        for level in levels
+    ]
     return f'<ul class="legend">{"".join(items)}</ul>'
 
 
@@ -108,5 +137,6 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
 
 def _tick_digits(ticks: Sequence[float]) -> int:
-    return next((digits for digits in range(4)
-                 if all(abs(round(t, digits) - t) < 1e-9 for t in ticks)), 4)
+    return next(
+        (digits for digits in range(4) if all(abs(round(t, digits) - t) < 1e-9 for t in ticks)), 4
+    )

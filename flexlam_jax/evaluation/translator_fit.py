@@ -1,8 +1,8 @@
 """Fitting many small translators at once, on few labels, by one fixed recipe.
 
 Evaluation fits hundreds of them (prefix length x label count x label draw); all draws of one label
-count run as one vmapped program, and since count and step number are traced values, every label count
-of the same feature width shares its compilation.
+count run as one vmapped program, and since count and step number are traced values, every label
+count of the same feature width shares its compilation.
 """
 
 import dataclasses
@@ -20,16 +20,17 @@ from flexlam_jax.models.translator import Translator
 class Recipe:
     """Everything that decides a fit, besides its data.
 
-    The values were chosen on the validation split of the default dataset, once, for all models and
-    prefix lengths; they are not tuned per model and never on test data.
+    The values were chosen on held-out train episodes of the default dataset, once, for all models
+    and prefix lengths; they are not tuned per model and never on test data. They hardly matter
+    there: a tenth to three times the weight decay or half the steps moves accuracy by 0.01.
     """
 
-    hidden: int = 64             # 0: linear
+    hidden: int = 64  # 0: linear
     learning_rate: float = 5e-3  # cosine to 0
-    weight_decay: float = 3e-2   # decoupled (AdamW), kernels only
-    batch_size: int = 128        # drawn with replacement from the labelled transitions
+    weight_decay: float = 0.3  # decoupled (AdamW), kernels only
+    batch_size: int = 128  # drawn with replacement from the labelled transitions
     steps: int = 400
-    many_steps: int = 2000       # from `many_labels` on
+    many_steps: int = 2000  # from `many_labels` on
     many_labels: int = 2048
 
     def steps_for(self, labels: int) -> int:
@@ -37,7 +38,7 @@ class Recipe:
 
 
 TRANSLATOR = Recipe()
-LINEAR = Recipe(hidden=0, learning_rate=3e-2)  # one layer bears, and needs, larger steps
+LINEAR = Recipe(hidden=0, learning_rate=3e-2, weight_decay=3e-2)  # one layer needs larger steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,17 +54,28 @@ class ActionSpec:
         actions = np.asarray(actions)
         if np.issubdtype(actions.dtype, np.integer):
             if actions.ndim != 1 or (actions.size and actions.min() < 0):
-                raise ValueError(f"discrete actions must be non-negative integers of shape (N,); "
-                                 f"got {actions.dtype} {actions.shape}")
+                raise ValueError(
+                    f"discrete actions must be non-negative integers of shape (N,); "
+                    f"got {actions.dtype} {actions.shape}"
+                )
             return cls(True, max(num_actions or 0, int(actions.max()) + 1))
         if actions.ndim != 2 or not np.isfinite(actions).all():
-            raise ValueError(f"continuous actions must be finite floats of shape (N, A); "
-                             f"got {actions.dtype} {actions.shape}")
+            raise ValueError(
+                f"continuous actions must be finite floats of shape (N, A); "
+                f"got {actions.dtype} {actions.shape}"
+            )
         return cls(False, actions.shape[1])
 
 
-def fit(features_VNF, actions_N, labelled_LM, labels: int, spec: ActionSpec,
-        recipe: Recipe = TRANSLATOR, seed: int = 0) -> dict:
+def fit(
+    features_VNF,
+    actions_N,
+    labelled_LM,
+    labels: int,
+    spec: ActionSpec,
+    recipe: Recipe = TRANSLATOR,
+    seed: int = 0,
+) -> dict:
     """Fits L translators, one per row of `labelled_LM`.
 
     Args:
@@ -86,11 +98,21 @@ def fit(features_VNF, actions_N, labelled_LM, labels: int, spec: ActionSpec,
         features_VNF = features_VNF[None]
     labelled_LM = jnp.asarray(labelled_LM, jnp.int32)
     if not 1 <= labels <= labelled_LM.shape[1]:
-        raise ValueError(f"fit: {labels} labels asked for, {labelled_LM.shape[1]} transitions given")
+        raise ValueError(
+            f"fit: {labels} labels asked for, {labelled_LM.shape[1]} transitions given"
+        )
     keys = jax.vmap(jax.random.key)(seed + jnp.arange(len(labelled_LM)))
     program = _program(spec, recipe.hidden, recipe.batch_size)
-    return program(features_VNF, jnp.asarray(actions_N), labelled_LM, keys, jnp.int32(labels),
-                   jnp.int32(recipe.steps_for(labels)), recipe.learning_rate, recipe.weight_decay)
+    return program(
+        features_VNF,
+        jnp.asarray(actions_N),
+        labelled_LM,
+        keys,
+        jnp.int32(labels),
+        jnp.int32(recipe.steps_for(labels)),
+        recipe.learning_rate,
+        recipe.weight_decay,
+    )
 
 
 def predict(variables_L, features_NF, spec: ActionSpec, recipe: Recipe = TRANSLATOR) -> jax.Array:
@@ -115,11 +137,17 @@ def _program(spec: ActionSpec, hidden: int, batch_size: int):
             return optax.softmax_cross_entropy_with_integer_labels(outputs, actions)
         return jnp.square(outputs - actions).mean(-1)
 
-    def fit_one(features_VNF, actions_N, labelled_M, key, labels, steps, learning_rate, weight_decay):
+    def fit_one(
+        features_VNF, actions_N, labelled_M, key, labels, steps, learning_rate, weight_decay
+    ):
         mean = features_VNF.mean((0, 1))
         scale = jnp.maximum(features_VNF.std((0, 1)), 1e-2)
-        statistics = {"mean": mean, "scale": scale, "target_mean": jnp.zeros(spec.size),
-                      "target_scale": jnp.ones(spec.size)}
+        statistics = {
+            "mean": mean,
+            "scale": scale,
+            "target_mean": jnp.zeros(spec.size),
+            "target_scale": jnp.ones(spec.size),
+        }
         params = translator.init(key, features_VNF[0, :1])["params"]
         if not spec.discrete:  # the network fits standardised targets
             used = (jnp.arange(labelled_M.shape[0]) < labels)[:, None]
@@ -130,7 +158,9 @@ def _program(spec: ActionSpec, hidden: int, batch_size: int):
         network_statistics = dict(statistics)
 
         def loss(params, features, actions):
-            outputs = translator.apply({"params": params, "statistics": network_statistics}, features)
+            outputs = translator.apply(
+                {"params": params, "statistics": network_statistics}, features
+            )
             if not spec.discrete:
                 actions = (actions - target_mean) / target_scale
             return error(outputs, actions).mean()

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 class Translator(nn.Module):
     """MLP (or, with hidden = 0, a linear map) from flat features to action outputs.
 
-    The features of a latent action are its null-filled slots, flattened: the translator sees exactly
-    what the decoder sees. Inputs are standardised and outputs rescaled by the collection "statistics"
-    {mean, scale (F,), target_mean, target_scale (outputs,)}, which the fit fills in; it is no trained
-    parameter but travels with the weights.
+    The features of a latent action are its null-filled slots, flattened: the translator sees
+    exactly what the decoder sees. Inputs are standardised and outputs rescaled by the collection
+    "statistics" {mean, scale (F,), target_mean, target_scale (outputs,)}, which the fit fills in;
+    it is no trained parameter but travels with the weights.
 
     Attributes:
       outputs: logits of a discrete action, or dimensions of a continuous one.
@@ -32,10 +32,13 @@ class Translator(nn.Module):
         x = features_BF.astype(jnp.float32)
         x = (x - statistic("mean", jnp.zeros, width)) / statistic("scale", jnp.ones, width)
         if self.hidden:
-            x = nn.relu(nn.Dense(self.hidden, kernel_init=nn.initializers.he_normal(), name="in")(x))
+            x = nn.relu(
+                nn.Dense(self.hidden, kernel_init=nn.initializers.he_normal(), name="in")(x)
+            )
         x = nn.Dense(self.outputs, kernel_init=nn.initializers.normal(1e-2), name="out")(x)
-        return (x * statistic("target_scale", jnp.ones, self.outputs)
-                + statistic("target_mean", jnp.zeros, self.outputs))
+        return x * statistic("target_scale", jnp.ones, self.outputs) + statistic(
+            "target_mean", jnp.zeros, self.outputs
+        )
 
 
 def prefix_features(codes_BKD: jax.Array) -> jax.Array:

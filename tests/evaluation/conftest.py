@@ -17,8 +17,14 @@ class ExactLam:
     slots, slot_width, codebook_size, bits_per_slot = SLOTS, 1, CODES, 2.0
     step, budgets, null = 7, (1, 2, 3), np.zeros(1, np.float32)
     frame_shape = (SIZE, SIZE, 3)
-    config = {"model": {"quantizer": {"kind": "fsq"}, "encoder": {"kind": "motion"},
-                        "decoder": {"kind": "motion"}, "keep": {"kind": "uniform"}}}
+    config = {
+        "model": {
+            "quantizer": {"kind": "fsq"},
+            "encoder": {"kind": "motion"},
+            "decoder": {"kind": "motion"},
+            "keep": {"kind": "uniform"},
+        }
+    }
 
     def encode_with_ids(self, o_t, o_next):
         change = (o_next.astype(int) - o_t)[:, 0, 0, 0]
@@ -50,17 +56,25 @@ def make_transitions(count, seed, continuous=False):
     action = codes[:, :1].astype(np.int32)
     if continuous:
         action = np.stack([codes[:, 0] - 1.0, 100 * codes[:, 1]], 1)[:, None].astype(np.float32)
-    return {"frames": np.stack([first, second], 1), "action": action,
-            "episode": np.sort(rng.integers(0, 10, count)), "t": np.arange(count, dtype=np.int32),
-            "dataset": np.zeros(count, np.int32)}
+    return {
+        "frames": np.stack([first, second], 1),
+        "action": action,
+        "episode": np.sort(rng.integers(0, 10, count)),
+        "t": np.arange(count, dtype=np.int32),
+        "dataset": np.zeros(count, np.int32),
+    }
 
 
 def in_batches(transitions, size=64):
     for start in range(0, len(transitions["t"]), size):
-        yield {key: value[start:start + size] for key, value in transitions.items()}
+        yield {key: value[start : start + size] for key, value in transitions.items()}
 
 
 @pytest.fixture(scope="session")
 def world():
-    return types.SimpleNamespace(ExactLam=ExactLam, ContinuousLam=ContinuousLam,
-                                 transitions=make_transitions, batches=in_batches)
+    return types.SimpleNamespace(
+        ExactLam=ExactLam,
+        ContinuousLam=ContinuousLam,
+        transitions=make_transitions,
+        batches=in_batches,
+    )

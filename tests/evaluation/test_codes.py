@@ -11,7 +11,9 @@ def test_uniform_constant_and_half_used_slots():
     assert [row["used"] for row in rows] == [4, 1, 2]
     np.testing.assert_allclose([row["entropy"]["mean"] for row in rows], [2, 0, 1], atol=1e-6)
     np.testing.assert_allclose([row["perplexity"]["mean"] for row in rows], [4, 1, 2], atol=1e-6)
-    np.testing.assert_allclose([row["cumulative_bits"]["mean"] for row in rows], [2, 2, 3], atol=1e-6)
+    np.testing.assert_allclose(
+        [row["cumulative_bits"]["mean"] for row in rows], [2, 2, 3], atol=1e-6
+    )
     assert rows[2]["counts"] == [200, 0, 0, 200]
     assert [row["slot"] for row in rows] == [1, 2, 3]
 

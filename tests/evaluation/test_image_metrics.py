@@ -7,18 +7,24 @@ from flexlam_jax.evaluation import image_metrics
 def reference_ssim(x, y):
     """Wang et al. 2004, written as loops over window positions."""
     offsets = np.arange(11) - 5
-    window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5 ** 2))
+    window = np.exp(-(offsets[:, None] ** 2 + offsets[None] ** 2) / (2 * 1.5**2))
     window /= window.sum()
     scores = []
     for channel in range(x.shape[-1]):
         for i in range(x.shape[0] - 10):
             for j in range(x.shape[1] - 10):
-                a, b = (image[i:i + 11, j:j + 11, channel] for image in (x, y))
+                a, b = (image[i : i + 11, j : j + 11, channel] for image in (x, y))
                 mean_a, mean_b = (window * a).sum(), (window * b).sum()
-                var_a, var_b = (window * (a - mean_a) ** 2).sum(), (window * (b - mean_b) ** 2).sum()
+                var_a, var_b = (
+                    (window * (a - mean_a) ** 2).sum(),
+                    (window * (b - mean_b) ** 2).sum(),
+                )
                 both = (window * (a - mean_a) * (b - mean_b)).sum()
-                scores.append((2 * mean_a * mean_b + 1e-4) * (2 * both + 9e-4)
-                              / ((mean_a ** 2 + mean_b ** 2 + 1e-4) * (var_a + var_b + 9e-4)))
+                scores.append(
+                    (2 * mean_a * mean_b + 1e-4)
+                    * (2 * both + 9e-4)
+                    / ((mean_a**2 + mean_b**2 + 1e-4) * (var_a + var_b + 9e-4))
+                )
     return np.mean(scores)
 
 
@@ -33,7 +39,9 @@ def test_ssim_equals_its_definition():
 def test_ssim_of_equal_images_is_one_and_reads_uint8():
     image = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
     np.testing.assert_allclose(image_metrics.ssim(image, image), 1, atol=1e-6)
-    np.testing.assert_allclose(image_metrics.ssim(image, image.astype(np.float32) / 255), 1, atol=1e-6)
+    np.testing.assert_allclose(
+        image_metrics.ssim(image, image.astype(np.float32) / 255), 1, atol=1e-6
+    )
 
 
 def test_ssim_refuses_images_below_its_window():

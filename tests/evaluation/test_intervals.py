@@ -17,8 +17,9 @@ def test_mean_is_over_transitions_not_over_episode_means():
 def test_interval_resamples_episodes_and_covers_like_the_textbook():
     """40 episodes of 50 equal transitions: the standard error is that of 40 values, not of 2000."""
     values = np.random.default_rng(0).normal(size=40)
-    number = intervals.over_episodes({"x": np.repeat(values, 50)}, np.repeat(np.arange(40), 50), mean,
-                                     unit="u")
+    number = intervals.over_episodes(
+        {"x": np.repeat(values, 50)}, np.repeat(np.arange(40), 50), mean, unit="u"
+    )
     half = (number["high"] - number["low"]) / 2
     assert half == pytest.approx(1.96 * values.std() / np.sqrt(40), rel=0.15)
 
@@ -34,8 +35,10 @@ def test_draws_widen_the_interval():
     base = rng.normal(size=400)
     same = np.stack([base] * 6)
     apart = same + np.linspace(-2, 2, 6)[:, None]
-    narrow, wide = (intervals.over_draws_and_episodes({"x": values}, episodes, mean, unit="u")
-                    for values in (same, apart))
+    narrow, wide = (
+        intervals.over_draws_and_episodes({"x": values}, episodes, mean, unit="u")
+        for values in (same, apart)
+    )
     assert narrow["mean"] == pytest.approx(wide["mean"])
     assert wide["high"] - wide["low"] > 3 * (narrow["high"] - narrow["low"])
     assert narrow["n"] == 6 and "40 test episodes" in narrow["over"]
@@ -43,12 +46,15 @@ def test_draws_widen_the_interval():
 
 def test_draws_must_agree():
     with pytest.raises(ValueError, match="same number of label draws"):
-        intervals.over_draws_and_episodes({"x": np.zeros((2, 4)), "y": np.zeros((3, 4))}, np.zeros(4), mean,
-                                          unit="u")
+        intervals.over_draws_and_episodes(
+            {"x": np.zeros((2, 4)), "y": np.zeros((3, 4))}, np.zeros(4), mean, unit="u"
+        )
 
 
 def test_intervals_are_reproducible():
     values = np.random.default_rng(0).normal(size=50)
-    first, second = (intervals.over_episodes({"x": values}, np.arange(50) // 5, mean, unit="u", seed=3)
-                     for _ in range(2))
+    first, second = (
+        intervals.over_episodes({"x": values}, np.arange(50) // 5, mean, unit="u", seed=3)
+        for _ in range(2)
+    )
     assert first == second

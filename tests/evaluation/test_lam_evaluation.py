@@ -6,7 +6,12 @@ import pytest
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import lam_evaluation, reconstruction
 from flexlam_jax.evaluation.collect import collect
-from flexlam_jax.evaluation.lam_evaluation import Settings, chosen_budgets, evaluate, usable_label_counts
+from flexlam_jax.evaluation.lam_evaluation import (
+    Settings,
+    chosen_budgets,
+    evaluate,
+    usable_label_counts,
+)
 
 SETTINGS = Settings(label_counts=(32, None, 9999), draws=2, frames_every=2, pictures=3)
 
@@ -14,8 +19,13 @@ SETTINGS = Settings(label_counts=(32, None, 9999), draws=2, frames_every=2, pict
 def evaluate_two(world):
     fixed = world.ExactLam()
     fixed.budgets = (2,)
-    return evaluate({"flex": world.ExactLam(), "fixed": fixed}, world.batches(world.transitions(600, 0)),
-                    world.batches(world.transitions(300, 1)), SETTINGS, num_actions=4)
+    return evaluate(
+        {"flex": world.ExactLam(), "fixed": fixed},
+        world.batches(world.transitions(600, 0)),
+        world.batches(world.transitions(300, 1)),
+        SETTINGS,
+        num_actions=4,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +38,8 @@ def test_reconstruction_rises_with_the_prefix_and_ends_exact(evaluation):
     assert [row["k"] for row in rows] == [1, 2, 3]
     copy = evaluation.report["baselines"]["copy"]["psnr"]["mean"]
     assert copy < rows[0]["psnr"]["mean"] < rows[1]["psnr"]["mean"] == rows[2]["psnr"]["mean"]
+    for row in rows:
+        assert row["gain"]["mean"] == pytest.approx(row["psnr"]["mean"] - copy)
     assert rows[1]["psnr"]["mean"] > 60 and rows[1]["ssim"]["mean"] > 0.9999
 
 
@@ -38,11 +50,15 @@ def test_shuffled_codes_cost_what_another_change_costs(evaluation):
 
 def test_the_translator_reads_the_action_and_baselines_do_not(evaluation):
     report = evaluation.report
-    score = {(row["k"], row["probe"], row["labels_name"]): row["score"]["mean"]
-             for row in report["models"][0]["probes"]}
+    score = {
+        (row["k"], row["probe"], row["labels_name"]): row["score"]["mean"]
+        for row in report["models"][0]["probes"]
+    }
     assert score[1, "translator", "32"] > 0.95 and score[3, "linear", "all"] > 0.6
-    baselines = {(row["name"], row["labels_name"]): row["score"]["mean"]
-                 for row in report["baselines"]["probes"]}
+    baselines = {
+        (row["name"], row["labels_name"]): row["score"]["mean"]
+        for row in report["baselines"]["probes"]
+    }
     for name in ("majority", "observation", "shuffled"):
         assert baselines[name, "all"] < 0.4
     assert {name for name, _ in baselines} == {"majority", "observation", "pixel_pair", "shuffled"}
@@ -95,12 +111,18 @@ def test_evaluation_is_reproducible(world, evaluation):
 
 
 def test_continuous_codes_and_actions(world):
-    report = evaluate({"m": world.ContinuousLam()}, world.batches(world.transitions(400, 0, True)),
-                      world.batches(world.transitions(200, 1, True)),
-                      Settings(label_counts=(None,), draws=2)).report
+    report = evaluate(
+        {"m": world.ContinuousLam()},
+        world.batches(world.transitions(400, 0, True)),
+        world.batches(world.transitions(200, 1, True)),
+        Settings(label_counts=(None,), draws=2),
+    ).report
     assert report["metric"] == {"name": "R^2", "discrete": False, "size": 2}
-    score = {row["k"]: row["score"]["mean"] for row in report["models"][0]["probes"]
-             if row["probe"] == "linear"}
+    score = {
+        row["k"]: row["score"]["mean"]
+        for row in report["models"][0]["probes"]
+        if row["probe"] == "linear"
+    }
     assert 0.4 < score[1] < 0.6 and score[3] > 0.97  # the second dimension needs the second slot
     assert "spread" in report["models"][0]["codes"][0]
     json.dumps(report, allow_nan=False)
@@ -109,8 +131,9 @@ def test_continuous_codes_and_actions(world):
 def test_data_without_actions_leave_the_probes_out(world):
     transitions = world.transitions(60, 1)
     del transitions["action"]
-    report = evaluate({"m": world.ExactLam()}, None, world.batches(transitions),
-                      no_actions="square holds none").report
+    report = evaluate(
+        {"m": world.ExactLam()}, None, world.batches(transitions), no_actions="square holds none"
+    ).report
     assert report["metric"] is None and report["models"][0]["probes"] == []
     assert report["notes"] == ["No probes: square holds none."]
 

@@ -18,8 +18,17 @@ def problem():
 
 def run(problem, labels, recipe=TRANSLATOR, draws=3):
     x, y, test_x, test_y, episodes = problem
-    return probes.probe(x, y, test_x, test_y, episodes, labels=labels, spec=CLASSES, recipe=recipe,
-                        draws_LN=probes.label_draws(len(x), draws, 0))
+    return probes.probe(
+        x,
+        y,
+        test_x,
+        test_y,
+        episodes,
+        labels=labels,
+        spec=CLASSES,
+        recipe=recipe,
+        draws_LN=probes.label_draws(len(x), draws, 0),
+    )
 
 
 def test_more_labels_help_and_the_mlp_beats_the_linear_probe(problem):
@@ -35,8 +44,10 @@ def test_only_the_first_labels_of_a_draw_are_read(problem):
     order = probes.label_draws(len(x), 1, 0)
     spoiled = y.copy()
     spoiled[order[0, 64:]] = (spoiled[order[0, 64:]] + 1) % 3
-    outputs = [translator_fit.predict(translator_fit.fit(x, labels, order, 64, CLASSES), test_x, CLASSES)
-               for labels in (y, spoiled)]
+    outputs = [
+        translator_fit.predict(translator_fit.fit(x, labels, order, 64, CLASSES), test_x, CLASSES)
+        for labels in (y, spoiled)
+    ]
     np.testing.assert_array_equal(*outputs)
 
 
@@ -69,16 +80,26 @@ def test_continuous_actions_are_scored_by_r_squared():
     x = rng.normal(size=(800, 3)).astype(np.float32)
     action = np.stack([1000 + 50 * x[:, 0], 0.01 * x[:, 1]], 1).astype(np.float32)
     spec, episodes = ActionSpec.of(action), np.arange(200) // 10
-    number = probes.probe(x[:600], action[:600], x[600:], action[600:], episodes, labels=600, spec=spec,
-                          recipe=LINEAR, draws_LN=probes.label_draws(600, 2, 0))
+    number = probes.probe(
+        x[:600],
+        action[:600],
+        x[600:],
+        action[600:],
+        episodes,
+        labels=600,
+        spec=spec,
+        recipe=LINEAR,
+        draws_LN=probes.label_draws(600, 2, 0),
+    )
     assert number["unit"] == "R^2" and number["mean"] > 0.95
     blind = probes.constant_baseline(action[:600], action[600:], episodes, spec)
     assert abs(blind["mean"]) < 0.02
 
 
 def test_majority_class_is_that_of_the_train_split():
-    number = probes.constant_baseline(np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]),
-                                      ActionSpec(True, 2))
+    number = probes.constant_baseline(
+        np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ActionSpec(True, 2)
+    )
     assert number["mean"] == 0.25
 
 
@@ -93,6 +114,7 @@ def test_pooled_pixels_average_blocks():
 
 def test_null_filled_features_are_those_of_the_model():
     from flexlam_jax.models.bottleneck import null_fill
+
     slots, null = np.random.default_rng(0).normal(size=(5, 4, 2)), np.array([7.0, 8.0])
     expected = np.asarray(null_fill(slots, np.full(5, 3), null)).reshape(5, -1)
     np.testing.assert_allclose(probes.null_filled(slots, 3, null), expected, rtol=1e-6)
@@ -104,8 +126,9 @@ def test_shuffling_leaves_nothing_in_place():
         assert sorted(rows) == list(range(count)) and (rows != np.arange(count)).all()
 
 
-@pytest.mark.parametrize("actions", [np.array([[1, 2]]), np.array([-1, 0]), np.array([1.0, 2.0]),
-                                     np.array([[np.nan]])])
+@pytest.mark.parametrize(
+    "actions", [np.array([[1, 2]]), np.array([-1, 0]), np.array([1.0, 2.0]), np.array([[np.nan]])]
+)
 def test_actions_of_no_known_kind_are_refused(actions):
     with pytest.raises(ValueError, match="actions must be"):
         ActionSpec.of(actions)

@@ -10,12 +10,21 @@ from flexlam_jax.evaluation.lam_evaluation import Settings, evaluate
 
 @pytest.fixture(scope="module")
 def evaluation(world):
-    result = evaluate({"flex": world.ExactLam(), "<other>": world.ExactLam()},
-                      world.batches(world.transitions(600, 0)), world.batches(world.transitions(300, 1)),
-                      Settings(label_counts=(64, 256), draws=2, pictures=2, frames_every=2), num_actions=4)
+    result = evaluate(
+        {"flex": world.ExactLam(), "<other>": world.ExactLam()},
+        world.batches(world.transitions(600, 0)),
+        world.batches(world.transitions(300, 1)),
+        Settings(label_counts=(64, 256), draws=2, pictures=2, frames_every=2),
+        num_actions=4,
+    )
     result.report["data"] |= {"action_names": ["left", "right", "up", "down"]}
-    result.report.update({"title": "flex on exact", "summary": report_summary.sentences(result.report),
-                      "run": {"command": "python -m experiments.evaluate_lam --checkpoint='a b'"}})
+    result.report.update(
+        {
+            "title": "flex on exact",
+            "summary": report_summary.sentences(result.report),
+            "run": {"command": "python -m experiments.evaluate_lam --checkpoint='a b'"},
+        }
+    )
     return result
 
 
@@ -26,8 +35,12 @@ def page(evaluation):
 
 def test_page_and_terminal_show_the_same_cells(evaluation, page):
     shown = [html.unescape(cell) for cell in re.findall(r"<td[^>]*>(.*?)</td>", page)]
-    expected = [cell.text for table in report_table.all_tables(evaluation.report)
-                for row in table.rows for cell in row]
+    expected = [
+        cell.text
+        for table in report_table.all_tables(evaluation.report)
+        for row in table.rows
+        for cell in row
+    ]
     assert shown == expected
     for table in report_table.all_tables(evaluation.report):
         text = report_table.as_text(table)
@@ -41,7 +54,12 @@ def test_cells_are_the_numbers_of_the_report(evaluation):
     assert cells["PSNR dB"].text.startswith(f"{first['psnr']['mean']:.2f} ±")
     assert cells["PSNR dB"].number is first["psnr"]
     assert [row[0].text for row in table.rows[-5:]] == [
-        "copy o_t", "majority class", "observation only", "pixel pair", "shuffled latents"]
+        "copy o_t",
+        "majority class",
+        "observation only",
+        "pixel pair",
+        "shuffled latents",
+    ]
 
 
 def test_page_needs_no_network(page):
@@ -78,9 +96,17 @@ def test_summary_speaks_of_these_numbers(evaluation):
 def test_report_without_actions_renders(world):
     transitions = world.transitions(60, 1)
     del transitions["action"]
-    result = evaluate({"m": world.ContinuousLam()}, None, world.batches(transitions),
-                      no_actions="nothing is labelled")
-    report = result.report | {"title": "t", "summary": report_summary.sentences(result.report), "run": {}}
+    result = evaluate(
+        {"m": world.ContinuousLam()},
+        None,
+        world.batches(transitions),
+        no_actions="nothing is labelled",
+    )
+    report = result.report | {
+        "title": "t",
+        "summary": report_summary.sentences(result.report),
+        "run": {},
+    }
     page = report_html.render(report, result.pictures)
     assert "No probes: nothing is labelled." in page and "True action" not in page
     assert len(report_table.all_tables(report)) == 2

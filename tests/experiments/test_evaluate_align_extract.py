@@ -2,9 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,9 +21,21 @@ def place(tmp_path_factory):
     """data/ (16 px) and other/ (24 px), runs flex/ and fixed/ trained on data/."""
     place = tmp_path_factory.mktemp("place")
     for name, size, episodes in (("data", 16, 16), ("other", 24, 4)):
-        subprocess.run([sys.executable, "-m", "data_pipelines.prepare", "synthetic", f"--size={size}",
-                        f"--episodes={episodes}", f"--out={place / name}"], check=True, cwd=REPO,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "data_pipelines.prepare",
+                "synthetic",
+                f"--size={size}",
+                f"--episodes={episodes}",
+                f"--out={place / name}",
+            ],
+            check=True,
+            cwd=REPO,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     data = {"path": str(place / "data"), "datasets": [], "gap": 1}
     save_run(place / "flex", data=data)
     save_run(place / "fixed", MODEL | {"keep": {"kind": "fixed", "count": 2}}, data=data)
@@ -32,15 +44,28 @@ def place(tmp_path_factory):
 
 def run(binary, *arguments):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
-    return subprocess.run([sys.executable, "-m", f"experiments.{binary}", *map(str, arguments)], cwd=REPO,
-                          env=environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", f"experiments.{binary}", *map(str, arguments)],
+        cwd=REPO,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 @pytest.fixture(scope="module")
 def evaluated(place):
-    result = run("evaluate_lam", f"--checkpoint={place / 'flex'}", f"--compare=fixed_k2={place / 'fixed'}",
-                 f"--out={place / 'report'}", "--label_counts=64,all", "--draws=2", "--pictures=2",
-                 "--decode_limit=40")
+    result = run(
+        "evaluate_lam",
+        f"--checkpoint={place / 'flex'}",
+        f"--compare=fixed_k2={place / 'fixed'}",
+        f"--out={place / 'report'}",
+        "--label_counts=64,all",
+        "--draws=2",
+        "--pictures=2",
+        "--decode_limit=40",
+    )
     assert result.returncode == 0, result.stderr
     return result
 
@@ -58,7 +83,10 @@ def test_evaluate_writes_the_report_and_prints_the_same_table(place, evaluated):
     assert cell in evaluated.stdout and cell in page
     for line in report["summary"]:
         assert line in evaluated.stdout
-    assert sorted(file.name for file in (place / "report").iterdir()) == ["report.html", "report.json"]
+    assert sorted(file.name for file in (place / "report").iterdir()) == [
+        "report.html",
+        "report.json",
+    ]
 
 
 def test_evaluate_counts_the_split(place, evaluated):
@@ -71,7 +99,12 @@ def test_evaluate_counts_the_split(place, evaluated):
 
 def test_extract_joins_the_dataset_and_resumes(place):
     out = place / "latents"
-    command = ("extract_latents", f"--checkpoint={place / 'flex'}", f"--out={out}", "--splits=test,train")
+    command = (
+        "extract_latents",
+        f"--checkpoint={place / 'flex'}",
+        f"--out={out}",
+        "--splits=test,train",
+    )
     first = run(*command)
     assert first.returncode == 0, first.stderr
     manifest = json.loads((out / "manifest.json").read_text())
@@ -90,17 +123,28 @@ def test_extract_joins_the_dataset_and_resumes(place):
     again = run(*command)
     assert "already there" in again.stdout and (out / "square" / "train.npz").exists()
     assert (out / "square" / "test.npz").stat().st_mtime_ns == before
-    other = run("extract_latents", f"--checkpoint={place / 'fixed'}", f"--out={out}", "--splits=test")
+    other = run(
+        "extract_latents", f"--checkpoint={place / 'fixed'}", f"--out={out}", "--splits=test"
+    )
     assert other.returncode == 0  # the same weights: only `keep` differs
     save_run(place / "third", steps=(4,))
-    other = run("extract_latents", f"--checkpoint={place / 'third'}", f"--data={place / 'data'}",
-                f"--out={out}", "--splits=test")
+    other = run(
+        "extract_latents",
+        f"--checkpoint={place / 'third'}",
+        f"--data={place / 'data'}",
+        f"--out={out}",
+        "--splits=test",
+    )
     assert other.returncode == 1 and "latents of another model" in other.stderr
 
 
 def test_align_saves_a_translator_that_loads(place):
-    command = ("align_translator", f"--checkpoint={place / 'flex'}", f"--workdir={place / 'translator'}",
-               "--labels=64")
+    command = (
+        "align_translator",
+        f"--checkpoint={place / 'flex'}",
+        f"--workdir={place / 'translator'}",
+        "--labels=64",
+    )
     result = run(*command)
     assert result.returncode == 0, result.stderr
     assert "k =  3: validation accuracy" in result.stdout
@@ -115,19 +159,40 @@ def test_align_saves_a_translator_that_loads(place):
     assert changed.returncode == 1 and "made with other settings" in changed.stderr
 
 
-@pytest.mark.parametrize("binary, flags, message", [
-    ("evaluate_lam", ["--checkpoint={place}/nowhere"], "no checkpoint in"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--data={place}/other"],
-     "frames of 24x24x3, the model reads 16x16x3"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--datasets=circle"], "no dataset 'circle'"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--split=holdout"], "no split 'holdout'"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--compare=flex={place}/fixed"], "two models 'flex'"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--budgets=1,9"], r"[9] are outside 0..3"),
-    ("evaluate_lam", ["--checkpoint={place}/flex", "--label_counts=many"], "'many' is not one of"),
-    ("align_translator", ["--checkpoint={place}/flex", "--workdir={place}/t2", "--labels=100000"],
-     "transitions only"),
-    ("extract_latents", ["--checkpoint={place}/flex", "--out={place}/data/manifest.json"], "cannot write"),
-])
+@pytest.mark.parametrize(
+    "binary, flags, message",
+    [
+        ("evaluate_lam", ["--checkpoint={place}/nowhere"], "no checkpoint in"),
+        (
+            "evaluate_lam",
+            ["--checkpoint={place}/flex", "--data={place}/other"],
+            "frames of 24x24x3, the model reads 16x16x3",
+        ),
+        ("evaluate_lam", ["--checkpoint={place}/flex", "--datasets=circle"], "no dataset 'circle'"),
+        ("evaluate_lam", ["--checkpoint={place}/flex", "--split=holdout"], "no split 'holdout'"),
+        (
+            "evaluate_lam",
+            ["--checkpoint={place}/flex", "--compare=flex={place}/fixed"],
+            "two models 'flex'",
+        ),
+        ("evaluate_lam", ["--checkpoint={place}/flex", "--budgets=1,9"], r"[9] are outside 0..3"),
+        (
+            "evaluate_lam",
+            ["--checkpoint={place}/flex", "--label_counts=many"],
+            "'many' is not one of",
+        ),
+        (
+            "align_translator",
+            ["--checkpoint={place}/flex", "--workdir={place}/t2", "--labels=100000"],
+            "transitions only",
+        ),
+        (
+            "extract_latents",
+            ["--checkpoint={place}/flex", "--out={place}/data/manifest.json"],
+            "cannot write",
+        ),
+    ],
+)
 def test_bad_input_is_one_message(place, binary, flags, message):
     result = run(binary, *[flag.format(place=place) for flag in flags])
     assert result.returncode == 1
