@@ -49,6 +49,8 @@ def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
     kind, given = check_kind(section, config, kinds)
     fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in ("parent", "name")}
     check_keys(section, given, [name for name in fields if name not in derived])
+    # JSON knows no tuples; modules must be hashable and equal however their config was stored.
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
     arguments = {**given, **{k: v for k, v in derived.items() if k in fields}}
     missing = [
         name

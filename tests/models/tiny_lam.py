@@ -1,0 +1,43 @@
+"""Small model configs and inputs for the tests of models and objectives."""
+
+import jax
+import numpy as np
+
+VIT = {"kind": "vit", "patch": 8, "width": 32, "heads": 2, "mlp_hidden": 64}
+
+
+def tiny_config(**changes):
+    """A 16-px ViT LAM with three slots of nine codes."""
+    config = {
+        "image_size": 16,
+        "slots": 3,
+        "encoder": {**VIT, "frame_blocks": 1, "pair_blocks": 2},
+        "quantizer": {"kind": "fsq", "levels": (3, 3)},
+        "decoder": {**VIT, "blocks": 2},
+    }
+    return {**config, **changes}
+
+
+MOTION = {
+    "image_size": 32,
+    "encoder": {"kind": "motion", "hidden": (32,), "radius": (1, 2)},
+    "decoder": {"kind": "motion", "cells": 4, "radius": (1, 2), "channels": 8, "hidden": 16},
+}
+FAMILIES = {
+    "vit-self": {},
+    "vit-cross": {"decoder": {**VIT, "blocks": 2, "conditioning": "cross"}},
+    "vit-motion": {"encoder": {**VIT, "pair_blocks": 1, "motion_tokens": True}},
+    "motion": MOTION,
+}
+
+
+def random_frames(shape, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def randomised(variables, seed=0, scale=0.3):
+    """Adds noise to every parameter, so that zero-initialised parts cannot hide a wrong path."""
+    leaves, tree = jax.tree.flatten(variables)
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    noisy = [x + scale * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, noisy)
