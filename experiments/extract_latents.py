@@ -38,7 +38,7 @@ def main(argv):
     ((_, lam),) = lam_inputs.open_models(_CHECKPOINT.value, [], _STEP.value).items()
     source = lam_inputs.open_source(lam, _DATA.value, _DATASETS.value)
     out = Path(_OUT.value)
-    manifest = open_manifest(out, lam, source.gap)
+    manifest = open_manifest(out, lam, source)
     for name in source.names:
         for split in _SPLITS.value:
             file = f"{name}/{split}.npz"
@@ -59,17 +59,19 @@ def main(argv):
     print(f"{out}: {total} transitions in {len(manifest['files'])} files")
 
 
-def open_manifest(out: Path, lam, gap: int) -> dict:
+def open_manifest(out: Path, lam, source: lam_inputs.Source) -> dict:
     """The manifest in `out`, or a new one.
 
     Raises:
-      UserError: the folder holds latents of another model or gap, or its manifest cannot be read.
+      UserError: the folder holds latents of another model, dataset or gap, or its manifest
+        cannot be read.
     """
     mine = {
         "format": FORMAT,
         "model": lam.fingerprint(),
         "step": lam.step,
-        "gap": gap,
+        "gap": source.gap,
+        "data": source.identity(),
         "slots": lam.slots,
         "slot_width": lam.slot_width,
         "codebook_size": lam.codebook_size,
@@ -86,9 +88,9 @@ def open_manifest(out: Path, lam, gap: int) -> dict:
         raise UserError(
             f"{file} cannot be read ({error}); delete the folder or give another --out"
         ) from error
-    if any(found.get(key) != mine[key] for key in ("format", "model", "gap")):
+    if any(found.get(key) != mine[key] for key in ("format", "model", "gap", "data")):
         raise UserError(
-            f"{out} holds latents of another model or gap (step {found.get('step')}, gap "
+            f"{out} holds latents of another model, dataset or gap (step {found.get('step')}, gap "
             f"{found.get('gap')}); delete it or give another --out"
         )
     return {**mine, "files": files}

@@ -1,6 +1,8 @@
 """What the binaries that read a trained model share: opening it and the data it is applied to."""
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -41,6 +43,11 @@ class Source:
             self.info.counts[key].get(split, {}).get("transitions", 0)
             for key in ([name] if name else self.names)
         )
+
+    def identity(self) -> str:
+        """sha256 of the folder's manifest, which holds the hashes of all its shards."""
+        text = json.dumps(self.info.manifest, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     def actions(self) -> tuple[ActionSpec | None, str]:
         """(the one action specification of all datasets, or None; why there is none)."""
