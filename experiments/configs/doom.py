@@ -12,9 +12,9 @@ from experiments.configs import common
 
 def get_config(variant=""):
     config = common.base("doom")
-    config.total_steps = 1200
-    config.checkpoint.every = 300
-    config.eval.every = 300
+    config.total_steps = 1500
+    config.data.datasets = ("health_gathering_sticky",)
+    config.checkpoint.every = config.eval.every = 500
     return common.apply_variants(config, variant, {"debug": _debug})
 
 

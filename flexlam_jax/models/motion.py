@@ -1,9 +1,10 @@
-"""Local correlation features of a frame pair: what makes a code action-like within minutes on a CPU.
+"""Local correlation features of a frame pair: they make a code action-like in minutes on a CPU.
 
-For every shift (dy, dx) in a small search range the absolute difference between o_t and the shifted o_{t+1} is
-averaged over windows of the image: a profile of matching errors per window, as optical-flow networks use, whose
-minimum lies at the local motion. A softmin turns it into a distribution over shifts. No parameters; nothing here is
-learned, and nothing but motion passes: neither o_t nor the frame difference, which tempt an encoder to code the scene.
+For every shift (dy, dx) in a small search range the absolute difference between o_t and the shifted
+o_{t+1} is averaged over windows of the image: a profile of matching errors per window, as
+optical-flow networks use, whose minimum lies at the local motion. A softmin turns it into a
+distribution over shifts. No parameters; nothing here is learned, and nothing but motion passes:
+neither o_t nor the frame difference, which tempt an encoder to code the scene.
 
 Dimension keys: ... batch, H W C image, R Q rows and columns of windows, S shifts.
 """
@@ -35,22 +36,26 @@ def shift_errors(
     """
     *batch, H, W = o_t.shape
     (R, Q), (ry, rx) = windows, radius
-    padded = jnp.pad(o_next, [(0, 0)] * len(batch) + [(ry, ry), (rx, rx)], mode="edge")
+    # Batch last, so that the CPU's vector lanes run over samples and not over a window's few
+    # columns: twice as fast.
+    o_t, o_next = (jnp.moveaxis(x.reshape(-1, H, W), 0, -1) for x in (o_t, o_next))
+    padded = jnp.pad(o_next, [(ry, ry), (rx, rx), (0, 0)], mode="edge")
     errors = []
     for dy in range(2 * ry + 1):
         for dx in range(2 * rx + 1):
-            error = jnp.abs(padded[..., dy : dy + H, dx : dx + W] - o_t)
-            errors.append(error.reshape(*batch, R, H // R, Q, W // Q).mean((-3, -1)))
-    return jnp.stack(errors, axis=-1)
+            error = jnp.abs(padded[dy : dy + H, dx : dx + W] - o_t)
+            errors.append(error.reshape(R, H // R, Q, W // Q, -1).mean((1, 3)))
+    return jnp.stack(errors).transpose(3, 1, 2, 0).reshape(*batch, R, Q, -1)
 
 
 def shift_distribution(
     errors: jax.Array, sharpness: float = 0.3, floor: float = 0.003
 ) -> jax.Array:
-    """Softmin of each window's profile (last axis), at a temperature that follows the window's own contrast.
+    """Softmin of each window's profile (last axis); its temperature follows the window's contrast.
 
-    The depth of a profile depends on the texture in the window, its shape on the motion. `floor` (grey levels on the
-    [0, 1] scale) keeps a window without texture near the uniform distribution instead of amplifying its noise.
+    The depth of a profile depends on the texture in the window, its shape on the motion. `floor`
+    (grey levels on the [0, 1] scale) keeps a window without texture near the uniform distribution
+    instead of amplifying its noise.
     """
     best = errors.min(-1, keepdims=True)
     depth = errors.mean(-1, keepdims=True) - best
@@ -58,7 +63,11 @@ def shift_distribution(
 
 
 def motion_features(
-    o_t: jax.Array, o_next: jax.Array, windows: tuple[int, int], radius: tuple[int, int], factor: int
+    o_t: jax.Array,
+    o_next: jax.Array,
+    windows: tuple[int, int],
+    radius: tuple[int, int],
+    factor: int,
 ) -> jax.Array:
     """Distribution over shifts per window, scaled to unit size.
 

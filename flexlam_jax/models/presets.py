@@ -4,7 +4,7 @@ debug  a ViT of a few ten thousand parameters that uses every part; compiles in 
 doom   the light motion family, for CPUs and minutes
 base, large, xl  ViTs of about 60M, 300M and 1B parameters in bf16, for accelerators
 
-The names of the ViTs are parameter counts, no claim about the sizes of any paper: FlexLAM's are not public.
+The sizes of the ViTs are ours; those of the FlexLAM paper are not public.
 """
 
 from typing import Any
@@ -48,9 +48,9 @@ def _debug():
 
 def _doom():
     return {
-        "slots": 8,
+        "slots": 4,
         "encoder": {"kind": "motion"},
-        # Nine codes, 3.2 bits: few enough that one slot cannot say everything and the budget means something.
+        # Nine codes, 3.2 bits: so few that one slot cannot say everything, and a budget matters.
         "quantizer": {"kind": "fsq", "levels": (3, 3)},
         "decoder": {"kind": "motion"},
     }
