@@ -84,6 +84,40 @@ def frame_shape(model_config) -> tuple[int, int, int]:
     return int(height), int(width), int(model_config.get("channels", 3))
 
 
+class _Programs:
+    """The jitted functions of one architecture. They take the variables as an argument.
+
+    Attributes:
+      traces: how often each was traced, that is, compiled.
+    """
+
+    def __init__(self, model):
+        self.traces = {"encode": 0, "null_fill": 0, "decode": 0}
+
+        def encode(variables, o_t, o_next):
+            self.traces["encode"] += 1
+            slots, ids = model.apply(variables, jnp.stack([o_t, o_next], 1), method="encode")
+            return slots[:, 0], None if ids is None else ids[:, 0]
+
+        def null_fill(variables, codes, keep):
+            self.traces["null_fill"] += 1
+            return model.apply(variables, codes, keep, method="null_fill")
+
+        def decode(variables, o_t, codes):
+            self.traces["decode"] += 1
+            return jnp.clip(model.apply(variables, o_t, codes, method="decode"), 0, 1)
+
+        self.encode, self.null_fill, self.decode = map(jax.jit, (encode, null_fill, decode))
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(model_section: str) -> _Programs:
+    """Shared by all models of one architecture, so that comparing them compiles once."""
+    from flexlam_jax.models.lam import build_lam
+
+    return _Programs(build_lam(json.loads(model_section)))
+
+
 class LoadedLam:
     """A latent action model with its parameters. Made by `flexlam_jax.load`.
 
@@ -114,22 +148,9 @@ class LoadedLam:
             keep_settings(config["model"].get("keep", {"kind": "uniform"}), self.slots), self.slots
         )
         self._variables = variables
-        self.trace_counts = {"encode": 0, "null_fill": 0, "decode": 0}
-
-        def encode(variables, o_t, o_next):
-            self.trace_counts["encode"] += 1
-            slots, ids = model.apply(variables, jnp.stack([o_t, o_next], 1), method="encode")
-            return slots[:, 0], None if ids is None else ids[:, 0]
-
-        def null_fill(variables, codes, keep):
-            self.trace_counts["null_fill"] += 1
-            return model.apply(variables, codes, keep, method="null_fill")
-
-        def decode(variables, o_t, codes):
-            self.trace_counts["decode"] += 1
-            return jnp.clip(model.apply(variables, o_t, codes, method="decode"), 0, 1)
-
-        self._encode, self._null_fill, self._decode = map(jax.jit, (encode, null_fill, decode))
+        self.programs = _programs(
+            json.dumps({k: v for k, v in config["model"].items() if k != "keep"}, sort_keys=True)
+        )
 
     def encode(self, o_t, o_next, keep=None):
         """Latent action of the transition o_t -> o_next.
@@ -178,7 +199,7 @@ class LoadedLam:
         keep = self._check_keep(keep, codes.shape[:-2])
         keep = keep if batched else keep[None]
         return in_buckets(
-            functools.partial(self._null_fill, self._variables),
+            functools.partial(self.programs.null_fill, self._variables),
             (codes if batched else codes[None], keep),
             batched,
         )
@@ -197,7 +218,7 @@ class LoadedLam:
                 "or have the same batch size"
             )
         return in_buckets(
-            functools.partial(self._decode, self._variables),
+            functools.partial(self.programs.decode, self._variables),
             (o_t, codes) if batched else (o_t[None], codes[None]),
             batched,
         )
@@ -215,7 +236,7 @@ class LoadedLam:
             raise ValueError(f"encode: o_t {o_t.shape} and o_next {o_next.shape} differ in shape")
         batched = o_t.ndim == 4
         return in_buckets(
-            functools.partial(self._encode, self._variables),
+            functools.partial(self.programs.encode, self._variables),
             (o_t, o_next) if batched else (o_t[None], o_next[None]),
             batched,
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import flexlam_jax
+from flexlam_jax import loading
 from flexlam_jax.models import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
 
@@ -84,11 +85,16 @@ def test_keep_per_sample_fills_with_the_null_latent(lam, frames):
 
 
 def test_odd_batch_sizes_compile_once_per_bucket(run, frames):
+    loading._programs.cache_clear()  # other tests have compiled some of these
     lam = flexlam_jax.load(run)
     for size in (1, 2, 3, 5, 8, 9, 33, 64, 100, 200, 256, 299):
         codes = lam.encode(frames[:size, 0], frames[:size, 1], keep=1)
         lam.decode(frames[:size, 0], codes)
-    assert lam.trace_counts == {"encode": 4, "null_fill": 4, "decode": 4}
+    assert lam.programs.traces == {"encode": 4, "null_fill": 4, "decode": 4}
+
+
+def test_models_of_one_architecture_share_their_programs(run):
+    assert flexlam_jax.load(run, step=2).programs is flexlam_jax.load(run, step=5).programs
 
 
 def test_inside_a_callers_jit(lam, frames):
@@ -127,6 +133,7 @@ def test_inside_a_callers_jit(lam, frames):
             r"codes have shape \(2, 2, 2\)",
         ),
         (lambda lam, x: lam.decode(x, np.full((2, 3, 2), np.nan)), "NaN"),
+        (lambda lam, x: lam.decode(x, jnp.full((2, 3, 2), jnp.nan)), "NaN"),
         (lambda lam, x: lam.decode(x, np.zeros((3, 3, 2))), "same batch size"),
         (lambda lam, x: lam.decode(x, np.zeros((2, 3, 2), int)), "codes are int64"),
     ],

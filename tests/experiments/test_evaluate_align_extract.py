@@ -155,6 +155,17 @@ def test_align_saves_a_translator_that_loads(place):
     assert changed.returncode == 1 and "made with other settings" in changed.stderr
 
 
+def test_benchmark_measures_loading_and_encoding(place):
+    result = run(
+        "benchmark_encode", f"--checkpoint={place / 'flex'}", "--repeats=1", "--seconds=0.1"
+    )
+    assert result.returncode == 0, result.stderr
+    loaded, encoded = (
+        float(line.split(" s")[0].split()[-1]) for line in result.stdout.split("\n")[:2]
+    )
+    assert 0 < loaded < encoded and "pairs/s" in result.stdout
+
+
 @pytest.mark.parametrize(
     "binary, flags, message",
     [
