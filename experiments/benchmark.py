@@ -1,8 +1,8 @@
 """Measures speed and writes one JSON row: training step, encoding, and the time to a first code.
 
-    python -m experiments.benchmark --config=experiments/configs/doom.py --what=train,encode
+    python -m experiments.benchmark --config=experiments/configs/doom.py --what=train
     python -m experiments.benchmark --config=experiments/configs/vit256.py --what=train
-    python -m experiments.benchmark --what=load --checkpoint=runs/doom
+    python -m experiments.benchmark --checkpoint=runs/doom --what=load,encode
 
 train   the loop's own step (forward, backward, AdamW) on random frames: transitions per second,
         analytic FLOPs, and MFU against a matmul measured in the same process.
@@ -28,7 +28,7 @@ import numpy as np
 
 from experiments import cli
 from flexlam_jax.errors import UserError
-from flexlam_jax.loading import LoadedLam, load
+from flexlam_jax.loading import load
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training.mesh import make_mesh
@@ -37,9 +37,9 @@ from flexlam_jax.training.performance import measure_peak_tflops
 from flexlam_jax.training.state import create_state
 from flexlam_jax.training.step import make_train_step
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, for train and encode.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, for train.")
 _WHAT = flags.DEFINE_list("what", ["train"], "Any of train, encode, load.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for load.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for encode, load.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed repetitions.", lower_bound=1)
 _ENCODE_BATCH = flags.DEFINE_integer("encode_batch", 256, "Pairs per call.", lower_bound=1)
 
@@ -66,26 +66,24 @@ def main(argv):
     print(json.dumps(row))
 
 
-def _config():
-    if _CONFIG.value is None:
-        raise UserError("--what=train and --what=encode need --config")
-    return cli.config_value(_CONFIG)
-
-
-def _frames(config, rows, clip_length):
-    size, channels = config.model.image_size, config.model.channels
-    rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (rows, clip_length, size, size, channels), np.uint8)
+def _checkpoint():
+    if not _CHECKPOINT.value:
+        raise UserError("--what=encode and --what=load need --checkpoint=WORKDIR")
+    return _CHECKPOINT.value
 
 
 def _train():
-    config = _config()
+    if _CONFIG.value is None:
+        raise UserError("--what=train needs --config=PRESET")
+    config = cli.config_value(_CONFIG)
     with cli.reading_config():
         objective = lam_objective(build_lam(config.model), config.model, config.loss,
                                   clip_length=config.data.clip_length)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    batch = {"frames": jnp.asarray(_frames(config, config.batch_size, config.data.clip_length))}
+    size = config.model.image_size
+    shape = (config.batch_size, config.data.clip_length, size, size, config.model.channels)
+    batch = {"frames": jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))}
     state = create_state(objective, optimizer, batch, seed=config.seed, ema=False)
     step = jax.jit(make_train_step(objective, optimizer, schedule, seed=config.seed),
                    donate_argnums=0)
@@ -113,13 +111,9 @@ def _train():
 
 
 def _encode():
-    config = _config()
-    frames = _frames(config, _ENCODE_BATCH.value, 2)
-    if _CHECKPOINT.value:
-        lam = load(_CHECKPOINT.value)
-    else:   # Speed does not depend on what was learned.
-        model = build_lam(config.model)
-        lam = LoadedLam(model, model.init(jax.random.key(0), frames[:1]), config.to_dict(), 0)
+    lam = load(_checkpoint())
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (_ENCODE_BATCH.value, 2, *lam.frame_shape), np.uint8)
     lam.encode(frames[:, 0], frames[:, 1])  # Compiles.
     seconds = []
     for _ in range(_REPEATS.value):
@@ -130,14 +124,12 @@ def _encode():
 
 
 def _load():
-    if not _CHECKPOINT.value:
-        raise UserError("--what=load needs --checkpoint=WORKDIR")
     seconds = []
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", _FIRST_CODE, _CHECKPOINT.value],
+        done = subprocess.run([sys.executable, "-c", _FIRST_CODE, _checkpoint()],
                               capture_output=True, text=True)
         if done.returncode:
-            raise UserError(f"loading {_CHECKPOINT.value} failed:\n{done.stderr[-500:]}")
+            raise UserError(f"loading {_checkpoint()} failed:\n{done.stderr[-500:]}")
         seconds.append(float(done.stdout.split()[-1]))
     return {"seconds_to_first_code": statistics.median(seconds), "range": [min(seconds),
                                                                            max(seconds)]}

@@ -40,7 +40,9 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
         accumulate=1,               # Micro-batches per update.
         ema_decay=0.0))             # 0 keeps no average of the parameters.
 
-    config.mesh = ConfigDict(dict(data=-1, fsdp=1, model=1))    # -1: the devices that are left.
+    config.mesh = ConfigDict(dict(
+        data=-1, fsdp=1, model=1,   # Devices per axis; -1: those that are left.
+        fsdp_min_size=2**16))       # Smaller parameters are replicated over fsdp.
     config.checkpoint = ConfigDict(dict(every=1000, keep=3))
     config.log = ConfigDict(dict(every=50, tensorboard=True, wandb=""))     # wandb: project name.
     config.eval = ConfigDict(dict(every=500, batches=8))

@@ -157,13 +157,11 @@ def test_align_saves_a_translator_that_loads(place):
 
 def test_benchmark_measures_loading_and_encoding(place):
     result = run(
-        "benchmark_encode", f"--checkpoint={place / 'flex'}", "--repeats=1", "--seconds=0.1"
+        "benchmark", f"--checkpoint={place / 'flex'}", "--what=load,encode", "--repeats=1"
     )
     assert result.returncode == 0, result.stderr
-    loaded, encoded = (
-        float(line.split(" s")[0].split()[-1]) for line in result.stdout.split("\n")[:2]
-    )
-    assert 0 < loaded < encoded and "pairs/s" in result.stdout
+    row = json.loads(result.stdout)
+    assert row["load"]["seconds_to_first_code"] > 0 and row["encode"]["pairs_per_second"] > 0
 
 
 @pytest.mark.parametrize(
