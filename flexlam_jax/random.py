@@ -10,10 +10,10 @@ import jax
 
 
 def fold_name(key: jax.Array, name: str) -> jax.Array:
-    """Derives the stream `name` from `key`; crc32 because it is the same in every process and version."""
+    """Derives the stream `name` from `key`; crc32, unlike hash(), is the same in every process."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
 
 
 def stream(seed: int, step: int | jax.Array, name: str) -> jax.Array:
-    """Returns the typed key of stream `name` at `step` (int or traced int32 scalar) of run `seed`."""
+    """The typed key of stream `name` at `step` (int or traced int32 scalar) of run `seed`."""
     return fold_name(jax.random.fold_in(jax.random.key(seed), step), name)

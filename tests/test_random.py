@@ -19,4 +19,5 @@ def test_a_stream_is_a_function_of_seed_step_and_name():
 
 def test_names_fold_to_fixed_numbers():
     """A changed name hash would change every resumed run."""
-    assert bits(fold_name(jax.random.key(0), "keep")) == bits(jax.random.fold_in(jax.random.key(0), 3421521931))
+    key = jax.random.key(0)
+    assert bits(fold_name(key, "keep")) == bits(jax.random.fold_in(key, 3421521931))

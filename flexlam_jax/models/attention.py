@@ -18,7 +18,7 @@ def resolve_implementation(implementation: str, dtype, backend: str | None = Non
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
-            f"attention implementation {implementation!r} is unknown; choose one of {IMPLEMENTATIONS}"
+            f"attention {implementation!r} is unknown; choose one of {IMPLEMENTATIONS}"
         )
     if implementation != "auto":
         return implementation

@@ -1,9 +1,9 @@
 """The prefix bottleneck: nested dropout over K ordered slots.
 
-A code is a prefix of `keep` slots; the rest is replaced by one shared learned null vector, so that the
-sequence keeps its length and every shape is static. How many slots a training sample keeps is drawn by a
-sampler. The sampler of the FlexLAM paper (arXiv 2606.19408) is not public; the choices here follow the
-nested-dropout tokenizer FlexTok, and 'uniform' is our default, not the paper's.
+A code is a prefix of `keep` slots; the rest is replaced by one shared learned null vector, so that
+the sequence keeps its length and every shape is static. How many slots a training sample keeps is
+drawn by a sampler. The sampler of the FlexLAM paper (arXiv 2606.19408) is not public; the choices
+here follow the nested-dropout tokenizer FlexTok, and 'uniform' is our default, not the paper's.
 
 Dimension keys: B batch (any leading axes), K slots, D slot width.
 """
@@ -69,7 +69,7 @@ def keep_settings(config: Mapping[str, Any], slots: int) -> dict[str, Any]:
 def sample_keep(
     rng: jax.Array, config: Mapping[str, Any], batch: int | tuple[int, ...], *, slots: int
 ) -> jax.Array:
-    """Draws int32 keep of shape `batch`; `config` is the model's `keep` section (see keep_settings)."""
+    """Draws int32 keep of shape `batch`; `config` is the model's `keep` section."""
     settings = keep_settings(config, slots)
     shape = (batch,) if isinstance(batch, int) else tuple(batch)
     kind = settings["kind"]

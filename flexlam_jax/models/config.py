@@ -23,7 +23,7 @@ def check_keys(section: str, given, valid) -> None:
 
 
 def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
-    """Splits {'kind': name, **rest} into (name, rest); raises ValueError for a missing or unknown kind."""
+    """Splits {'kind': name, **rest} into (name, rest); raises ValueError for an unknown kind."""
     rest = as_dict(section, config)
     kind = rest.pop("kind", None)
     if kind not in kinds:
@@ -41,13 +41,15 @@ def strict(section: str, config: Any, kinds: Mapping[str, Mapping[str, Any]]):
 def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
     """Builds the Linen module that `kind` names, with the rest of the section as its fields.
 
-    Fields given in `derived` come from elsewhere in the config and are no keys of the section; those that
-    the module does not have are dropped, so that all kinds of one role can be built by one call.
+    Fields given in `derived` come from elsewhere in the config and are no keys of the section;
+    those that the module does not have are dropped, so that all kinds of one role can be built by
+    one call.
 
     Raises ValueError for an unknown kind, an unknown key and a missing required key.
     """
     kind, given = check_kind(section, config, kinds)
-    fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in ("parent", "name")}
+    flax_fields = ("parent", "name")
+    fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in flax_fields}
     check_keys(section, given, [name for name in fields if name not in derived])
     # JSON knows no tuples; modules must be hashable and equal however their config was stored.
     given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}

@@ -1,4 +1,4 @@
-"""Matrix products of activations and kernels, with a backward pass that does not transpose the wide operand.
+"""Matrix products of activations and kernels, with a backward pass that spares wide transposes.
 
 Dimension keys: ... batch axes, R rows (all batch axes), M inputs, F outputs.
 """
@@ -18,10 +18,10 @@ lecun = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """x (..., M) @ kernel (M, F) -> (..., F).
 
-    The kernel's gradient contracts over all rows, for which XLA:CPU first transposes the left operand, and autodiff
-    always puts the output's cotangent there, with whatever element-wise gradient is fused into the copy. Here the
-    narrower of the two operands goes left. A GELU MLP of width 256 trains 2.3 times faster on two cores for it, and
-    on accelerators it changes nothing.
+    The kernel's gradient contracts over all rows, for which XLA:CPU first transposes the left
+    operand, and autodiff always puts the output's cotangent there, with whatever element-wise
+    gradient is fused into the copy. Here the narrower of the two operands goes left. A GELU MLP of
+    width 256 trains 2.3 times faster on two cores for it, and on accelerators it changes nothing.
     """
     return x @ kernel
 
@@ -49,8 +49,8 @@ matmul.defvjp(_forward, _backward)
 class Dense(nn.Module):
     """Affine map of the last axis with float32 parameters, computed in `dtype`.
 
-    `shape` is the shape of the output axis or axes: F, or (parts, heads, head width) for attention. The kernel is
-    stored as (M, *shape), so that sharding rules can name the head axis.
+    `shape` is the shape of the output axis or axes: F, or (parts, heads, head width) for attention.
+    The kernel is stored as (M, *shape), so that sharding rules can name the head axis.
     """
 
     shape: int | tuple[int, ...]

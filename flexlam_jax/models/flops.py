@@ -1,9 +1,9 @@
-"""Analytic FLOPs, counted on the traced program: no formula per model that could drift from the code.
+"""Analytic FLOPs, counted on the traced program: no formula that could drift from the code.
 
-Counted are matrix products and convolutions, two operations per multiply-add, as MFU is defined; element-wise
-work, softmax and norms are not. A scanned body counts once per iteration, which
-`compiled.cost_analysis()` does not do (it counts loop bodies once), and recomputation by remat does not count
-in a forward trace, as model FLOPs demand.
+Counted are matrix products and convolutions, two operations per multiply-add, as MFU is defined;
+element-wise work, softmax and norms are not. A scanned body counts once per iteration, which
+`compiled.cost_analysis()` does not do (it counts loop bodies once), and recomputation by remat does
+not count in a forward trace, as model FLOPs demand.
 """
 
 import math
@@ -17,7 +17,7 @@ from flexlam_jax.models.lam import build_lam, resolve_config
 
 
 def program_flops(function: Callable, *args) -> float:
-    """Matmul and convolution FLOPs of function(*args); args may be ShapeDtypeStructs. Nothing is run."""
+    """Matmul and convolution FLOPs of function(*args), abstractly; args: ShapeDtypeStructs."""
     return _jaxpr_flops(jax.make_jaxpr(function)(*args).jaxpr)
 
 
@@ -30,9 +30,10 @@ def _equation_flops(equation) -> float:
     if name == "dot_general":
         (contract, _), _ = params["dimension_numbers"]
         shape = equation.invars[0].aval.shape
-        return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(shape[i] for i in contract)
+        depth = math.prod(shape[i] for i in contract)
+        return 2.0 * math.prod(equation.outvars[0].aval.shape) * depth
     if name == "conv_general_dilated":
-        # Kernel positions x input channels of a group are the multiply-adds behind one output value.
+        # Kernel positions x input channels of a group: the multiply-adds behind one output value.
         kernel = equation.invars[1].aval.shape
         out_features = kernel[params["dimension_numbers"].rhs_spec[0]]
         return 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(kernel) / out_features
@@ -49,7 +50,7 @@ def _is_jaxpr(value) -> bool:
 
 
 def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
-    """Forward FLOPs of one clip of `clip_length` frames (T-1 transitions) of the LAM of a `model` config."""
+    """Forward FLOPs of the LAM of a `model` config for one clip of `clip_length` frames."""
     # The fused kernels are opaque to the count, and the count does not depend on the kernel.
     config = {**resolve_config(config), "attention": "einsum"}
     model = build_lam(config)
@@ -61,5 +62,7 @@ def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
 
 
 def training_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
-    """Forward and backward of one clip: three times the forward count, the backward being two matmuls per matmul."""
+    """Forward and backward FLOPs of one clip: three times the forward, as every matmul has two
+    in the backward pass.
+    """
     return 3.0 * forward_flops(config, clip_length)

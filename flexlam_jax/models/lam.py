@@ -44,8 +44,9 @@ DEFAULTS: dict[str, Any] = {
 
 @flax.struct.dataclass
 class LamOutput:
-    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale; slots (B, T-1, K, D) quantised, before null-fill;
-    ids (B, T-1, K) int32 or None; losses: weighted scalars to add to the reconstruction loss; stats: scalars."""
+    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale; slots (B, T-1, K, D) quantised,
+    before null-fill; ids (B, T-1, K) int32 or None; losses: weighted scalars to add to the
+    reconstruction loss; stats: scalars."""
 
     prediction: jax.Array
     slots: jax.Array
@@ -74,7 +75,12 @@ class LatentActionModel(nn.Module):
     def __call__(
         self, frames: jax.Array, keep: jax.Array | None = None, train: bool = False
     ) -> LamOutput:
-        """frames uint8 (or float in [0, 1]) (B, T, H, W, C), T >= 2; keep int (B,) or (B, T-1), None = all K.
+        """Encodes, cuts and decodes every transition of a clip.
+
+        Args:
+          frames: uint8, or float in [0, 1], (B, T, H, W, C), T >= 2.
+          keep: slots to keep, int (B,) or (B, T-1); None = all K.
+          train: sample Gaussian slots, move the VQ codebook.
 
         Raises ValueError for a clip of fewer than two frames or frames of another type.
         """
@@ -89,12 +95,17 @@ class LatentActionModel(nn.Module):
         return LamOutput(prediction, slots, quantized.ids, losses, quantized.stats)
 
     def encode(self, frames: jax.Array) -> tuple[jax.Array, jax.Array | None]:
-        """frames (B, T, H, W, C) -> slots (B, T-1, K, D), ids (B, T-1, K) or None; deterministic."""
+        """frames (B, T, H, W, C) -> slots (B, T-1, K, D), ids (B, T-1, K) or None."""
         quantized = self._quantise(to_float(frames), train=False)
         return quantized.values, quantized.ids
 
     def decode(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
-        """o_t (..., H, W, C) uint8 or float, null-filled slots (..., K, D) -> (..., H, W, C) float32, not clipped."""
+        """Prediction of o_{t+1}, float32 (..., H, W, C), not clipped to [0, 1].
+
+        Args:
+          o_t: (..., H, W, C), uint8, or float in [0, 1].
+          slots: null-filled, (..., K, D).
+        """
         o_t = to_float(o_t)
         batch = o_t.shape[:-3]
         change = self.decoder(
@@ -104,7 +115,7 @@ class LatentActionModel(nn.Module):
         return o_t + change if self.residual else change
 
     def null_fill(self, slots: jax.Array, keep: jax.Array) -> jax.Array:
-        """bottleneck.null_fill with this model's null vector; keep (B,) also serves slots (B, T-1, K, D)."""
+        """bottleneck.null_fill with the model's null; keep (B,) also serves (B, T-1, K, D)."""
         return bottleneck.null_fill(slots, self._expand(keep, slots), self.null)
 
     def ids_to_values(self, ids: jax.Array) -> jax.Array:
@@ -114,7 +125,8 @@ class LatentActionModel(nn.Module):
     def _quantise(self, frames, train):
         if frames.ndim != 5 or frames.shape[1] < 2:
             raise ValueError(
-                f"frames have shape {frames.shape}; expected (B, T, H, W, C) with at least two frames"
+                f"frames have shape {frames.shape}; expected (B, T, H, W, C) with at least two"
+                " frames"
             )
         return self.quantizer(self.encoder(frames), train)
 
@@ -126,7 +138,7 @@ class LatentActionModel(nn.Module):
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The `model` section as a plain dict with defaults; raises ValueError for unknown or missing keys."""
+    """The `model` section with defaults; raises ValueError for unknown or missing keys."""
     given = as_dict("model", config)
     check_keys("model", given, DEFAULTS)
     settings = {**DEFAULTS, **given}
@@ -139,18 +151,19 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
     """Builds the model from the `model` section of a config.
 
-    Keys (DEFAULTS): image_size (int or (height, width)), channels, slots, encoder, quantizer, decoder, keep
-    ({'kind': ..., settings of that kind}; the settings of encoder, quantizer and decoder are the fields of the
-    modules in ENCODERS, QUANTIZERS, DECODERS), dtype, remat, unroll, attention, residual.
+    Keys (DEFAULTS): image_size (int or (height, width)), channels, slots, encoder, quantizer,
+    decoder, keep ({'kind': ..., settings of that kind}; the settings of encoder, quantizer and
+    decoder are the fields of the modules in ENCODERS, QUANTIZERS, DECODERS), dtype, remat, unroll,
+    attention, residual.
 
     Raises:
       ValueError: unknown key or kind (the message names it and the valid ones), or a missing key.
     """
     settings = resolve_config(config)
     if settings["dtype"] not in DTYPES:
-        raise ValueError(f"model.dtype={settings['dtype']!r} is unknown; choose one of {sorted(DTYPES)}")
+        raise _unknown("dtype", settings["dtype"], tuple(DTYPES))
     if settings["remat"] not in REMAT_NAMES:
-        raise ValueError(f"model.remat={settings['remat']!r} is unknown; choose one of {REMAT_NAMES}")
+        raise _unknown("remat", settings["remat"], REMAT_NAMES)
     dtype, size = DTYPES[settings["dtype"]], settings["image_size"]
     resolve_implementation(settings["attention"], dtype)
     bottleneck.keep_settings(settings["keep"], settings["slots"])
@@ -170,3 +183,7 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
         slots=settings["slots"],
         residual=settings["residual"],
     )
+
+
+def _unknown(key, value, valid):
+    return ValueError(f"model.{key}={value!r} is unknown; choose one of {valid}")

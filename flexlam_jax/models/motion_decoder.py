@@ -1,11 +1,11 @@
 """The light decoder: moves the pixels of o_t as the code says, then corrects them.
 
-Each cell of a coarse grid gets a distribution over horizontal and one over vertical shifts, from the code and the
-cell's content; the moved picture is the mean over shifts. Code bits thus go to motion first. Moving is one batched
-matrix product per axis: gathers halve the training rate on XLA:CPU, and strided convolutions are slow there, which is
-why resolution changes by space-to-depth.
+Each cell of a coarse grid gets a distribution over horizontal and one over vertical shifts, from
+the code and the cell's content; the moved picture is the mean over shifts. Code bits thus go to
+motion first. Moving is one batched matrix product per axis: gathers halve the training rate on
+XLA:CPU, and strided convolutions are slow there, which is why resolution changes by space-to-depth.
 
-Dimension keys: B batch, H W C image, G cells per side, S shifts, P largest shift, L padded length, N channels.
+Dimension keys: B batch, H W C image, G cells per side, S shifts, P largest shift, L padded length.
 """
 
 from typing import Any
@@ -37,7 +37,8 @@ def shift_columns(x_BHWC: jax.Array, weights_BGWS: jax.Array) -> jax.Array:
 
     Args:
       x_BHWC: picture; the border is replicated.
-      weights_BGWS: for each of G row bands and each column the weights of the pixels at distance -P..P, S = 2P + 1.
+      weights_BGWS: for each of G row bands and each column the weights of the pixels at distance
+        -P..P, S = 2P + 1.
 
     Returns:
       (B, H, W, C).
@@ -46,8 +47,9 @@ def shift_columns(x_BHWC: jax.Array, weights_BGWS: jax.Array) -> jax.Array:
     G, S = weights_BGWS.shape[1], weights_BGWS.shape[-1]
     P = S // 2
     L = W + 2 * P
-    # Row w of the (W, L) mixing matrix holds its S weights from column w on. Padding each row by one number more than
-    # the matrix is wide and reading it with the matrix's width shifts every row by one: no scatter needed.
+    # Row w of the (W, L) mixing matrix holds its S weights from column w on. Padding each row by
+    # one number more than the matrix is wide and reading it with the matrix's width shifts every
+    # row by one: no scatter needed.
     mix = jnp.pad(weights_BGWS, ((0, 0), (0, 0), (0, 0), (0, L + 1 - S)))
     mix = mix.reshape(B, G, W * (L + 1))[..., : W * L].reshape(B, G, W, L)
     x = jnp.pad(x_BHWC, ((0, 0), (0, 0), (P, P), (0, 0)), mode="edge")
@@ -68,7 +70,7 @@ def _stay(key, shape, dtype=jnp.float32):
 
 
 class ShiftField(nn.Module):
-    """Distributions over shifts per cell: (B, G, G, 2 rx + 1) along x and (B, G, G, 2 ry + 1) along y."""
+    """Distributions over shifts per cell: along x (B, G, G, 2 rx + 1), along y likewise."""
 
     cells: int
     radius: tuple[int, int]
@@ -90,14 +92,15 @@ class ShiftField(nn.Module):
         for axis, radius in zip("xy", self.radius[::-1], strict=True):
             S = 2 * radius + 1
             logits = nn.Dense(S, bias_init=_stay, dtype=jnp.float32, name=f"shift_{axis}")(cell)
-            # The code alone also sets the shift of every cell: camera motion needs no look at the content.
+            # The code alone also sets the shift of every cell: camera motion needs no look at the
+            # content.
             logits += Dense((G, G, S), dtype=jnp.float32, name=f"code_shift_{axis}")(code)
             fields.append(jax.nn.softmax(logits))
         return tuple(fields)
 
 
 class FilmConv(nn.Module):
-    """Residual 3x3 convolution on normalised features that are scaled and shifted by the code (B, M)."""
+    """Residual 3x3 convolution on normalised features, scaled and shifted by the code (B, M)."""
 
     channels: int
     dtype: Any = jnp.float32
@@ -113,8 +116,8 @@ class FilmConv(nn.Module):
 class MotionDecoder(nn.Module):
     """o_t (B, H, W, C) float and null-filled slots (B, K, D) -> change (B, H, W, C) float32.
 
-    Fields: cells G per side and radius (dy, dx) of the shift field, in steps of two pixels; channels and blocks of the
-    correction; hidden widths. H and W must be multiples of 2 G.
+    Fields: cells G per side and radius (dy, dx) of the shift field, in steps of two pixels;
+    channels and blocks of the correction; hidden widths. H and W must be multiples of 2 G.
     """
 
     cells: int = 8
@@ -130,8 +133,8 @@ class MotionDecoder(nn.Module):
         B, H, W, C = o_t.shape
         if H % (2 * self.cells) or W % (2 * self.cells):
             raise ValueError(
-                f"model.decoder.cells={self.cells} does not fit {H}x{W} frames: both sides must be multiples of "
-                f"{2 * self.cells}"
+                f"model.decoder.cells={self.cells} does not fit {H}x{W} frames: both sides must be"
+                f" multiples of {2 * self.cells}"
             )
         code = slots.reshape(B, -1)
         for i in range(2):

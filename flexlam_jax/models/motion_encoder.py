@@ -1,4 +1,4 @@
-"""The light encoder: local shift distributions -> dense -> slots. For CPUs and minutes, not for scale."""
+"""The light encoder: local shift distributions -> dense -> slots. For CPUs and minutes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,8 +14,8 @@ from flexlam_jax.models.motion import motion_features
 class MotionEncoder(nn.Module):
     """Frames (B, T, H, W, C) float in [0, 1] -> (B, T-1, K, features).
 
-    Fields: slots K and features per slot; hidden widths; windows (rows, columns); radius (dy, dx) and factor of
-    the correlation search (see motion.motion_features).
+    Fields: slots K and features per slot; hidden widths; windows (rows, columns); radius (dy, dx)
+    and factor of the correlation search (see motion.motion_features).
     """
 
     slots: int

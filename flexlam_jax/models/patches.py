@@ -1,4 +1,7 @@
-"""Between images and token sequences. Dimension keys: H W C image, P patch side, N patches, M width."""
+"""Between images and token sequences.
+
+Dimension keys: H W C image, P patch side, N patches, M model width.
+"""
 
 import flax.linen as nn
 import jax
@@ -30,7 +33,7 @@ def grid_of(image_size: int | tuple[int, int], patch: int) -> tuple[int, int]:
 
 
 def patchify(images: jax.Array, patch: int) -> jax.Array:
-    """(..., H, W, C) -> (..., N, P*P*C), patches in row-major order (also called space-to-depth)."""
+    """(..., H, W, C) -> (..., N, P*P*C), patches in row-major order."""
     *batch, H, W, C = images.shape
     rows, cols = grid_of((H, W), patch)
     x = images.reshape(*batch, rows, patch, cols, patch, C)
@@ -51,7 +54,7 @@ def unpatchify(tokens: jax.Array, grid: tuple[int, int], patch: int) -> jax.Arra
 
 
 def sincos_positions(grid: tuple[int, int], width: int) -> np.ndarray:
-    """Fixed 2-D sine-cosine table (N, M) float32; the first half encodes rows, the second columns."""
+    """Fixed sine-cosine table (N, M) float32; first half rows, second half columns."""
     if width % 4:
         raise ValueError(f"sine-cosine positions need a width divisible by 4, not {width}")
     frequencies = 10_000.0 ** (-np.arange(width // 4) / (width // 4))
@@ -62,7 +65,7 @@ def sincos_positions(grid: tuple[int, int], width: int) -> np.ndarray:
 
 
 class Positions(nn.Module):
-    """Adds position embeddings to (..., N, M) tokens: 'learned' (N, M) or the fixed 'sincos' table."""
+    """Adds position embeddings to (..., N, M) tokens: 'learned', or the fixed 'sincos' table."""
 
     grid: tuple[int, int]
     kind: str = "learned"

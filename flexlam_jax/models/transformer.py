@@ -1,8 +1,8 @@
 """Pre-norm transformer blocks and a scanned, rematerialised stack of them.
 
-Dimension keys: ... batch axes, L tokens, S context tokens, M model width, H heads, E head width, F MLP.
-Parameters are float32; matmuls and the residual stream are in `dtype`; norms, attention logits and softmax are
-float32 always.
+Dimension keys: ... batch axes, L tokens, S context tokens, M width, H heads, E head width, F MLP.
+Parameters are float32; matmuls and the residual stream are in `dtype`; norms, attention logits and
+softmax are float32 always.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ REMAT_NAMES = ("none", *REMAT_POLICIES)
 
 
 class RMSNorm(nn.Module):
-    """Root-mean-square norm over the last axis with a learned scale, in float32, cast to `dtype`."""
+    """Root-mean-square norm of the last axis with a learned scale, in float32, cast to `dtype`."""
 
     dtype: Any = jnp.float32
 
@@ -38,8 +38,8 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention with RMS-normalised queries and keys (QK-norm), without biases.
 
-    `__call__(x)` is self-attention with one fused kernel. With `source` the queries come from x and the keys and
-    values from `source`, and the kernels are two.
+    `__call__(x)` is self-attention with one fused kernel. With `source` the queries come from x and
+    the keys and values from `source`, and the kernels are two.
     """
 
     heads: int
@@ -83,8 +83,9 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Pre-norm block: attention, optional cross-attention to a context, MLP.
 
-    With `queries=n` only the first n tokens are carried on, (..., L, M) -> (..., n, M); they still attend to all L
-    tokens. That is what a full block would compute for them, at a fraction of the cost.
+    With `queries=n` only the first n tokens are carried on, (..., L, M) -> (..., n, M); they still
+    attend to all L tokens. That is what a full block would compute for them, at a fraction of the
+    cost.
     """
 
     heads: int
@@ -117,8 +118,8 @@ class Transformer(nn.Module):
     Args (fields):
       layers, heads, mlp_hidden, cross, causal, dtype, attention: see Block.
       remat: 'none', 'full' or 'dots' (REMAT_POLICIES).
-      unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the loop's
-        copies of saved activations cost more than the larger program.
+      unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the
+        loop's copies of saved activations cost more than the larger program.
 
     Raises ValueError for an unknown remat policy.
     """

@@ -22,7 +22,8 @@ CONDITIONING = ("self", "cross")
 class VitDecoder(nn.Module):
     """o_t (..., H, W, C) float in [0, 1], slots (..., K, D) -> (..., H, W, C) float32.
 
-    Fields: patch, width, heads, mlp_hidden, positions of the ViT; blocks; conditioning 'self' or 'cross'.
+    Fields: patch, width, heads, mlp_hidden, positions of the ViT; blocks; conditioning 'self' or
+      'cross'.
     """
 
     image_size: Any
@@ -42,7 +43,8 @@ class VitDecoder(nn.Module):
     def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
         if self.conditioning not in CONDITIONING:
             raise ValueError(
-                f"model.decoder.conditioning={self.conditioning!r} is unknown; choose one of {CONDITIONING}"
+                f"model.decoder.conditioning={self.conditioning!r} is unknown; choose one of"
+                f" {CONDITIONING}"
             )
         grid = grid_of(self.image_size, self.patch)
         K, cross = slots.shape[-2], self.conditioning == "cross"

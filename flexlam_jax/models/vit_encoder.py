@@ -1,9 +1,9 @@
 """The ViT encoder (inverse dynamics): K slot queries read a pair of frames.
 
-Every frame of a clip is tokenised once and passes `frame_blocks` blocks of its own; the result is shared by the
-two pairs that the frame belongs to. Then `pair_blocks` joint blocks run on
-[K slot queries ; patches of o_t ; patches of o_{t+1}]. Nothing mixes pairs, so encoding a clip equals encoding
-its pairs.
+Every frame of a clip is tokenised once and passes `frame_blocks` blocks of its own; the result is
+shared by the two pairs that the frame belongs to. Then `pair_blocks` joint blocks run on
+[K slot queries ; patches of o_t ; patches of o_{t+1}]. Nothing mixes pairs, so encoding a clip
+equals encoding its pairs.
 
 Dimension keys: B batch, T frames, N patches, M width, K slots.
 """
@@ -28,9 +28,10 @@ class VitEncoder(nn.Module):
     Fields:
       patch, width, heads, mlp_hidden, positions: of the ViT.
       frame_blocks: blocks on each frame alone (may be 0).
-      pair_blocks: joint blocks on a pair (at least 1). The last one computes its slot tokens only, because
-        nothing reads its patch tokens.
-      motion_tokens: adds to each patch of o_{t+1} an embedding of the local correlation with o_t (motion.py).
+      pair_blocks: joint blocks on a pair (at least 1). The last one computes its slot tokens only,
+        because nothing reads its patch tokens.
+      motion_tokens: adds to each patch of o_{t+1} an embedding of the local correlation with o_t
+        (motion.py).
     """
 
     slots: int
@@ -52,13 +53,14 @@ class VitEncoder(nn.Module):
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
         if self.pair_blocks < 1:
-            raise ValueError("model.encoder.pair_blocks must be at least 1: the slots are read there")
+            raise ValueError("model.encoder.pair_blocks must be at least 1: it reads the slots")
         grid = grid_of(self.image_size, self.patch)
         tokens = self._stack(self.frame_blocks, "frame_blocks")(self._embed(frames, grid))
         x = self._pair_tokens(frames, tokens, grid)
         x = self._stack(self.pair_blocks - 1, "pair_blocks")(x)
         read = Block(
-            self.heads, self.mlp_hidden, dtype=self.dtype, attention=self.attention, name="read_block"
+            self.heads, self.mlp_hidden, dtype=self.dtype, attention=self.attention,
+            name="read_block",
         )
         x = read(x, queries=self.slots)
         x = RMSNorm(name="norm")(x)
@@ -84,7 +86,7 @@ class VitEncoder(nn.Module):
         first = tokens_BTNM[:, :-1] + role[0]
         second = tokens_BTNM[:, 1:] + role[1]
         if self.motion_tokens:
-            # About four pooled pixels per patch side: coarse enough to be cheap and to reach 16 pixels far.
+            # About four pooled pixels per patch side: cheap, and reaches 16 pixels far.
             factor = max(f for f in range(1, max(1, self.patch // 4) + 1) if self.patch % f == 0)
             motion = motion_features(frames[:, :-1], frames[:, 1:], grid, (2, 8), factor)
             motion = motion.reshape(B, T - 1, N, -1)

@@ -1,4 +1,4 @@
-"""Losses as pure functions of (model outputs, batch), and the Objectives that the training loop runs."""
+"""Losses as pure functions, and the Objectives that the training loop runs."""
 
 from flexlam_jax.objectives.lam import lam_objective
 

@@ -9,12 +9,14 @@ def code_counts(ids: jax.Array, codebook_size: int) -> jax.Array:
     ids = ids.reshape(-1, ids.shape[-1])
     K = ids.shape[-1]
     flat = ids + codebook_size * jnp.arange(K)
-    return jnp.bincount(flat.reshape(-1), length=K * codebook_size).reshape(K, -1).astype(jnp.float32)
+    counts = jnp.bincount(flat.reshape(-1), length=K * codebook_size)
+    return counts.reshape(K, codebook_size).astype(jnp.float32)
 
 
 def usage_metrics(ids: jax.Array, codebook_size: int) -> dict[str, jax.Array]:
-    """code_usage: share of the codebook met in the batch by any slot; code_perplexity: exp entropy of the codes of
-    one slot, averaged over slots (1 = collapsed, V = uniform; a batch of n samples shows at most n)."""
+    """code_usage: share of the codebook met in the batch by any slot; code_perplexity: exp entropy
+    of the codes of one slot, averaged over slots (1 = collapsed, V = uniform; a batch of n samples
+    shows at most n)."""
     counts_KV = code_counts(ids, codebook_size)
     share_KV = counts_KV / counts_KV.sum(-1, keepdims=True)
     entropy_K = -jnp.sum(share_KV * jnp.log(jnp.maximum(share_KV, 1e-12)), axis=-1)

@@ -1,4 +1,4 @@
-"""The objective of a latent action model: reconstruct o_{t+1} from o_t and a random prefix of the slots."""
+"""The objective of a latent action model: o_{t+1} from o_t and a random prefix of the slots."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -35,9 +35,10 @@ def lam_objective(
       clip_length: frames per batch row, for flops_per_example.
 
     Returns:
-      Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C) and draws one `keep` per transition.
-      Metrics (float32 scalars): loss, reconstruction, psnr, copy_psnr (prediction := o_t), the quantiser's
-      losses and stats, and for discrete codes code_usage and code_perplexity.
+      Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C) and draws one `keep` per
+      transition.
+      Metrics (float32 scalars): loss, reconstruction, psnr, copy_psnr (prediction := o_t), the
+      quantiser's losses and stats, and for discrete codes code_usage and code_perplexity.
 
     Raises:
       ValueError: unknown loss key or pixel loss.
@@ -48,7 +49,8 @@ def lam_objective(
     loss_settings = {**DEFAULTS, **loss_settings}
     if loss_settings["pixel"] not in PIXEL_LOSSES:
         raise ValueError(
-            f"loss.pixel={loss_settings['pixel']!r} is unknown; choose one of {sorted(PIXEL_LOSSES)}"
+            f"loss.pixel={loss_settings['pixel']!r} is unknown; choose one of"
+            f" {sorted(PIXEL_LOSSES)}"
         )
 
     def init(rng: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, Any]:

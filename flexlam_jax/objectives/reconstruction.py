@@ -25,7 +25,7 @@ PIXEL_LOSSES = {"mse": mse, "l1": l1}
 def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) -> jax.Array:
     """Mean of `loss` over average-pooled copies at 1/2, 1/4, ... (`levels` of them), scalar.
 
-    Coarse levels reward moving large structures the right way even when the pixels do not match yet.
+    Coarse levels reward moving large structures the right way before the pixels match.
 
     Raises ValueError when H or W is not divisible by 2^levels.
     """
@@ -40,7 +40,7 @@ def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) 
 
 
 def psnr(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean over images of -10 log10(MSE of the image), dB, with the prediction clipped to [0, 1]; scalar."""
+    """Mean over images of -10 log10(MSE), dB, with the prediction clipped to [0, 1]; scalar."""
     error = jnp.square(jnp.clip(prediction, 0.0, 1.0) - target.astype(jnp.float32))
     # The floor (100 dB) only matters for identical images.
     return -10.0 * jnp.mean(jnp.log10(jnp.maximum(jnp.mean(error, axis=(-3, -2, -1)), 1e-10)))

@@ -10,7 +10,7 @@ from tests.models.tiny_lam import FAMILIES, random_frames, randomised, tiny_conf
 
 
 class Family:
-    """A tiny LAM with randomised parameters and jitted entry points; frames float (2, 4, H, W, 3), K = 3."""
+    """A tiny LAM, K = 3, with random parameters, jitted; frames float (2, 4, H, W, 3)."""
 
     def __init__(self, name):
         config = tiny_config(**FAMILIES[name])
@@ -35,6 +35,15 @@ class Family:
         """Prediction (B, H, W, C) from (B, K, D) slots cut at keep (B,)."""
         filled = self.model.apply(self.variables, slots, jnp.asarray(keep), method="null_fill")
         return self.model.apply(self.variables, o_t, filled, method="decode")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_compilation():
+    """Compiling is most of the time here, and optimised machine code is not what is tested."""
+    before = jax.config.jax_disable_most_optimizations
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

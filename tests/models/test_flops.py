@@ -1,4 +1,4 @@
-"""The analytic count against a formula by hand, and against XLA's own count of an unrolled program."""
+"""The analytic count against a formula by hand and against XLA's count of an unrolled program."""
 
 import jax
 import jax.numpy as jnp
@@ -36,13 +36,14 @@ def test_count_equals_the_formula_by_hand(T):
 
 
 def test_count_does_not_depend_on_scan_remat_or_attention_kernel():
-    for change in ({"unroll": True}, {"remat": "full"}, {"attention": "cudnn"}, {"dtype": "bfloat16"}):
+    changes = {"unroll": True, "remat": "full", "attention": "cudnn", "dtype": "bfloat16"}
+    for change in ({key: value} for key, value in changes.items()):
         assert forward_flops(tiny_config(**LARGER, **change)) == by_hand()
 
 
 @pytest.mark.parametrize("changes", [LARGER, MOTION], ids=["vit", "motion"])
 def test_count_is_a_little_below_xla_s_for_an_unrolled_program(changes):
-    """XLA also counts element-wise work, which is a few per cent at width 128 and most of the motion search."""
+    """XLA also counts element-wise work: a few per cent at width 128, most of a motion search."""
     config = tiny_config(unroll=True, attention="einsum", **changes)
     model = build_lam(config)
     frames = jnp.zeros((1, 2, 32, 32, 3), jnp.uint8)
@@ -72,7 +73,8 @@ def test_convolutions_and_branches():
 
     def convolve(x):
         return jax.lax.conv_general_dilated(
-            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=2
+            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            feature_group_count=2,
         )
 
     assert program_flops(convolve, x) == 2 * (4 * 4 * 6) * (3 * 3 * 2)
@@ -81,4 +83,6 @@ def test_convolutions_and_branches():
         lambda x: jax.lax.cond(x[0, 0] > 0, lambda x: x @ x, lambda x: x, x), square
     ) == pytest.approx(2 * 8**3)
     with pytest.raises(ValueError, match="while"):
-        program_flops(lambda x: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: c + 1, x), np.ones(2))
+        program_flops(
+            lambda x: jax.lax.while_loop(lambda c: c[0] < 3, lambda c: c + 1, x), np.ones(2)
+        )

@@ -1,4 +1,4 @@
-"""The contracts of the latent action model, for every family: no leak, suffix without influence, clip = pairs."""
+"""The contracts of the latent action model, for every family of encoders and decoders."""
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ def test_shapes_and_types(family):
 
 
 def test_decoder_sees_nothing_of_the_next_frame(family):
-    """With the slots held fixed, the prediction of o_1 has zero gradient to o_1 and every later frame."""
+    """With the slots held fixed, the prediction of o_1 has no gradient to o_1 and later frames."""
     slots = family.encode(family.frames)[0]
 
     def total(frames):
@@ -97,7 +97,7 @@ def test_keep_per_clip_and_none():
 
 
 def test_dropped_slots_do_not_train_the_encoder():
-    """The readout weights of slots >= keep have exactly zero gradient under prediction and quantiser losses."""
+    """The readout of slots >= keep has zero gradient, from prediction and quantiser losses."""
     for quantizer in ({"kind": "fsq", "levels": (3, 3)}, {"kind": "vq", "codes": 5, "width": 2}):
         config = tiny_config(quantizer=quantizer, **{**MOTION, "image_size": 32})
         model = build_lam(config)
@@ -153,10 +153,8 @@ def test_bfloat16_keeps_parameters_norms_and_outputs_in_float32():
     np.testing.assert_allclose(half, exact, atol=0.05)
 
 
-@pytest.mark.parametrize("kind", ["none", "gaussian", "fsq", "vq"])
-def test_nan_frames_are_not_hidden(kind):
-    quantizer = {"none": {}, "gaussian": {}, "fsq": {"levels": (3, 3)}, "vq": {"codes": 4}}[kind]
-    model = build_lam(tiny_config(quantizer={"kind": kind, **quantizer}))
+def test_nan_frames_are_not_hidden():
+    model = build_lam(tiny_config(quantizer={"kind": "vq", "codes": 4}))
     frames = random_frames((2, 2, 16, 16, 3))
     variables = jax.jit(model.init)(jax.random.key(0), frames)
     bad = as_float(frames)

@@ -102,7 +102,7 @@ def test_vq_revives_dead_codes_only():
 
 
 def test_vq_revival_rescues_a_collapsed_codebook():
-    """Latents far from every initial code: without revival one code takes all, with it usage recovers."""
+    """Latents far from every code: without revival one code takes all, with it usage recovers."""
 
     def perplexity(revive_below):
         quantizer = VQ(codes=8, width=2, decay=0.8, revive_below=revive_below)
@@ -148,6 +148,15 @@ def test_gaussian_kl_is_the_closed_form_and_samples_in_training_only():
     drawn = quantizer.apply({}, many, True, rngs={"sample": jax.random.key(0)}).values
     np.testing.assert_allclose(drawn.mean(0), mean[0], atol=0.03)
     np.testing.assert_allclose(drawn.var(0), np.exp(log_variance[0]), rtol=0.05)
+
+
+@pytest.mark.parametrize("quantizer", [Identity(), Gaussian(), FSQ((3,) * 8), VQ(codes=4)])
+def test_nan_latents_stay_nan(quantizer):
+    z = np.ones((2, quantizer.input_width), np.float32)
+    variables = quantizer.init(jax.random.key(0), z)
+    z[0] = np.nan
+    values = np.asarray(quantizer.apply(variables, z).values)
+    assert np.isnan(values[0]).all() and np.isfinite(values[1]).all()
 
 
 @pytest.mark.parametrize("quantizer", [Identity(), Gaussian()])

@@ -25,8 +25,10 @@ MOTION = {
 }
 FAMILIES = {
     "vit-self": {},
-    "vit-cross": {"decoder": {**VIT, "blocks": 2, "conditioning": "cross"}},
-    "vit-motion": {"encoder": {**VIT, "pair_blocks": 1, "motion_tokens": True}},
+    "vit-motion-cross": {
+        "encoder": {**VIT, "frame_blocks": 0, "pair_blocks": 2, "motion_tokens": True},
+        "decoder": {**VIT, "blocks": 1, "conditioning": "cross"},
+    },
     "motion": MOTION,
 }
 

@@ -9,7 +9,7 @@ from flexlam_jax.models import build_lam
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.objectives import lam_objective
 
-VIT = {"kind": "vit", "patch": 8, "width": 32, "heads": 2, "mlp_hidden": 64}
+VIT = {"kind": "vit", "patch": 8, "width": 16, "heads": 1, "mlp_hidden": 32}
 MODEL = {
     "image_size": 16,
     "slots": 3,

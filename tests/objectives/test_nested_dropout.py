@@ -1,5 +1,5 @@
-"""Known answer: a linear autoencoder trained through the prefix bottleneck finds the principal components in order
-(Rippel et al. 2014, arXiv 1402.0915)."""
+"""Known answer: a linear autoencoder trained through the prefix bottleneck finds the principal
+components in order (Rippel et al. 2014, arXiv 1402.0915)."""
 
 import jax
 import jax.numpy as jnp

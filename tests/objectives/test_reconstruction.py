@@ -41,7 +41,8 @@ def test_code_usage_and_perplexity():
     uniform = np.stack([np.arange(8), np.arange(8)], -1)
     collapsed = np.zeros((8, 2), np.int32)
     split = np.stack([np.zeros(8, np.int32), np.arange(8) % 2], -1)
-    for ids, usage, perplexity in ((uniform, 1.0, 8.0), (collapsed, 1 / 8, 1.0), (split, 2 / 8, 1.5)):
+    cases = ((uniform, 1.0, 8.0), (collapsed, 1 / 8, 1.0), (split, 2 / 8, 1.5))
+    for ids, usage, perplexity in cases:
         metrics = jax.jit(usage_metrics, static_argnums=1)(ids, 8)
         np.testing.assert_allclose(metrics["code_usage"], usage, rtol=1e-6)
         np.testing.assert_allclose(metrics["code_perplexity"], perplexity, rtol=1e-5)

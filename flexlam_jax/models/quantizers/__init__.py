@@ -1,4 +1,4 @@
-"""Quantisers behind one interface (see base.py); QUANTIZERS maps the config's `kind` to the module."""
+"""Quantisers behind one interface (see base.py); QUANTIZERS maps the config's `kind` to them."""
 
 from flexlam_jax.models.quantizers.base import Quantized
 from flexlam_jax.models.quantizers.continuous import Gaussian, Identity

@@ -5,8 +5,8 @@ A quantiser is a Linen module with
   width: D, the width of a quantised slot        input_width: what the encoder must deliver per slot
   codebook_size: int or None                     bits_per_slot: float or None (None = not discrete)
   ids_to_values(ids (...)) -> (..., D)
-It treats every slot alike and knows nothing of prefixes: quantisation happens before masking, so that the
-first tokens never depend on `keep`.
+It treats every slot alike and knows nothing of prefixes: quantisation happens before masking, so
+that the first tokens never depend on `keep`.
 """
 
 import flax.struct

@@ -15,7 +15,7 @@ class _Continuous(nn.Module):
 
     def ids_to_values(self, ids):
         raise ValueError(
-            f"{type(self).__name__} slots are continuous and have no ids; use kind 'fsq' or 'vq' for codes"
+            f"{type(self).__name__} slots are continuous and have no ids; use kind 'fsq' or 'vq'"
         )
 
 
@@ -33,7 +33,7 @@ class Identity(_Continuous):
 class Gaussian(_Continuous):
     """Diagonal Gaussian slots: a sample in training (rng 'sample'), the mean otherwise.
 
-    Loss 'kl': beta * KL(N(mean, exp(log_variance)) || N(0, 1)) in nats, summed over the width, per slot.
+    Loss 'kl': beta * KL(N(mean, exp(log_variance)) || N(0, 1)) in nats per slot (width summed).
     The default beta is that of AdaWorld's LAM (2e-4 beside a pixel MSE).
     """
 

@@ -1,4 +1,4 @@
-"""Finite scalar quantisation (Mentzer et al., arXiv 2309.15505): each slot dimension is rounded to few levels."""
+"""Finite scalar quantisation (Mentzer et al., arXiv 2309.15505): few levels per dimension."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +14,12 @@ from flexlam_jax.models.quantizers.base import Quantized
 class FSQ(nn.Module):
     """Rounds dimension i to `levels[i]` values, evenly spaced in [-1, 1].
 
-    The grid is symmetric for every number of levels. For odd numbers it is the paper's; for even ones the
-    paper shifts the grid so that zero is a code, which for two levels puts almost every initial latent into
-    one code, so here zero lies midway between two codes.
+    The grid is symmetric for every number of levels. For odd numbers it is the paper's; for even
+    ones the paper shifts the grid so that zero is a code, which for two levels puts almost every
+    initial latent into one code, so here zero lies midway between two codes.
 
-    ids: mixed-radix number of the digits, the first dimension being the least significant; codebook implicit.
+    ids: mixed-radix number of the digits, the first dimension being the least significant; codebook
+      implicit.
     Gradients pass the rounding straight through.
     """
 
@@ -28,8 +29,8 @@ class FSQ(nn.Module):
         super().__post_init__()
         if len(self.levels) == 0 or min(self.levels) < 2 or math.prod(self.levels) >= 2**31:
             raise ValueError(
-                f"fsq levels {tuple(self.levels)}: give at least one dimension, each with 2 or more levels,"
-                " and fewer than 2^31 codes in all"
+                f"fsq levels {tuple(self.levels)}: give at least one dimension, each with 2 or more"
+                " levels, and fewer than 2^31 codes in all"
             )
 
     @property

@@ -1,11 +1,13 @@
-"""Vector quantisation with an exponential-moving-average codebook and dead-code revival in every step.
+"""Vector quantisation with a moving-average codebook and dead-code revival in every step.
 
 The codebook is no parameter: it lives in the collection "codebook" and moves by averages
 (van den Oord et al., arXiv 1711.00937, appendix A.1):
-  N_k <- g N_k + (1-g) n_k,   m_k <- g m_k + (1-g) sum of the latents assigned to k,   e_k = m_k / N_k
-with N Laplace-smoothed in the division. A code whose share of N falls below `revive_below` of the uniform
-share is placed on a random latent of the current batch (rng "revive") and gets the average count, so that it
-has time to win latents before it is judged again.
+  N_k <- g N_k + (1-g) n_k
+  m_k <- g m_k + (1-g) sum of the latents assigned to k
+  e_k = m_k / N_k
+with N Laplace-smoothed in the division. A code whose share of N falls below `revive_below` of the
+uniform share is placed on a random latent of the current batch (rng "revive") and gets the average
+count, so that it has time to win latents before it is judged again.
 
 Dimension keys: S latents of the batch (all leading axes flattened), V codes, D width.
 """
@@ -34,7 +36,7 @@ def update_averages(counts_V, sums_VD, z_SD, ids_S, decay):
 
 
 def revive(rng, counts_V, sums_VD, z_SD, threshold):
-    """Replaces codes with counts below threshold * mean count; returns (counts, sums, dead (V,) bool)."""
+    """Replaces codes with counts below threshold * mean; returns (counts, sums, dead (V,))."""
     mean = counts_V.mean()
     dead_V = counts_V < threshold * mean
     rows_V = jax.random.randint(rng, counts_V.shape, 0, z_SD.shape[0])
@@ -55,8 +57,8 @@ def unit(x: jax.Array) -> jax.Array:
 
 
 class VQ(nn.Module):
-    """Fields: codes V, width D, metric 'euclid' or 'cosine' (latents and codes on the unit sphere), commitment
-    weight, EMA decay, revive_below (share of the uniform usage; 0 switches revival off).
+    """Fields: codes V, width D, metric 'euclid' or 'cosine' (latents and codes on the unit sphere),
+    commitment weight, EMA decay, revive_below (share of the uniform usage; 0 switches revival off).
 
     Loss 'commitment': commitment * mean over D of (z - sg(e))^2, per slot. Output z + sg(e - z).
     """
