@@ -40,7 +40,7 @@ class Family:
 @pytest.fixture(scope="module", autouse=True)
 def quick_compilation():
     """Compiling is most of the time here, and optimised machine code is not what is tested."""
-    before = jax.config.jax_disable_most_optimizations
+    before = jax.config.read("jax_disable_most_optimizations")
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", before)
