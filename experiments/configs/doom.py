@@ -12,9 +12,9 @@ from experiments.configs import common
 
 def get_config(variant=""):
     config = common.base("doom")
-    config.total_steps = 1500
+    config.total_steps = 1100
     config.data.datasets = ("health_gathering_sticky",)
-    config.checkpoint.every = config.eval.every = 500
+    config.checkpoint.every = config.eval.every = 275
     return common.apply_variants(config, variant, {"debug": _debug})
 
 
