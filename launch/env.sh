@@ -5,7 +5,7 @@
 #
 # After sourcing, $python is the environment's interpreter and the working directory is the checkout.
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+repo=$(dirname "$(dirname "$(realpath -- "${BASH_SOURCE[0]}")")")
 venv=${FLEXLAM_VENV:-$repo/.venv}
 python=$venv/bin/python
 

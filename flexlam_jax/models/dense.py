@@ -49,7 +49,7 @@ matmul.defvjp(_forward, _backward)
 class Dense(nn.Module):
     """Affine map of the last axis with float32 parameters, computed in `dtype`.
 
-    `shape` is the shape of the output axis or axes: F, or (parts, heads, head width) for attention.
+    `shape` is the shape of the output axis or axes: F, or (heads, parts, head width) for attention.
     The kernel is stored as (M, *shape), so that sharding rules can name the head axis.
     """
 

@@ -53,9 +53,11 @@ class Attention(nn.Module):
             raise ValueError(f"model width {M} is not divisible by {heads} heads")
 
         def project(inputs, parts, name):
-            shape = (parts, heads, M // heads)
+            # Heads come first: flattened for the matmul, a split over heads is then a split of the
+            # columns into contiguous blocks, and tensor parallelism gathers nothing.
+            shape = (heads, parts, M // heads)
             out = Dense(shape, use_bias=False, dtype=self.dtype, name=name)(inputs)
-            return [out[..., i, :, :] for i in range(parts)]
+            return [out[..., i, :] for i in range(parts)]
 
         if source is None:
             q, k, v = project(x, 3, "qkv")

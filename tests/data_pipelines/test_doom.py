@@ -122,7 +122,7 @@ def test_experts_solve_their_scenario(name, least):
 
 def test_plan_options():
     assert sum(doom_options()["plan"].values()) >= 25_000
-    assert sum(doom_options("--fast")["plan"].values()) == 3000
+    assert sum(doom_options("--fast")["plan"].values()) == 3500
     assert doom_options("--plan=my_way_home_expert=10", "--transitions=50")["plan"] == {
         "my_way_home_expert": 50
     }

@@ -108,7 +108,7 @@ def test_reading_a_few_tokens_equals_slicing_the_whole_block():
     full, read = Block(heads=2, mlp_hidden=32), Block(heads=2, mlp_hidden=32)
     params = jax.jit(full.init)(jax.random.key(1), x)["params"]
     qkv = params["attention"]["qkv"]["kernel"]
-    parts = {"query": {"kernel": qkv[:, :1]}, "kv": {"kernel": qkv[:, 1:]}}
+    parts = {"query": {"kernel": qkv[:, :, :1]}, "kv": {"kernel": qkv[:, :, 1:]}}
     others = {k: v for k, v in params["attention"].items() if k != "qkv"}
     reading = {"params": {**params, "attention": {**others, **parts}}}
     few = jax.jit(lambda v, x: read.apply(v, x, queries=3))(reading, x)
