@@ -8,7 +8,7 @@ import optax
 
 from flexlam_jax.errors import UserError
 
-DECAYED = ("kernel", "qkv", "out")
+DECAYED = "kernel"
 SCHEDULES = ("cosine", "wsd", "constant")
 
 
@@ -48,7 +48,7 @@ def decay_mask(params: Any) -> Any:
     tell, because a scan over layers adds one to all.
     """
     def decays(path, _):
-        return jax.tree_util.keystr(path[-1:], simple=True) in DECAYED
+        return jax.tree_util.keystr(path[-1:], simple=True) == DECAYED
     return jax.tree_util.tree_map_with_path(decays, params)
 
 

@@ -20,8 +20,8 @@ from flexlam_jax.training.mesh import BATCH_AXES
 Rule = tuple[str, tuple[str | None, ...]]
 RULES: tuple[Rule, ...] = (
     # Heads and hidden units are split: one all-reduce after attention, one after the MLP.
-    (r"attention/qkv$", (None, None, "model", None)),   # (M, 3, heads, head width)
-    (r"attention/out$", ("model", None, None)),         # (heads, head width, M)
+    (r"attention/(qkv|kv|query)/kernel$", (None, "model", None, None)),  # (M, heads, parts, width)
+    (r"attention/out/kernel$", ("model", None)),    # (heads x width, M), heads outermost
     (r"mlp/up/kernel$", (None, "model")),
     (r"mlp/up/bias$", ("model",)),
     (r"mlp/down/kernel$", ("model", None)),

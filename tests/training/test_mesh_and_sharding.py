@@ -3,10 +3,13 @@
 import types
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 import pytest
 
 from flexlam_jax.errors import UserError
+from flexlam_jax.models.lam import build_lam
+from flexlam_jax.models.presets import model_preset
 from flexlam_jax.training import mesh as mesh_lib
 from flexlam_jax.training import sharding
 
@@ -53,10 +56,10 @@ def test_batch_must_divide_by_mesh_and_accumulation():
 
 
 @pytest.mark.parametrize("path, shape, mesh, spec", [
-    ("params/d/blocks/layers/attention/qkv", (4, 256, 3, 8, 32), fake_mesh(model=2),
-     P(None, None, None, "model")),
-    ("params/d/blocks/layers/attention/out", (4, 8, 32, 256), fake_mesh(fsdp=2, model=2),
-     P(None, "model", None, "fsdp")),
+    ("params/d/blocks/layers/attention/qkv/kernel", (4, 256, 8, 3, 32), fake_mesh(model=2),
+     P(None, None, "model")),
+    ("params/d/blocks/layers/attention/out/kernel", (4, 256, 256), fake_mesh(fsdp=2, model=2),
+     P(None, "model", "fsdp")),
     ("params/d/mlp/up/kernel", (256, 1024), fake_mesh(fsdp=4, model=2), P("fsdp", "model")),
     ("params/d/mlp/down/kernel", (1024, 256), fake_mesh(fsdp=4, model=2), P("model", "fsdp")),
     # The moments of a parameter go where it goes.
@@ -70,7 +73,7 @@ def test_batch_must_divide_by_mesh_and_accumulation():
     # Small, indivisible, scalar: replicated.
     ("params/norm/scale", (256,), fake_mesh(fsdp=4, model=2), P()),
     ("params/odd/kernel", (1023, 1021), fake_mesh(fsdp=4), P()),
-    ("params/attention/out", (3, 5, 7), fake_mesh(model=2), P()),
+    ("params/attention/out/kernel", (5, 7), fake_mesh(model=2), P()),
     ("step", (), fake_mesh(fsdp=4, model=2), P()),
     ("params/d/mlp/up/kernel", (256, 1024), fake_mesh(data=8), P()),
 ])
@@ -81,3 +84,18 @@ def test_rules(path, shape, mesh, spec):
 def test_our_block_of_one_process_is_everything():
     mesh = mesh_lib.make_mesh({"data": 1}, jax.devices()[:1])
     assert sharding.batch_shard(mesh, 12) == (0, 1)
+
+
+@pytest.mark.parametrize("conditioning", ["self", "cross"])
+def test_the_rules_know_the_names_of_the_models(conditioning):
+    """A renamed kernel would silently be replicated over the model axis."""
+    config = model_preset("base")
+    config["decoder"]["conditioning"] = conditioning
+    frames = jax.ShapeDtypeStruct((1, 2, 64, 64, 3), jnp.uint8)
+    variables = jax.eval_shape(build_lam(config).init, jax.random.key(0), frames)
+    split = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        name = sharding.path_name(path)
+        if name.endswith("kernel") and ("attention" in name or "mlp" in name):
+            split[name] = "model" in sharding.leaf_spec(name, leaf.shape, fake_mesh(model=2))
+    assert len(split) >= 12 and all(split.values()), split

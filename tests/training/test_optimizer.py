@@ -50,7 +50,7 @@ def test_impossible_schedules(overrides, message):
 PARAMS = {
     "norm": {"scale": jnp.ones((2, 4))},
     "positions": {"embedding": jnp.ones((4, 4))},
-    "layers": {"attention": {"qkv": jnp.ones((2, 4, 3, 2, 2)), "out": jnp.ones((2, 2, 2, 4))}},
+    "layers": {"attention": {"qkv": {"kernel": jnp.ones((2, 4, 2, 3, 2))}}},
     "dense": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones((2, 4))},
     "null": jnp.ones(4), "slot_queries": jnp.ones((3, 4)),
 }
@@ -65,7 +65,7 @@ def test_only_weights_decay():
     moved = jax.tree.map(lambda u: bool(jnp.any(u != 0)), updates)
     assert moved == decay_mask(PARAMS) == {
         "norm": {"scale": False}, "positions": {"embedding": False},
-        "layers": {"attention": {"qkv": True, "out": True}},
+        "layers": {"attention": {"qkv": {"kernel": True}}},
         "dense": {"kernel": True, "bias": False}, "null": False, "slot_queries": False}
 
 
