@@ -61,7 +61,7 @@ ensure_environment doom,video
 stage data "$python" -m data_pipelines.prepare doom --out="$out/data" "${data_flags[@]}"
 
 # Side by side the three trainings fill two cores and end much sooner than one after the other.
-trap 'kill $(jobs -p) 2>/dev/null' EXIT     # They save and stop when this script is stopped.
+trap 'kill $(jobs -p) 2>/dev/null || true' EXIT   # They save and stop when this script is stopped.
 start fixed_k1 fixed=1
 start fixed_k4 fixed=4
 training flexlam ""
