@@ -12,19 +12,4 @@ from experiments.configs import common
 
 
 def get_config(variant=""):
-    size = 224 if "224" in variant.split(",") else 64
-    config = common.base("base", image_size=size)
-    config.total_steps, config.batch_size = 200_000, 512
-    config.data.clip_length = 8
-    config.data.threads, config.data.prefetch = 16, 4
-    config.optimizer.learning_rate = 3e-4
-    config.optimizer.schedule = "wsd"
-    config.optimizer.warmup_steps = 2_000
-    config.optimizer.weight_decay = 0.05
-    config.checkpoint.every = config.eval.every = 2_000
-    return common.apply_variants(config, variant, {"224": lambda *_: None, "debug": _debug})
-
-
-def _debug(config, _):
-    common.shrink_vit(config.model)
-    common.shorten(config, steps=10, batch_size=8)
+    return common.vit_preset("base", variant, steps=200_000, batch_size=512, learning_rate=3e-4)

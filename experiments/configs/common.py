@@ -88,8 +88,26 @@ def shorten(config: ConfigDict, steps: int, batch_size: int) -> None:
     config.eval.batches = 2
 
 
-def shrink_vit(model: ConfigDict) -> None:
+def vit_preset(
+    name: str, variant: str, *, steps: int, batch_size: int, learning_rate: float
+) -> ConfigDict:
+    """What the large presets share; variants 224 and debug beside those of every preset."""
+    config = base(name, image_size=224 if "224" in variant.split(",") else 64)
+    config.total_steps, config.batch_size = steps, batch_size
+    config.data.clip_length = 8
+    config.data.threads, config.data.prefetch = 16, 4
+    config.optimizer.learning_rate = learning_rate
+    config.optimizer.schedule = "wsd"
+    config.optimizer.warmup_steps = 2_000
+    config.optimizer.weight_decay = 0.05
+    config.checkpoint.every = config.eval.every = 2_000
+    return apply_variants(config, variant, {"224": lambda *_: None, "debug": _debug_vit})
+
+
+def _debug_vit(config: ConfigDict, _) -> None:
     """Toy width and depth; every switch (dtype, remat, motion tokens, patch) stays as it is."""
-    for part in (model.encoder, model.decoder):
+    for part in (config.model.encoder, config.model.decoder):
         part.width, part.heads, part.mlp_hidden = 64, 2, 128
-    model.encoder.frame_blocks, model.encoder.pair_blocks, model.decoder.blocks = 2, 2, 2
+    config.model.encoder.frame_blocks = config.model.encoder.pair_blocks = 2
+    config.model.decoder.blocks = 2
+    shorten(config, steps=10, batch_size=8)
