@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From a bare machine to an evaluated latent action model: environment, data, three trainings, report.
 #
-#   bash launch/quickstart.sh                  about 9 minutes on 2 CPU cores, into quickstart_out/
+#   bash launch/quickstart.sh                  6 to 10 minutes on 2 CPU cores, into quickstart_out/
 #   bash launch/quickstart.sh --fast           a smoke run of the same stages in about a minute
 #   bash launch/quickstart.sh --out=DIR        somewhere else
 #
