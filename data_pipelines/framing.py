@@ -28,3 +28,10 @@ def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
     shrinks = (box[2] - box[0] if box else min(image.size)) >= size
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     return np.asarray(image.convert("RGB").resize((size, size), method, box=box))
+
+
+def fit_frame(frame: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """square_frame for an array uint8 (H, W, 3); a frame of the right size comes back as it is."""
+    if frame.shape == (size, size, 3) and frame.dtype == np.uint8:
+        return np.ascontiguousarray(frame)
+    return square_frame(Image.fromarray(frame), size, fit)

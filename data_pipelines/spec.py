@@ -14,10 +14,15 @@ LABELS = ("action", "reward", "state")
 
 @dataclasses.dataclass(frozen=True)
 class ActionSpec:
-    """Discrete (`names` lists the actions) or continuous (`names` lists the dimensions)."""
+    """Discrete (`names` lists the actions) or continuous (`names` lists the dimensions).
+
+    low and high bound every dimension of a continuous action, both included; None: no bound known.
+    """
 
     kind: str  # 'discrete' | 'continuous'
     names: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
 
     def __post_init__(self):
         if self.kind not in ("discrete", "continuous") or not self.names:
@@ -45,6 +50,10 @@ class DatasetSpec:
     A record holds `clip_stride + max_span` consecutive frames at most, and owns the transitions
     that start at its first `clip_stride` frames; so every transition has one owner and every window
     (t, t + span) with span <= max_span lies inside the record that owns t.
+
+    Datasets of one folder with the same non-empty `recording` are synchronous: equal episode and
+    time mean the same instant, seen by another `camera` or with another `exogenous` process (a
+    background, a distractor; not caused by the agent).
     """
 
     name: str
@@ -56,6 +65,9 @@ class DatasetSpec:
     behaviour: str = ""
     frame_skip: int = 1  # simulator tics per stored frame
     fps: float = 0.0  # stored frames per second; 0 = unknown
+    camera: str = ""
+    recording: str = ""
+    exogenous: str = ""
     clip_stride: int = 8
     max_span: int = 8
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -90,6 +102,6 @@ class DatasetSpec:
             | {
                 "image_shape": tuple(data["image_shape"]),
                 "state_names": tuple(data["state_names"]),
-                "action": action and ActionSpec(action["kind"], tuple(action["names"])),
+                "action": action and ActionSpec(**action | {"names": tuple(action["names"])}),
             }
         )

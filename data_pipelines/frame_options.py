@@ -1,0 +1,52 @@
+"""The options that every reader of files shares: frames, records, split, tolerance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from data_pipelines.errors import DataError
+from data_pipelines.framing import FITS
+
+_KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures")
+
+
+def add_frame_arguments(parser, *, size: int = 64, source: str) -> None:
+    """Adds --source (described by `source`) and the shared options; `size` is the default side."""
+    parser.add_argument("--source", required=True, help=source)
+    parser.add_argument("--size", type=int, default=size, help="pixels of a side")
+    parser.add_argument("--fit", default="crop", choices=FITS, help="centre square, or all of it")
+    parser.add_argument("--seed", type=int, default=0, help="decides the split")
+    parser.add_argument(
+        "--codec",
+        default="auto",
+        choices=("auto", "raw", "png", "jpeg", "zstd"),
+        help="auto: zstd up to 128 pixels, jpeg above",
+    )
+    parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
+    parser.add_argument(
+        "--max-span", type=int, default=8, help="longest window, in frames minus one"
+    )
+    parser.add_argument(
+        "--max-failures", type=float, default=0.1, help="share of items that may be unusable"
+    )
+
+
+def frame_options(args) -> dict[str, Any]:
+    """The shared options as data; raises DataError for values that make no sense."""
+    if args.size < 8:
+        raise DataError(f"--size is {args.size}; use at least 8")
+    if not 0 <= args.max_failures <= 1:
+        raise DataError(f"--max-failures is {args.max_failures}; give a share from 0 to 1")
+    codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
+    return {"source": args.source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
+
+
+def record_fields(options: dict[str, Any]) -> dict[str, Any]:
+    """The DatasetSpec fields that follow from the shared options, for DatasetSpec(**...)."""
+    size = options["size"]
+    return {
+        "image_shape": (size, size, 3),
+        "codec": options["codec"],
+        "clip_stride": options["clip_stride"],
+        "max_span": options["max_span"],
+    }

@@ -1,0 +1,36 @@
+"""Paths that come out of somebody's files are data, not instructions."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+from data_pipelines.errors import DataError
+from data_pipelines.recordings import ItemError
+
+
+def source_folder(source: str) -> pathlib.Path:
+    """The absolute folder of --source; raises DataError if there is none."""
+    root = pathlib.Path(source).expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(f"--source {source}: no such folder")
+    return root
+
+
+def inside(root: pathlib.Path, relative: str | pathlib.Path) -> pathlib.Path:
+    """`root / relative`, for a name read from a file of the source.
+
+    Raises ItemError ('unsafe path') if it leaves `root`: absolute, through '..', or by a link.
+    """
+    path = root / relative
+    if pathlib.PurePath(relative).is_absolute() or not path.resolve().is_relative_to(
+        root.resolve()
+    ):
+        raise ItemError("unsafe path", f"{relative}: lies outside {root}; the source names it")
+    return path
+
+
+def natural(path: str | pathlib.Path) -> list:
+    """Sort key that puts demo_2 before demo_10."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
