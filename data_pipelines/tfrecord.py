@@ -1,0 +1,186 @@
+"""TFRecord files and tf.train.Example messages, read without TensorFlow.
+
+A TFRecord is, per record: uint64 length, uint32 masked crc32c of the length, the bytes, uint32
+masked crc32c of the bytes, all little-endian; the file may be compressed as a whole with gzip
+(tensorflow/core/lib/io/record_writer.h). Damage comes out as values, not as exceptions, so that one
+bad bit costs one record where the format allows to go on.
+"""
+
+from __future__ import annotations
+
+import functools
+import gzip
+import os
+import pathlib
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from data_pipelines.recordings import ItemError
+
+_POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
+_LANE = 256  # bytes that one lane of the vectorised checksum covers
+_PIECE = 1 << 24  # bytes read at once: a wrong length must not allocate gigabytes
+_LARGEST = 1 << 31  # protobuf messages are smaller
+
+
+@functools.cache
+def _byte_table() -> np.ndarray:
+    table = np.arange(256, dtype=np.uint32)
+    for _ in range(8):
+        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
+    return table
+
+
+@functools.cache
+def _byte_list() -> list[int]:
+    return _byte_table().tolist()
+
+
+@functools.cache
+def _advance_table(level: int) -> np.ndarray:
+    """uint32 (4, 256): the state after `_LANE * 2**level` zero bytes, per byte of the state."""
+    if level:
+        return _advance(_advance_table(level - 1), level - 1)
+    table, shifts = _byte_table(), 8 * np.arange(4, dtype=np.uint32)[:, None]
+    state = np.arange(256, dtype=np.uint32) << shifts
+    for _ in range(_LANE):
+        state = table[state & 0xFF] ^ (state >> 8)
+    return state
+
+
+def _advance(state: np.ndarray, level: int) -> np.ndarray:
+    table = _advance_table(level)
+    result = table[0][state & 0xFF]
+    for byte in range(1, 4):
+        result = result ^ table[byte][(state >> (8 * byte)) & 0xFF]
+    return result
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C of `data`, vectorised: all lanes of 256 bytes at once, then joined pairwise.
+
+    A checksum that starts at zero is linear and blind to leading zeros, so the data may be padded
+    in front; starting at all ones equals inverting the first four bytes.
+    """
+    if len(data) < 4 * _LANE:  # numpy pays off above
+        state, table = 0xFFFFFFFF, _byte_list()
+        for byte in data:
+            state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
+        return state ^ 0xFFFFFFFF
+    padding = -len(data) % _LANE
+    padded = np.zeros(padding + len(data), np.uint8)
+    padded[padding:] = np.frombuffer(data, np.uint8)
+    padded[padding : padding + 4] ^= 0xFF
+    table = _byte_table()
+    columns = np.ascontiguousarray(padded.reshape(-1, _LANE).T)
+    state = np.zeros(columns.shape[1], np.uint32)
+    for column in columns:
+        state = table[(state ^ column) & 0xFF] ^ (state >> 8)
+    level = 0
+    while len(state) > 1:
+        if len(state) % 2:
+            state = np.concatenate([np.zeros(1, np.uint32), state])
+        state = _advance(state[::2], level) ^ state[1::2]
+        level += 1
+    return int(state[0]) ^ 0xFFFFFFFF
+
+
+def masked_crc32c(data: bytes) -> int:
+    """The rotated checksum that TFRecord stores (so that checksums of checksums differ)."""
+    crc = crc32c(data)
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def records(path: str | os.PathLike) -> Iterator[bytes | ItemError]:
+    """The records of a TFRecord file, plain or gzip (told apart by content).
+
+    A damaged record comes as an ItemError in its place: reason 'corrupt record', after which the
+    file goes on where its lengths are intact, or 'truncated file', always the last. Raises
+    ItemError ('not a TFRecord') if the file is neither.
+    """
+    path = pathlib.Path(path)
+    with open(path, "rb") as file:
+        head = file.read(12)
+        file.seek(0)
+        if not head:
+            raise ItemError("empty file", f"{path}: zero bytes")
+        if len(head) == 12 and _length_is_sound(head):
+            yield from _records(file, path)
+        elif head[:2] == b"\x1f\x8b":
+            with gzip.open(file) as unzipped:
+                yield from _records(unzipped, path)
+        elif len(head) < 12:
+            yield ItemError("truncated file", f"{path}: {len(head)} bytes, not one whole record")
+        else:
+            raise ItemError("not a TFRecord", f"{path}: starts with {head!r}")
+
+
+def _length_is_sound(head: bytes) -> bool:
+    return struct.unpack("<I", head[8:12])[0] == masked_crc32c(head[:8])
+
+
+def _records(file: BinaryIO, path: pathlib.Path) -> Iterator[bytes | ItemError]:
+    number = 0
+    while True:
+        where = f"{path}, record {number}"
+        try:
+            head = _read(file, 12)
+            if not head:
+                return
+            if len(head) == 12 and not _length_is_sound(head):
+                yield ItemError("corrupt record", f"{where}: checksum of its length is wrong")
+                return  # nobody knows where the next one starts
+            length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
+            if length > _LARGEST:
+                yield ItemError("corrupt record", f"{where}: says it has {length} bytes")
+                return
+            body = _read(file, length + 4)
+        except EOFError:  # gzip without its end
+            yield ItemError("truncated file", f"{where}: the compressed stream ends early")
+            return
+        except (zlib.error, gzip.BadGzipFile) as error:
+            yield ItemError("corrupt record", f"{where}: {error}")
+            return
+        if len(head) < 12 or len(body) < length + 4:
+            got = f"{len(body)} of {length + 4} bytes" if len(head) == 12 else "half a header"
+            yield ItemError("truncated file", f"{where}: the file ends after {got}")
+            return
+        if masked_crc32c(body[:length]) != struct.unpack("<I", body[length:])[0]:
+            yield ItemError("corrupt record", f"{where}: checksum of its {length} bytes is wrong")
+        else:
+            yield body[:length]
+        number += 1
+
+
+def _read(file: BinaryIO, count: int) -> bytes:
+    """`count` bytes, fewer at the end of the file."""
+    pieces = []
+    while count and (piece := file.read(min(count, _PIECE))):
+        pieces.append(piece)
+        count -= len(piece)
+    return b"".join(pieces)
+
+
+def parse_example(record: bytes) -> dict[str, Any]:
+    """Feature name -> its values as protobuf keeps them: a list of bytes, int or float.
+
+    A feature without values comes as an empty list. Raises ItemError ('corrupt record') if this is
+    no tf.train.Example.
+    """
+    from google.protobuf.message import DecodeError
+    from tensorflow_datasets.proto import tf_example_generated_pb2 as example_pb2
+
+    message = example_pb2.Example()
+    try:
+        message.ParseFromString(record)
+    except DecodeError as error:
+        raise ItemError("corrupt record", f"not a tf.train.Example: {error}") from None
+    parsed = {}
+    for name, feature in message.features.feature.items():
+        kind = feature.WhichOneof("kind")
+        parsed[name] = getattr(feature, kind).value if kind else []
+    return parsed
