@@ -1,31 +1,44 @@
-"""From a recipe to a finished folder: collect, split, check, write, and only then rename."""
+"""From a recipe to a finished folder: read, split, check, write, and only then rename."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-from tqdm import tqdm
-
-from data_pipelines.builder import dataset_folder, write_shards
+from data_pipelines.assembly import SHARD_BYTES, Assembly, assemble
+from data_pipelines.conversion import SUMMARY, UNITS, UnitJob, cut_units, too_many
+from data_pipelines.engines import LOCAL, STOP, run_stages
 from data_pipelines.errors import DataError
-from data_pipelines.leakage import EpisodeHashes, check_leakage
-from data_pipelines.manifest import FILE_NAME, FORMAT_VERSION, file_hash, read_manifest
-from data_pipelines.registry import Collected, get_recipe
+from data_pipelines.manifest import FILE_NAME, FORMAT_VERSION, read_manifest
+from data_pipelines.progress import Progress
+from data_pipelines.recordings import Plan, Skipped
+from data_pipelines.registry import get_recipe
+from data_pipelines.shards import DONE, ShardJob, finish_dataset
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.splits import SPLITS, assign_splits
+from data_pipelines.splits import SPLITS
 from data_pipelines.spool import list_episodes, read_episode
 
-Splits = dict[str, dict[str, list[int]]]  # dataset -> split -> episodes
+PLAN = "plan.json"
+ASSEMBLY = "assembly.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """How a build runs; never what it builds. runner: 'local' or the name of a Beam runner."""
+
+    runner: str = LOCAL
+    workers: int = 1
+    beam_arguments: tuple[str, ...] = ()
 
 
 def prepare(
@@ -33,41 +46,53 @@ def prepare(
     out: str | pathlib.Path,
     options: dict[str, Any],
     *,
-    workers: int = 2,
-    num_shards: int | None = None,
+    engine: Engine = Engine(),  # noqa: B008 (frozen)
+    shard_bytes: int = SHARD_BYTES,
     progress: bool = False,
 ) -> bool:
     """Builds the dataset folder `out`; returns False if it was there already with these options.
 
-    Everything is written to a sibling folder and renamed at the end, so a killed run leaves nothing
-    that looks complete and the next run starts afresh. `workers` processes collect; their number
-    never changes the result. Raises DataError for an unknown recipe, options that differ from what
-    `out` holds, an `out` that is something else, a folder that cannot be written, or data that
-    fails a check.
+    Everything is written to a hidden sibling folder and renamed at the end, so a killed run leaves
+    nothing that looks complete. The next run of the same command keeps the units and shards that
+    were done; simulators start afresh. Raises DataError for an unknown recipe, options that differ
+    from what `out` holds, an `out` that is something else, a folder that cannot be written, a
+    source of which too much is unusable, or data that fails a check.
     """
-    if workers < 1:
-        raise DataError(f"--workers is {workers}; use at least 1")
+    if engine.workers < 1:
+        raise DataError(f"--workers is {engine.workers}; use at least 1")
     module = get_recipe(recipe)
     out = pathlib.Path(out).absolute()
     options = json.loads(json.dumps(options))  # what a manifest read back would hold
     if _already_there(out, recipe, options):
         return False
-    with _building_folder(out) as folder:
-        spool = folder / ".spool"
-        bar = tqdm(
-            total=module.expected_transitions(options),
-            unit=" transitions",
-            desc=f"collect {recipe}",
-            disable=None if progress else True,
-        )
-        with bar:
-            collected = module.collect(options | {"workers": workers}, spool, bar.update)
-        splits = _split_episodes(collected, spool, options)
-        leakage = check_leakage(_spooled_hashes(splits, spool))
-        entries = _write_datasets(collected.specs, splits, spool, folder, num_shards, progress)
-        manifest = _manifest(recipe, options, collected, entries, leakage)
-        shutil.rmtree(spool)
-        (folder / FILE_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+    resumable = hasattr(module, "plan")
+    if resumable:
+        plan = module.plan(options)
+        _check_plan(plan)
+    with _building_folder(out, resumable) as folder:
+        with Progress(folder, progress) as bar:
+            if resumable:
+                units = _unit_jobs(plan, recipe, options, shard_bytes, folder)
+                bar.expect(len(units))
+            else:
+                _empty(folder)
+                plan, units = _collect(module, options, folder, engine.workers, bar), []
+            step = functools.partial(
+                _assemble, str(folder), options, plan, shard_bytes, resumable=resumable
+            )
+            run_stages(
+                folder,
+                units,
+                step,
+                runner=engine.runner,
+                workers=engine.workers,
+                beam_arguments=engine.beam_arguments,
+            )
+        assembly = json.loads((folder / ASSEMBLY).read_text())
+        _write_manifest(recipe, options, plan, assembly, folder)
+        for name in (UNITS, DONE, PLAN, ASSEMBLY, STOP):
+            path = folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         _finish(folder, out)
     return True
 
@@ -103,8 +128,8 @@ def _already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> b
 
 
 @contextlib.contextmanager
-def _building_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
-    """An empty, locked sibling of `out`; what a killed run left in it is removed."""
+def _building_folder(out: pathlib.Path, resumable: bool) -> Iterator[pathlib.Path]:
+    """A locked, hidden sibling of `out`. Unless `resumable`, a failure leaves nothing of it."""
     folder = out.parent / f".{out.name}.partial"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,11 +144,10 @@ def _building_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
         except OSError as error:
             raise DataError(f"another run is preparing {out}; wait for it to finish") from error
         try:
-            for item in folder.iterdir():
-                shutil.rmtree(item) if item.is_dir() else item.unlink()
             yield folder
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not resumable:
+                shutil.rmtree(folder, ignore_errors=True)
             raise
     except OSError as error:
         raise DataError(f"cannot write {out}: {error}") from error
@@ -131,103 +155,141 @@ def _building_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
         os.close(descriptor)
 
 
-def _finish(folder: pathlib.Path, out: pathlib.Path) -> None:
-    """Flushes everything to disk, then makes the folder visible under its name in one step."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-    os.rename(folder, out)
+def _empty(folder: pathlib.Path) -> None:
+    for item in folder.iterdir():
+        shutil.rmtree(item) if item.is_dir() else item.unlink()
 
 
-def _split_episodes(collected: Collected, spool: pathlib.Path, options: dict[str, Any]) -> Splits:
-    """The episodes of every split of every dataset; raises DataError if there are too few."""
-    episodes = {spec.name: list_episodes(spool / spec.name) for spec in collected.specs}
-    if not any(episodes.values()):
-        reasons = collections.Counter(reason for _, reason, _ in collected.skipped_items)
-        raise DataError(f"no episode could be read; skipped: {dict(reasons) or 'nothing'}")
-    seed = options.get("seed", 0)
-    return {name: assign_splits(ids, seed, name) for name, ids in episodes.items()}
+def _check_plan(plan: Plan) -> None:
+    names = [item.name for item in plan.items]
+    if not names:
+        reasons = collections.Counter(item.reason for item in plan.skipped)
+        raise DataError(f"the source holds nothing to read; skipped: {dict(reasons) or 'nothing'}")
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in collections.Counter(names).items() if count > 1)
+        raise DataError(f"the source lists {twice!r} twice; remove one of them")
 
 
-def _write_datasets(
-    specs: list[DatasetSpec],
-    splits: Splits,
-    spool: pathlib.Path,
-    folder: pathlib.Path,
-    num_shards: int | None,
-    progress: bool,
-) -> dict[str, dict[str, Any]]:
-    """Writes the shards of every dataset; returns the manifest's entries."""
-    entries = {}
-    with tqdm(unit=" transitions", desc="write shards", disable=None if progress else True) as bar:
-        for spec in specs:
-            index = write_shards(
-                spec,
-                spool / spec.name,
-                splits[spec.name],
-                folder,
-                num_shards=num_shards,
-                on_transitions=bar.update,
+def _unit_jobs(
+    plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
+) -> list[UnitJob]:
+    """The jobs of the first stage, after throwing away what another plan left in `folder`."""
+    specs = tuple(spec.to_json() for spec in plan.specs)
+    text = json.dumps(
+        [recipe, options, shard_bytes, specs, [dataclasses.astuple(item) for item in plan.items]]
+    )
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()
+    file = folder / PLAN
+    if not file.exists() or file.read_text() != fingerprint:
+        _empty(folder)
+        file.write_text(fingerprint)
+    for leftover in (folder / UNITS).glob("work-*"):
+        shutil.rmtree(leftover)
+    allowed = None
+    if plan.one_recording_per_item:
+        total = len(plan.items) + len(plan.skipped)
+        allowed = _allowed(total, options) - len(plan.skipped)
+        if allowed < 0:
+            raise DataError(
+                too_many(
+                    len(plan.skipped),
+                    _allowed(total, options),
+                    options["max_failures"],
+                    plan.skipped[-1],
+                )
             )
-            entries[spec.name] = _entry(spec, splits[spec.name], index, folder)
-    return entries
+    return [
+        UnitJob(str(folder), recipe, options, specs, number, items, allowed)
+        for number, items in enumerate(cut_units(plan.items))
+    ]
 
 
-def _entry(
-    spec: DatasetSpec,
-    splits: dict[str, list[int]],
-    index: dict[str, np.ndarray],
-    folder: pathlib.Path,
-) -> dict[str, Any]:
-    """One dataset's part of the manifest."""
-    root = dataset_folder(folder, spec.name)
-    with open(root / "dataset_info.json") as file:
-        lengths = {s["name"]: s["shardLengths"] for s in json.load(file)["splits"]}
-    shards: dict[str, list[dict[str, Any]]] = {}
-    for split in splits:
-        count = len(lengths[split])
-        shards[split] = []
-        for i, records in enumerate(lengths[split]):
-            name = f"{spec.name}-{split}.array_record-{i:05d}-of-{count:05d}"
-            shards[split].append(
+def _allowed(total: int, options: dict[str, Any]) -> int:
+    """How many of `total` items may fail."""
+    return max(1, int(options["max_failures"] * total))
+
+
+def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress) -> Plan:
+    """Runs a simulator's recipe, whose episodes become one unit."""
+    unit = folder / UNITS / f"{0:06d}"
+    bar.expect_transitions(module.expected_transitions(options))
+    collected = module.collect(options | {"workers": workers}, unit, bar.add_transitions)
+    recordings = []
+    for spec in collected.specs:
+        for number in list_episodes(unit / spec.name):
+            name = read_episode(unit / spec.name, number).source
+            recordings.append(
                 {
-                    "file": name,
-                    "records": int(records),
-                    "bytes": (root / name).stat().st_size,
-                    "sha256": file_hash(root / name),
+                    "name": f"{spec.name} {name}",
+                    "number": number,
+                    "datasets": [spec.name],
+                    "group": f"{number}",
+                    "split": None,
                 }
             )
-    counts = {
-        split: {
-            "episodes": len(splits[split]),
-            "transitions": int(np.minimum(rows[:, 2] - 1, spec.clip_stride).sum()),
-            "records": len(rows),
-        }
-        for split, rows in index.items()
+    (unit / SUMMARY).write_text(json.dumps({"recordings": recordings, "skipped": []}))
+    return Plan(
+        specs=collected.specs,
+        items=[],
+        skipped=[Skipped(*item) for item in collected.skipped_items],
+        sources=collected.sources,
+    )
+
+
+def _assemble(
+    folder: str, options: dict[str, Any], plan: Plan, shard_bytes: int, resumable: bool
+) -> list[ShardJob]:
+    """The step between the two stages: also leaves its result in the folder, for the manifest."""
+    root = pathlib.Path(folder)
+    result = assemble(root, plan.specs, options.get("seed", 0), shard_bytes)
+    if resumable:
+        _check_skipped(result, plan, options)
+    facts = {
+        "jobs": [dataclasses.asdict(job) for job in result.jobs],
+        "skipped": [dataclasses.astuple(item) for item in plan.skipped + result.skipped],
+        "leakage": result.leakage,
     }
-    return {"spec": spec.to_json(), "splits": counts, "shards": shards}
+    (root / ASSEMBLY).write_text(json.dumps(facts))
+    return result.jobs
 
 
-def _spooled_hashes(splits: Splits, spool: pathlib.Path) -> Iterator[EpisodeHashes]:
-    for name, parts in splits.items():
-        for split, episodes in parts.items():
-            for episode in episodes:
-                hashes = read_episode(spool / name, episode, frames=False).hashes
-                yield EpisodeHashes(name, split, episode, hashes)
+def _check_skipped(result: Assembly, plan: Plan, options: dict[str, Any]) -> None:
+    skipped = plan.skipped + result.skipped
+    allowed = _allowed(result.recordings + len(skipped), options)
+    if len(skipped) > allowed:
+        raise DataError(too_many(len(skipped), allowed, options["max_failures"], skipped[-1]))
+
+
+def _write_manifest(
+    recipe: str,
+    options: dict[str, Any],
+    plan: Plan,
+    assembly: dict[str, Any],
+    folder: pathlib.Path,
+) -> None:
+    jobs = [ShardJob(**job) for job in assembly["jobs"]]
+    used = [spec for spec in plan.specs if any(job.spec["name"] == spec.name for job in jobs)]
+    entries = {
+        spec.name: finish_dataset(
+            folder, spec, [job for job in jobs if job.spec["name"] == spec.name]
+        )
+        for spec in used
+    }
+    manifest = _manifest(recipe, options, plan.sources, assembly, entries)
+    (folder / FILE_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
 def _manifest(
     recipe: str,
     options: dict[str, Any],
-    collected: Collected,
+    sources: dict[str, Any],
+    assembly: dict[str, Any],
     entries: dict[str, dict[str, Any]],
-    leakage: dict[str, int],
 ) -> dict[str, Any]:
     """The whole manifest. No times and no host names: the same options give the same bytes."""
     totals = {
         split: {
-            key: sum(entry["splits"][split][key] for entry in entries.values())
+            key: sum(entry["splits"].get(split, {}).get(key, 0) for entry in entries.values())
             for key in ("episodes", "transitions", "records")
         }
         for split in SPLITS
@@ -250,10 +312,19 @@ def _manifest(
         "transitions": sum(transitions.values()),
         "splits": totals,
         "mixture": transitions,
-        "skipped": dict(collections.Counter(reason for _, reason, _ in collected.skipped_items)),
-        "skipped_items": [list(item) for item in collected.skipped_items],
-        "sources": collected.sources,
-        "leakage_check": leakage,
+        "skipped": dict(collections.Counter(reason for _, reason, _ in assembly["skipped"])),
+        "skipped_items": [list(item) for item in assembly["skipped"]],
+        "sources": sources,
+        "leakage_check": assembly["leakage"],
         "content_hash": hashlib.sha256("".join(hashes).encode()).hexdigest(),
         "datasets": entries,
     }
+
+
+def _finish(folder: pathlib.Path, out: pathlib.Path) -> None:
+    """Flushes everything to disk, then makes the folder visible under its name in one step."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+    os.rename(folder, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 from data_pipelines.errors import DataError
@@ -38,7 +39,8 @@ def frame_options(args) -> dict[str, Any]:
     if not 0 <= args.max_failures <= 1:
         raise DataError(f"--max-failures is {args.max_failures}; give a share from 0 to 1")
     codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
-    return {"source": args.source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
+    source = str(pathlib.Path(args.source).expanduser().absolute())
+    return {"source": source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
 
 
 def record_fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,9 @@
     python -m data_pipelines.prepare validate DIR                      re-read and check everything
 
 `<dataset> --help` lists the options of one dataset. Running a finished build again says so and does
-nothing.
+nothing; running a killed one again goes on where it stopped. Files are converted on Apache Beam:
+--runner names the runner, flags that are not listed go to it. `--runner=local` uses plain processes
+of this machine instead, and needs no Beam; simulators always run that way.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from data_pipelines.build import prepare
+from data_pipelines.build import Engine, prepare
+from data_pipelines.engines import LOCAL
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import read_manifest
 from data_pipelines.registry import RECIPES, get_recipe
@@ -43,6 +46,12 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--workers", type=int, default=2, help="processes; never changes the result"
         )
+        if hasattr(recipe, "plan"):
+            command.add_argument(
+                "--runner",
+                default="DirectRunner",
+                help="a runner of Apache Beam, which gets all further flags, or `local`",
+            )
         recipe.add_arguments(command)
     inspect = commands.add_parser("inspect", help="print a manifest and draw a contact sheet")
     inspect.add_argument("out", help="dataset folder")
@@ -55,8 +64,14 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def run(args: argparse.Namespace) -> None:
+def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
     """Runs one parsed command; raises DataError for anything a user can mend."""
+    runner = getattr(args, "runner", LOCAL)
+    if beam_arguments and runner == LOCAL:
+        raise DataError(
+            f"unknown arguments {' '.join(beam_arguments)}; "
+            f"see python -m data_pipelines.prepare {args.command} --help"
+        )
     if args.command == "inspect":
         from data_pipelines.inspection import inspect
 
@@ -68,9 +83,8 @@ def run(args: argparse.Namespace) -> None:
         validate(args.out)
         return
     recipe = get_recipe(args.command)
-    built = prepare(
-        args.command, args.out, recipe.options(args), workers=args.workers, progress=True
-    )
+    engine = Engine(runner, args.workers, tuple(beam_arguments))
+    built = prepare(args.command, args.out, recipe.options(args), engine=engine, progress=True)
     manifest = read_manifest(pathlib.Path(args.out))
     counts = ", ".join(
         f"{split} {count['transitions']}" for split, count in manifest["splits"].items()
@@ -85,9 +99,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args = parser().parse_args(argv)
+    args, beam_arguments = parser().parse_known_args(argv)
     try:
-        run(args)
+        run(args, beam_arguments)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

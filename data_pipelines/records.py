@@ -8,6 +8,7 @@ as bytes, which action-free reading never touches. Records are ordinary TFDS exa
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -66,6 +67,7 @@ def features(spec: DatasetSpec) -> tfds.features.FeaturesDict:
         "episode_return": f.Scalar(np.float32),
         "behaviour": f.Text(),
         "source": f.Text(doc="file or seed that the episode came from"),
+        "metadata": f.Text(doc="JSON: language and other facts of the episode"),
         "frame_skip": f.Scalar(np.int64),
         "fps": f.Scalar(np.float32),
         "codec": f.Text(),
@@ -88,6 +90,7 @@ def episode_examples(
             "episode_return": episode.episode_return,
             "behaviour": spec.behaviour,
             "source": episode.source,
+            "metadata": json.dumps(episode.metadata),
             "frame_skip": spec.frame_skip,
             "fps": spec.fps,
             "codec": spec.codec,
@@ -119,6 +122,9 @@ class Clip:
 
     def frame_count(self) -> int:
         return len(self._features["frames"].bytes_list.value)
+
+    def encoded_frame(self, offset: int) -> bytes:
+        return self._features["frames"].bytes_list.value[offset]
 
     def integer(self, name: str) -> int:
         return self._features[name].int64_list.value[0]

@@ -1,15 +1,25 @@
 """The datasets that `prepare` knows.
 
 A recipe is a module with
-    DESCRIPTION: str                                   one line for --help add_arguments(parser)
-    its own options options(args) -> dict                              JSON-able; everything that
-    decides the content collect(options, spool, report) -> Collected       spools episodes below the
-    folder `spool`, one sub-folder
-                                                       per dataset, and calls report(count) per
-                                                       transition done
-    expected_transitions(options) -> int | None        total of the progress bar
-A new dataset is one module and one line here. Recipes import their simulators and decoders inside
-`collect`.
+
+    DESCRIPTION: str                          one line for --help
+    add_arguments(parser)                     its own options
+    options(args) -> dict                     JSON-able; everything that decides the content
+
+and, if it reads files (see recordings.py; runs on Apache Beam),
+
+    plan(options) -> Plan                     what the source holds
+    read(item, options) -> Iterator[Recording | Skipped]
+
+or, if it plays a simulator (runs on this machine),
+
+    collect(options, spool, report) -> Collected    writes episodes (spool.write_episode) to the
+                                              sub-folder `spool / <dataset name>`; calls
+                                              report(count) as transitions are done
+    expected_transitions(options) -> int | None     total of the progress bar
+
+A new dataset is one module and one line here. Recipes import simulators and decoders where they use
+them.
 """
 
 from __future__ import annotations

@@ -42,6 +42,18 @@ class ActionSpec:
         """Shape of one action: () or (A,)."""
         return () if self.kind == "discrete" else (len(self.names),)
 
+    def fault(self, actions: np.ndarray) -> str:
+        """What is wrong with these actions (T, ...), or '' if all are in range."""
+        low, high = self.low, self.high
+        if self.kind == "discrete":
+            low, high = 0, self.count - 1
+        if not actions.size:
+            return ""
+        lowest, highest = actions.min(), actions.max()
+        if (low is not None and lowest < low) or (high is not None and highest > high):
+            return f"actions {lowest:g}..{highest:g}, expected {low}..{high}"
+        return ""
+
 
 @dataclasses.dataclass(frozen=True)
 class DatasetSpec:

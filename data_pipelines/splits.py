@@ -1,8 +1,8 @@
-"""Train / validation / test by episode."""
+"""Train / validation / test by group; a group is an episode, or all that must stay together."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
@@ -12,23 +12,40 @@ SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # each of validation and test
 
 
-def assign_splits(episodes: Sequence[int], seed: int, name: str) -> dict[str, list[int]]:
-    """80/10/10 by a seeded permutation, whole episodes, at least one in each split, time order
-    kept.
+def assign_splits(
+    groups: Sequence[Hashable],
+    seed: int,
+    name: str,
+    published: Mapping[Hashable, str] | None = None,
+) -> dict[Hashable, str]:
+    """group -> split: 80/10/10 by a seeded permutation of `groups`, at least one in each split.
 
-    Raises DataError for fewer than three episodes.
+    published: the splits that the publisher fixed. They are kept; a split that nobody published is
+    cut from the groups that are train or unassigned.
+
+    Raises DataError for a published split that is unknown, and where fewer than three groups, or
+    too few to cut from, are there.
     """
-    episodes = sorted(episodes)
-    if len(episodes) < 3:
+    published = {group: split for group, split in (published or {}).items() if split}
+    unknown = sorted(set(published.values()) - set(SPLITS))
+    if unknown:
+        raise DataError(f"dataset {name}: unknown splits {unknown}; known: {', '.join(SPLITS)}")
+    if len(groups) < 3:
         raise DataError(
-            f"dataset {name} has {len(episodes)} episodes; three are needed for train, validation "
+            f"dataset {name} has {len(groups)} episodes; three are needed for train, validation "
             "and test. Collect more, or cut long recordings into several files"
         )
-    held = max(1, round(HELD_OUT * len(episodes)))
-    order = np.random.default_rng(seed).permutation(len(episodes))
-    chosen = {
-        "validation": order[:held],
-        "test": order[held : 2 * held],
-        "train": order[2 * held :],
-    }
-    return {split: [episodes[i] for i in sorted(chosen[split])] for split in SPLITS}
+    assigned = {group: published.get(group, "train") for group in groups}
+    free = [group for group in groups if assigned[group] == "train"]
+    missing = [split for split in SPLITS[1:] if split not in published.values()]
+    if len(free) <= len(missing):
+        raise DataError(
+            f"dataset {name}: {len(free)} episodes are left to cut {' and '.join(missing)} from; "
+            "add episodes"
+        )
+    held = max(1, round(HELD_OUT * len(free)))
+    order = np.random.default_rng(seed).permutation(len(free))
+    for i, split in enumerate(missing):
+        for place in order[i * held : (i + 1) * held]:
+            assigned[free[place]] = split
+    return assigned

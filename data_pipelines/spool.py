@@ -1,7 +1,8 @@
-"""Episodes on disk between collection and the final shards.
+"""Episodes on disk between reading and the final shards.
 
-Collectors (possibly several processes) append encoded frames to one file per episode, so an hour of
-video never sits in memory; the metadata file is written last and is what makes an episode count.
+Whoever reads or collects (possibly several processes) appends encoded frames to one file per
+episode, so an hour of video never sits in memory; the metadata file is written last and is what
+makes an episode count.
 """
 
 from __future__ import annotations
@@ -10,15 +11,35 @@ import dataclasses
 import hashlib
 import json
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
 from data_pipelines.codecs import check_frame, get_codec
-from data_pipelines.errors import DataError
+from data_pipelines.recordings import ItemError
 from data_pipelines.spec import DatasetSpec
 
 BLANK_STD = 1.0  # a frame whose pixels deviate less than this (of 255) shows nothing
+
+
+class EncodedFrames(Sequence):
+    """The encoded frames of one episode; only those asked for are read from disk."""
+
+    def __init__(self, file: pathlib.Path, sizes: np.ndarray):
+        self._file, self._ends, self._sizes = file, np.cumsum(sizes), sizes
+        self._blob = None
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if self._blob is None:
+            self._blob = memoryview(np.memmap(self._file, np.uint8, mode="r"))
+        end = self._ends[index]
+        return bytes(self._blob[end - self._sizes[index] : end])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,26 +47,36 @@ class SpooledEpisode:
     """One episode of N frames: encoded frames, labels, and what the checks need.
 
     action (N-1, ...), reward float32 (N-1,), state float32 (N, S), or None where the dataset has
-    none; hashes uint64 (N,), one per frame's pixels.
+    none; hashes uint64 (N,), one per frame.
     """
 
     episode: int
-    frames: list[bytes]
+    frames: EncodedFrames
     action: np.ndarray | None
     reward: np.ndarray | None
     state: np.ndarray | None
     hashes: np.ndarray
     episode_return: float
     source: str
+    metadata: dict[str, Any]
 
     @property
     def length(self) -> int:
         return len(self.frames)
 
+    @property
+    def encoded_bytes(self) -> int:
+        return int(self.frames._sizes.sum())
 
-def frame_hash(frame: np.ndarray) -> int:
-    """64-bit hash of the pixels."""
-    return int.from_bytes(hashlib.blake2b(frame.tobytes(), digest_size=8).digest(), "little")
+
+def frame_hash(encoded: bytes) -> int:
+    """64-bit hash of an encoded frame. Codecs are deterministic: equal pixels, equal bytes."""
+    return int.from_bytes(hashlib.blake2b(encoded, digest_size=8).digest(), "little")
+
+
+def is_blank(frame: np.ndarray) -> bool:
+    """True if the picture shows nothing. A coarse look settles nearly all frames."""
+    return bool(frame[::8, ::8].std() < 2 * BLANK_STD and frame.std() < BLANK_STD)
 
 
 def write_episode(
@@ -59,47 +90,60 @@ def write_episode(
     state: np.ndarray | None = None,
     episode_return: float = 0.0,
     source: str = "",
+    metadata: dict[str, Any] | None = None,
 ) -> int:
     """Encodes and spools one episode; returns its number of frames.
 
     `frames` may be a generator; labels may be lists filled by that generator, since they are read
-    after it. Raises DataError for a frame of the wrong shape, labels of the wrong length, fewer
-    than two frames, or an episode in which every frame is blank or all frames are equal (a renderer
-    that died says nothing else).
+    after it. Raises ItemError for a frame of the wrong shape, labels of the wrong length or range,
+    fewer than two frames, or an episode in which every frame is blank or all frames are equal (a
+    renderer that died says nothing else); nothing of the episode is left then.
     """
     folder.mkdir(parents=True, exist_ok=True)
     where = f"{spec.name} episode {episode}" + (f" ({source})" if source else "")
+    blob = folder / f"{episode:08d}.frames"
+    try:
+        sizes, hashes, blank = _write_frames(blob, spec, frames, where)
+        meta = {
+            "episode": episode,
+            "episode_return": float(episode_return),
+            "source": source,
+            "blank_frames": blank,
+            "metadata": metadata or {},
+        }
+        arrays = {"sizes": np.array(sizes, np.int64), "hashes": np.array(hashes, np.uint64)}
+        arrays |= _checked_labels(spec, len(sizes), action, reward, state, where)
+    except BaseException:
+        blob.unlink(missing_ok=True)
+        raise
+    temporary = folder / f"{episode:08d}.tmp.npz"
+    np.savez(temporary, meta=json.dumps(meta), **arrays)
+    temporary.rename(folder / f"{episode:08d}.npz")
+    return len(sizes)
+
+
+def _write_frames(blob: pathlib.Path, spec: DatasetSpec, frames, where: str):
+    """Appends the frames to `blob`; returns (sizes, hashes, number of blank frames)."""
     encode = get_codec(spec.codec).encode
     sizes, hashes, blank = [], [], 0
-    with open(folder / f"{episode:08d}.frames", "wb") as file:
+    with open(blob, "wb") as file:
         for frame in frames:
             check_frame(frame, spec.image_shape, where)
             data = encode(frame)
             file.write(data)
             sizes.append(len(data))
-            hashes.append(frame_hash(frame))
-            blank += bool(frame.std() < BLANK_STD)
+            hashes.append(frame_hash(data))
+            blank += is_blank(frame)
     count = len(sizes)
     if count < 2:
-        raise DataError(f"{where}: {count} frames; an episode needs at least two")
+        raise ItemError("too short", f"{where}: {count} frames; an episode needs at least two")
     if blank == count or len(set(hashes)) == 1:
-        raise DataError(f"{where}: all {count} frames are blank or equal")
-    meta = {
-        "episode": episode,
-        "episode_return": float(episode_return),
-        "source": source,
-        "blank_frames": blank,
-    }
-    arrays = {"sizes": np.array(sizes, np.int64), "hashes": np.array(hashes, np.uint64)}
-    arrays |= _checked_labels(spec, count, action, reward, state, where)
-    temporary = folder / f"{episode:08d}.tmp.npz"
-    np.savez(temporary, meta=json.dumps(meta), **arrays)
-    temporary.rename(folder / f"{episode:08d}.npz")
-    return count
+        raise ItemError("blank", f"{where}: all {count} frames are blank or equal")
+    return sizes, hashes, blank
 
 
 def _checked_labels(spec, count, action, reward, state, where) -> dict[str, np.ndarray]:
-    """The labels as arrays of the types that records hold; raises DataError if they do not fit."""
+    """The labels as arrays of the types that records hold; raises ItemError if they do not fit."""
     expected = {}
     if spec.action is not None:
         expected["action"] = (action, spec.action.dtype, (count - 1, *spec.action.shape))
@@ -112,14 +156,14 @@ def _checked_labels(spec, count, action, reward, state, where) -> dict[str, np.n
         array = np.asarray(value, dtype) if value is not None else None
         if array is None or array.shape != shape:
             got = None if array is None else array.shape
-            raise DataError(f"{where}: {label} has shape {got}, expected {shape}")
+            raise ItemError("bad labels", f"{where}: {label} has shape {got}, expected {shape}")
         if not np.isfinite(array).all():
-            raise DataError(f"{where}: {label} holds a value that is not finite")
+            raise ItemError("bad labels", f"{where}: {label} holds a value that is not finite")
         arrays[label] = array
-    discrete = spec.action is not None and spec.action.kind == "discrete"
-    if discrete and not ((arrays["action"] >= 0) & (arrays["action"] < spec.action.count)).all():
-        low, high = arrays["action"].min(), arrays["action"].max()
-        raise DataError(f"{where}: actions {low}..{high}, expected 0..{spec.action.count - 1}")
+    if spec.action is not None:
+        fault = spec.action.fault(arrays["action"])
+        if fault:
+            raise ItemError("action out of range", f"{where}: {fault}")
     return arrays
 
 
@@ -128,24 +172,19 @@ def list_episodes(folder: pathlib.Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("????????.npz"))
 
 
-def read_episode(folder: pathlib.Path, episode: int, *, frames: bool = True) -> SpooledEpisode:
-    """One finished episode; `frames=False` leaves the pictures on disk and lists empty bytes."""
+def read_episode(folder: pathlib.Path, episode: int) -> SpooledEpisode:
+    """One finished episode; its frames stay on disk until they are asked for."""
     with np.load(folder / f"{episode:08d}.npz", allow_pickle=False) as data:
         arrays = {key: data[key] for key in data.files}
     meta = json.loads(str(arrays["meta"]))
-    ends = np.cumsum(arrays["sizes"])
-    if frames:
-        blob = memoryview(np.memmap(folder / f"{episode:08d}.frames", np.uint8, mode="r"))
-        encoded = [bytes(blob[e - s : e]) for e, s in zip(ends, arrays["sizes"], strict=True)]
-    else:
-        encoded = [b""] * len(ends)
     return SpooledEpisode(
         episode=episode,
-        frames=encoded,
+        frames=EncodedFrames(folder / f"{episode:08d}.frames", arrays["sizes"]),
         action=arrays.get("action"),
         reward=arrays.get("reward"),
         state=arrays.get("state"),
         hashes=arrays["hashes"],
         episode_return=meta["episode_return"],
         source=meta["source"],
+        metadata=meta["metadata"],
     )

@@ -13,8 +13,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.leakage import EpisodeHashes, check_leakage
 from data_pipelines.manifest import DatasetInfo, file_hash, open_dataset
 from data_pipelines.records import ClipRow, clip_rows
-from data_pipelines.spec import ActionSpec
-from data_pipelines.spool import BLANK_STD, frame_hash
+from data_pipelines.spool import frame_hash, is_blank
 from data_pipelines.windows import ClipReader
 
 MAX_BLANK = 0.5  # share of blank frames in a split above which something is wrong
@@ -92,6 +91,8 @@ def _episodes(reader: ClipReader, bar: tqdm) -> Iterator[tuple[EpisodeHashes, in
         for record in range(first, stop):
             blank += _check_record(reader, record, hashes, where)
             bar.update()
+        if len(set(hashes.tolist())) == 1:
+            raise DataError(f"{where}: all {length} frames are equal; the source is broken")
         yield EpisodeHashes(reader.spec.name, reader.split, episode, hashes), blank
 
 
@@ -104,22 +105,17 @@ def _check_record(reader: ClipReader, record: int, hashes: np.ndarray, where: st
         raise DataError(f"{where}: record {record} holds {held}, the index says {row[:3]}")
     blank = 0
     for t, frame in enumerate(clip.decode_frames(np.arange(length)), start):
-        value = np.uint64(frame_hash(frame))
+        value = np.uint64(frame_hash(clip.encoded_frame(t - start)))
         if hashes[t] not in (0, value):
             raise DataError(f"{where}: frame {t} differs between two records")
-        blank += bool(hashes[t] == 0 and frame.std() < BLANK_STD)
+        blank += bool(hashes[t] == 0 and is_blank(frame))
         hashes[t] = value
     for label in reader.spec.labels:
         values = clip.decode_label(label)
         if not np.isfinite(values).all():
             raise DataError(f"{where}: {label} of record {record} is not finite")
         if label == "action":
-            _check_action_range(reader.spec.action, values, where)
+            fault = reader.spec.action.fault(values)
+            if fault:
+                raise DataError(f"{where}: record {record}: {fault}")
     return blank
-
-
-def _check_action_range(action: ActionSpec, values: np.ndarray, where: str) -> None:
-    if action.kind == "discrete" and (values.min() < 0 or values.max() >= action.count):
-        raise DataError(
-            f"{where}: action {values.min()}..{values.max()} outside 0..{action.count - 1}"
-        )

@@ -68,14 +68,14 @@ def test_two_builds_are_equal_to_the_byte_in_two_processes(tmp_path):
 
 
 def test_several_shards_read_like_one(square, square_options, tmp_path):
-    prepare("synthetic", tmp_path / "data", square_options, num_shards=3)
-    assert len(open_dataset(tmp_path / "data").shard_paths("square", "train")) == 3
-    one, three = (
+    prepare("synthetic", tmp_path / "data", square_options, shard_bytes=30_000)
+    assert len(open_dataset(tmp_path / "data").shard_paths("square", "train")) == 10  # one per episode
+    one, ten = (
         list(ordered_batches(path, split="train", batch_size=1000))
         for path in (square, tmp_path / "data")
     )
     for key in one[0]:
-        np.testing.assert_array_equal(one[0][key], three[0][key])
+        np.testing.assert_array_equal(one[0][key], ten[0][key])
     validate(tmp_path / "data")
 
 
@@ -147,7 +147,7 @@ def test_killed_build_leaves_nothing_that_looks_complete_and_the_next_one_succee
         cwd=REPOSITORY,
     )
     partial = tmp_path / ".data.partial"
-    while not list(partial.glob(".spool/square/*.npz")):
+    while not list(partial.glob(".units/*/square/*.npz")):
         assert process.poll() is None
         time.sleep(0.01)
     with pytest.raises(DataError, match="another run is preparing"):
