@@ -1,0 +1,1 @@
+"""LIBERO demonstrations in the three layouts they are published in."""
