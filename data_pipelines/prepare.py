@@ -25,8 +25,9 @@ from data_pipelines.manifest import read_manifest
 from data_pipelines.registry import RECIPES, get_recipe
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line; one sub-command per registered dataset, plus inspect and validate."""
+def parser(more: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The whole command line; one sub-command per dataset, those in `more` (dotted paths) too,
+    plus inspect and validate."""
     top = argparse.ArgumentParser(
         prog="python -m data_pipelines.prepare",
         description="Build, inspect and validate dataset folders.",
@@ -34,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(
         dest="command", required=True, metavar="<dataset>|inspect|validate"
     )
-    for name in RECIPES:
+    for name in (*RECIPES, *more):
         recipe = get_recipe(name)
         command = commands.add_parser(
             name,
@@ -99,8 +100,10 @@ def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    args, beam_arguments = parser().parse_known_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
+        own = [argv[0]] if argv and "." in argv[0] else []
+        args, beam_arguments = parser(own).parse_known_args(argv)
         run(args, beam_arguments)
     except DataError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -18,7 +18,8 @@ or, if it plays a simulator (runs on this machine),
                                               report(count) as transitions are done
     expected_transitions(options) -> int | None     total of the progress bar
 
-A new dataset is one module and one line here. Recipes import simulators and decoders where they use
+A new dataset is one module and one line here; one of your own, outside this package, is used by its
+dotted path: `prepare my_lab.readers.kitchen --source=...`. Recipes import simulators and decoders where they use
 them.
 """
 
@@ -54,10 +55,23 @@ class Collected:
 
 
 def get_recipe(name: str) -> types.ModuleType:
-    """The recipe module called `name`; raises DataError listing those that exist."""
-    if name not in RECIPES:
-        raise DataError(f"unknown dataset {name!r}; known: {', '.join(RECIPES)}")
-    return importlib.import_module(RECIPES[name])
+    """The recipe module called `name`, or the one at a dotted path ("my_lab.readers.kitchen").
+
+    Raises DataError listing those that exist, and for a module that is no recipe.
+    """
+    if name not in RECIPES and "." not in name:
+        raise DataError(
+            f"unknown dataset {name!r}; known: {', '.join(RECIPES)}, or the dotted path of a "
+            "module of your own"
+        )
+    try:
+        module = importlib.import_module(RECIPES.get(name, name))
+    except ModuleNotFoundError as error:
+        raise DataError(f"dataset {name!r}: {error}; is its folder on PYTHONPATH?") from error
+    needed = ("DESCRIPTION", "add_arguments", "options")
+    if not all(hasattr(module, part) for part in needed):
+        raise DataError(f"module {name} is no recipe; it needs {', '.join(needed)}")
+    return module
 
 
 def recipe_options(name: str, *arguments: str) -> dict[str, Any]:

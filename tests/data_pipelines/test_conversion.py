@@ -1,0 +1,217 @@
+"""Conversions: the same bytes on every engine, resume by unit and shard, skips counted, limits."""
+
+import json
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_pipelines.build import Engine, prepare
+from data_pipelines.conversion import cut_units
+from data_pipelines.errors import DataError
+from data_pipelines.manifest import open_dataset
+from data_pipelines.recordings import Item
+from data_pipelines.validation import validate
+from tests.data_pipelines.painted import make_options
+
+REPOSITORY = pathlib.Path(__file__).parents[2]
+PAINTED = "tests.data_pipelines.painted"
+BEAM = Engine("DirectRunner", workers=2)
+
+
+def files(folder):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def episodes(folder, name="painted"):
+    """episode -> (split, facts), from the lists that lie beside the shards."""
+    return {
+        facts["episode"]: (path.stem.removeprefix("episodes-"), facts)
+        for path in (folder / name / "1.0.0").glob("episodes-*.jsonl")
+        for facts in map(json.loads, path.read_text().splitlines())
+    }
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    out = tmp_path_factory.mktemp("reference") / "data"
+    assert prepare(PAINTED, out, make_options(faults={"5": "raises"}))
+    return out
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        Engine("local", workers=2),
+        Engine("DirectRunner", workers=1),
+        BEAM,
+        Engine("DirectRunner", 1, ("--direct_running_mode=multi_threading",)),
+    ],
+    ids=["processes", "beam-1", "beam-2-processes", "beam-threads"],
+)
+def test_every_engine_and_number_of_workers_writes_the_same_bytes(reference, tmp_path, engine):
+    prepare(PAINTED, tmp_path / "data", make_options(faults={"5": "raises"}), engine=engine)
+    assert files(tmp_path / "data") == files(reference)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_manifest_and_episode_lists(reference):
+    manifest = open_dataset(reference).manifest
+    assert manifest["episodes"] == 11 and manifest["skipped"] == {"unreadable": 1}
+    assert manifest["skipped_items"] == [["item 5", "unreadable", "cannot open item 5"]]
+    assert manifest["sources"] == {"reader": "painted"}
+    assert manifest["transitions"] == sum(9 + i % 4 for i in range(12) if i != 5)
+    listed = episodes(reference)
+    names = [listed[number][1]["source"] for number in sorted(listed)]
+    assert names == [f"item {i}" for i in range(12) if i != 5]
+    assert listed[0][1]["language"] == "paint number 0" and listed[0][1]["length"] == 10
+    assert validate(reference)["episodes"] == 11
+
+
+def test_killed_conversion_goes_on_where_it_stopped(tmp_path):
+    out, log = tmp_path / "data", tmp_path / "log"
+    options = make_options(items=30, log=str(log), pause=0.1)
+    code = f"from data_pipelines.build import prepare; prepare({PAINTED!r}, {str(out)!r}, {options})"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
+    while len(list((tmp_path / ".data.partial").glob(".units/[0-9]*"))) < 5:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not out.exists()
+    done = len(list((tmp_path / ".data.partial").glob(".units/[0-9]*")))
+    log.unlink()
+    assert prepare(PAINTED, out, options)
+    read_again = [int(line) for line in log.read_text().split()]
+    assert read_again == list(range(done, 30))
+    assert not (tmp_path / ".data.partial").exists()
+    plain = tmp_path / "plain"
+    prepare(PAINTED, plain, options | {"log": "", "pause": 0.0})
+    assert open_dataset(out).manifest["content_hash"] == (
+        open_dataset(plain).manifest["content_hash"]
+    )
+
+
+def test_finished_shards_are_kept_and_the_others_written(tmp_path, monkeypatch):
+    from data_pipelines import engines
+
+    out, written, original = tmp_path / "data", [], engines.write_shard
+
+    def breaks(job):
+        if len(written) == 2:
+            raise OSError(28, "No space left on device")
+        written.append(job.file_name)
+        original(job)
+
+    monkeypatch.setattr(engines, "write_shard", breaks)
+    with pytest.raises(DataError, match="cannot write .*No space left"):
+        prepare(PAINTED, out, make_options(), shard_bytes=1)
+    assert not out.exists()
+    (first,) = (tmp_path / ".data.partial").rglob(written[0])
+    before = first.stat().st_ino
+    monkeypatch.setattr(engines, "write_shard", original)
+    prepare(PAINTED, out, make_options(), shard_bytes=1)
+    (first,) = out.rglob(written[0])
+    assert first.stat().st_ino == before
+    assert validate(out)["episodes"] == 12
+
+
+def test_another_plan_does_not_reuse_what_was_done(tmp_path):
+    log = tmp_path / "log"
+    with pytest.raises(DataError, match="two recordings are called 'same'"):
+        prepare(PAINTED, tmp_path / "data", make_options(same_name=True))
+    assert list((tmp_path / ".data.partial" / ".units").iterdir())
+    prepare(PAINTED, tmp_path / "data", make_options(log=str(log)))
+    assert len(log.read_text().split()) == 12
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("skips", "missing clip"),
+        ("corrupt", "corrupt video"),
+        ("blank", "blank"),
+        ("out of range", "action out of range"),
+        ("raises", "unreadable"),
+    ],
+)
+def test_unusable_items_are_skipped_counted_and_listed(tmp_path, fault, reason):
+    prepare(PAINTED, tmp_path / "data", make_options(faults={"3": fault}))
+    manifest = open_dataset(tmp_path / "data").manifest
+    assert manifest["skipped"] == {reason: 1} and manifest["episodes"] == 11
+    assert manifest["skipped_items"][0][0] == "item 3"
+    assert "item 3" not in [facts["source"] for _, facts in episodes(tmp_path / "data").values()]
+
+
+@pytest.mark.parametrize("engine", [Engine(), BEAM], ids=["local", "beam"])
+def test_too_many_failures_stop_the_job_early(tmp_path, engine):
+    log = tmp_path / "log"
+    faults = {str(i): "corrupt" for i in range(6)}
+    options = make_options(items=40, faults=faults, log=str(log), pause=0.02)
+    message = "more than the 4 that --max-failures=0.1 allows; last: item 4: corrupt video"
+    with pytest.raises(DataError, match=message if engine is not BEAM else "more than the 4 that"):
+        prepare(PAINTED, tmp_path / "data", options, engine=engine)
+    assert not (tmp_path / "data").exists()
+    if engine is not BEAM:  # a runner may have handed out everything already
+        assert len(log.read_text().split()) == 5
+
+
+def test_a_recording_keeps_all_of_its_cameras_or_none(tmp_path):
+    options = make_options(
+        cameras=["front", "wrist"],
+        faults={"2": "corrupt", "4": "second camera short"},
+        labels=False,
+    )
+    prepare(PAINTED, tmp_path / "data", options | {"max_failures": 0.5})
+    info = open_dataset(tmp_path / "data")
+    front, wrist = (episodes(tmp_path / "data", f"painted_{name}") for name in ("front", "wrist"))
+    assert front == wrist and len(front) == 10
+    assert info.manifest["skipped"] == {"corrupt video": 1, "frame count": 1}
+    assert validate(tmp_path / "data")["episodes"] == 20
+
+
+def test_groups_stay_together_and_published_splits_are_kept(tmp_path):
+    prepare(PAINTED, tmp_path / "groups", make_options(items=20, groups=4))
+    splits = {}
+    for number, (split, _) in episodes(tmp_path / "groups").items():
+        splits.setdefault(number // 4, set()).add(split)
+    assert all(len(found) == 1 for found in splits.values()) and len(splits) == 5
+    published = [["train", "test"][i in (3, 7)] for i in range(12)]
+    prepare(PAINTED, tmp_path / "published", make_options(published=published))
+    found = {number: split for number, (split, _) in episodes(tmp_path / "published").items()}
+    assert [number for number, split in found.items() if split == "test"] == [3, 7]
+    assert list(found.values()).count("validation") == 1
+    with pytest.raises(DataError, match="group 'group 0' is published in two splits"):
+        prepare(PAINTED, tmp_path / "both", make_options(groups=4, published=published))
+    with pytest.raises(DataError, match="unknown splits .'dev'."):
+        prepare(PAINTED, tmp_path / "unknown", make_options(published=["train", "dev"] * 6))
+
+
+def test_units_hold_consecutive_items_and_keep_workers_busy():
+    items = [Item(f"{i}", size=1 << 20) for i in range(1000)]
+    units = cut_units(items)
+    assert [item for unit in units for item in unit] == items
+    assert max(map(len, units)) == 16
+    large = cut_units([Item(f"{i}", size=200 << 20) for i in range(500)])
+    assert max(map(len, large)) == 1
+
+
+def test_command_line_takes_a_reader_by_its_path_and_beam_flags(tmp_path, capfd):
+    from data_pipelines.prepare import main
+
+    out = f"--out={tmp_path / 'data'}"
+    assert main([PAINTED, out, "--direct_running_mode=in_memory", "--workers=1"]) == 0
+    assert "prepared: 12 episodes" in capfd.readouterr().out
+    assert main([PAINTED, out + "2", "--runner=local", "--direct_num_workers=2"]) == 1
+    assert "unknown arguments --direct_num_workers=2" in capfd.readouterr().err
+    assert main([PAINTED, out + "3", "--runner=NoSuchRunner"]) == 1
+    assert "Apache Beam does not accept --runner=NoSuchRunner" in capfd.readouterr().err
+    assert main(["no.such.reader", out + "4"]) == 1
+    assert "dataset 'no.such.reader'" in capfd.readouterr().err
