@@ -12,6 +12,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.frame_options import add_frame_arguments, frame_options, record_fields
 from data_pipelines.libero import alignment, hdf5, layout, lerobot_set, rlds_set
 from data_pipelines.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.tfds_folder import find_folders
 
 DESCRIPTION = "LIBERO demonstrations: published HDF5, modified RLDS, or LeRobot v3.0 and v2.x"
 FORMATS = ("auto", "hdf5", "rlds", "lerobot")
@@ -62,7 +63,7 @@ def detect(root: pathlib.Path) -> str:
         return "lerobot"
     if hdf5.find_files(root):
         return "hdf5"
-    if rlds_set.find_versions(root):
+    if find_folders(root):
         return "rlds"
     raise DataError(f"--source {root}: no LIBERO demonstrations; {EXPECTED}")
 
@@ -170,7 +171,7 @@ def _plan_lerobot(root: pathlib.Path, options: dict[str, Any]) -> Plan:
 def _plan_rlds(root: pathlib.Path, options: dict[str, Any]) -> Plan:
     choice = state_choice(options["state"], "rlds")
     names = {"none": (), "ee_gripper": layout.EE_POSE + layout.GRIPPER}.get(choice, layout.JOINTS)
-    items, versions = rlds_set.list_items(root, options)
+    items, skipped, versions = rlds_set.list_items(root, options | {"state": choice})
     specs = []
     for suite in dict.fromkeys(item.payload["suite"] for item in items):
         specs += _specs(
@@ -181,5 +182,4 @@ def _plan_rlds(root: pathlib.Path, options: dict[str, Any]) -> Plan:
             True,
             stored_orientation="turned by 180 degrees",
         )
-    sources = {"versions": versions}
-    return Plan(specs, items, sources=sources, one_recording_per_item=False)
+    return Plan(specs, items, skipped, {"versions": versions}, one_recording_per_item=False)
