@@ -1,38 +1,31 @@
-"""Batches of windows from a dataset folder.
+"""Batches of windows from dataset folders.
 
-Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap; then mix by weight, cut
-the block of this process, read, batch. All randomness comes before the cut and is a function of
-(seed, element index), so the global batch at step n depends on the seed and n only. Rows of a
-global batch lie in process order: process p of P holds rows p*B/P to (p+1)*B/P, which is what a
-NamedSharding over the data axis expects of each process.
+Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap (and the partner of a
+pair); then mix by weight, cut the block of this process, read, batch. All randomness comes before
+the cut and is a function of (seed, element index), so the global batch at step n depends on the
+seed and n only. Rows of a global batch lie in process order: process p of P holds rows p*B/P to
+(p+1)*B/P, which is what a NamedSharding over the data axis expects of each process.
 """
 
 from __future__ import annotations
 
-import functools
 import itertools
 import pathlib
-import zlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import grain
-import numpy as np
 
+from data_pipelines.batch_layout import Batch, BatchLayout
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import DatasetInfo, open_dataset
+from data_pipelines.manifest import open_dataset
+from data_pipelines.mixture import Source, common_image_shape, open_sources
 from data_pipelines.options import LoaderOptions, loader_options
-from data_pipelines.windows import (
-    ClipReader,
-    Windows,
-    empty_batch,
-    open_readers,
-    window_fields,
-)
+from data_pipelines.pairing import Partners
+from data_pipelines.row_order import RowReference, row_sequence
+from data_pipelines.row_reading import read_rows
 
-Batch = dict[str, np.ndarray]
-# Mixture weights are rounded to this many parts: Grain's mixing pattern repeats after their sum.
-_WEIGHT_PARTS = 1000
+__all__ = ["TrainingBatches", "open_dataset", "ordered_batches", "training_batches"]
 
 
 def training_batches(
@@ -46,105 +39,64 @@ def training_batches(
     """Endless shuffled batches; `config` is described by options.LoaderOptions.
 
     Args:
-      seed: decides the order and the gaps.
+      seed: decides the order, the gaps and the partners of pairs.
       batch_size: global B; every process gets B / process_count rows.
 
     Returns:
       An iterator of dicts: frames uint8 (b, T, H, W, C), gap int32 (b,), episode int64 (b,), t
-      int32 (b,) (time of the first frame), dataset int32 (b,) (position in the mixture) and the
-      `fields` asked for: action (b, T-1, ...), reward float32 (b, T-1), state float32 (b, T, S).
+      int32 (b,) (time of the first frame), dataset int32 (b,) (position in `datasets` of the
+      iterator) and the `fields` asked for: action (b, T-1, ...), reward float32 (b, T-1), state
+      float32 (b, T, S); for a mixture of datasets that differ see batch_layout. With pair_with:
+      frames_pair uint8 (b, T, H', W', C) and dataset_pair int32 (b,) (position in
+      `pair_datasets`).
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
         size; no episode long enough; a batch that the processes cannot share evenly.
     """
     options = loader_options(config)
-    if batch_size < 1 or batch_size % process_count:
-        raise DataError(
-            f"batch size {batch_size} cannot be shared evenly by {process_count} processes; "
-            f"use a positive multiple of {process_count}"
-        )
-    if not 0 <= process_index < process_count:
-        raise DataError(f"process index {process_index} is not in 0..{process_count - 1}")
-    windows = _open_windows(options)
-    rows = _row_references(windows, options, seed)
-    batches = _ProcessBatches(
-        rows, list(windows.values()), options, batch_size, process_index, process_count
+    _check_sharing(options, batch_size, process_index, process_count)
+    sources = open_sources(options)
+    specs = [source.spec for source in sources]
+    image_shape = common_image_shape(specs, options)
+    partners = pair_shape = None
+    if options.pair_with:
+        partners = Partners(sources, options.pair_with, options.split)
+        pair_shape = common_image_shape([reader.spec for reader in partners.readers], options)
+    layout = BatchLayout(
+        specs,
+        options.fields,
+        options.clip_length,
+        image_shape,
+        unite=bool(options.mixture),
+        pair_shape=pair_shape,
     )
-    return TrainingBatches(batches, options)
+    batches = _ProcessBatches(
+        row_sequence(sources, seed, options.pairs_per_clip, partners and partners.choices),
+        sources,
+        partners,
+        layout,
+        group=options.pairs_per_clip,
+        batch_size=batch_size,
+        shard=(process_index, process_count),
+    )
+    names = tuple(source.key for source in sources)
+    return TrainingBatches(batches, options, names, partners.names if partners else ())
 
 
-def _open_windows(options: LoaderOptions) -> dict[str, Windows]:
-    """The windows of every dataset of the mixture, after all checks that need no record."""
-    info = open_dataset(options.path)
-    names = tuple(options.datasets) or tuple(info.datasets)
-    check_image_size(info, names, options.image_size)
-    readers = open_readers(info, names, options.split, options.fields)
-    span = options.gap_range[1] * (options.clip_length - 1)
-    return {
-        name: Windows(reader, options.clip_length, span)
-        for name, reader in zip(names, readers, strict=True)
-    }
-
-
-def _row_references(
-    windows: Mapping[str, Windows], options: LoaderOptions, seed: int
-) -> grain.MapDataset:
-    """The endless global sequence of rows, each (dataset, window, gap), the same for every process.
-
-    References are small, so shuffling and mixing move no frames.
-    """
-    low, high = options.gap_range
-    parts = []
-    for i, (name, part) in enumerate(windows.items()):
-        rows = (
-            grain.MapDataset.range(len(part)).seed(_dataset_seed(seed, name)).shuffle().repeat(None)
+def _check_sharing(options: LoaderOptions, batch_size: int, index: int, count: int) -> None:
+    if batch_size < 1 or batch_size % count:
+        raise DataError(
+            f"batch size {batch_size} cannot be shared evenly by {count} processes; "
+            f"use a positive multiple of {count}"
         )
-        if low == high:
-            rows = rows.map(functools.partial(_reference, dataset=i, gap=low))
-        else:
-            rows = rows.random_map(
-                functools.partial(_random_reference, dataset=i, low=low, high=high)
-            )
-        parts.append(rows)
-    if len(parts) == 1:
-        return parts[0]
-    if isinstance(options.datasets, Mapping):
-        weights = list(options.datasets.values())
-    else:
-        weights = [len(part) for part in windows.values()]
-    return grain.MapDataset.mix(parts, _parts(weights))
-
-
-def _dataset_seed(seed: int, name: str) -> int:
-    """Depends on the name: adding a dataset leaves the order of the others as it was."""
-    return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
-
-
-def _reference(window: int, dataset: int, gap: int) -> tuple[int, int, int]:
-    return dataset, window, gap
-
-
-def _random_reference(window: int, rng: np.random.Generator, dataset: int, low: int, high: int):
-    return dataset, window, int(rng.integers(low, high + 1))
-
-
-def _parts(weights: list[float]) -> list[int]:
-    """Positive integers in proportion to the weights."""
-    total = sum(weights)
-    return [max(1, round(_WEIGHT_PARTS * weight / total)) for weight in weights]
-
-
-def check_image_size(info: DatasetInfo, names: tuple[str, ...], image_size: int) -> None:
-    """Raises DataError unless all named datasets have frames of this side (0: any)."""
-    for name in names:
-        shape = info.spec(name).image_shape
-        if image_size and shape[:2] != (image_size, image_size):
-            raise DataError(
-                f"dataset {name} has {shape[0]}x{shape[1]} frames, the config asks for "
-                f"{image_size}x{image_size}; set model.image_size to the data's, or prepare it "
-                f"with --size={image_size}"
-            )
+    if batch_size % options.pairs_per_clip:
+        raise DataError(
+            f"batch size {batch_size} is no multiple of data.pairs_per_clip = "
+            f"{options.pairs_per_clip}; a group of neighbours belongs to one batch"
+        )
+    if not 0 <= index < count:
+        raise DataError(f"process index {index} is not in 0..{count - 1}")
 
 
 class _ProcessBatches(grain.MapDataset):
@@ -153,16 +105,20 @@ class _ProcessBatches(grain.MapDataset):
     def __init__(
         self,
         parent: grain.MapDataset,
-        windows: list[Windows],
-        options: LoaderOptions,
+        sources: list[Source],
+        partners: Partners | None,
+        layout: BatchLayout,
+        *,
+        group: int,
         batch_size: int,
-        index: int,
-        count: int,
+        shard: tuple[int, int],
     ):
+        """Args: group, the rows of one element of the parent; shard, (process, processes)."""
         super().__init__(parent)
-        self._windows, self._options, self._batch = windows, options, batch_size
-        self._rows = batch_size // count
-        self._first = index * self._rows
+        self._sources, self._partners, self._layout = sources, partners, layout
+        self._group, self._batch = group, batch_size
+        self._rows = batch_size // shard[1]
+        self._first = shard[0] * self._rows
 
     def __len__(self) -> int:
         return len(self._parent) // self._batch
@@ -170,25 +126,34 @@ class _ProcessBatches(grain.MapDataset):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.slice(index)
-        options, first = self._options, index * self._batch + self._first
-        batch = empty_batch(
-            self._windows[0].reader.spec, self._rows, options.clip_length, options.fields
-        )
-        for row in range(self._rows):
-            dataset, window, gap = self._parent[first + row]
-            batch["dataset"][row] = dataset
-            self._windows[dataset].read_into(batch, row, window, gap, options.fields)
-        return batch
+        rows = self._references(index * self._batch + self._first)
+        return read_rows(rows, self._sources, self._partners, self._layout)
+
+    def _references(self, first: int) -> list[RowReference]:
+        m, stop = self._group, first + self._rows
+        if m == 1:
+            return [self._parent[row] for row in range(first, stop)]
+        groups = range(first // m, -(-stop // m))
+        rows = list(itertools.chain.from_iterable(self._parent[group] for group in groups))
+        return rows[first - groups.start * m :][: self._rows]
 
 
 class TrainingBatches(Iterator[Batch]):
     """Iterator over this process's part of every global batch, starting at any step at no cost.
 
     The state is {"next_index": n}: the next batch is that of step n. It knows nothing of processes,
-    threads or paths, so it can be restored on another number of hosts.
+    threads or paths, so it can be restored on another number of hosts. `datasets` and
+    `pair_datasets` are the names that a batch's `dataset` and `dataset_pair` count.
     """
 
-    def __init__(self, batches: grain.MapDataset, options: LoaderOptions):
+    def __init__(
+        self,
+        batches: grain.MapDataset,
+        options: LoaderOptions,
+        datasets: tuple[str, ...],
+        pair_datasets: tuple[str, ...],
+    ):
+        self.datasets, self.pair_datasets = datasets, pair_datasets
         self._batches = batches
         self._options = options
         self._next = 0
@@ -270,42 +235,25 @@ def ordered_batches(
             "gap": gap,
         }
     )
-    info = open_dataset(options.path)
-    names = tuple(options.datasets) or tuple(info.datasets)
-    readers = open_readers(info, names, split, options.fields)
-    owned = [reader.owned_starts(gap * (clip_length - 1)) for reader in readers]
-    rows = _ordered_rows(readers, owned, options.fields, clip_length, gap)
-    return _batched(rows, batch_size, limit)
+    sources = open_sources(options)
+    specs = [source.spec for source in sources]
+    image_shape = common_image_shape(specs, options)
+    layout = BatchLayout(specs, options.fields, clip_length, image_shape)
+    rows = (
+        RowReference(number, window, source.gap[0])
+        for number, source in enumerate(sources)
+        for window in range(len(source.windows))
+    )
+    return _batched(rows, sources, layout, batch_size, limit)
 
 
-def _batched(rows: Iterator[dict], batch_size: int, limit: int | None) -> Iterator[Batch]:
+def _batched(
+    rows: Iterator[RowReference],
+    sources: list[Source],
+    layout: BatchLayout,
+    batch_size: int,
+    limit: int | None,
+) -> Iterator[Batch]:
     rows = itertools.islice(rows, limit)
     while pending := list(itertools.islice(rows, batch_size)):
-        yield {key: np.stack([row[key] for row in pending]) for key in pending[0]}
-
-
-def _ordered_rows(
-    readers: list[ClipReader],
-    owned_starts: list[np.ndarray],
-    fields: tuple[str, ...],
-    clip_length: int,
-    gap: int,
-) -> Iterator[dict[str, Any]]:
-    """Reads and decodes every record once, whatever the number of windows it owns."""
-    steps = gap * np.arange(clip_length)
-    for dataset, reader in enumerate(readers):
-        for record, owned in enumerate(owned_starts[dataset]):
-            if not owned:
-                continue
-            clip = reader.clip(record)
-            frames = clip.decode_frames(np.arange(owned + steps[-1]))
-            episode, start = reader.index[record, :2]
-            for offset in range(owned):
-                offsets = offset + steps
-                yield {
-                    "frames": frames[offsets],
-                    "gap": np.int32(gap),
-                    "episode": np.int64(episode),
-                    "t": np.int32(start + offset),
-                    "dataset": np.int32(dataset),
-                } | window_fields(clip, offsets, gap, fields)
+        yield read_rows(pending, sources, None, layout)

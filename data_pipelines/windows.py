@@ -10,7 +10,7 @@ from array_record.python import array_record_data_source as array_record
 from data_pipelines.builder import index_file
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import DatasetInfo
-from data_pipelines.records import Clip, check_fields, label_type
+from data_pipelines.records import Clip
 from data_pipelines.spec import DatasetSpec
 
 
@@ -84,94 +84,26 @@ class ClipReader:
         return counts
 
 
-def window_fields(
-    clip: Clip, offsets: np.ndarray, gap: int, fields: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """The labels of a window whose frames lie at `offsets` (T,), `gap` apart.
-
-    action (T-1, ...): the action taken at the first frame of each transition (the only one for gap
-    = 1); reward float32 (T-1,): summed over the gap; state float32 (T, S): at the frames.
-    """
-    out = {}
-    for field in fields:
-        label = clip.decode_label(field)
-        if field == "action":
-            out[field] = label[offsets[:-1]]
-        elif field == "reward":
-            out[field] = np.stack([label[o : o + gap].sum() for o in offsets[:-1]])
-        else:
-            out[field] = label[offsets]
-    return out
-
-
 class Windows:
-    """All windows of one dataset's split, numbered from 0 in the order of its records."""
+    """All windows of one dataset's split, numbered from 0 in the order of its records.
 
-    def __init__(self, reader: ClipReader, clip_length: int, span: int):
+    `keep` restricts them to a subset, which is numbered anew.
+    """
+
+    def __init__(self, reader: ClipReader, span: int):
         self.reader = reader
-        self._steps = np.arange(clip_length)
         self._ends = np.cumsum(reader.owned_starts(span))
+        self._kept: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return int(self._ends[-1]) if self._kept is None else len(self._kept)
 
-    def read_into(
-        self, batch: dict[str, np.ndarray], row: int, window: int, gap: int, fields: tuple[str, ...]
-    ) -> None:
-        """Fills one row of a batch made by `empty_batch`."""
+    def keep(self, kept: np.ndarray) -> None:
+        """Restricts the windows to these numbers, ascending int64."""
+        self._kept = kept
+
+    def locate(self, window: int) -> tuple[int, int]:
+        """(record, offset of the first frame in it)."""
+        window = int(window if self._kept is None else self._kept[window])
         record = int(self._ends.searchsorted(window, side="right"))
-        offset = int(window) - (int(self._ends[record - 1]) if record else 0)
-        offsets = offset + gap * self._steps
-        clip = self.reader.clip(record)
-        clip.decode_frames(offsets, out=batch["frames"][row])
-        episode, start = self.reader.index[record, :2]
-        batch["gap"][row] = gap
-        batch["episode"][row] = episode
-        batch["t"][row] = start + offset
-        for field, value in window_fields(clip, offsets, gap, fields).items():
-            batch[field][row] = value
-
-
-def empty_batch(
-    spec: DatasetSpec, rows: int, clip_length: int, fields: tuple[str, ...]
-) -> dict[str, np.ndarray]:
-    """Uninitialised arrays of a batch; shapes and types are those of loader.training_batches."""
-    batch = {
-        "frames": np.empty((rows, clip_length, *spec.image_shape), np.uint8),
-        "gap": np.empty(rows, np.int32),
-        "episode": np.empty(rows, np.int64),
-        "t": np.empty(rows, np.int32),
-        "dataset": np.empty(rows, np.int32),
-    }
-    for field in fields:
-        length = clip_length if field == "state" else clip_length - 1
-        shape, dtype = label_type(spec, field)
-        batch[field] = np.empty((rows, length, *shape), dtype)
-    return batch
-
-
-def open_readers(
-    info: DatasetInfo, names: tuple[str, ...], split: str, fields: tuple[str, ...]
-) -> list[ClipReader]:
-    """One reader per dataset; raises DataError if they cannot share a batch."""
-    readers = [ClipReader(info, name, split) for name in names]
-    for reader in readers:
-        check_fields(reader.spec, fields)
-    first = readers[0].spec
-    for reader in readers[1:]:
-        spec = reader.spec
-        if spec.image_shape != first.image_shape:
-            raise DataError(
-                f"datasets {first.name} {first.image_shape} and {spec.name} {spec.image_shape} "
-                "differ in image shape and cannot share a batch; prepare both at one size"
-            )
-        for what, different in (
-            ("action", spec.action != first.action),
-            ("state", len(spec.state_names) != len(first.state_names)),
-        ):
-            if what in fields and different:
-                raise DataError(
-                    f"datasets {first.name} and {spec.name} differ in {what} and cannot share a "
-                    f"batch with that field; drop {what!r} from fields or read them one at a time"
-                )
-    return readers
+        return record, window - (int(self._ends[record - 1]) if record else 0)

@@ -1,0 +1,127 @@
+"""The arrays of a batch, and how one window's labels get into a row of them.
+
+Datasets that differ in what they hold can share a batch (`unite`): then `action` is float32 (B,
+T-1, A), A the widest action: one-hot for discrete actions, padded with zeros for continuous ones,
+and `action_width` int32 (B,) is the number of columns in use, 0 where a dataset has no actions.
+`reward` and `state` are zero where a dataset has none, and `has_reward`, `has_state` bool (B,) say
+where. Where the datasets agree, batches are the same with and without `unite`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.records import Clip, check_fields, label_type
+from data_pipelines.spec import ActionSpec, DatasetSpec
+
+Batch = dict[str, np.ndarray]
+Shape = tuple[int, int, int]
+
+
+def window_fields(
+    clip: Clip, offsets: np.ndarray, gap: int, fields: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The labels of a window whose frames lie at `offsets` (T,), `gap` apart.
+
+    action (T-1, ...): the action taken at the first frame of each transition (the only one for gap
+    = 1); reward float32 (T-1,): summed over the gap; state float32 (T, S): at the frames.
+    """
+    out = {}
+    for field in fields:
+        label = clip.decode_label(field)
+        if field == "action":
+            out[field] = label[offsets[:-1]]
+        elif field == "reward":
+            out[field] = np.stack([label[o : o + gap].sum() for o in offsets[:-1]])
+        else:
+            out[field] = label[offsets]
+    return out
+
+
+def united_actions(action: np.ndarray, spec: ActionSpec, width: int) -> np.ndarray:
+    """float32 (T, width): one-hot of discrete actions (T,), or continuous ones (T, A) padded."""
+    out = np.zeros((len(action), width), np.float32)
+    if spec.kind == "discrete":
+        out[np.arange(len(action)), action] = 1.0
+    else:
+        out[:, : spec.count] = action
+    return out
+
+
+class BatchLayout:
+    """Shapes and types of a batch of windows of the datasets `specs`.
+
+    Raises DataError if the datasets cannot share a batch with these fields.
+    """
+
+    def __init__(
+        self,
+        specs: list[DatasetSpec],
+        fields: tuple[str, ...],
+        clip_length: int,
+        image_shape: Shape,
+        *,
+        unite: bool = False,
+        pair_shape: Shape | None = None,
+    ):
+        self.fields, self.clip_length, self.image_shape = fields, clip_length, image_shape
+        self.pair_shape = pair_shape
+        self._types: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        self._masked: tuple[str, ...] = ()
+        self.action_width = 0  # > 0: actions of different kinds are united
+        for field in fields:
+            self._add_field(field, specs, unite)
+
+    def _add_field(self, field: str, specs: list[DatasetSpec], unite: bool) -> None:
+        holders = [spec for spec in specs if field in spec.labels]
+        for spec in specs if not (unite and holders) else specs[:0]:
+            check_fields(spec, (field,))
+        first = holders[0]
+        for other in holders[1:]:
+            differs = field == "state" and len(other.state_names) != len(first.state_names)
+            if differs or (field == "action" and other.action != first.action and not unite):
+                raise DataError(
+                    f"datasets {first.name} and {other.name} differ in {field} and cannot share a "
+                    f"batch with that field; drop {field!r} from fields or read them one at a time"
+                    + (", or name them in data.mixture" if field == "action" else "")
+                )
+        length = self.clip_length if field == "state" else self.clip_length - 1
+        shape, dtype = label_type(first, field)
+        if field != "action":
+            self._masked += (field,) if len(holders) < len(specs) else ()
+        elif any(spec.action != first.action for spec in specs):
+            self.action_width = max(spec.action.count for spec in holders)
+            shape, dtype = (self.action_width,), np.dtype(np.float32)
+        self._types[field] = (length, *shape), dtype
+
+    def empty(self, rows: int) -> Batch:
+        """Uninitialised arrays; see loader.training_batches."""
+        batch = {"frames": np.empty((rows, self.clip_length, *self.image_shape), np.uint8)}
+        scalars = {"gap": np.int32, "episode": np.int64, "t": np.int32, "dataset": np.int32}
+        if self.pair_shape:
+            shape = (rows, self.clip_length, *self.pair_shape)
+            batch["frames_pair"] = np.empty(shape, np.uint8)
+            scalars["dataset_pair"] = np.int32
+        if self.action_width:
+            scalars["action_width"] = np.int32
+        scalars |= {f"has_{field}": np.bool_ for field in self._masked}
+        batch |= {name: np.empty(rows, dtype) for name, dtype in scalars.items()}
+        for field, (shape, dtype) in self._types.items():
+            batch[field] = np.empty((rows, *shape), dtype)
+        return batch
+
+    def write_labels(
+        self, batch: Batch, row: int, clip: Clip, spec: DatasetSpec, offsets: np.ndarray, gap: int
+    ) -> None:
+        """Fills the labels and masks of one row."""
+        held = tuple(field for field in self.fields if field in spec.labels)
+        values = window_fields(clip, offsets, gap, held)
+        if self.action_width:
+            batch["action_width"][row] = spec.action.count if spec.action else 0
+            if spec.action:
+                values["action"] = united_actions(values["action"], spec.action, self.action_width)
+        for field in self._masked:
+            batch[f"has_{field}"][row] = field in held
+        for field in self.fields:
+            batch[field][row] = values.get(field, 0)
