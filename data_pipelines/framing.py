@@ -10,22 +10,27 @@ from data_pipelines.errors import DataError
 FITS = ("crop", "stretch")
 
 
-def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
-    """uint8 (size, size, 3), resized by area.
+def crop_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of the part of a picture that becomes the frame.
 
-    fit 'crop' cuts the centre square first; 'stretch' keeps the whole picture and gives up its
-    aspect ratio.
+    fit 'crop' is the centre square; 'stretch' keeps the whole picture and gives up its aspect
+    ratio.
     """
     if fit not in FITS:
         raise DataError(f"unknown fit {fit!r}; use one of {', '.join(FITS)}")
-    box = None
-    if fit == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        box = (left, top, left + side, top + side)
+    if fit == "stretch":
+        return 0, 0, width, height
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    return left, top, left + side, top + side
+
+
+def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
+    """uint8 (size, size, 3), the crop_box of the picture resized by area."""
+    box = crop_box(*image.size, fit)
     # BOX averages all pixels when shrinking; when enlarging it would repeat them, so interpolate
     # there.
-    shrinks = (box[2] - box[0] if box else min(image.size)) >= size
+    shrinks = min(box[2] - box[0], box[3] - box[1]) >= size
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
     return np.asarray(image.convert("RGB").resize((size, size), method, box=box))
 
