@@ -131,6 +131,8 @@ def beam_flags(runner: str, workers: int, arguments: Sequence[str]) -> list[str]
     def given(name: str) -> bool:
         return any(flag.split("=")[0] == f"--{name}" for flag in arguments)
 
+    if not given("default_sdk_harness_log_level"):
+        flags.append("--default_sdk_harness_log_level=WARNING")
     if runner == "DirectRunner":
         if not given("direct_num_workers"):
             flags.append(f"--direct_num_workers={workers}")

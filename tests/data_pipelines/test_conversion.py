@@ -52,9 +52,10 @@ def reference(tmp_path_factory):
         Engine("local", workers=2),
         Engine("DirectRunner", workers=1),
         BEAM,
-        Engine("DirectRunner", 1, ("--direct_running_mode=multi_threading",)),
+        # The portable protocol, which clusters (Flink, Spark) speak, with its in-process server.
+        Engine("PortableRunner", 1, ("--job_endpoint=embed", "--environment_type=LOOPBACK")),
     ],
-    ids=["processes", "beam-1", "beam-2-processes", "beam-threads"],
+    ids=["processes", "beam-1", "beam-2-processes", "beam-portable"],
 )
 def test_every_engine_and_number_of_workers_writes_the_same_bytes(reference, tmp_path, engine):
     prepare(PAINTED, tmp_path / "data", make_options(faults={"5": "raises"}), engine=engine)
