@@ -44,11 +44,16 @@ class Assembly:
     jobs: list[ShardJob]
     recordings: int
     skipped: list[Skipped]
-    leakage: dict[str, int]
+    leakage: dict[str, Any]
 
 
 def assemble(
-    folder: pathlib.Path, specs: list[DatasetSpec], seed: int, shard_bytes: int = SHARD_BYTES
+    folder: pathlib.Path,
+    specs: list[DatasetSpec],
+    seed: int,
+    shard_bytes: int = SHARD_BYTES,
+    *,
+    stop_at_leaks: bool = True,
 ) -> Assembly:
     """Reads the summaries of all units below `folder`.
 
@@ -76,7 +81,7 @@ def assemble(
                 sizes.append(episode.encoded_bytes)
                 hashes.append(EpisodeHashes(spec.name, split, member.episode, episode.hashes))
             jobs += _shard_jobs(folder, spec, split, members, sizes, shard_bytes)
-    return Assembly(jobs, len(recordings), skipped, check_leakage(hashes))
+    return Assembly(jobs, len(recordings), skipped, check_leakage(hashes, stop=stop_at_leaks))
 
 
 def _recordings(folder: pathlib.Path) -> tuple[list[Spooled], list[Skipped]]:

@@ -241,7 +241,13 @@ def _assemble(
 ) -> list[ShardJob]:
     """The step between the two stages: also leaves its result in the folder, for the manifest."""
     root = pathlib.Path(folder)
-    result = assemble(root, plan.specs, options.get("seed", 0), shard_bytes)
+    result = assemble(
+        root,
+        plan.specs,
+        options.get("seed", 0),
+        shard_bytes,
+        stop_at_leaks=options.get("leaks") != "report",
+    )
     if resumable:
         _check_skipped(result, plan, options)
     facts = {

@@ -132,7 +132,7 @@ def beam_flags(runner: str, workers: int, arguments: Sequence[str]) -> list[str]
         return any(flag.split("=")[0] == f"--{name}" for flag in arguments)
 
     if not given("default_sdk_harness_log_level"):
-        flags.append("--default_sdk_harness_log_level=WARNING")
+        flags.append("--default_sdk_harness_log_level=ERROR")
     if runner == "DirectRunner":
         if not given("direct_num_workers"):
             flags.append(f"--direct_num_workers={workers}")

@@ -8,7 +8,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 from data_pipelines.framing import FITS
 
-_KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures")
+_KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leaks")
 
 
 def add_frame_arguments(parser, *, size: int = 64, source: str) -> None:
@@ -29,6 +29,12 @@ def add_frame_arguments(parser, *, size: int = 64, source: str) -> None:
     )
     parser.add_argument(
         "--max-failures", type=float, default=0.1, help="share of items that may be unusable"
+    )
+    parser.add_argument(
+        "--leaks",
+        default="stop",
+        choices=("stop", "report"),
+        help="what to do if two splits share a sequence of frames: stop, or list it in the manifest",
     )
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from data_pipelines.errors import DataError
 # about 20 windows of 2 frames and 5 of 4 frames by chance, and none of 8 (five seeds). 16 leaves
 # room for unlucky seeds.
 WINDOW = 16
+MAX_WINDOWS = 50_000_000  # more are sampled; 24 bytes each
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so multiplication is a bijection of 64-bit integers
 
 
@@ -59,16 +61,17 @@ def _shared_start(a: np.ndarray, b: np.ndarray) -> int:
     return int(different[0]) if len(different) else count
 
 
-def check_leakage(episodes: Iterable[EpisodeHashes]) -> dict[str, int]:
-    """Raises DataError naming the first sequence found in two splits.
+def check_leakage(episodes: Iterable[EpisodeHashes], *, stop: bool = True) -> dict[str, Any]:
+    """Raises DataError naming the first sequence found in two splits, unless `stop` is False.
 
     Returns {"windows": compared windows, "shared_starts": pairs of episodes in two splits that
-    begin alike}.
+    begin alike, "leaks": descriptions of the others, one per pair of episodes (only if not stop)}.
     """
     episodes = list(episodes)
-    parts = [window_hashes(episode.hashes) for episode in episodes]
-    if not parts:
+    if not episodes:
         return {"windows": 0, "shared_starts": 0}
+    share = _sampling(sum(len(episode.hashes) for episode in episodes))
+    parts = [_sampled(*window_hashes(episode.hashes), share) for episode in episodes]
     owner = np.repeat(np.arange(len(parts)), [len(start) for start, _ in parts])
     start = np.concatenate([start for start, _ in parts])
     code = np.concatenate([code for _, code in parts])
@@ -79,30 +82,49 @@ def check_leakage(episodes: Iterable[EpisodeHashes]) -> dict[str, int]:
     first = np.flatnonzero(np.concatenate([[True], code[1:] != code[:-1]]))
     mixed = np.minimum.reduceat(split, first) != np.maximum.reduceat(split, first)
     ends = np.append(first[1:], len(code))
-    shared = set()
+    shared: set[tuple[int, int]] = set()
+    leaks: dict[tuple[int, int], str] = {}
     for low, high in zip(first[mixed], ends[mixed], strict=True):
-        shared |= _judge_group(episodes, owner[low:high], start[low:high])
-    return {"windows": len(code), "shared_starts": len(shared)}
+        _judge_group(episodes, owner[low:high], start[low:high], shared, leaks)
+        if leaks and stop:
+            raise DataError(
+                f"split leakage: {next(iter(leaks.values()))}. Remove the duplicate source, "
+                "collect with another seed, or, where the splits are the publisher's, accept it "
+                "with --leaks=report"
+            )
+    found = {"windows": len(code), "shared_starts": len(shared)}
+    return found if stop else found | {"leaks": list(leaks.values())}
 
 
-def _judge_group(episodes, owner, start) -> set[tuple[int, int]]:
-    """Episodes that share one window: returns the pairs with a common start, raises for a leak."""
-    shared = set()
+def _sampling(windows: int) -> int:
+    """A power of two: compare one in so many windows, chosen by content, so by pairs."""
+    share = 1
+    while windows > MAX_WINDOWS * share:
+        share *= 2
+    return share
+
+
+def _sampled(start: np.ndarray, code: np.ndarray, share: int) -> tuple[np.ndarray, np.ndarray]:
+    kept = (code >> np.uint64(40)) & np.uint64(share - 1) == 0
+    return start[kept], code[kept]
+
+
+def _judge_group(episodes, owner, start, shared: set, leaks: dict) -> None:
+    """Adds the pairs of episodes that share one window to `shared` (a common start) or `leaks`."""
     for i in range(len(owner)):
         for j in range(i + 1, len(owner)):
             a, b = episodes[owner[i]], episodes[owner[j]]
-            if a.split == b.split:
+            pair = (int(owner[i]), int(owner[j]))
+            if a.split == b.split or pair in leaks:
                 continue
             common = _shared_start(a.hashes, b.hashes)
             window = min(WINDOW, len(a.hashes), len(b.hashes))
             within_start = start[i] == start[j] and start[i] + window <= common
             if within_start and 2 * common <= min(len(a.hashes), len(b.hashes)):
-                shared.add((int(owner[i]), int(owner[j])))
+                shared.add(pair)
                 continue
-            raise DataError(
-                f"split leakage: {window} consecutive frames occur in {a.dataset} episode "
-                f"{a.episode} ({a.split}, from frame {start[i]}) and in {b.dataset} episode "
-                f"{b.episode} ({b.split}, from frame {start[j]}). Remove the duplicate source, or "
-                "collect with another seed"
+            leaks[pair] = (
+                f"{window} consecutive frames occur in {a.dataset} episode {a.episode} ({a.split}, "
+                f"from frame {start[i]}) and in {b.dataset} episode {b.episode} ({b.split}, from "
+                f"frame {start[j]})"
             )
-    return shared

@@ -88,6 +88,21 @@ class DatasetInfo:
             )
         return self.datasets[name]
 
+    def episodes(self, name: str, split: str) -> list[dict[str, Any]]:
+        """One dict per episode of a split, in record order: episode, length, source,
+        episode_return, and what the reader knew of it, `language` first of all.
+
+        Raises DataError for a missing split and for a list that is not there or damaged.
+        """
+        self.shard_paths(name, split)
+        file = dataset_folder(self.path, name) / f"episodes-{split}.jsonl"
+        try:
+            return [json.loads(line) for line in file.read_text().splitlines()]
+        except (OSError, json.JSONDecodeError) as error:
+            raise DataError(
+                f"{file}: cannot read the list of episodes ({error}); prepare the folder again"
+            ) from error
+
     def shard_paths(self, name: str, split: str) -> list[pathlib.Path]:
         """The shards of one split, in record order.
 

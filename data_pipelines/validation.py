@@ -37,6 +37,7 @@ def validate(path: str | pathlib.Path) -> dict[str, int]:
                 _check_shards(info, name, split)
                 reader = ClipReader(info, name, split)
                 before = len(episodes)
+                _check_episode_list(info, name, split, reader)
                 blank, transitions = 0, 0
                 for hashes, blank_frames in _episodes(reader, bar):
                     episodes.append(hashes)
@@ -46,9 +47,14 @@ def validate(path: str | pathlib.Path) -> dict[str, int]:
                 checked["records"] += len(reader)
                 checked["transitions"] += transitions
                 checked["blank_frames"] += blank
-    checked |= {"episodes": len(episodes)} | check_leakage(episodes)
+    checked |= {"episodes": len(episodes)} | _leakage(info, episodes)
     print(f"{path}: valid: " + ", ".join(f"{value} {key}" for key, value in checked.items()))
     return checked
+
+
+def _leakage(info: DatasetInfo, episodes: list[EpisodeHashes]) -> dict[str, int]:
+    found = check_leakage(episodes, stop=info.manifest["options"].get("leaks") != "report")
+    return found | ({"leaks": len(found["leaks"])} if "leaks" in found else {})
 
 
 def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
@@ -60,6 +66,16 @@ def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
                 f"{file}: content differs from the manifest's sha256; it is damaged, prepare the "
                 "folder again"
             )
+
+
+def _check_episode_list(info: DatasetInfo, name: str, split: str, reader: ClipReader) -> None:
+    listed = [(facts["episode"], facts["length"]) for facts in info.episodes(name, split)]
+    held = dict.fromkeys((int(row[0]), int(row[3])) for row in reader.index)
+    if listed != list(held):
+        raise DataError(
+            f"dataset {name}, split {split}: the list of episodes does not fit the index; "
+            "prepare the folder again"
+        )
 
 
 def _check_counts(info, name, split, episodes, transitions, blank) -> None:

@@ -38,6 +38,7 @@ def make_options(**changes):
         "published": [],
         "same_name": False,
         "labels": True,
+        "leaks": "stop",
     }
     return defaults | changes
 
@@ -94,7 +95,7 @@ def read(item, options):
 
 
 def _frames(number, camera, length, fault):
-    rng = np.random.default_rng([8, number, camera])
+    rng = np.random.default_rng([8, 0 if fault == "copy of item 0" else number, camera])
     for t in range(length):
         if fault == "corrupt" and t == 5 and camera == 0:
             raise ItemError("corrupt video", f"item {number}: cannot decode frame {t}")

@@ -195,6 +195,26 @@ def test_groups_stay_together_and_published_splits_are_kept(tmp_path):
         prepare(PAINTED, tmp_path / "unknown", make_options(published=["train", "dev"] * 6))
 
 
+def test_leaks_between_splits_stop_the_job_or_are_listed(tmp_path):
+    published = [["train", "test"][i == 4] for i in range(12)]
+    options = make_options(published=published, faults={"4": "copy of item 0"})
+    message = "10 consecutive frames occur in painted episode 0 .train.*--leaks=report"
+    with pytest.raises(DataError, match=message):
+        prepare(PAINTED, tmp_path / "data", options)
+    prepare(PAINTED, tmp_path / "data", options | {"leaks": "report"})
+    (leak,) = open_dataset(tmp_path / "data").manifest["leakage_check"]["leaks"]
+    assert "painted episode 4 (test, from frame 0)" in leak
+    assert validate(tmp_path / "data")["leaks"] == 1
+
+
+def test_validate_compares_the_list_of_episodes(tmp_path):
+    prepare(PAINTED, tmp_path / "data", make_options())
+    (file,) = (tmp_path / "data").rglob("episodes-train.jsonl")
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(DataError, match="list of episodes does not fit the index"):
+        validate(tmp_path / "data")
+
+
 def test_units_hold_consecutive_items_and_keep_workers_busy():
     items = [Item(f"{i}", size=1 << 20) for i in range(1000)]
     units = cut_units(items)

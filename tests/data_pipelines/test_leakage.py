@@ -60,3 +60,14 @@ def test_window_hash_depends_on_order():
     a = frames(0, WINDOW)
     (_, forward), (_, backward) = window_hashes(a), window_hashes(a[::-1])
     assert forward[0] != backward[0]
+
+
+def test_a_sample_of_windows_finds_a_long_copy(monkeypatch):
+    """Windows are sampled by their content: both copies keep the same ones."""
+    monkeypatch.setattr("data_pipelines.leakage.MAX_WINDOWS", 100)
+    a, b = frames(0, 400), frames(1, 400)
+    distinct = check_leakage([episode("train", 0, a), episode("test", 4, b)])
+    assert 20 < distinct["windows"] < 200
+    b[100:300] = a[50:250]
+    with pytest.raises(DataError, match="split leakage"):
+        check_leakage([episode("train", 0, a), episode("test", 4, b)])
