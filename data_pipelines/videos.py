@@ -6,79 +6,63 @@ counted and listed with its reason; above a share of failures the whole job stop
 
 from __future__ import annotations
 
-import errno
-import importlib.util
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from data_pipelines.errors import DataError
-from data_pipelines.framing import FITS, square_frame
-from data_pipelines.registry import Collected
+from data_pipelines.frame_options import add_frame_arguments, frame_options, record_fields
+from data_pipelines.framing import square_frame
+from data_pipelines.optional import require
+from data_pipelines.paths import natural, source_folder
+from data_pipelines.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.spool import write_episode
+from data_pipelines.video_decoding import VIDEO_SUFFIXES, frames
 
 DESCRIPTION = "your own folder of videos (mp4, webm, gif, ...) or of image sequences; no labels"
-VIDEO_SUFFIXES = (".mp4", ".webm", ".gif", ".mkv", ".mov", ".avi", ".m4v")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 NAME = "videos"
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # about the output, not about an item
 
 
-def add_arguments(parser) -> None:
-    parser.add_argument("--source", required=True, help="folder, searched with its sub-folders")
-    parser.add_argument("--size", type=int, default=64, help="pixels of a side")
-    parser.add_argument("--fit", default="crop", choices=FITS, help="centre square, or all of it")
+def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
+    """Adds --fps and --stride; `fps` is the default rate."""
     parser.add_argument(
         "--fps",
         type=float,
-        default=0.0,
+        default=fps,
         help="frames to keep per second, by time stamp; 0 = all (image folders: use --stride)",
     )
     parser.add_argument("--stride", type=int, default=1, help="then keep every n-th frame")
+
+
+def rate_options(args) -> dict[str, Any]:
+    """--fps and --stride as data; raises DataError for values that make no sense."""
+    if args.stride < 1 or not 0 <= args.fps < float("inf"):
+        raise DataError(f"--stride must be >= 1 and --fps >= 0; got {args.stride} and {args.fps}")
+    return {"fps": args.fps, "stride": args.stride}
+
+
+def decoder_versions() -> dict[str, str]:
+    """Which decoder makes the pixels, for the manifest; raises DataError if there is none."""
+    av = require("av")
+    libavcodec = ".".join(map(str, av.library_versions["libavcodec"]))
+    return {"pyav": av.__version__, "libavcodec": libavcodec}
+
+
+def add_arguments(parser) -> None:
+    add_frame_arguments(parser, source="folder, searched with its sub-folders")
+    add_rate_arguments(parser)
     parser.add_argument("--name", default=NAME, help="name of the dataset in the folder")
-    parser.add_argument("--seed", type=int, default=0, help="decides the split")
-    parser.add_argument(
-        "--codec",
-        default="auto",
-        choices=("auto", "raw", "png", "jpeg", "zstd"),
-        help="auto: zstd up to 128 pixels, jpeg above",
-    )
-    parser.add_argument("--clip-stride", type=int, default=8, help="transitions owned by a record")
-    parser.add_argument(
-        "--max-span", type=int, default=8, help="longest window, in frames minus one"
-    )
-    parser.add_argument(
-        "--max-failures", type=float, default=0.1, help="share of items that may be unreadable"
-    )
 
 
 def options(args) -> dict[str, Any]:
-    if args.stride < 1 or args.fps < 0 or args.size < 8:
-        raise DataError(
-            f"--stride must be >= 1, --fps >= 0 and --size >= 8; got {args.stride}, {args.fps}, "
-            f"{args.size}"
-        )
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
-    kept = ["size", "fit", "fps", "stride", "name", "seed"]
-    kept += ["clip_stride", "max_span", "max_failures"]
-    codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
-    source = str(pathlib.Path(args.source).absolute())
-    return {"source": source, "codec": codec} | {name: getattr(args, name) for name in kept}
-
-
-def expected_transitions(options: dict[str, Any]) -> None:
-    return None  # known only after decoding
-
-
-def _natural(path: pathlib.Path) -> list:
-    """Sorts frame2.png before frame10.png."""
-    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
+    return frame_options(args) | rate_options(args) | {"name": args.name}
 
 
 def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
@@ -87,9 +71,7 @@ def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
     Raises DataError if there is no such folder or nothing to read in it. Links out of the folder
     are not followed.
     """
-    root = pathlib.Path(source)
-    if not root.is_dir():
-        raise DataError(f"--source {root}: no such folder")
+    root = source_folder(str(source))
     items, images = [], {}
     for path in root.rglob("*"):
         if path.is_symlink() or not path.is_file():
@@ -104,100 +86,56 @@ def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
             f"--source {root}: found no videos ({' '.join(VIDEO_SUFFIXES)}) and no folders of "
             f"images ({' '.join(IMAGE_SUFFIXES)})"
         )
-    return sorted(items, key=_natural)
+    return sorted(items, key=lambda item: natural(item.relative_to(root)))
 
 
 def read_item(
     item: pathlib.Path, *, size: int, fit: str = "crop", fps: float, stride: int
 ) -> Iterator[np.ndarray]:
     """Frames uint8 (size, size, 3) of one video file or image folder, one at a time."""
-    pictures = _images(item) if item.is_dir() else _video(item, fps)
-    for i, image in enumerate(pictures):
-        if i % stride == 0:
-            yield square_frame(image, size, fit)
+    if item.is_dir():
+        return _images(item, size, fit, stride)
+    return frames(item, size=size, fit=fit, fps=fps, stride=stride)
 
 
-def _images(folder: pathlib.Path) -> Iterator[Image.Image]:
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
-    for path in sorted(files, key=_natural):
+def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
+    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+    return sorted(files, key=lambda path: natural(path.name))
+
+
+def _images(folder: pathlib.Path, size: int, fit: str, stride: int) -> Iterator[np.ndarray]:
+    for path in _image_files(folder)[::stride]:
         with Image.open(path) as image:
-            image.load()
-            yield image
+            yield square_frame(ImageOps.exif_transpose(image), size, fit)
 
 
-def _video(path: pathlib.Path, fps: float) -> Iterator[Image.Image]:
-    """Upright frames; with `fps`, the first at or after each tick of that rate."""
-    import av
-
-    with av.open(str(path)) as container:
-        if not container.streams.video:
-            raise ValueError("no video stream")
-        stream = container.streams.video[0]
-        stream.thread_type = "SLICE"  # measured fastest for one file on few cores
-        start, due = None, 0
-        for frame in container.decode(stream):
-            if fps and frame.time is not None:
-                start = frame.time if start is None else start
-                tick = int((frame.time - start) * fps + 1e-6)
-                if tick < due:
-                    continue
-                due = tick + 1
-            image = frame.to_image()
-            yield image.rotate(frame.rotation, expand=True) if frame.rotation else image
-
-
-def _check_decoder(items: list[pathlib.Path]) -> None:
-    if any(item.is_file() for item in items) and importlib.util.find_spec("av") is None:
-        raise DataError(
-            "reading video files needs PyAV, which is not installed; "
-            "run `pip install 'flexlam_jax[video]'` (or `pip install av`)"
-        )
-
-
-def collect(
-    options: dict[str, Any], spool: pathlib.Path, report: Callable[[int], None]
-) -> Collected:
-    root = pathlib.Path(options["source"])
-    items = find_items(root)
-    _check_decoder(items)
-    size = options["size"]
+def plan(options: dict[str, Any]) -> Plan:
+    root = source_folder(options["source"])
+    paths = find_items(root)
+    files = [path for path in paths if path.is_file()]
     spec = DatasetSpec(
         name=options["name"],
-        image_shape=(size, size, 3),
-        codec=options["codec"],
         behaviour="recorded video",
         fps=options["fps"] / options["stride"],
-        clip_stride=options["clip_stride"],
-        max_span=options["max_span"],
+        details={"fit": options["fit"], "fps": options["fps"], "stride": options["stride"]},
+        **record_fields(options),
     )
-    collected = Collected(specs=[spec], sources={"folder": str(root), "items": len(items)})
-    for number, item in enumerate(items):
-        name = str(item.relative_to(root))
-        try:
-            frames = read_item(
-                item, size=size, fit=options["fit"], fps=options["fps"], stride=options["stride"]
-            )
-            report(write_episode(spool / spec.name, spec, number, frames, source=name) - 1)
-        except Exception as error:  # decoders raise dozens of kinds; the manifest keeps the text
-            if getattr(error, "errno", None) in _DISK_ERRORS:
-                raise
-            collected.skipped_items.append((name, _reason(error), str(error)))
-            _check_failures(collected, len(items), options["max_failures"])
-    return collected
+    sources = {"folder": str(root), "items": len(paths), "video_files": len(files)}
+    return Plan(
+        specs=[spec],
+        items=[
+            Item(str(path.relative_to(root)), size=_bytes(path)) for path in paths
+        ],
+        sources=sources | (decoder_versions() if files else {}),
+    )
 
 
-def _reason(error: Exception) -> str:
-    """A short class for the manifest's counts; the full text stays in skipped_items."""
-    if isinstance(error, DataError):
-        return "blank" if "blank" in str(error) else "too short"
-    return "unreadable"
+def _bytes(path: pathlib.Path) -> int:
+    files = _image_files(path) if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files)
 
 
-def _check_failures(collected: Collected, items: int, share: float) -> None:
-    failed = len(collected.skipped_items)
-    if failed > max(1, share * items):
-        item, reason, detail = collected.skipped_items[-1]
-        raise DataError(
-            f"{failed} of {items} items cannot be used, more than --max-failures={share:g} "
-            f"allows; last: {item}: {reason} ({detail})"
-        )
+def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
+    path = source_folder(options["source"]) / item.name
+    chosen = {key: options[key] for key in ("size", "fit", "fps", "stride")}
+    yield Recording(item.name, frames={options["name"]: read_item(path, **chosen)})
