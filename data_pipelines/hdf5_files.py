@@ -41,14 +41,13 @@ def open_hdf5(path: pathlib.Path) -> Iterator:
 def _refuse_foreign_links(h5py, file) -> None:
     """Looks at every link without following one."""
 
-    def check(name, link):
-        if not isinstance(link, (h5py.HardLink, h5py.SoftLink)):
-            target = getattr(link, "filename", "an unknown kind of link")
-            raise ItemError(
-                "unsafe path", f"{file.filename}: {name} links to another file ({target})"
-            )
+    def foreign(name, link) -> str | None:  # h5py stops at the first value that is not None
+        return None if isinstance(link, (h5py.HardLink, h5py.SoftLink)) else name
 
-    file.visititems_links(check)
+    name = file.visititems_links(foreign)
+    if name is not None:
+        target = getattr(file.get(name, getlink=True), "filename", "of an unknown kind")
+        raise ItemError("unsafe path", f"{file.filename}: {name} is a link to a file ({target})")
 
 
 def _dataset(group, name: str):
