@@ -36,8 +36,14 @@ from data_pipelines.spec import DatasetSpec
 
 RECIPES = {
     "doom": "data_pipelines.doom.recipe",
-    "synthetic": "data_pipelines.synthetic",
+    "dmlab": "data_pipelines.dmlab.recipe",
+    "ego4d": "data_pipelines.ego4d.recipe",
+    "libero": "data_pipelines.libero.recipe",
+    "ssv2": "data_pipelines.ssv2",
     "videos": "data_pipelines.videos",
+    "rlds": "data_pipelines.rlds",
+    "metaworld": "data_pipelines.metaworld.recipe",
+    "synthetic": "data_pipelines.synthetic",
 }
 
 
