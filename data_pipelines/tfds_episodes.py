@@ -4,7 +4,7 @@ One record is one episode, a tf.train.Example whose features are the schema flat
 field of the nested sequence `steps` is one list over all steps ("steps/observation/image"). Fixed
 shapes are flattened into it; a Tensor with encoding 'bytes' or 'zlib' is one byte string per step;
 a nested sequence adds "/ragged_flat_values" and "/ragged_row_lengths_<i>"; a Tensor with several
-unknown dimensions is split into "/value" and "/shape" (tensorflow_datasets/core/example_serializer).
+unknown dimensions is split into "/value" and "/shape" (source: TFDS, example_serializer).
 """
 
 from __future__ import annotations

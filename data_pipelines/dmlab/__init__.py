@@ -1,0 +1,1 @@
+"""DeepMind Lab data in the layouts in which it is published."""
