@@ -71,7 +71,9 @@ def _draw_transition(sheet, draw, corner, clip: Clip, reader: ClipReader, split:
     action = reader.spec.action
     if action is not None:
         value = clip.decode_label("action")[offset]
-        text += f" {action.names[value]}" if action.kind == "discrete" else f" {np.round(value, 2)}"
+        text += f" {action.names[value]}" if action.kind == "discrete" else f" {np.round(value, 1)}"
+    while draw.textlength(text) > 2 * _TILE:  # a robot's action may be longer than the picture
+        text = text[:-2] + "…"
     draw.text((x + 2, y + _TILE), text, fill="black")
 
 
