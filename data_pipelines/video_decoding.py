@@ -8,6 +8,7 @@ to them they are not decoded either.
 from __future__ import annotations
 
 import collections
+import fractions
 import itertools
 import math
 import pathlib
@@ -24,6 +25,7 @@ VIDEO_SUFFIXES = (".mp4", ".webm", ".gif", ".mkv", ".mov", ".avi", ".m4v")
 # Only containers that hold pictures themselves: a playlist named .mp4 could name other files.
 _OPEN_OPTIONS = {"format_whitelist": "mov,matroska,gif,avi", "protocol_whitelist": "file"}
 _LOOK_AHEAD = 32  # packets; H.264 and HEVC reorder at most 16 pictures
+_CLOCK = fractions.Fraction(1, 1000)  # of filter graphs, which must have one; nobody reads it
 _ROUNDING = 1e-6  # ticks; time stamps are rounded to the container's time base
 
 
@@ -144,8 +146,8 @@ def _pictures(container, path, fps: float, start: float, stop: float | None):
     try:
         if start > 0:
             _seek(container, stream, start, seconds_of)
-        packets = container.demux(stream)
-        for packet, needed in _planned(packets, tick_of, _LOOK_AHEAD if fps else 0):
+        packets = _planned(container.demux(stream), tick_of, _LOOK_AHEAD if fps else 0)
+        for packet, needed in packets:
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is not None:
                 reached = max(reached, seconds_of(stamp + (packet.duration or 0)))
@@ -216,7 +218,7 @@ def _seek(container, stream, start: float, seconds_of) -> None:
 def _exhausted(packets) -> bool:
     """True if nothing but the end of the file follows."""
     try:
-        return next(packets).size == 0
+        return next(packets)[0].size == 0
     except Exception:  # whatever it is, nothing more can be read
         return True
 
@@ -240,22 +242,23 @@ class _Scaler:
     def __call__(self, picture) -> np.ndarray:
         kind = (picture.width, picture.height, picture.format.name)
         if kind != self.kind:
-            self.kind, self.graph = kind, self._build(*kind, picture.time_base)
+            self.kind, self.graph = kind, self._build(*kind)
         self.graph.push(picture)
         small = self.graph.pull()
         return _upright(small.to_ndarray(), _display_matrix(picture))
 
-    def _build(self, width: int, height: int, pixels: str, time_base):
+    def _build(self, width: int, height: int, pixels: str):
         av = require("av")
         graph = av.filter.Graph()
         graph.threads = 1
         left, top, right, bottom = crop_box(width, height, self.fit)
-        # Area averages all pixels when shrinking; when enlarging it would repeat them.
+        # Area averages all pixels when shrinking; when enlarging it would repeat them. Without
+        # full_chroma_int colours would have half the resolution of the small frame.
         method = "area" if min(right - left, bottom - top) >= self.size else "bilinear"
         chain = [
-            graph.add_buffer(width=width, height=height, format=pixels, time_base=time_base),
+            graph.add_buffer(width=width, height=height, format=pixels, time_base=_CLOCK),
             graph.add("crop", f"{right - left}:{bottom - top}:{left}:{top}"),
-            graph.add("scale", f"{self.size}:{self.size}:flags={method}"),
+            graph.add("scale", f"{self.size}:{self.size}:flags={method}+full_chroma_int"),
             graph.add("format", "rgb24"),
             graph.add("buffersink"),
         ]
