@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 import contextlib
-import functools
 import json
 import logging
 from typing import Any
@@ -18,10 +17,10 @@ from flexlam_jax.training.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops
+from flexlam_jax.training.program import train_program
 from flexlam_jax.training.run_log import RunLog
 from flexlam_jax.training.signals import StopSignals
-from flexlam_jax.training.state import TrainState, create_state, zeros_like
-from flexlam_jax.training.step import make_train_step
+from flexlam_jax.training.state import TrainState
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -70,42 +69,28 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         run = stack.enter_context(Workdir(workdir, plain))
         stop = stack.enter_context(StopSignals())
 
-        ### Abstract first: shapes of batch and state, and where each array will live.
+        ### Abstract first: shapes of batch and state, where each array will live, and the step.
 
         rows = sharding.batch_sharding(mesh)
         _, blocks = sharding.batch_shard(mesh, config.batch_size)
         batches = stack.enter_context(DeviceBatches(data, rows, blocks=blocks))
         batch = batches.shapes()
         _check_rows(batch, config.batch_size)
-        create = functools.partial(create_state, objective, optimizer, seed=config.seed,
-                                   ema=config.optimizer.ema_decay > 0)
-        abstract = jax.eval_shape(create, batch)
-        places = sharding.tree_shardings(
-            abstract, mesh,
-            fsdp_min_size=config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE))
+        program = train_program(objective, optimizer, schedule, config, mesh, batch)
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
 
         checkpoints = stack.enter_context(
             Checkpoints(run.file(FOLDER), keep=config.checkpoint.keep))
-        restored = checkpoints.restore_latest(sharding.with_shardings(abstract, places))
+        restored = checkpoints.restore_latest(program.abstract)
         if restored is None:
-            state = jax.jit(lambda: create(zeros_like(batch)), out_shardings=places)()
+            state = program.create()
             step, resumed_at = 0, None
         else:
             state, position = restored
             batches.set_state(position)
             step = resumed_at = int(state.step)
             _log.info("continuing from step %d", step)
-
-        ### The step, compiled once, its input state donated to its output.
-
-        train_step = jax.jit(
-            make_train_step(objective, optimizer, schedule, seed=config.seed,
-                            accumulate=config.optimizer.accumulate,
-                            ema_decay=config.optimizer.ema_decay),
-            in_shardings=(places, rows), out_shardings=(places, sharding.replicated(mesh)),
-            donate_argnums=0)
 
         ### What the run tells about itself.
 
@@ -138,9 +123,9 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
             # 3. Draw the batch; it is on the device already.
             batch, waited = next(batches), batches.take_wait()
 
-            # 4. Dispatch the step. The old state is gone after this line.
+            # 4. Dispatch the step, compiled at the first. The old state is gone after this line.
             profiler.at(step, state)
-            state, metrics = train_step(state, batch)
+            state, metrics = program.step(state, batch)
             step += 1
 
             # 5. Read the metrics of the step before, while this one runs.
