@@ -192,20 +192,16 @@ def _parquet(path: pathlib.Path):
         raise ItemError("unreadable", f"{path}: damaged or missing ({error})") from error
 
 
-def _row_groups(table, data: LeRobot, episode: dict[str, Any]) -> list[int]:
+def _row_groups(table, episode: dict[str, Any]) -> list[int]:
     """Row groups that may hold rows of the episode, by the statistics of `episode_index`."""
     chosen = []
-    for group in range(table.num_row_groups):
-        # nested columns before it would shift the number: look the leaf up by its path
-        chunks = (
-            table.metadata.row_group(group).column(i) for i in range(table.metadata.num_columns)
-        )
-        found = next(chunk for chunk in chunks if chunk.path_in_schema == "episode_index")
-        bounds = found.statistics
-        if bounds is None or not bounds.has_min_max:
-            chosen.append(group)
-        elif bounds.min <= episode["index"] <= bounds.max:
-            chosen.append(group)
+    for number in range(table.num_row_groups):
+        group = table.metadata.row_group(number)
+        columns = (group.column(i) for i in range(group.num_columns))
+        bounds = next(c for c in columns if c.path_in_schema == "episode_index").statistics
+        unknown = bounds is None or not bounds.has_min_max
+        if unknown or bounds.min <= episode["index"] <= bounds.max:
+            chosen.append(number)
     return chosen
 
 
@@ -224,7 +220,7 @@ def iter_rows(
     indexed = data.packed and "index" in table.schema_arrow.names
     wanted = list(dict.fromkeys(("episode_index", *(["index"] if indexed else []), *columns)))
     batches = table.iter_batches(
-        _BATCH_ROWS, row_groups=_row_groups(table, data, episode), columns=wanted
+        _BATCH_ROWS, row_groups=_row_groups(table, episode), columns=wanted
     )
     count = 0
     for batch in batches:

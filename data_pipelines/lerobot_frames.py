@@ -43,7 +43,8 @@ def video_frames(
         )
     count = 0
     try:
-        with av.open(str(path)) as container:
+        # The format is fixed: a play list called .mp4 could name files outside of the set.
+        with av.open(str(path), format="mp4") as container:
             for time, frame in _decode(container, start, fps):
                 if count == length:
                     if stop is None:

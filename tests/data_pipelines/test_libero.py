@@ -395,6 +395,59 @@ def test_lerobot_of_another_robot_is_refused(tmp_path):
         recipe.plan(options(root, "--state=robot_states"))
 
 
+# --- RLDS --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def rlds(tmp_path_factory):
+    """Two suites; the second has an episode with an action out of range and one cut camera."""
+    root = tmp_path_factory.mktemp("rlds")
+    rf.write_rlds(root, "libero_goal_no_noops", [rf.rlds_episode(n) for n in (6, 8)])
+    wild = rf.rlds_episode(6, steps__action=np.full(42, 1.5, np.float32))
+    short = rf.rlds_episode(6, steps__observation__image=[rf._jpeg(rf.upright(0))] * 5)
+    rf.write_rlds(root, "libero_10_no_noops", [wild, rf.rlds_episode(9), short])
+    return root
+
+
+def test_rlds_gives_the_same_pictures(rlds):
+    plan = recipe.plan(options(rlds))
+    assert plan.sources["format"] == "rlds"
+    assert plan.sources["versions"] == {
+        "libero_10_no_noops": "1.0.0",
+        "libero_goal_no_noops": "1.0.0",
+    }
+    found = [entry for entry in recordings(rlds) if "goal" in entry.name]
+    for recording, length in zip(found, (6, 8), strict=True):
+        instants = check_pairs(recording, "libero_goal_no_noops_agentview")
+        assert instants == list(range(length))
+        check_pairs(recording, "libero_goal_no_noops_eye_in_hand", 3)
+        np.testing.assert_allclose(recording.state[:, 0], instants)
+        assert recording.state.shape == (length, 8) and recording.split is None
+        assert recording.reward.shape == (length - 1,) and recording.episode_return == 1
+        assert recording.metadata["language"] == "open the drawer"
+        assert recording.metadata["task"] == "open_the_drawer"
+    joints = recordings(rlds, "--state=joint_states")[-1].state
+    np.testing.assert_allclose(joints[:, 0], 2 * np.arange(8))
+
+
+def test_rlds_bad_episodes(rlds):
+    chosen = options(rlds)
+    wild, good, short = recipe.read(recipe.plan(chosen).items[0], chosen)
+    assert wild.reason == "action out of range"
+    assert check_pairs(good, "libero_10_no_noops_agentview") == list(range(9))
+    with pytest.raises(ItemError, match="5 pictures, 6 actions"):
+        list(short.frames["libero_10_no_noops_agentview"])
+
+
+def test_rlds_without_what_is_needed(rlds, tmp_path):
+    folder = shutil.copytree(rlds, tmp_path / "set") / "libero_10_no_noops" / "1.0.0"
+    features = (folder / "features.json").read_text()
+    (folder / "features.json").write_text(features.replace('"wrist_image"', '"hand"'))
+    with pytest.raises(DataError, match="no observation/wrist_image"):
+        recipe.plan(options(tmp_path / "set"))
+    assert recipe.plan(options(tmp_path / "set", "--cameras=agentview")).items
+
+
 # --- end to end --------------------------------------------------------------------------------
 
 
