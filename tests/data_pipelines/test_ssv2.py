@@ -1,0 +1,155 @@
+"""Something-Something V2 in its published layout."""
+
+import json
+
+import numpy as np
+import pytest
+
+from data_pipelines import ssv2
+from data_pipelines.build import prepare
+from data_pipelines.errors import DataError
+from data_pipelines.manifest import open_dataset
+from data_pipelines.registry import recipe_options
+from data_pipelines.validation import validate
+from tests.data_pipelines.video_files import grey_frames, number, write_video
+
+MODULE = "data_pipelines.ssv2"
+LABELS = {"Holding something": "0", "Putting something on something": "1"}
+
+
+def row(identity, template="Holding [something]", **more):
+    things = ["a cup", "a box"][: template.count("[")]
+    label = template
+    for thing in things:
+        label = label.replace("[something]", thing, 1)
+    row = {"id": identity, "label": label, "template": template, "placeholders": things}
+    return row | more
+
+
+def write_tables(root, pattern="something-something-v2-{}.json", **tables):
+    root.mkdir(exist_ok=True)
+    for name, table in tables.items():
+        (root / pattern.format(name)).write_text(json.dumps(table))
+
+
+def tables():
+    put = "Putting [something] on [something]"
+    return {
+        "train": [row("10", put), row("9"), row("77")],
+        "validation": [row("12")],
+        "test": [{"id": "100"}, {"id": "../../etc/x"}],
+        "labels": LABELS,
+    }
+
+
+@pytest.fixture
+def source(tmp_path):
+    root = tmp_path / "ssv2"
+    (root / ssv2.VIDEOS).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for identity in (9, 10, 12, 100, 500):
+        frames = grey_frames(18).copy()
+        frames[:, :16, :16] = rng.integers(0, 255, 3)  # no two videos are equal
+        path = root / ssv2.VIDEOS / f"{identity}.webm"
+        write_video(path, frames, "libvpx-vp9", rate=12, codec_options={"b": "500k"})
+    write_tables(root, **tables())
+    return root
+
+
+def options(source, *more):
+    return recipe_options(MODULE, f"--source={source}", "--size=32", *more)
+
+
+def test_items_splits_and_language(source):
+    plan = ssv2.plan(options(source))
+    assert [item.name.split("/")[1] for item in plan.items] == [
+        "9.webm",
+        "10.webm",
+        "12.webm",
+        "100.webm",
+    ]
+    assert [item.payload["split"] for item in plan.items] == ["train"] * 2 + ["validation", "test"]
+    assert sorted((entry.name, entry.reason) for entry in plan.skipped) == [
+        ("../../etc/x.webm", "unsafe path"),
+        ("77.webm", "missing clip"),
+    ]
+    assert plan.sources["listed"] == {"train": 3, "validation": 1, "test": 2}
+    found = [next(ssv2.read(item, options(source))) for item in plan.items]
+    assert found[1].metadata == {
+        "id": "10",
+        "language": "Putting a cup on a box",
+        "template": "Putting [something] on [something]",
+        "placeholders": ["a cup", "a box"],
+        "class": 1,
+    }
+    assert found[3].metadata == {"id": "100"} and found[3].split == "test"
+
+
+def test_frames(source):
+    chosen = options(source, "--fps=4")
+    plan = ssv2.plan(chosen)
+    assert plan.specs[0].fps == 4
+    frames = list(next(ssv2.read(plan.items[0], chosen)).frames["ssv2"])
+    shown = [number(frame[20:, 20:]) for frame in frames]
+    assert shown == [0, 3, 6, 9, 12, 15] and frames[0].shape == (32, 32, 3)
+    assert ssv2.plan(options(source, "--stride=2")).specs[0].fps == 6
+
+
+@pytest.mark.parametrize("pattern", ["something-something-v2-{}.json", "{}.json"])
+def test_tables_in_a_labels_folder(source, pattern):
+    for path in source.glob("*.json"):
+        path.unlink()
+    write_tables(source / "labels", pattern, **tables())
+    assert len(ssv2.plan(options(source)).items) == 4
+
+
+def test_prepared_folder_keeps_the_published_split(source, tmp_path):
+    out = tmp_path / "data"
+    prepare(MODULE, out, options(source, "--max-failures=0.5"))
+    manifest = open_dataset(out).manifest
+    assert {name: split["episodes"] for name, split in manifest["splits"].items()} == {
+        "train": 2,
+        "validation": 1,
+        "test": 1,
+    }
+    assert manifest["skipped"] == {"missing clip": 1, "unsafe path": 1}
+    validate(out)
+
+
+def test_links_out_of_the_folder_are_not_followed(source, tmp_path):
+    (source / ssv2.VIDEOS / "77.webm").symlink_to(source / ssv2.VIDEOS / "9.webm")
+    (source / ssv2.VIDEOS / "12.webm").unlink()
+    (tmp_path / "far.webm").write_bytes(b"")
+    (source / ssv2.VIDEOS / "12.webm").symlink_to(tmp_path / "far.webm")
+    plan = ssv2.plan(options(source))
+    assert "77.webm" in {item.name.split("/")[1] for item in plan.items}
+    assert ("12.webm", "unsafe path") in {(entry.name, entry.reason) for entry in plan.skipped}
+
+
+def test_labels_that_nobody_listed(source):
+    write_tables(source, train=[row("9", "Eating [something]"), {"label": "x"}, "9"])
+    plan = ssv2.plan(options(source))
+    assert ("9.webm", "unknown label") in {(entry.name, entry.reason) for entry in plan.skipped}
+
+
+def test_a_video_in_two_splits_is_refused(source):
+    write_tables(source, validation=[row("9")])
+    with pytest.raises(DataError, match="9.webm is in train and in validation"):
+        ssv2.plan(options(source))
+
+
+def test_sources_that_are_not_complete(source, tmp_path):
+    with pytest.raises(DataError, match="expected the folder 20bn-something-something-v2/"):
+        ssv2.plan(options(tmp_path))
+    (source / "something-something-v2-test.json").unlink()
+    assert len(ssv2.plan(options(source)).items) == 3
+    (source / "something-something-v2-labels.json").write_text("[]")
+    with pytest.raises(DataError, match="labels.json: expected a JSON dict"):
+        ssv2.plan(options(source))
+    (source / "something-something-v2-labels.json").unlink()
+    with pytest.raises(DataError, match="something-something-v2-labels.json is neither there"):
+        ssv2.plan(options(source))
+    (source / "something-something-v2-train.json").write_text("[{")
+    (source / "something-something-v2-labels.json").write_text("{}")
+    with pytest.raises(DataError, match="train.json is not JSON"):
+        ssv2.plan(options(source))
