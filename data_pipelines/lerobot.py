@@ -169,6 +169,8 @@ def _describe(data: LeRobot, row: dict[str, Any], videos: Sequence[str]) -> dict
                 for name in videos
             },
         }
+    except DataError:
+        raise
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(
             f"{data.root}: an episode's entry in meta/ lacks a field ({error!r}): "

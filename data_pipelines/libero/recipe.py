@@ -77,7 +77,7 @@ def plan(options: dict[str, Any]) -> Plan:
         reasons = "; ".join(entry.detail for entry in found.skipped[:3]) or EXPECTED
         raise DataError(f"--source {root}: no demonstration can be used: {reasons}")
     for item in found.items:  # the workers must not detect again
-        item.payload["format"] = layout_name
+        item.payload.update(format=layout_name)
     found.sources |= {"folder": str(root), "format": layout_name}
     return found
 

@@ -100,8 +100,9 @@ def _recording(name: str, item: Item, episode: Episode, options: dict[str, Any])
 
 def _numbers(episode: Episode, key: str) -> np.ndarray:
     """Float32 (T, ...); raises ItemError where steps differ in shape."""
+    values = episode.steps[key]
     try:
-        return np.asarray(episode.steps[key], np.float32)
+        return np.asarray(values, np.float32)
     except (TypeError, ValueError) as error:
         raise ItemError("wrong shape", f"{key}: {error}") from error
 

@@ -19,6 +19,7 @@ import dataclasses
 import pathlib
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -120,7 +121,9 @@ def _read_npz(path: pathlib.Path) -> Arrays:
                 raise ItemError("no images", f"{path} has no arrays frames_<camera>")
             values = {name: file[name] for name in file.files if name not in cameras}
             pictures = {name.removeprefix("frames_"): file[name] for name in sorted(cameras)}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except ItemError:
+        raise
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         # ValueError: an array of objects, which only unpickling could read
         raise ItemError("unreadable", f"{path}: {error}") from error
     for name, frames in pictures.items():

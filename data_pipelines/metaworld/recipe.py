@@ -102,7 +102,7 @@ def plan(options: dict[str, Any]) -> Plan:
         **record_fields(options),
     )
     for item in found.items:  # the workers must not look again
-        item.payload |= {"format": format, "cameras": chosen}
+        item.payload.update(format=format, cameras=chosen)
     found.sources |= {"folder": str(root), "format": format}
     return found
 
