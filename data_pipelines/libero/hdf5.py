@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,11 @@ def list_demos(
             facts[key][value] = facts[key].get(value, 0) + 1
         if check == "contradicts":
             facts["contradicts"].append(file.as_posix())
+    if facts["contradicts"]:
+        warnings.warn(
+            f"in {len(facts['contradicts'])} files the simulator's states contradict the alignment "
+            f"that is used ({facts['contradicts'][0]}, ...); see --observation-after-action"
+        )
     return items, skipped, facts
 
 

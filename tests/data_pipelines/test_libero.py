@@ -81,7 +81,8 @@ def test_action_leads_from_picture_to_picture(tmp_path, follows, attribute):
 def test_option_overrules_and_contradiction_is_reported(tmp_path):
     file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1, 9, follows=True)
     chosen = options(tmp_path, "--observation-after-action=no")
-    plan = recipe.plan(chosen)
+    with pytest.warns(UserWarning, match="contradict"):
+        plan = recipe.plan(chosen)
     assert plan.sources["decided_by"] == {"option": 1}
     assert plan.sources["contradicts"] == ["libero_goal/a_demo.hdf5"]
     (recording,) = recipe.read(plan.items[0], chosen)
@@ -89,7 +90,8 @@ def test_option_overrules_and_contradiction_is_reported(tmp_path):
     assert recording.action[0, 0] == np.float32(rf.action_value(0))  # one too early, as asked
     with h5py.File(file, "a") as opened:
         opened["data"].attrs["obs_when"] = "before"  # a file that is wrong about itself
-    plan = recipe.plan(options(tmp_path))
+    with pytest.warns(UserWarning, match="contradict"):
+        plan = recipe.plan(options(tmp_path))
     assert plan.sources["decided_by"] == {"attribute obs_when": 1}
     assert plan.sources["alignment_check"] == {"contradicts": 1}
 
@@ -456,7 +458,7 @@ def test_prepared_folder(tmp_path):
     change(file, "action out of range")
     chosen = options(tmp_path / "in", "--max-failures=0.3")
     out = tmp_path / "out"
-    assert prepare("data_pipelines.libero.recipe", out, chosen)
+    assert prepare("libero", out, chosen)
     assert validate(out)["episodes"] == 8
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["skipped"] == {"action out of range": 1}
