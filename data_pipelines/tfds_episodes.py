@@ -145,16 +145,23 @@ def shard_episodes(folder: TfdsFolder, shard: pathlib.Path) -> Iterator[Episode 
     """The episodes of one shard in order; a damaged one comes as an ItemError in its place."""
     steps = {k: dataclasses.replace(v, key=k) for k, v in folder.step_leaves().items()}
     outside = {key: leaf for key, leaf in folder.leaves.items() if not key.startswith(STEPS)}
+    number, damaged = -1, False
     for number, record in enumerate(_shard_records(folder, shard)):
         try:
             if isinstance(record, ItemError):
                 raise record
             raw = parse_example(record)
         except ItemError as error:
+            damaged = True
             yield error
             continue
         inner = {key[len(STEPS) :]: value for key, value in raw.items()}
         yield Episode(shard.name, number, Fields(inner, steps), Fields(raw, outside))
+    announced = folder.lengths.get(shard.name, 0)
+    if number + 1 < announced and not damaged:  # cut between two records, which leaves no trace
+        yield ItemError(
+            "truncated file", f"{shard}: {number + 1} records, dataset_info.json says {announced}"
+        )
 
 
 def _shard_records(folder: TfdsFolder, shard: pathlib.Path) -> Iterator[bytes | ItemError]:
@@ -163,16 +170,14 @@ def _shard_records(folder: TfdsFolder, shard: pathlib.Path) -> Iterator[bytes | 
         return
     from array_record.python import array_record_module
 
-    try:
-        reader = array_record_module.ArrayRecordReader(
-            str(shard), options="readahead_buffer_size:0"
-        )
-    except (RuntimeError, ValueError) as error:
-        yield ItemError("corrupt file", f"{shard}: {error}")
+    reader = array_record_module.ArrayRecordReader(str(shard), options="readahead_buffer_size:0")
+    if not reader.ok():  # it would say that it holds no records
+        size = shard.stat().st_size
+        yield ItemError("corrupt file", f"{shard}: no ArrayRecord, or cut ({size} bytes)")
         return
     for number in range(reader.num_records()):
         try:
             yield reader.read([number])[0]
-        except (RuntimeError, ValueError, IndexError) as error:
+        except (RuntimeError, IndexError) as error:
             yield ItemError("corrupt record", f"{shard}, record {number}: {error}")
     reader.close()

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.paths import inside
 
 STEPS = "steps/"
 FILE_FORMATS = ("tfrecord", "array_record")
@@ -47,7 +46,8 @@ class Leaf:
 
 @dataclasses.dataclass(frozen=True)
 class TfdsFolder:
-    """A prepared dataset. leaves: by key; shards: split -> files in order, present or not."""
+    """A prepared dataset. leaves: by key; shards: split -> files in order, present or not;
+    lengths: file name of a shard -> records that it should hold."""
 
     path: pathlib.Path
     name: str
@@ -56,6 +56,7 @@ class TfdsFolder:
     file_format: str
     leaves: dict[str, Leaf]
     shards: dict[str, list[pathlib.Path]]
+    lengths: dict[str, int]
 
     def step_leaves(self) -> dict[str, Leaf]:
         """The fields of a step, by key without "steps/"."""
@@ -96,6 +97,11 @@ def open_folder(path: str | pathlib.Path) -> TfdsFolder:
         file_format=file_format,
         leaves=leaves,
         shards=shards,
+        lengths={
+            shard.name: int(length)
+            for split in info.get("splits", ())
+            for shard, length in zip(shards[split["name"]], split.get("shardLengths", ()))
+        },
     )
 
 
@@ -122,13 +128,17 @@ def _shards(path: pathlib.Path, info: dict[str, Any], split: dict[str, Any]) -> 
     }
     for field, value in fields.items():
         template = template.replace(field, value)
-    names = (
+    names = [
         template.replace("{SHARD_X_OF_Y}", f"{i:05d}-of-{count:05d}").replace(
             "{SHARD_INDEX}", f"{i:05d}"
         )
         for i in range(count)
-    )
-    return [inside(path, name) for name in names]
+    ]
+    for name in names:
+        # Not a check of where links lead: download caches link shards to a store of their own.
+        if pathlib.PurePath(name).name != name:
+            raise DataError(f"{path}/dataset_info.json: shard {name!r} is no plain file name")
+    return [path / name for name in names]
 
 
 def _leaves(node: dict[str, Any], key: str, sequences: int, path: pathlib.Path) -> Iterator[Leaf]:

@@ -4,7 +4,6 @@ across an end, damage counted. Frame t of a test episode carries t in its red ch
 import gzip
 import io
 import json
-import struct
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +19,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError, Recording, Skipped
 from data_pipelines.registry import recipe_options
 from data_pipelines.tfds_folder import open_folder
-from data_pipelines.tfrecord import masked_crc32c
 from data_pipelines.validation import validate
+from tests.data_pipelines.tfrecord_writer import tfrecord
 
 DATASET = "data_pipelines.dmlab.recipe"
 STEP = 10  # red level per time step
@@ -60,15 +59,6 @@ def png(image):
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def tfrecord(*records):
-    data = b""
-    for record in records:
-        head = struct.pack("<Q", len(record))
-        data += head + struct.pack("<I", masked_crc32c(head))
-        data += record + struct.pack("<I", masked_crc32c(record))
-    return data
 
 
 def example(features):
