@@ -73,7 +73,10 @@ def _open_source(
 ) -> Source:
     reader = ClipReader(info, dataset, options.split)
     gap = gap_frames(part.gap, reader.spec)
-    windows = Windows(reader, gap[1] * (options.clip_length - 1))
+    # Which windows a subset holds must not depend on how many are drawn together.
+    whole = not part.transitions and part.fraction == 1.0
+    group = options.pairs_per_clip if whole else 1
+    windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
     return Source(key, info, reader, windows, gap)
 
 

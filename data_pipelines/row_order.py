@@ -19,6 +19,8 @@ from data_pipelines.mixture import Source
 
 # Mixture weights are rounded to this many parts: Grain's mixing pattern repeats after their sum.
 _WEIGHT_PARTS = 1000
+# Grain's shuffle takes 150 us per element of so few, where a table of them takes half a megabyte.
+_SMALL = 2**16
 
 
 class RowReference(NamedTuple):
@@ -74,7 +76,11 @@ def _window_order(source: Source, seed: int, m: int) -> grain.MapDataset:
             f"{m}; lower it"
         )
     groups = grain.MapDataset.range(count // m).seed(source_seed(seed, source.key))
-    groups = groups.shuffle().repeat(None)
+    few = count // m <= _SMALL and (m > 1 or source.windows.restricted)
+    if few:
+        groups = _EpochShuffle(groups, source_seed(seed, source.key))
+    else:
+        groups = groups.shuffle().repeat(None)
     return groups if m == 1 else _GroupedWindows(groups, count, m)
 
 
@@ -99,6 +105,26 @@ def _parts(weights: list[float]) -> list[int]:
     """Positive integers in proportion to the weights."""
     total = sum(weights)
     return [max(1, round(_WEIGHT_PARTS * weight / total)) for weight in weights]
+
+
+class _EpochShuffle(grain.MapDataset):
+    """Endless epochs of few elements, each in an order of its own, a function of (seed, epoch)."""
+
+    def __init__(self, parent: grain.MapDataset, seed: int):
+        super().__init__(parent)
+        self._seed = seed
+        self._newest = (-1, np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+    def __getitem__(self, index):
+        epoch, place = divmod(index, len(self._parent))
+        number, order = self._newest  # One tuple: threads see both or neither.
+        if number != epoch:
+            order = np.random.default_rng([self._seed, epoch]).permutation(len(self._parent))
+            self._newest = epoch, order
+        return int(order[place])
 
 
 class _GroupedWindows(grain.MapDataset):

@@ -87,16 +87,26 @@ class ClipReader:
 class Windows:
     """All windows of one dataset's split, numbered from 0 in the order of its records.
 
-    `keep` restricts them to a subset, which is numbered anew.
+    With group = m > 1, first come the windows in whole groups of m of one record, then those that
+    are left over, each in the order of the records: m neighbours then share a record where they
+    can. `keep` restricts the windows to a subset, which is numbered anew. Memory: 16 bytes per
+    record, and 8 per window kept.
     """
 
-    def __init__(self, reader: ClipReader, span: int):
+    def __init__(self, reader: ClipReader, span: int, group: int = 1):
         self.reader = reader
-        self._ends = np.cumsum(reader.owned_starts(span))
+        owned = reader.owned_starts(span)
+        self._whole = np.cumsum(owned - owned % group)
+        self._left = np.cumsum(owned % group)
         self._kept: np.ndarray | None = None
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if self._kept is None else len(self._kept)
+        return int(self._whole[-1] + self._left[-1]) if self._kept is None else len(self._kept)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether `keep` was called."""
+        return self._kept is not None
 
     def keep(self, kept: np.ndarray) -> None:
         """Restricts the windows to these numbers, ascending int64."""
@@ -105,5 +115,14 @@ class Windows:
     def locate(self, window: int) -> tuple[int, int]:
         """(record, offset of the first frame in it)."""
         window = int(window if self._kept is None else self._kept[window])
-        record = int(self._ends.searchsorted(window, side="right"))
-        return record, window - (int(self._ends[record - 1]) if record else 0)
+        left = window - int(self._whole[-1])
+        if left < 0:
+            record = int(self._whole.searchsorted(window, side="right"))
+            return record, window - _before(self._whole, record)
+        record = int(self._left.searchsorted(left, side="right"))
+        skipped = int(self._whole[record]) - _before(self._whole, record)
+        return record, skipped + left - _before(self._left, record)
+
+
+def _before(ends: np.ndarray, record: int) -> int:
+    return int(ends[record - 1]) if record else 0

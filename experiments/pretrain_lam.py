@@ -48,7 +48,9 @@ def validation_batches(config):
     """`eval.batches` shuffled batches of the validation split, the same in every run; 0 = none."""
     if not config.eval.batches:
         return []
-    batches = training_batches(_data(config, "validation"), seed=0, batch_size=config.batch_size)
+    # Held-out rows are drawn one by one, however training draws its own.
+    data = {**_data(config, "validation"), "pairs_per_clip": 1}
+    batches = training_batches(data, seed=0, batch_size=config.batch_size)
     drawn = [next(batches) for _ in range(config.eval.batches)]
     batches.close()
     return drawn

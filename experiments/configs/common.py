@@ -29,7 +29,17 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
         gap=1,                      # Frame distance of a transition, or (lo, hi) drawn per clip.
         fields=(),                  # Labels to load: none of them in pretraining.
         image_size=image_size,
+        resize=False,               # Bring frames of another size to image_size, or refuse them.
+        cameras=(),                 # Only datasets of these cameras; () for all.
+        mixture=ConfigDict(),       # {name: {path, weight, gap, ...}} instead of path; presets only.
+        pairs_per_clip=1,           # Neighbouring windows drawn together: cheaper to read.
         threads=2, prefetch=8, workers=0))
+
+    # Per clip, on the device, in training only; these values change nothing.
+    config.augmentation = ConfigDict(dict(
+        crop_scale=(1.0, 1.0), crop_aspect=(1.0, 1.0),  # Resized crop: share of area; width/height.
+        shift=0,                    # Pixels.
+        brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0))
 
     config.model = ConfigDict(resolve_config(model_preset(preset, image_size=image_size)))
     config.loss = ConfigDict(dict(pixel="mse", multiscale=0.0))

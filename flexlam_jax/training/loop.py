@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from flexlam_jax.augmentation import make_augmentation
 from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.training import sharding
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
@@ -40,7 +41,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
       data: endless iterator of host batches, this process's block of rows of each global batch
         (`sharding.batch_shard`). Closed at the end.
       config: see experiments/configs; the keys that are read here are seed, total_steps,
-        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops and profile.
+        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops, profile and augmentation.
       workdir: directory for everything the run writes; see workdir.py.
       evaluate: called every `config.eval.every` updates, before the first and after the last one,
         with the state; returns scalars for metrics.jsonl. Must be deterministic.
@@ -66,6 +67,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
         schedule = make_schedule(config.optimizer, config.total_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
+        augment = make_augmentation(config.get("augmentation"))
         run = stack.enter_context(Workdir(workdir, plain))
         stop = stack.enter_context(StopSignals())
 

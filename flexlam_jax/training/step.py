@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from flexlam_jax.augmentation import Augment
 from flexlam_jax.random import stream
 from flexlam_jax.training import sharding
 from flexlam_jax.training.fingerprint import batch_fingerprint
@@ -18,7 +19,7 @@ TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]
 
 def make_train_step(objective: Objective, optimizer: optax.GradientTransformation,
                     schedule: optax.Schedule, *, seed: int, accumulate: int = 1,
-                    ema_decay: float = 0.0) -> TrainStep:
+                    ema_decay: float = 0.0, augment: Augment | None = None) -> TrainStep:
     """Builds `train_step(state, batch) -> (state, metrics)`.
 
     Args:
@@ -26,6 +27,8 @@ def make_train_step(objective: Objective, optimizer: optax.GradientTransformatio
         and metrics are their means, so a model that treats rows alone sees no difference.
       ema_decay: per-step decay of the parameter average, 0 = off. It is warmed up as
         min(decay, (1 + step) / (10 + step)), so that short runs do not average the initial noise.
+      augment: `(batch, key) -> batch`, applied to the whole global batch, before micro-batches are
+        cut; its key is the stream "augmentation" of (seed, step).
 
     Returns:
       The step. Its metrics are the objective's, plus `loss`, `grad_norm` (before clipping),
@@ -34,13 +37,16 @@ def make_train_step(objective: Objective, optimizer: optax.GradientTransformatio
     """
     def train_step(state: TrainState, batch: Batch):
         key = stream(seed, state.step, "loss")
+        rows = batch_fingerprint(batch)
+        if augment is not None:
+            batch = augment(batch, stream(seed, state.step, "augmentation"))
         grads, loss, metrics, extra = _gradients(objective, state, batch, key, accumulate)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         grad_norm = optax.tree.norm(grads)
         metrics = dict(
             metrics, loss=loss, grad_norm=grad_norm, learning_rate=schedule(state.step),
-            batch=batch_fingerprint(batch), finite=jnp.isfinite(loss) & jnp.isfinite(grad_norm))
+            batch=rows, finite=jnp.isfinite(loss) & jnp.isfinite(grad_norm))
         return TrainState(
             step=state.step + 1, params=params, extra=extra, opt_state=opt_state,
             ema=_average(state, params, ema_decay)), metrics
