@@ -191,29 +191,31 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
         try:
             if isinstance(episode, ItemError):
                 raise episode
-            frames, labels = _frames(episode, choice, options), _labels(episode, choice)
+            count = _frame_count(episode, choice)
+            frames = {
+                datasets[camera]: fitted(episode.steps[key], options)
+                for camera, key in choice.images.items()
+            }
             yield Recording(
                 name,
-                {datasets[camera]: pictures for camera, pictures in frames.items()},
+                frames,
                 split=item.payload["split"],
                 metadata=_metadata(episode, choice),
-                **labels,
+                **_labels(episode, choice, count),
             )
         except ItemError as error:
             yield Skipped(name, error.reason, str(error))
 
 
-def _frames(episode: Episode, choice: Choice, options: dict[str, Any]) -> dict[str, Iterator]:
-    """Camera -> generator of uint8 (size, size, 3)."""
-    frames, counts = {}, set()
-    for camera, key in choice.images.items():
-        pictures = episode.steps[key]
-        counts.add(len(pictures))
-        frames[camera] = fitted(pictures, options)
+def _frame_count(episode: Episode, choice: Choice) -> int:
+    counts = {len(episode.steps[key]) for key in choice.images.values()}
     if len(counts) > 1:
         raise ItemError("step count", f"cameras have {sorted(counts)} frames")
-    check_flags(episode, counts.pop())
-    return frames
+    count = counts.pop()
+    if count < 2:
+        raise ItemError("too short", f"{count} steps, no transition")
+    check_flags(episode, count)
+    return count
 
 
 def fitted(pictures: Sequence[np.ndarray], options: dict[str, Any]) -> Iterator[np.ndarray]:
@@ -222,20 +224,24 @@ def fitted(pictures: Sequence[np.ndarray], options: dict[str, Any]) -> Iterator[
         yield fit_frame(pictures[t], options["size"], options["fit"])
 
 
-def _labels(episode: Episode, choice: Choice) -> dict[str, Any]:
-    """action (N-1, ...), reward (N-1,), state (N, S) as a Recording takes them."""
+def _labels(episode: Episode, choice: Choice, count: int) -> dict[str, Any]:
+    """action (N-1, ...), reward (N-1,), state (N, S) as a Recording takes them; N is `count`."""
     labels: dict[str, Any] = {}
-    if choice.action:
-        if choice.action.kind == "discrete":
-            action = episode.steps[choice.action_keys[0]].astype(np.int32)
-        else:
-            action = joined(episode, choice.action_keys)
-        labels["action"] = action[:-1]  # the last one's outcome was not recorded
+    if choice.action and choice.action.kind == "discrete":
+        labels["action"] = episode.steps[choice.action_keys[0]].astype(np.int32)
+    elif choice.action:
+        labels["action"] = joined(episode, choice.action_keys)
     if choice.reward_key:
-        reward = joined(episode, [choice.reward_key])[:-1, 0]
-        labels |= {"reward": reward, "episode_return": float(reward.sum())}
+        labels["reward"] = joined(episode, [choice.reward_key])[:, 0]
     if choice.state_keys:
         labels["state"] = joined(episode, choice.state_keys)
+    for label, values in labels.items():
+        if len(values) != count:
+            raise ItemError("step count", f"{len(values)} steps with {label}, {count} frames")
+        if label != "state":
+            labels[label] = values[:-1]  # what followed the last one was not recorded
+    if choice.reward_key:
+        labels["episode_return"] = float(labels["reward"].sum())
     return labels
 
 

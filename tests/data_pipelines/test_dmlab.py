@@ -22,12 +22,11 @@ from data_pipelines.tfds_folder import open_folder
 from data_pipelines.validation import validate
 from tests.data_pipelines.tfrecord_writer import tfrecord
 
-DATASET = "data_pipelines.dmlab.recipe"
 STEP = 10  # red level per time step
 
 
 def options(source, *more):
-    return recipe_options(DATASET, f"--source={source}", "--size=16", *more)
+    return recipe_options("dmlab", f"--source={source}", "--size=16", *more)
 
 
 def read_all(chosen):
@@ -47,11 +46,14 @@ def times_of(recording):
     return (frames_of(recording)[:, 8, 8, 0] / STEP).round().astype(int).tolist()
 
 
-def picture(t, height=16, width=16):
-    """uint8 (height, width, 3) RGB: red says t, blue is 200, green a pattern."""
+def picture(t, height=16, width=16, look=None):
+    """uint8 (height, width, 3) RGB: red says t, blue is 200, green a stripe or noise by `look`."""
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 0], image[..., 2] = STEP * t, 200
     image[: height // 4, :, 1] = 120
+    if look is not None:
+        noise = np.random.default_rng(look).integers(0, 255, (height // 4, width))
+        image[: height // 4, :, 1] = noise
     return image
 
 
@@ -211,10 +213,10 @@ def test_tfds_folder_of_something_else_points_to_rlds(tmp_path):
 def write_parquet(path, rows, group=4, statistics=True):
     """rows: dicts of t, action, reward, terminated, truncated; `group` rows per row group."""
     cell = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    cells = [
-        None if row["t"] is None else {"bytes": png(picture(row["t"])), "path": None}
-        for row in rows
+    pictures = [
+        None if row["t"] is None else png(picture(row["t"], look=row["look"])) for row in rows
     ]
+    cells = [data and {"bytes": data, "path": None} for data in pictures]
     table = pa.table(
         {
             "observation": pa.array(cells, cell),
@@ -228,8 +230,10 @@ def write_parquet(path, rows, group=4, statistics=True):
     pq.write_table(table, path, row_group_size=group, write_statistics=statistics)
 
 
-def rows_of(*lengths, ended=True):
-    """Consecutive rows of episodes of these lengths; action = 2 + t % 13, episode i rewards i."""
+def rows_of(*lengths, ended=True, look=None):
+    """Consecutive rows of episodes of these lengths; action = 2 + t % 13, episode i rewards i.
+
+    look: makes the pictures of each episode its own."""
     rows = []
     for number, length in enumerate(lengths):
         for t in range(length):
@@ -237,6 +241,7 @@ def rows_of(*lengths, ended=True):
             rows.append(
                 {
                     "t": t,
+                    "look": None if look is None else (look, number),
                     "action": 2 + t % 13,
                     "reward": float(number),
                     "terminated": last and number % 2 == 0,
@@ -443,9 +448,27 @@ def test_prepared_folder_is_valid(tmp_path):
         episode = rlu_episode(shard, 10, observations_pixels=noisy)
         write_rlu(tmp_path / "raw", episode, shard=shard, cut=500 if shard == 5 else 0)
     out = tmp_path / "out"
-    assert prepare(DATASET, out, options(tmp_path / "raw", "--max-failures=0.2"))
+    assert prepare("dmlab", out, options(tmp_path / "raw", "--max-failures=0.2"))
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["episodes"] == 11
     assert manifest["transitions"] == 99
     assert manifest["skipped"] == {"truncated file": 1}
+    validate(out)
+
+
+def test_prepared_levels_keep_the_published_splits(tmp_path):
+    """Train and test only, two levels, one episode with an action that no table holds."""
+    for look, level in enumerate("ab"):
+        rows = rows_of(6, 6, 6, 6, 6, look=look)
+        rows[14]["action"] = 99
+        write_level(tmp_path / "raw", rows, edges=(8,), level=level)
+        rows = rows_of(9, look=look + 2)
+        write_level(tmp_path / "raw", rows, edges=(), level=level, split="test")
+    out = tmp_path / "out"
+    assert prepare("dmlab", out, options(tmp_path / "raw", "--max-failures=0.5"))
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert sum(manifest["skipped"].values()) == 2
+    assert manifest["splits"]["train"]["transitions"] == 2 * 3 * 5
+    assert manifest["splits"]["validation"]["transitions"] == 2 * 5  # cut from train
+    assert manifest["splits"]["test"]["transitions"] == 2 * 8
     validate(out)

@@ -21,7 +21,6 @@ from data_pipelines.tfds_folder import Leaf, open_folder
 from data_pipelines.validation import validate
 from tests.data_pipelines.tfrecord_writer import tfrecord
 
-DATASET = "data_pipelines.rlds"
 SIDE = 16
 f = tfds.features
 FEATURES = f.FeaturesDict(
@@ -146,7 +145,7 @@ def by_hand(by_tfds, tmp_path):
 
 
 def options(source, *more):
-    return recipe_options(DATASET, f"--source={source}", f"--size={SIDE}", *more)
+    return recipe_options("rlds", f"--source={source}", f"--size={SIDE}", *more)
 
 
 def read_all(chosen):
@@ -322,6 +321,13 @@ def test_record_with_several_episodes_is_skipped(by_hand, flag, step):
     assert skipped.reason == "broken episode"
 
 
+def test_episode_without_transition_is_skipped_alone(by_hand):
+    with_steps(by_hand, lambda steps: steps.__delitem__(slice(1, None)))
+    _, (skipped, good) = read_all(options(by_hand))
+    assert skipped.reason == "too short"
+    assert isinstance(good, Recording)
+
+
 def test_record_of_another_schema_is_skipped(by_hand):
     other = f.FeaturesDict({"steps": f.Dataset({"reward": np.float32})})
     write_train(by_hand, other.serialize_example({"steps": [{"reward": 1.0}]}))
@@ -376,7 +382,7 @@ def test_old_features_json_is_refused(by_hand):
 
 def test_prepared_folder_is_valid(by_hand, tmp_path):
     out = tmp_path / "out"
-    assert prepare(DATASET, out, options(by_hand))
+    assert prepare("rlds", out, options(by_hand))
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["episodes"] == 6  # three recordings, two cameras
     validate(out)
