@@ -68,8 +68,8 @@ def _images(folder: TfdsFolder, keys: Sequence[str]) -> dict[str, str]:
             f"{folder.path}: --image-keys names {', '.join(wrong) or 'nothing'}; colour images of "
             f"a step are: {', '.join(found) or 'none'}"
         )
-    # Language tables and goals aside, a camera's name is the last part of its key.
     chosen = list(keys) or sorted(found)
+    # Keys share their first parts ("observation/"), so the last one names the camera if it can.
     short = [plain_name(key.rsplit("/", 1)[-1]) for key in chosen]
     names = short if len(set(short)) == len(short) else [plain_name(key) for key in chosen]
     return dict(zip(names, chosen, strict=True))

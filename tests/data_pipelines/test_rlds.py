@@ -373,6 +373,15 @@ def test_nested_sequences():
         decode(leaf, raw)
 
 
+def test_pictures_stored_as_numbers():
+    """Some publishers use a plain uint8 Tensor for frames."""
+    frames = np.random.default_rng(0).integers(0, 255, (4, 5, 6, 3), np.uint8)
+    leaf = Leaf("k", "tensor", "uint8", (5, 6, 3), sequences=1)
+    assert leaf.is_image
+    np.testing.assert_array_equal(decode(leaf, {"k": frames.ravel().tolist()}), frames)
+    assert not Leaf("k", "image", "uint16", (5, 6, 1), sequences=1).is_image
+
+
 def test_old_features_json_is_refused(by_hand):
     old = {"type": "tensorflow_datasets.core.features.features_dict.FeaturesDict", "content": {}}
     (by_hand / "features.json").write_text(json.dumps(old))
