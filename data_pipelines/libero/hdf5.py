@@ -64,7 +64,8 @@ def list_demos(
     if facts["contradicts"]:
         warnings.warn(
             f"in {len(facts['contradicts'])} files the simulator's states contradict the alignment "
-            f"that is used ({facts['contradicts'][0]}, ...); see --observation-after-action"
+            f"that is used ({facts['contradicts'][0]}, ...); see --observation-after-action",
+            stacklevel=2,
         )
     return items, skipped, facts
 
@@ -73,7 +74,9 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
     """The items of one file, what decided its alignment, and what its data say to that."""
     with hdf5_files.open_hdf5(paths.inside(root, file)) as opened:
         data = hdf5_files.subgroup(opened, "data")
-        demos = sorted((name for name in data if re.fullmatch(r"demo_\d+", name)), key=paths.natural)
+        demos = sorted(
+            (name for name in data if re.fullmatch(r"demo_\d+", name)), key=paths.natural
+        )
         if not demos:
             raise ItemError("unreadable", f"{file}: no groups data/demo_N")
         attributes = text_attributes(data)
@@ -94,7 +97,7 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
             },
             size=max(1, count),
         )
-        for demo, count in zip(demos, rows)
+        for demo, count in zip(demos, rows, strict=True)
     ]
     return items, decided, alignment.verdict(follows, measured)
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines import lerobot, paths
-from data_pipelines.libero.layout import check_actions
 from data_pipelines.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
+from data_pipelines.libero.layout import check_actions
 from data_pipelines.recordings import Item, Recording
 
 CAMERAS = {

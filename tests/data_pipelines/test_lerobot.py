@@ -84,7 +84,8 @@ def test_template_is_filled():
 
 
 @pytest.mark.parametrize(
-    "template", ["{video_key.__class__}", "{other}", "{index:099999999d}", "{index!r}", "{index", "}"]
+    "template",
+    ["{video_key.__class__}", "{other}", "{index:099999999d}", "{index!r}", "{index", "}"],
 )
 def test_template_that_is_more_than_a_template(template):
     with pytest.raises(DataError, match="template"):
@@ -170,7 +171,8 @@ def test_damaged_and_missing_files(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "script", ["#EXTM3U\n#EXTINF:1,\n{path}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {name}\n"]
+    "script",
+    ["#EXTM3U\n#EXTINF:1,\n{path}\n#EXT-X-ENDLIST\n", "ffconcat version 1.0\nfile {name}\n"],
 )
 def test_play_list_called_mp4(tmp_path, script):
     """Decoders follow play lists by content, whatever the name of the file."""

@@ -17,33 +17,12 @@ from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.libero import alignment, language, recipe
 from data_pipelines.loader import ordered_batches
-from data_pipelines.recordings import ItemError
 from data_pipelines.validation import validate
 from tests.data_pipelines import robot_files as rf
+from tests.data_pipelines.libero_checks import check_pairs, options, recordings
 
 RECORDED = sorted((pathlib.Path(__file__).parents[3] / "shared" / "libero").glob("demos/*/*.hdf5"))
 AGENT, WRIST = "libero_goal_agentview", "libero_goal_eye_in_hand"
-
-
-def options(source, *arguments):
-    return rf.parsed(recipe, f"--source={source}", f"--size={rf.SIZE}", *arguments)
-
-
-def recordings(source, *arguments):
-    chosen = options(source, *arguments)
-    return [found for item in recipe.plan(chosen).items for found in recipe.read(item, chosen)]
-
-
-def check_pairs(recording, name, seed=0):
-    """Every action leads from its picture to the next one; pictures are upright."""
-    pictures = list(recording.frames[name])
-    instants = [rf.instant_of(picture, seed) for picture in pictures]
-    assert instants == list(range(instants[0], instants[0] + len(pictures)))
-    assert all(rf.is_upright(picture) for picture in pictures)
-    expected = [rf.action_value(instant) for instant in instants[:-1]]
-    np.testing.assert_allclose(recording.action[:, 0], expected, atol=1e-6)
-    assert recording.action.dtype == np.float32
-    return instants
 
 
 @pytest.fixture(scope="module")
@@ -106,20 +85,22 @@ def test_published_convention_where_nothing_tells(tmp_path):
     assert plan.items[0].payload["observation_after_action"] is True
 
 
-@pytest.fixture(scope="module", params=["generated", *RECORDED], ids=lambda p: getattr(p, "stem", p))
-def arrays(request, tmp_path_factory):
-    """(states, joints) of demos whose observations are before the action of their row."""
-    path = request.param
-    if path == "generated":
-        path = tmp_path_factory.mktemp("one") / "libero_goal" / "a_demo.hdf5"
-        rf.write_libero(path, 2, 12, follows=False, obs_when="before")
-    with h5py.File(path) as file:
+@pytest.fixture(
+    scope="module", params=["generated", *RECORDED], ids=lambda p: getattr(p, "stem", p)
+)
+def demo_file(request, tmp_path_factory):
+    """A file whose observations are before the action of their row, and says so."""
+    if request.param != "generated":
+        return request.param
+    path = tmp_path_factory.mktemp("one") / "libero_spatial" / "a_demo.hdf5"
+    return rf.write_libero(path, 2, 12, follows=False, obs_when="before")
+
+
+def test_states_tell_the_alignment(demo_file):
+    with h5py.File(demo_file) as file:
         assert file["data"].attrs["obs_when"] == "before"
-        return [(demo["states"][:], demo["obs/joint_states"][:]) for demo in file["data"].values()]
-
-
-def test_states_tell_the_alignment(arrays):
-    for states, joints in arrays:
+        demos = [(demo["states"][:], demo["obs/joint_states"][:]) for demo in file["data"].values()]
+    for states, joints in demos:
         assert alignment.observation_follows(states, joints) is False
         # the same demo with the observation of the row's end
         assert alignment.observation_follows(states[:-1], joints[1:]) is True
@@ -207,7 +188,9 @@ def test_language_of_the_file_name(name, expected):
     assert language.language_of_file_name(name) == expected
 
 
-@pytest.mark.parametrize("text", ["turn on it", ["turn", "on", "it"], list("turn on it"), '"turn on it"'])
+@pytest.mark.parametrize(
+    "text", ["turn on it", ["turn", "on", "it"], list("turn on it"), '"turn on it"']
+)
 def test_language_of_the_task_definition(text):
     info = json.dumps({"language_instruction": text})
     assert language.language_of_bddl({"problem_info": info}) == "turn on it"
@@ -219,12 +202,13 @@ def test_language_without_problem_info():
     assert language.language_of_bddl({"problem_info": "{"}) == ""
 
 
-@pytest.mark.parametrize("file", RECORDED, ids=lambda path: path.stem)
-def test_recorded_demos(file):
-    """Recorded by a simulator: row 0 of the picture is its last stored row; actions as stored."""
-    chosen = options(file.parents[1], "--size=128", "--cameras=agentview")
-    items = [item for item in recipe.plan(chosen).items if file.name in item.name]
-    with h5py.File(file) as opened:
+def test_rows_of_the_file(demo_file):
+    """Bottom row of the stored picture first; actions as stored, but the last."""
+    with h5py.File(demo_file) as opened:
+        size = opened["data/demo_0/obs/agentview_rgb"].shape[1]
+        chosen = options(demo_file.parents[1], f"--size={size}", "--cameras=agentview")
+        items = [item for item in recipe.plan(chosen).items if demo_file.name in item.name]
+        assert len(items) == 2
         for item in items:
             demo = opened["data"][item.payload["demo"]]
             (recording,) = recipe.read(item, chosen)
@@ -235,227 +219,13 @@ def test_recorded_demos(file):
             assert recording.metadata["alignment_check"] == "agrees"
 
 
-# --- bad input ---------------------------------------------------------------------------------
-
-
-def change(file, what):
-    """Spoils demo_1 of an HDF5 file."""
-    with h5py.File(file, "a") as opened:
-        demo = opened["data/demo_1"]
-        if what == "no images":
-            del demo["obs/agentview_rgb"]
-        elif what == "grey images":
-            del demo["obs/agentview_rgb"]
-            demo["obs/agentview_rgb"] = np.zeros((13, 8, 8), np.uint8)
-        elif what == "action out of range":
-            demo["actions"][3, 2] = 1.5
-        elif what == "action is NaN":
-            demo["actions"][3, 2] = np.nan
-        elif what == "fewer actions":
-            values = demo["actions"][:-2]
-            del demo["actions"]
-            demo["actions"] = values
-        elif what == "no states":
-            del demo["robot_states"]
-
-
-@pytest.mark.parametrize(
-    "what, reason",
-    [
-        ("no images", "no images"),
-        ("grey images", "no images"),
-        ("action out of range", "action out of range"),
-        ("action is NaN", "action out of range"),
-        ("fewer actions", "wrong shape"),
-        ("no states", "missing labels"),
-    ],
-)
-def test_bad_demo_alone_is_refused(tmp_path, what, reason):
-    change(rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 3, 12), what)
-    chosen = options(tmp_path)
-    good, bad, other = recipe.plan(chosen).items
-    with pytest.raises(ItemError) as caught:
-        list(recipe.read(bad, chosen))
-    assert caught.value.reason == reason
-    assert len(list(recipe.read(good, chosen))) == len(list(recipe.read(other, chosen))) == 1
-
-
-def test_truncated_file_is_skipped(tmp_path):
-    rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
-    cut = rf.write_libero(tmp_path / "libero_goal/b_demo.hdf5", 1)
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
-    (tmp_path / "libero_goal/c_demo.hdf5").write_bytes(b"no HDF5")
-    plan = recipe.plan(options(tmp_path))
-    assert len(plan.items) == 1
-    assert [(entry.name, entry.reason) for entry in plan.skipped] == [
-        ("libero_goal/b_demo.hdf5", "unreadable"),
-        ("libero_goal/c_demo.hdf5", "unreadable"),
-    ]
-
-
-def point_outside(file, kind, secret):
-    with h5py.File(file, "a") as opened:
-        demo = opened["data/demo_0"]
-        if kind == "link in the demo":
-            del demo["actions"]
-            demo["actions"] = h5py.ExternalLink(str(secret), "/data/demo_0/actions")
-        elif kind == "link elsewhere":
-            opened["other"] = h5py.ExternalLink(str(secret), "/")
-        elif kind == "raw file":
-            del demo["actions"]
-            demo.create_dataset(
-                "actions", (12, 7), "f8", external=[(str(secret), 0, h5py.h5f.UNLIMITED)]
-            )
-        elif kind == "virtual":
-            layout = h5py.VirtualLayout((12, 7), "f8")
-            layout[:] = h5py.VirtualSource(str(secret), "data/demo_0/actions", (12, 7))
-            del demo["actions"]
-            demo.create_virtual_dataset("actions", layout)
-
-
-@pytest.mark.parametrize("kind", ["link in the demo", "link elsewhere", "raw file", "virtual"])
-def test_files_that_name_other_files(tmp_path, kind):
-    secret = rf.write_libero(tmp_path / "elsewhere/secret.hdf5", 1)
-    rf.write_libero(tmp_path / "in/libero_goal/a_demo.hdf5", 1)
-    point_outside(rf.write_libero(tmp_path / "in/libero_goal/b_demo.hdf5", 1), kind, secret)
-    (entry,) = recipe.plan(options(tmp_path / "in")).skipped
-    assert entry.reason == "unsafe path" and entry.name == "libero_goal/b_demo.hdf5"
-
-
-def test_links_inside_a_file_are_followed(tmp_path):
-    file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
-    with h5py.File(file, "a") as opened:
-        opened.move("data/demo_0/actions", "all_actions")
-        opened["data/demo_0/actions"] = h5py.SoftLink("/all_actions")
-        opened["data/demo_1"] = h5py.SoftLink("/nowhere")
-    chosen = options(tmp_path)
-    first, dangling = recipe.plan(chosen).items
-    assert len(list(recipe.read(first, chosen))) == 1
-    with pytest.raises(ItemError):
-        list(recipe.read(dangling, chosen))
-
-
-def test_link_out_of_the_source(tmp_path):
-    secret = rf.write_libero(tmp_path / "elsewhere/secret.hdf5", 1)
-    rf.write_libero(tmp_path / "in/libero_goal/a_demo.hdf5", 1)
-    (tmp_path / "in/libero_goal/b_demo.hdf5").symlink_to(secret)
-    (entry,) = recipe.plan(options(tmp_path / "in")).skipped
-    assert entry.reason == "unsafe path"
-
-
-def test_wrong_folder_is_explained(tmp_path):
-    with pytest.raises(DataError, match="no such folder"):
-        recipe.plan(options(tmp_path / "absent"))
-    with pytest.raises(DataError, match="expected <suite>"):
-        recipe.plan(options(tmp_path))
-    (tmp_path / "a.hdf5").write_bytes(b"")
-    with pytest.raises(DataError, match="no demonstration can be used"):
-        recipe.plan(options(tmp_path))
-
-
-# --- LeRobot -----------------------------------------------------------------------------------
-
-FEATURES = ("observation.images.image", "observation.images.image2")
-
-
-@pytest.mark.parametrize("version, video", [("v3.0", True), ("v3.0", False), ("v2.1", True)])
-def test_lerobot_gives_the_same_pictures(tmp_path, version, video):
-    root = rf.write_lerobot(tmp_path / "set", [7, 5, 9], FEATURES, version=version, video=video)
-    plan = recipe.plan(options(root))
-    assert plan.sources["format"] == "lerobot"
-    assert [spec.name for spec in plan.specs] == ["libero_agentview", "libero_eye_in_hand"]
-    assert plan.specs[0].state_names == tuple(f"observation.state{i}" for i in range(8))
-    found = recordings(root)
-    for recording, length in zip(found, [7, 5, 9], strict=True):
-        assert check_pairs(recording, "libero_agentview") == list(range(length))
-        check_pairs(recording, "libero_eye_in_hand", 3)
-        np.testing.assert_allclose(recording.state[:, 0], np.arange(length))
-        assert recording.metadata["language"] == "open the drawer"
-    stored = next(iter(recordings(root, "--orientation=as_stored")[0].frames["libero_agentview"]))
-    assert not rf.is_upright(stored) and rf.is_upright(stored[:, ::-1])
-
-
-def test_lerobot_action_out_of_range(tmp_path):
-    def spoil(rows):
-        rows[9]["action"][6] = -2.0  # of episode 1
-        return rows
-
-    root = rf.write_lerobot(tmp_path / "set", [7, 5], FEATURES, video=False, changes=spoil)
-    chosen = options(root)
-    first, second = recipe.plan(chosen).items
-    assert len(list(recipe.read(first, chosen))) == 1
-    with pytest.raises(ItemError) as caught:
-        list(recipe.read(second, chosen))
-    assert caught.value.reason == "action out of range"
-
-
-def test_lerobot_of_another_robot_is_refused(tmp_path):
-    root = rf.write_lerobot(tmp_path / "set", [5], ("observation.images.top",), video=False)
-    with pytest.raises(DataError, match="no camera agentview"):
-        recipe.plan(options(root))
-    with pytest.raises(DataError, match="--state=robot_states"):
-        recipe.plan(options(root, "--state=robot_states"))
-
-
-# --- RLDS --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def rlds(tmp_path_factory):
-    """Two suites; the second has an episode with an action out of range and one cut camera."""
-    root = tmp_path_factory.mktemp("rlds")
-    rf.write_rlds(root, "libero_goal_no_noops", [rf.rlds_episode(n) for n in (6, 8)])
-    wild = rf.rlds_episode(6, steps__action=np.full(42, 1.5, np.float32))
-    short = rf.rlds_episode(6, steps__observation__image=[rf._jpeg(rf.upright(0))] * 5)
-    rf.write_rlds(root, "libero_10_no_noops", [wild, rf.rlds_episode(9), short])
-    return root
-
-
-def test_rlds_gives_the_same_pictures(rlds):
-    plan = recipe.plan(options(rlds))
-    assert plan.sources["format"] == "rlds"
-    assert plan.sources["versions"] == {
-        "libero_10_no_noops": "1.0.0",
-        "libero_goal_no_noops": "1.0.0",
-    }
-    found = [entry for entry in recordings(rlds) if "goal" in entry.name]
-    for recording, length in zip(found, (6, 8), strict=True):
-        instants = check_pairs(recording, "libero_goal_no_noops_agentview")
-        assert instants == list(range(length))
-        check_pairs(recording, "libero_goal_no_noops_eye_in_hand", 3)
-        np.testing.assert_allclose(recording.state[:, 0], instants)
-        assert recording.state.shape == (length, 8) and recording.split is None
-        assert recording.reward.shape == (length - 1,) and recording.episode_return == 1
-        assert recording.metadata["language"] == "open the drawer"
-        assert recording.metadata["task"] == "open_the_drawer"
-    joints = recordings(rlds, "--state=joint_states")[-1].state
-    np.testing.assert_allclose(joints[:, 0], 2 * np.arange(8))
-
-
-def test_rlds_bad_episodes(rlds):
-    chosen = options(rlds)
-    wild, good, short = recipe.read(recipe.plan(chosen).items[0], chosen)
-    assert wild.reason == "action out of range"
-    assert check_pairs(good, "libero_10_no_noops_agentview") == list(range(9))
-    with pytest.raises(ItemError, match="5 pictures, 6 actions"):
-        list(short.frames["libero_10_no_noops_agentview"])
-
-
-def test_rlds_without_what_is_needed(rlds, tmp_path):
-    folder = shutil.copytree(rlds, tmp_path / "set") / "libero_10_no_noops" / "1.0.0"
-    features = (folder / "features.json").read_text()
-    (folder / "features.json").write_text(features.replace('"wrist_image"', '"hand"'))
-    with pytest.raises(DataError, match="no observation/wrist_image"):
-        recipe.plan(options(tmp_path / "set"))
-    assert recipe.plan(options(tmp_path / "set", "--cameras=agentview")).items
-
-
 # --- end to end --------------------------------------------------------------------------------
 
 
 def test_prepared_folder(tmp_path):
     file = rf.write_libero(tmp_path / "in/libero_goal/open_it_demo.hdf5", demos=5, rows=14)
-    change(file, "action out of range")
+    with h5py.File(file, "a") as opened:
+        opened["data/demo_1/actions"][3, 2] = 1.5
     chosen = options(tmp_path / "in", "--max-failures=0.3")
     out = tmp_path / "out"
     assert prepare("libero", out, chosen)

@@ -9,7 +9,7 @@ import pytest
 
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.metaworld import recipe
+from data_pipelines.metaworld import recipe, record
 from data_pipelines.recordings import ItemError
 from data_pipelines.validation import validate
 from tests.data_pipelines import robot_files as rf
@@ -203,7 +203,9 @@ class Touch:
 
 def test_pickled_objects_in_npz_are_never_read(tmp_path):
     write_npz(tmp_path / "0.npz", episode(6))
-    write_npz(tmp_path / "1.npz", episode(6), extra=np.array([Touch(str(tmp_path / "ran"))], object))
+    write_npz(
+        tmp_path / "1.npz", episode(6), extra=np.array([Touch(str(tmp_path / "ran"))], object)
+    )
     assert b"open" in pickle.dumps(Touch("x"))
     chosen = options(tmp_path)
     with pytest.raises(ItemError) as caught:
@@ -224,11 +226,59 @@ def test_damaged_files(tmp_path):
         recipe.plan(options(tmp_path / "empty"))
 
 
+class World:
+    """Stands in for the simulator: instant i looks like upright(i) and succeeds at `end`."""
+
+    def __init__(self, end, black_from=99):
+        self.instant, self.end, self.black_from = 0, end, black_from
+
+    def reset(self):
+        self.instant = 0
+        return np.zeros(39)
+
+    def step(self, action):
+        assert action[0] == np.float32(rf.action_value(self.instant))
+        self.instant += 1
+        return np.full(39, self.instant), float(self.instant), False, self.instant == self.end
+
+    def render(self):
+        picture = rf.upright(self.instant)
+        return picture * 0 if self.instant >= self.black_from else picture
+
+    def act(self, state):
+        return rf.actions(int(state[0]) + 1, 4)[-1]
+
+    def functions(self):
+        return self.reset, self.step, self.render, self.act
+
+
+def test_recorder(tmp_path):
+    path = tmp_path / "door-open-v3.hdf5"
+    episodes = [record.record_episode(*World(end).functions(), 8) for end in (5, 99)]
+    assert [arrays["success"] for arrays in episodes] == [True, False]
+    assert record.write_task(path, episodes, "corner2", task="door-open-v3", fps=80.0) == 2
+    assert [file.name for file in tmp_path.iterdir()] == ["door-open-v3.hdf5"]
+    for recording, length in zip(recordings(tmp_path), (6, 9), strict=True):
+        check_pairs(recording, "metaworld", length)
+        np.testing.assert_array_equal(recording.state[:, 0], np.arange(length))
+        np.testing.assert_array_equal(recording.reward, np.arange(1, length))
+        assert recording.metadata["success"] is (length == 6)
+
+
+def test_recorder_notices_a_lost_renderer(tmp_path):
+    broken = (record.record_episode(*World(9, black_from=4).functions(), 8) for _ in range(1))
+    with pytest.raises(DataError, match="renderer is lost"):
+        record.write_task(tmp_path / "a.hdf5", broken, "corner2")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(DataError, match="renderer is lost"):
+        record.check_frames([rf.upright(0)] * 9)
+
+
 def test_prepared_folder(tmp_path):
     good = [episode(8 + i, seed=i) for i in range(4)]
     write_hdf5(tmp_path / "in/a.hdf5", [*good, spoiled("NaN")])
     out = tmp_path / "out"
-    assert prepare("data_pipelines.metaworld.recipe", out, options(tmp_path / "in", "--max-failures=0.3"))
+    assert prepare("metaworld", out, options(tmp_path / "in", "--max-failures=0.3"))
     assert validate(out)["transitions"] == 2 * (7 + 8 + 9 + 10)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["skipped"] == {"action out of range": 1}
