@@ -7,7 +7,7 @@ import types
 
 from data_pipelines.errors import DataError
 
-_PIP_NAMES = {"av": "av", "h5py": "h5py", "pyarrow": "pyarrow", "apache_beam": "apache-beam"}
+_PIP_NAMES = {"apache_beam": "apache-beam", "google_crc32c": "google-crc32c"}
 
 
 def require(module: str) -> types.ModuleType:

@@ -14,84 +14,24 @@ import os
 import pathlib
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-import numpy as np
-
+from data_pipelines.optional import require
 from data_pipelines.recordings import ItemError
 
-_POLYNOMIAL = 0x82F63B78  # Castagnoli, bit-reversed
-_LANE = 256  # bytes that one lane of the vectorised checksum covers
 _PIECE = 1 << 24  # bytes read at once: a wrong length must not allocate gigabytes
 _LARGEST = 1 << 31  # protobuf messages are smaller
 
 
 @functools.cache
-def _byte_table() -> np.ndarray:
-    table = np.arange(256, dtype=np.uint32)
-    for _ in range(8):
-        table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1)
-    return table
-
-
-@functools.cache
-def _byte_list() -> list[int]:
-    return _byte_table().tolist()
-
-
-@functools.cache
-def _advance_table(level: int) -> np.ndarray:
-    """uint32 (4, 256): the state after `_LANE * 2**level` zero bytes, per byte of the state."""
-    if level:
-        return _advance(_advance_table(level - 1), level - 1)
-    table, shifts = _byte_table(), 8 * np.arange(4, dtype=np.uint32)[:, None]
-    state = np.arange(256, dtype=np.uint32) << shifts
-    for _ in range(_LANE):
-        state = table[state & 0xFF] ^ (state >> 8)
-    return state
-
-
-def _advance(state: np.ndarray, level: int) -> np.ndarray:
-    table = _advance_table(level)
-    result = table[0][state & 0xFF]
-    for byte in range(1, 4):
-        result = result ^ table[byte][(state >> (8 * byte)) & 0xFF]
-    return result
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C of `data`, vectorised: all lanes of 256 bytes at once, then joined pairwise.
-
-    A checksum that starts at zero is linear and blind to leading zeros, so the data may be padded
-    in front; starting at all ones equals inverting the first four bytes.
-    """
-    if len(data) < 4 * _LANE:  # numpy pays off above
-        state, table = 0xFFFFFFFF, _byte_list()
-        for byte in data:
-            state = table[(state ^ byte) & 0xFF] ^ (state >> 8)
-        return state ^ 0xFFFFFFFF
-    padding = -len(data) % _LANE
-    padded = np.zeros(padding + len(data), np.uint8)
-    padded[padding:] = np.frombuffer(data, np.uint8)
-    padded[padding : padding + 4] ^= 0xFF
-    table = _byte_table()
-    columns = np.ascontiguousarray(padded.reshape(-1, _LANE).T)
-    state = np.zeros(columns.shape[1], np.uint32)
-    for column in columns:
-        state = table[(state ^ column) & 0xFF] ^ (state >> 8)
-    level = 0
-    while len(state) > 1:
-        if len(state) % 2:
-            state = np.concatenate([np.zeros(1, np.uint32), state])
-        state = _advance(state[::2], level) ^ state[1::2]
-        level += 1
-    return int(state[0]) ^ 0xFFFFFFFF
+def _checksum() -> Callable[[bytes], int]:
+    return require("google_crc32c").value
 
 
 def masked_crc32c(data: bytes) -> int:
     """The rotated checksum that TFRecord stores (so that checksums of checksums differ)."""
-    crc = crc32c(data)
+    crc = _checksum()(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
 
