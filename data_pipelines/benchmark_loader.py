@@ -1,12 +1,13 @@
-"""Transitions per second and memory of the training loader, one JSON row per measurement.
+"""Transitions per second, bytes read per pair and memory of the training loader, one JSON row each.
 
-    python -m data_pipelines.benchmark_loader --data=DIR [--batch-size=64] [--threads=2]
-    [--workers=0] [--seconds=10]
-        [--scale=10]
+    python -m data_pipelines.benchmark_loader [--data=DIR] [--pairs-per-clip=1,8] [--scale=50]
+        [--batch-size=64] [--threads=2] [--workers=0] [--rounds=5] [--seconds=2]
 
-The second row reads a set `scale` times as large (every shard linked that many times under new
-names, with its own readers and index): memory should stay where it was. Each row is measured in a
-fresh process.
+Without --data it makes and measures two sets of its own: 64-px zstd and 224-px JPEG frames of the
+synthetic dataset (coloured blocks, which compress better than video: prefer your own data). With
+--scale a second set of that many times as many shards is read (links to the same ones under new
+names, with readers and index of its own): memory should stay where it was. Each row is measured in
+a fresh process, and its rate is the best of short rounds, since other jobs only ever slow it down.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,9 +24,12 @@ import time
 
 import numpy as np
 
+from data_pipelines.build import prepare
 from data_pipelines.builder import dataset_folder, index_file
 from data_pipelines.loader import training_batches
-from data_pipelines.manifest import FILE_NAME, open_dataset
+from data_pipelines.manifest import FILE_NAME, DatasetInfo, open_dataset
+from data_pipelines.registry import recipe_options
+from data_pipelines.windows import ClipReader
 
 
 def enlarge(path: pathlib.Path, out: pathlib.Path, factor: int) -> None:
@@ -65,30 +70,39 @@ def resident_mb() -> float:
     return total / 1024
 
 
-def measure(args: argparse.Namespace) -> dict:
-    """Reads for args.seconds after a warm-up; memory is compared at both ends of that time."""
+def measure(args: argparse.Namespace, pairs: int) -> dict:
+    """Reads args.rounds times args.seconds after a warm-up; memory is compared over that time."""
     info = open_dataset(args.data)
-    config = {"path": args.data, "threads": args.threads, "workers": args.workers}
+    config = {
+        "path": args.data,
+        "threads": args.threads,
+        "workers": args.workers,
+        "pairs_per_clip": pairs,
+    }
     batches = training_batches(config, seed=0, batch_size=args.batch_size)
     for _ in range(args.warmup):
         next(batches)
-    first_memory, count = resident_mb(), 0
-    cpu, start = time.process_time(), time.perf_counter()
-    while time.perf_counter() - start < args.seconds:
-        next(batches)
-        count += args.batch_size
-    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    first_memory, rates = resident_mb(), []
+    for _ in range(args.rounds):
+        count, start = 0, time.perf_counter()
+        while time.perf_counter() - start < args.seconds:
+            next(batches)
+            count += args.batch_size
+        rates.append(count / (time.perf_counter() - start))
     memory = resident_mb()
     batches.close()
     return {
         "train_transitions": info.splits["train"]["transitions"],
+        "shards": sum(len(shards["train"]) for shards in info.shards.values()),
         "image_shape": info.image_shape,
         "codec": sorted({spec.codec for spec in info.datasets.values()}),
+        "pairs_per_clip": pairs,
         "batch_size": args.batch_size,
         "threads": args.threads,
         "workers": args.workers,
-        "transitions_per_s": round(count / seconds),
-        "cpu_us_per_transition": round(1e6 * cpu / count, 1),
+        "transitions_per_s": round(max(rates)),
+        "median_per_s": round(statistics.median(rates)),
+        **bytes_per_pair(info, pairs),
         "memory_mb": round(memory),
         "memory_growth_mb": round(memory - first_memory, 1),
         "cores": os.cpu_count(),
@@ -96,25 +110,64 @@ def measure(args: argparse.Namespace) -> dict:
     }
 
 
+def bytes_per_pair(info: DatasetInfo, pairs: int) -> dict:
+    """Stored bytes: of a pair's own two frames, and of what is read for it (one record per group).
+
+    The difference for one pair is the constant clip_stride + max_span - 2 frames, however long the
+    episode; labels and headers count as frames here.
+    """
+    sizes, frames, rows = 0, 0, 0
+    for name in info.datasets:
+        reader = ClipReader(info, name, "train")
+        sizes += sum(shard["bytes"] for shard in info.shards[name]["train"])
+        frames += int(reader.index[:, 2].sum())
+        rows += len(reader)
+    spec = next(iter(info.datasets.values()))
+    return {
+        "bytes_own_frames": round(2 * sizes / frames),
+        "bytes_read": round(sizes / rows / min(pairs, spec.clip_stride)),
+        "frames_per_record": round(frames / rows, 1),
+    }
+
+
+def make_sets(folder: pathlib.Path) -> list[str]:
+    """The two sets that are measured without --data."""
+    sets = []
+    for size, codec, episodes in ((64, "zstd", 60), (224, "jpeg", 20)):
+        sets.append(str(folder / f"{size}px"))
+        arguments = (f"--size={size}", f"--codec={codec}", f"--episodes={episodes}")
+        prepare("synthetic", sets[-1], recipe_options("synthetic", *arguments))
+    return sets
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="dataset folder")
+    parser.add_argument("--data", default="", help="dataset folder; default: makes its own")
+    parser.add_argument("--pairs-per-clip", default="1,8", help="values to measure")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a round")
     parser.add_argument("--warmup", type=int, default=50, help="batches")
-    parser.add_argument("--scale", type=int, default=10, help="size of the second set; 0 = none")
+    parser.add_argument("--scale", type=int, default=50, help="size of the second set; 0 = none")
+    parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    if not args.scale:
-        print(json.dumps(measure(args)), flush=True)
+    if args.alone:
+        print(json.dumps(measure(args, int(args.pairs_per_clip))), flush=True)
         return
     with tempfile.TemporaryDirectory() as scratch:
-        large = pathlib.Path(scratch) / "large"
-        enlarge(pathlib.Path(args.data), large, args.scale)
-        for folder in (args.data, str(large)):
-            command = [sys.executable, "-m", "data_pipelines.benchmark_loader", *sys.argv[1:]]
-            subprocess.run([*command, f"--data={folder}", "--scale=0"], check=True)
+        folder = pathlib.Path(scratch)
+        for number, data in enumerate([args.data] if args.data else make_sets(folder)):
+            sets = [data]
+            if args.scale:
+                sets.append(str(folder / f"large{number}"))
+                enlarge(pathlib.Path(data), pathlib.Path(sets[1]), args.scale)
+            for pairs in args.pairs_per_clip.split(","):
+                for each in sets:
+                    command = [sys.executable, "-m", "data_pipelines.benchmark_loader"]
+                    command += [*sys.argv[1:], f"--data={each}", f"--pairs-per-clip={pairs}"]
+                    subprocess.run([*command, "--alone"], check=True)
 
 
 if __name__ == "__main__":

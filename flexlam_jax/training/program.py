@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 import optax
 
+from flexlam_jax.augmentation import make_augmentation
 from flexlam_jax.training import sharding
 from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.state import TrainState, create_state, zeros_like
@@ -37,7 +38,9 @@ class TrainProgram:
 def train_program(objective: Objective, optimizer: optax.GradientTransformation,
                   schedule: optax.Schedule, config: Any, mesh: Mesh,
                   batch: Mapping[str, jax.ShapeDtypeStruct]) -> TrainProgram:
-    """Args: `config` of a run (seed, optimizer, mesh are read); `batch`, its global shapes."""
+    """Args: `config` of a run (seed, optimizer, mesh, augmentation are read); `batch`, its global
+    shapes.
+    """
     create = functools.partial(create_state, objective, optimizer, seed=config.seed,
                                ema=config.optimizer.ema_decay > 0)
     abstract = jax.eval_shape(create, batch)
@@ -45,7 +48,8 @@ def train_program(objective: Objective, optimizer: optax.GradientTransformation,
         abstract, mesh, fsdp_min_size=config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE))
     step = make_train_step(objective, optimizer, schedule, seed=config.seed,
                            accumulate=config.optimizer.accumulate,
-                           ema_decay=config.optimizer.ema_decay)
+                           ema_decay=config.optimizer.ema_decay,
+                           augment=make_augmentation(config.get("augmentation")))
     return TrainProgram(
         abstract=sharding.with_shardings(abstract, places), places=places,
         create=jax.jit(lambda: create(zeros_like(batch)), out_shardings=places),
