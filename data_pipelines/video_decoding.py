@@ -132,7 +132,7 @@ def _pictures(container, path, fps: float, start: float, stop: float | None):
     stream = _video_stream(container, path)
     base, first_stamp = float(stream.time_base), stream.start_time or 0
     rate = float(stream.average_rate or 0)
-    context, reached, counted = stream.codec_context, 0.0, 0
+    context, reached, counted, decoding_all = stream.codec_context, 0.0, 0, None
 
     def seconds_of(stamp: int | None) -> float | None:
         return None if stamp is None else (stamp - first_stamp) * base
@@ -150,7 +150,9 @@ def _pictures(container, path, fps: float, start: float, stop: float | None):
             stamp = packet.pts if packet.pts is not None else packet.dts
             if stamp is not None:
                 reached = max(reached, seconds_of(stamp + (packet.duration or 0)))
-            context.skip_frame = "DEFAULT" if needed else "NONREF"
+            if needed != decoding_all:
+                context.skip_frame = "DEFAULT" if needed else "NONREF"
+                decoding_all = needed
             for picture in context.decode(packet if packet.size else None):
                 if picture.is_corrupt:
                     raise ItemError("corrupt video", f"{path}: damaged at {reached:.2f} s")

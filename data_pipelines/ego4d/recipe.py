@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import pathlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,6 +30,8 @@ from data_pipelines.videos import add_rate_arguments, decoder_versions, rate_opt
 DESCRIPTION = "Ego4D as its command line tool downloads it (clips, video_540ss or full_scale)"
 NAME = "ego4d"
 CANONICAL_RATE = 30.0  # frames per second of Ego4D's own encodings
+# What the publisher's tables list and the source does not have; see --missing.
+ABSENT = ("missing clip", "no critical frames", "rejected annotation", "no published split")
 _OWN = ("videos", "intervals", "split", "missing", "max_episode_seconds")
 
 
@@ -61,8 +64,8 @@ def add_arguments(parser) -> None:
         "--missing",
         default="count",
         choices=("count", "ignore"),
-        help="listed files that are not on disk: count against --max-failures, or (after a "
-        "partial download) only note how many",
+        help="files that are listed and not on disk, actions without critical frames or rejected, "
+        "videos without the split: count as failures, or only note how many",
     )
 
 
@@ -96,15 +99,16 @@ def plan(options: dict[str, Any]) -> Plan:
                 skipped.append(Skipped(clip.path, "no published split", detail))
                 continue
         items.append(_item(clip, chosen, split, _kept_facts(facts.get(clip.video, {}))))
-    missing = sum(entry.reason == "missing clip" for entry in skipped)
+    absent = Counter(entry.reason for entry in skipped if entry.reason in ABSENT)
     if options["missing"] == "ignore":
-        skipped = [entry for entry in skipped if entry.reason != "missing clip"]
+        skipped = [entry for entry in skipped if entry.reason not in ABSENT]
+    _check_absent(items, skipped, options)
     sources = {
         "format": download.kind,
         "version": download.version,
         "folder": str(download.root),
         "files": len(clips),
-        "missing_files": missing,
+        "absent": dict(absent),
         "intervals": None if intervals is None else sum(map(len, intervals.values())),
     }
     return Plan(
@@ -114,6 +118,18 @@ def plan(options: dict[str, Any]) -> Plan:
         sources=sources | decoder_versions(),
         one_recording_per_item=False,
     )
+
+
+def _check_absent(items: list[Item], skipped: list[Skipped], options: dict[str, Any]) -> None:
+    """Raises DataError now, not after hours, if too little of what is listed can be read."""
+    expected = sum(len(item.payload["intervals"] or "1") for item in items) + len(skipped)
+    if len(skipped) > max(1, options["max_failures"] * expected):
+        reasons = dict(Counter(entry.reason for entry in skipped))
+        raise DataError(
+            f"{len(skipped)} of {expected} entries of Ego4D's tables cannot be used: {reasons}; "
+            f"--max-failures={options['max_failures']:g} allows fewer. After a partial download, or "
+            "for annotations that are not complete, give --missing=ignore"
+        )
 
 
 def _spec(options: dict[str, Any], download: Download) -> DatasetSpec:

@@ -15,7 +15,7 @@ from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from tests.data_pipelines.video_files import level, number, write_video
 
-MODULE = "data_pipelines.ego4d.recipe"
+MODULE = "ego4d"
 RATE, COUNT = 30, 60
 
 
@@ -123,7 +123,8 @@ def source(tmp_path_factory):
 
 
 def options(source, *more):
-    return recipe_options(MODULE, f"--source={source}", "--size=16", "--fps=10", *more)
+    most = "--max-failures=0.9"
+    return recipe_options(MODULE, f"--source={source}", "--size=16", "--fps=10", most, *more)
 
 
 def recordings(chosen):
@@ -236,12 +237,22 @@ def test_published_splits(source):
 
 def test_partial_downloads_may_ignore_what_is_not_there(source):
     plan = recipe.plan(options(source, "--missing=ignore"))
-    assert plan.skipped == [] and plan.sources["missing_files"] == 1
+    assert plan.skipped == [] and plan.sources["absent"] == {"missing clip": 1}
+    clips = ("--videos=clips", "--intervals=fho", "--max-failures=0.2")
+    with pytest.raises(DataError, match="5 of 8 entries .* give --missing=ignore"):
+        recipe.plan(options(source, *clips))
+    plan = recipe.plan(options(source, *clips, "--missing=ignore"))
+    assert [entry.reason for entry in plan.skipped] == ["unsafe path"]
+    assert plan.sources["absent"] == {
+        "missing clip": 2,
+        "no critical frames": 1,
+        "rejected annotation": 1,
+    }
 
 
 def test_a_prepared_folder_is_valid_and_videos_do_not_cross_splits(source, tmp_path):
     out = tmp_path / "data"
-    chosen = options(source, "--max-episode-seconds=0.75", "--max-failures=0.5", "--split=fho")
+    chosen = options(source, "--max-episode-seconds=0.75", "--split=fho")
     prepare(MODULE, out, chosen)
     manifest = open_dataset(out).manifest
     assert manifest["skipped"] == {"missing clip": 1, "no published split": 1}

@@ -13,7 +13,7 @@ from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from tests.data_pipelines.video_files import grey_frames, number, write_video
 
-MODULE = "data_pipelines.ssv2"
+MODULE = "ssv2"
 LABELS = {"Holding something": "0", "Putting something on something": "1"}
 
 
