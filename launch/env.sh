@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the other launch scripts: makes the project's virtual environment once and keeps it current.
 #
 #   PYTHON        interpreter to build it with (default: python3); 3.11 or newer
@@ -44,7 +45,7 @@ ensure_environment() {  # ensure_environment EXTRAS
   fi
   "$base" -m venv "$venv" || die "could not create $venv"
   "$python" -m pip install --quiet --disable-pip-version-check --constraint "$constraints" \
-    --editable "$repo[$extras]" || die "pip could not install the dependencies; see its message above"
+    --editable "${repo}[$extras]" || die "pip could not install the dependencies; see its message above"
   touch "$venv/.made-$stamp-$extras"
 }
 

@@ -1,0 +1,156 @@
+#!/usr/bin/env bash
+# One worker of a pod: what tpu_pod.sh runs on each machine. Everything lives in ~/flexlam:
+#
+#   checkout/   the code        venv/   its environment
+#   logs/       one file per start, latest.log the newest
+#   run/        command, pid, exit (the code of the last command), lock (held while one runs)
+#
+#   worker.sh install EXTRAS             the code unpacked in ~/flexlam/new becomes the checkout
+#   worker.sh start [NAME=VALUE...] -- COMMAND...
+#   worker.sh status                     running PID REVISION | exited CODE REVISION | idle - REVISION
+#   worker.sh logs LINES [follow]
+#   worker.sh stop SECONDS               SIGTERM, then SIGKILL when the time is over
+set -uo pipefail
+
+root=${FLEXLAM_ROOT:-$HOME/flexlam}
+run=$root/run
+mkdir -p "$run" "$root/logs" || exit 1
+
+fail() { printf '%s\n' "$*"; exit 1; }
+
+# The command and the shell that waits for it hold the lock, so it is free when both are gone, and
+# also after the machine restarted.
+running() { ! flock --nonblock "$run/lock" true; }
+
+revision() { cat "$root/checkout/.revision" 2>/dev/null || echo none; }
+
+# The number of this machine in the slice, 0 being the coordinator.
+worker_number() {
+  local url=http://metadata.google.internal/computeMetadata/v1/instance/attributes/agent-worker-number
+  if [ -n "${TPU_WORKER_ID:-}" ]; then echo "$TPU_WORKER_ID"; return; fi
+  curl --silent --fail --max-time 5 --header 'Metadata-Flavor: Google' "$url" && return
+  hostname | sed -n 's/.*-w-\([0-9][0-9]*\)$/\1/p'
+}
+
+# Images for TPUs have come with Python 3.10, which is too old.
+find_python() {
+  local candidate
+  for candidate in ${PYTHON:-} python3.12 python3.11 python3; do
+    "$candidate" -c 'import ensurepip, sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' \
+      2>/dev/null && { echo "$candidate"; return; }
+  done
+  echo 'no Python 3.11 or 3.12 here; installing 3.12 with uv' >&2
+  export PATH=$HOME/.local/bin:$PATH
+  command -v uv >/dev/null || python3 -m pip install --quiet --user uv >&2 \
+    || curl -LsSf https://astral.sh/uv/install.sh | sh >&2 || return 1
+  uv python install --quiet 3.12 >&2 && uv python find 3.12
+}
+
+install() {  # install EXTRAS
+  running && fail "a command is running here ($(cat "$run/command")); stop it before setup"
+  [ -f "$root/new/pyproject.toml" ] || fail "$root/new holds no checkout"
+  local interpreter
+  interpreter=$(find_python) || fail 'could not get Python 3.11 or 3.12; is there a way to the internet?'
+  rm -rf "$root/checkout"
+  mv "$root/new" "$root/checkout" || fail 'could not replace the checkout'
+  ( export PYTHON=$interpreter FLEXLAM_VENV=$root/venv
+    # shellcheck source=env.sh
+    . "$root/checkout/launch/env.sh" && ensure_environment "$1" ) 2>&1 || exit 1
+  printf 'ready: revision %s, %s\n' "$(revision)" "$("$root/venv/bin/python" --version)"
+}
+
+start() {  # start [NAME=VALUE...] -- COMMAND...
+  [ -x "$root/venv/bin/python" ] || fail 'this worker is not set up'
+  exec 9>"$run/lock"
+  flock --timeout 2 9 || fail "already running (pid $(cat "$run/pid")): $(cat "$run/command")"
+  local log
+  log=$root/logs/$(date +%Y%m%d-%H%M%S).log
+  ln -sfn "$log" "$root/logs/latest.log"
+  rm -f "$run/exit" "$run/pid"
+  setsid bash "${BASH_SOURCE[0]}" _supervise "$@" </dev/null >>"$log" 2>&1 &
+  exec 9>&-
+  # A command that cannot even begin should be heard of now and not in the log.
+  local tries=10 code
+  while [ ! -f "$run/exit" ] && [ $((tries -= 1)) -ge 0 ]; do sleep 0.2; done
+  code=$(cat "$run/exit" 2>/dev/null || echo 0)
+  if [ "$code" != 0 ]; then tail -n 5 "$log"; fail "exited with $code at once; log $log"; fi
+  echo "started; log $log"
+}
+
+# Runs the command to its end and leaves its exit code in a file.
+_supervise() {
+  local variable child code
+  cd "$root/checkout" || exit 1
+  export PATH=$root/venv/bin:$PATH PYTHONUNBUFFERED=1 FLEXLAM_REVISION
+  FLEXLAM_REVISION=$(revision)
+  while [ "$1" != -- ]; do variable=$1; export "${variable?}"; shift; done
+  shift
+  if [ -n "${COORDINATOR_ADDRESS:-}" ] && [ -z "${PROCESS_ID:-}" ]; then
+    export PROCESS_ID; PROCESS_ID=$(worker_number)
+  fi
+  printf '%q ' "$@" > "$run/command"
+  echo "== worker $(worker_number) of revision $FLEXLAM_REVISION at $(date -u +%FT%TZ): $(cat "$run/command")"
+  echo $$ > "$run/supervisor"
+  # A machine that shuts down sends SIGTERM to everybody; this shell must outlive the command.
+  trap : TERM
+  "$@" &
+  child=$!
+  echo "$child" > "$run/pid"
+  wait "$child"; code=$?
+  while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
+  echo "== exit code $code at $(date -u +%FT%TZ)"
+  echo "$code" > "$run/exit.new" && mv "$run/exit.new" "$run/exit"
+}
+
+status() {
+  if running; then
+    echo "running $(cat "$run/pid" 2>/dev/null || echo -) $(revision)"
+  elif [ -f "$run/exit" ]; then
+    echo "exited $(cat "$run/exit") $(revision)"
+  elif [ -f "$run/pid" ]; then
+    echo "exited 137 $(revision)"    # Gone without a word: killed, or the machine restarted.
+  else
+    echo "idle - $(revision)"
+  fi
+}
+
+logs() {  # logs LINES [follow]
+  [ -e "$root/logs/latest.log" ] || fail 'nothing was started here yet'
+  local flags=(--lines="$1")
+  [ "${2:-}" = follow ] && flags+=(--follow)
+  tail "${flags[@]}" "$root/logs/latest.log" | sed --unbuffered "s/^/[worker $(worker_number)] /"
+}
+
+# SIGTERM to the command alone: its helper processes are needed to finish the step and save. Only a
+# shell, which would keep the signal to itself, has it passed to its children.
+terminate() {  # terminate PID
+  local children=''
+  case $(cat "/proc/$1/comm" 2>/dev/null) in
+    sh|bash|dash) children=$(cat "/proc/$1/task/$1/children") ;;
+  esac
+  # shellcheck disable=SC2086   # Words on purpose.
+  kill -TERM $children "$1" 2>/dev/null
+}
+
+stop() {  # stop SECONDS
+  if ! running; then echo "not running; $(status)"; return 0; fi
+  terminate "$(cat "$run/pid")"
+  local deadline=$((SECONDS + $1))
+  while running && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.2; done
+  if running; then
+    kill -KILL -- "-$(cat "$run/supervisor")" 2>/dev/null
+    echo 137 > "$run/exit"
+    fail "killed: it had not stopped $1 s after SIGTERM, so steps since the last checkpoint are lost"
+  fi
+  local code
+  code=$(cat "$run/exit" 2>/dev/null || echo 137)
+  case $code in
+    0|75) echo "stopped with exit code $code" ;;
+    *) fail "stopped with exit code $code, probably without saving; see its log" ;;
+  esac
+}
+
+case ${1:-} in
+  install|start|status|logs|stop|_supervise) "$@" ;;
+  *) fail "unknown action '${1:-}'" ;;
+esac

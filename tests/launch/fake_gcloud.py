@@ -1,0 +1,147 @@
+"""A `gcloud` for tests: a slice of two workers that are folders of this machine.
+
+`install(folder)` puts it on a PATH. Every call is a line of JSON in calls.jsonl. Remote commands run
+for real, in a shell whose home is the worker's folder. Files in the folder steer it:
+
+    state        what `describe` says of the slice; absent: no such slice
+    preempt      number of looks at the slice after which it is preempted
+    broken       numbers of workers that cannot be reached
+    refuse       gcloud fails with this text
+"""
+
+import json
+import os
+from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+
+WORKERS = 2
+
+
+def install(folder: Path) -> Path:
+    """Returns the folder to put on PATH."""
+    (folder / "bin").mkdir(parents=True)
+    script = folder / "bin/gcloud"
+    script.write_text(f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(here())!r})\n"
+                      f"import fake_gcloud\nsys.exit(fake_gcloud.Cloud({str(folder)!r})"
+                      ".call(sys.argv[1:]))\n")
+    script.chmod(0o755)
+    return folder / "bin"
+
+
+def here() -> Path:
+    return Path(__file__).resolve().parent
+
+
+class Cloud:
+    """The state of the pretended cloud, in files."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def home(self, worker: int) -> Path:
+        return self.folder / f"worker-{worker}"
+
+    def run_file(self, worker: int, name: str) -> Path:
+        return self.home(worker) / "flexlam/run" / name
+
+    def log(self, worker: int) -> str:
+        return (self.home(worker) / "flexlam/logs/latest.log").read_text()
+
+    def calls(self) -> list[list[str]]:
+        file = self.folder / "calls.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def verbs(self) -> list[str]:
+        """"tpu-vm ssh", ... in the order of the calls."""
+        return [" ".join(call[2:4]) for call in self.calls()]
+
+    def allocate(self) -> None:
+        for worker in range(WORKERS):
+            self.home(worker).mkdir()
+        (self.folder / "state").write_text("READY")
+
+    def release(self) -> None:
+        """The machines vanish, with whatever ran on them."""
+        for worker in range(WORKERS):
+            self.kill(worker)
+            shutil.rmtree(self.home(worker), ignore_errors=True)
+        (self.folder / "state").unlink(missing_ok=True)
+
+    def kill(self, worker: int) -> None:
+        supervisor = self.run_file(worker, "supervisor")
+        if supervisor.exists():
+            try:
+                os.killpg(int(supervisor.read_text()), signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+
+    def call(self, arguments: list[str]) -> int:
+        with open(self.folder / "calls.jsonl", "a") as file:
+            file.write(json.dumps(arguments) + "\n")
+        if (self.folder / "refuse").exists():
+            print((self.folder / "refuse").read_text(), file=sys.stderr)
+            return 1
+        noun, verb, rest = arguments[2], arguments[3], arguments[4:]
+        flags = dict(a[2:].split("=", 1) for a in rest if a.startswith("--") and "=" in a)
+        return getattr(self, f"_{noun}_{verb}".replace("-", "_"))(rest, flags)
+
+    def _queued_resources_create(self, rest, flags) -> int:
+        self.allocate()
+        return 0
+
+    def _queued_resources_delete(self, rest, flags) -> int:
+        known = (self.folder / "state").exists()
+        self.release()
+        return 0 if known else self._not_found()
+
+    def _queued_resources_describe(self, rest, flags) -> int:
+        if not (self.folder / "state").exists():
+            return self._not_found()
+        print("WAITING_FOR_RESOURCES")
+        return 0
+
+    def _tpu_vm_describe(self, rest, flags) -> int:
+        preempt, state = self.folder / "preempt", self.folder / "state"
+        if preempt.exists():
+            left = int(preempt.read_text()) - 1
+            preempt.write_text(str(left))
+            if left == 0:
+                preempt.unlink()
+                self.release()
+                state.write_text("PREEMPTED")
+        if not state.exists() or state.read_text() == "WAITING":
+            return self._not_found()
+        print(f"{state.read_text()}\t{WORKERS}")
+        return 0
+
+    def _tpu_vm_scp(self, rest, flags) -> int:
+        for worker in range(WORKERS):
+            shutil.copy(rest[0], self.home(worker) / rest[1].split(":", 1)[1])
+        return 0
+
+    def _tpu_vm_ssh(self, rest, flags) -> int:
+        broken = self.folder / "broken"
+        broken_ones = broken.read_text().split() if broken.exists() else []
+        chosen = range(WORKERS) if flags["worker"] == "all" else [int(flags["worker"])]
+        running, code = [], 0
+        for worker in chosen:
+            if str(worker) in broken_ones:
+                print(f"ssh: connect to host worker {worker} port 22: timed out", file=sys.stderr)
+                code = 1
+                continue
+            folder = flags.get("output-directory")
+            log = open(Path(folder) / f"{worker}.log", "w") if folder else None
+            # sshd hands the text to the login shell, which need not be bash.
+            running.append(subprocess.Popen(
+                ["sh", "-c", flags["command"]], cwd=self.home(worker), stdout=log,
+                stderr=log and subprocess.STDOUT,
+                env={**os.environ, "HOME": str(self.home(worker)), "TPU_WORKER_ID": str(worker)}))
+        return max([code, *(process.wait() for process in running)])
+
+    @staticmethod
+    def _not_found() -> int:
+        print("ERROR: (gcloud) NOT_FOUND: Resource was not found", file=sys.stderr)
+        return 1

@@ -1,0 +1,419 @@
+"""tpu_pod.sh against a pretended cloud: what it asks of gcloud, and what becomes of a command."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from flexlam_jax.planning import topology
+
+PYTHON_JOB = ("--", "python", "job.py")
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing came in time"
+        time.sleep(0.02)
+
+
+def printed(cloud, worker, what):
+    """What the last start of the job printed as `what`."""
+    lines = [line for line in cloud.log(worker).splitlines() if line.startswith(what + " ")]
+    return json.loads(lines[-1].removeprefix(what))
+
+
+def pids(cloud):
+    return [int(cloud.run_file(worker, "pid").read_text()) for worker in (0, 1)]
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+# ---- flags ----
+
+@pytest.mark.parametrize("missing", ["name", "zone", "project", "topology"])
+def test_a_missing_flag_is_named(pod, missing):
+    given = [f"--{name}=x" for name in ("name", "zone", "project") if name != missing]
+    given += ["--topology=v5e-16"] if missing != "topology" else []
+    done = subprocess.run([*pod.arguments("create")[:3], *given], capture_output=True, text=True,
+                          env=pod.environment)
+    assert done.returncode == 2 and f"--{missing} is missing" in done.stderr
+    assert pod.cloud.calls() == []
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("create", "--topology=v5e-16", "--spott"), "unknown argument '--spott'"),
+    (("create", "--topology=v5e-16", "--spot", "--reserved"), "exclude each other"),
+    (("create", "--topology=v5e-16", *PYTHON_JOB), "create takes no command"),
+    (("run",), "run needs a command"),
+    (("run", "--retry=some", *PYTHON_JOB), "--retry=some is not a whole number"),
+    (("run", "--coordinator=here", *PYTHON_JOB), "--coordinator=here is not HOST:PORT"),
+    (("run", "--coordinator-port=0", *PYTHON_JOB), "--coordinator-port=0 must be at least 1"),
+    (("destroy",), "unknown action 'destroy'"),
+])
+def test_bad_arguments_are_refused_before_any_call(pod, arguments, message):
+    done = pod(*arguments)
+    assert done.returncode == 2 and message in done.stderr
+    assert pod.cloud.calls() == []
+
+
+def test_an_unknown_slice_lists_those_that_exist(pod):
+    done = pod("create", "--topology=v5e-7")
+    assert done.returncode == 1 and 'no TPU slice "v5e-7"' in done.stderr
+    listed = [name for line in done.stderr.splitlines() if line.startswith("  v")
+              for name in line.split()]
+    assert listed == [name for names in topology.known_topologies().values() for name in names]
+    assert pod.cloud.calls() == []
+
+
+@pytest.mark.parametrize("name, accelerator, runtime", [
+    ("v4-32", "v4-32", "tpu-ubuntu2204-base"),
+    ("v5e-256", "v5litepod-256", "v2-alpha-tpuv5-lite"),
+    ("v5p-64", "v5p-64", "v2-alpha-tpuv5"),
+    ("v6e-16", "v6e-16", "v2-alpha-tpuv6e"),
+])
+def test_a_slice_has_its_accelerator_type_and_runtime(pod, name, accelerator, runtime):
+    assert pod("create", f"--topology={name}").returncode == 0
+    [call] = pod.cloud.calls()
+    assert call == ["compute", "tpus", "queued-resources", "create", "pod", "--node-id=pod",
+                    f"--accelerator-type={accelerator}", f"--runtime-version={runtime}",
+                    "--project=lab", "--zone=moon-1", "--quiet"]
+
+
+def test_type_and_runtime_can_be_given_for_slices_that_are_not_in_the_table(pod):
+    done = pod("create", "--accelerator-type=v9-4", "--runtime-version=v9", "--spot",
+               "--create-flag=--network=my net")
+    assert done.returncode == 0
+    [call] = pod.cloud.calls()
+    assert {"--accelerator-type=v9-4", "--runtime-version=v9", "--spot",
+            "--network=my net"} <= set(call)
+
+
+def test_every_call_names_project_and_zone(pod):
+    pod.ready()
+    pod("status"), pod("run", *PYTHON_JOB, "done"), pod("logs"), pod("stop"), pod("delete")
+    assert len(pod.cloud.calls()) > 8
+    assert all({"--project=lab", "--zone=moon-1", "--quiet"} <= set(c) for c in pod.cloud.calls())
+
+
+# ---- dry runs ----
+
+@pytest.mark.parametrize("action, command", [
+    ("create", ()), ("setup", ()), ("run", PYTHON_JOB), ("logs", ()), ("status", ()), ("stop", ()),
+    ("delete", ())])
+def test_a_dry_run_prints_commands_and_needs_no_gcloud(pod, tmp_path, action, command):
+    (pod.cloud.folder / "bin/gcloud").unlink()
+    done = pod(action, "--dry-run", "--topology=v4-32", *command)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
+    assert lines and all(line.startswith("gcloud compute tpus ") for line in lines)
+    assert pod.cloud.calls() == []
+
+
+def test_without_gcloud_the_message_says_where_it_comes_from(pod, tmp_path):
+    (tmp_path / "tools").mkdir()
+    for tool in ("bash", "dirname", "awk", "sed", "mktemp", "rm"):
+        (tmp_path / "tools" / tool).symlink_to(shutil.which(tool))
+    done = subprocess.run(pod.arguments("status"), capture_output=True, text=True,
+                          env={**pod.environment, "PATH": str(tmp_path / "tools")})
+    assert done.returncode == 1 and "no gcloud on PATH; see https://" in done.stderr
+
+
+def test_a_dry_run_of_retry_shows_how_the_slice_is_made_anew(pod):
+    done = pod("run", "--dry-run", "--topology=v4-32", "--spot", "--retry=3", *PYTHON_JOB, "a b")
+    verbs = re.findall(r"^gcloud compute tpus (\S+ \S+)", done.stdout, re.MULTILINE)
+    middle = verbs.index("queued-resources delete")
+    assert verbs[middle + 1] == "queued-resources create"
+    assert verbs[-2:] == ["tpu-vm scp", "tpu-vm ssh"] or verbs[-3:-1] == ["tpu-vm scp", "tpu-vm ssh"]
+    assert "--spot" in done.stdout and pod.cloud.calls() == []
+
+
+def test_the_printed_commands_are_those_that_are_run(pod):
+    pod.ready()
+    printed_lines = pod("run", "--dry-run", *PYTHON_JOB, "done", "it's", "a b").stdout.splitlines()
+    printed_calls = [json.loads(subprocess.run(
+        ["bash", "-c", 'python3 -c "import json, sys; print(json.dumps(sys.argv[2:]))" ' + line],
+        capture_output=True, text=True).stdout) for line in printed_lines]
+    before = len(pod.cloud.calls())
+    assert pod("run", *PYTHON_JOB, "done", "it's", "a b").returncode == 0
+    run = pod.cloud.calls()[before:]
+
+    def without_scratch(calls):
+        return [[re.sub(r"=/.*/tmp\.\w+/", "=", word) for word in call] for call in calls]
+    assert without_scratch(printed_calls) == without_scratch(run)
+
+
+# ---- setup ----
+
+def test_setup_copies_the_tree_as_git_sees_it(pod):
+    git = ["git", "-C", str(pod.checkout), "-c", "user.name=n", "-c", "user.email=e@e"]
+    (pod.checkout / ".gitignore").write_text(".venv/\ndata/\n")
+    for name in (".venv/big", "data/big", "new file.py"):
+        (pod.checkout / name).parent.mkdir(exist_ok=True)
+        (pod.checkout / name).write_text("x")
+    for command in (["init", "--quiet"], ["add", "job.py", "launch", "pyproject.toml"],
+                    ["commit", "--quiet", "-m", "start"]):
+        subprocess.run([*git, *command], check=True)
+    status = subprocess.run([*git, "status", "--short"], capture_output=True).stdout
+    pod.cloud.allocate()
+    done = pod("setup", "--extras=tpu,datasets")
+    assert done.returncode == 0, done.stderr
+    for worker in (0, 1):
+        there = pod.cloud.home(worker) / "flexlam/checkout"
+        assert (there / "new file.py").exists() and (there / "launch/worker.sh").exists()
+        assert not any((there / name).exists() for name in (".git", ".venv", "data"))
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
+        assert re.fullmatch(head.strip() + r"\+changes-\w{12}\n", (there / ".revision").read_text())
+        assert f"[worker {worker}] extras tpu,datasets with " in done.stdout
+    assert subprocess.run([*git, "status", "--short"], capture_output=True).stdout == status
+
+
+def test_setup_again_brings_new_code_and_drops_old_files(pod):
+    (pod.checkout / "gone.py").write_text("")
+    pod.ready()
+    first = (pod.cloud.home(1) / "flexlam/checkout/.revision").read_text()
+    (pod.checkout / "gone.py").unlink()
+    pod.ready() if False else pod("setup")
+    there = pod.cloud.home(1) / "flexlam/checkout"
+    assert not (there / "gone.py").exists() and (there / ".revision").read_text() != first
+
+
+def test_setup_is_refused_while_a_command_runs(pod):
+    pod.ready()
+    pod("run", *PYTHON_JOB, "wait")
+    done = pod("setup")
+    assert done.returncode == 1 and "stop it before setup" in done.stderr
+    assert "failed on worker(s) 0 1" in done.stderr
+
+
+def test_an_old_python_is_replaced_with_uv(pod, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in {"python3": "exit 1", "python3.11": "exit 1", "python3.12": "exit 1",
+                       "uv": 'echo "uv $*" >> "$HOME/uv"; [ "$2" = install ] || echo /uv/python'
+                       }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    pod.cloud.allocate()
+    pod.environment |= {"PYTHON": "", "PATH": f"{tools}:{pod.environment['PATH']}"}
+    done = pod("setup")
+    assert done.returncode == 0 and "[worker 1] extras tpu with /uv/python" in done.stdout
+    assert (pod.cloud.home(0) / "uv").read_text().startswith("uv python install --quiet 3.12\n")
+
+
+# ---- run, status, logs, stop ----
+
+@pytest.mark.parametrize("words", [
+    ("a b", "it's", 'say "hi"', "$HOME", "`date`", "a;b", "*", "", "back\\slash", "&&", "--x=(1, 2)",
+     "two\nlines", "ünï"),
+])
+def test_words_reach_every_worker_as_they_were_typed(pod, words):
+    pod.ready()
+    assert pod("run", *PYTHON_JOB, "done", *words).returncode == 0
+    for worker in (0, 1):
+        assert printed(pod.cloud, worker, "arguments") == list(words)
+
+
+def test_a_command_from_start_to_stop(pod):
+    pod.ready()
+    done = pod("run", "--env=COLOUR=dark red", *PYTHON_JOB, "wait")
+    assert done.returncode == 0, done.stderr
+    wait_for(lambda: all("ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    running = pids(pod.cloud)
+    assert printed(pod.cloud, 0, "environment")["COLOUR"] == "dark red"
+    assert printed(pod.cloud, 1, "environment")["FLEXLAM_REVISION"].startswith("nogit-")
+
+    status = pod("status").stdout
+    assert "pod: READY" in status
+    assert all(f"[worker {i}] running, pid {running[i]}" in status for i in (0, 1))
+
+    again = pod("run", *PYTHON_JOB, "wait")
+    assert again.returncode == 1 and "already running on worker(s) 0 1" in again.stderr
+    assert pids(pod.cloud) == running
+
+    logs = pod("logs", "--worker=all").stdout
+    assert "[worker 0] ready" in logs and "[worker 1] ready" in logs
+    assert "[worker 0]" not in pod("logs", "--worker=1", "--lines=1").stdout
+
+    stopped = pod("stop")
+    assert stopped.returncode == 0
+    assert all(f"[worker {i}] stopped with exit code 75" in stopped.stdout for i in (0, 1))
+    assert not any(alive(pid) for pid in running)
+    assert "[worker 1] exited with code 75" in pod("status").stdout
+    assert "not running; exited 75" in pod("stop").stdout
+
+
+def test_a_command_behind_a_shell_is_stopped_too(pod):
+    pod.ready()
+    pod("run", "--", "bash", "-c", "python job.py wait; exit $?")
+    wait_for(lambda: all("ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    pod("stop", "--grace=10")
+    for worker in (0, 1):
+        assert pod.cloud.run_file(worker, "exit").read_text().strip() in ("75", "143")
+    # The training itself saw the signal: it is gone, and was not killed.
+    assert not subprocess.run(["pgrep", "-f", str(pod.cloud.folder) + ".*job.py"],
+                              capture_output=True).stdout
+
+
+def test_a_deaf_command_is_killed_after_the_grace(pod):
+    pod.ready()
+    pod("run", *PYTHON_JOB, "deaf")
+    wait_for(lambda: all("ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    running = pids(pod.cloud)
+    done = pod("stop", "--grace=1")
+    assert done.returncode == 1 and "worker(s) 0 1 did not stop well" in done.stderr
+    assert "killed: it had not stopped 1 s after SIGTERM" in done.stdout
+    wait_for(lambda: not any(alive(pid) for pid in running))
+    assert "[worker 0] exited with code 137" in pod("status").stdout
+
+
+def test_a_command_that_dies_at_once_on_one_worker_is_stopped_on_the_others(pod):
+    pod.ready()
+    done = pod("run", *PYTHON_JOB, "fails-at-once-on-1")
+    assert done.returncode == 1 and "did not start on worker(s) 1;" in done.stderr
+    assert "[worker 1] exited with 3 at once" in done.stderr
+    assert not alive(pids(pod.cloud)[0])
+
+
+def test_the_coordinator_can_be_chosen(pod):
+    pod.ready()
+    pod("run", "--coordinator=10.0.0.9:1234", *PYTHON_JOB, "done")
+    for worker in (0, 1):
+        assert {key: printed(pod.cloud, worker, "environment")[key] for key in (
+            "COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")} == {
+                "COORDINATOR_ADDRESS": "10.0.0.9:1234", "NUM_PROCESSES": "2",
+                "PROCESS_ID": str(worker)}
+    pod("run", "--coordinator-port=8476", *PYTHON_JOB, "done")
+    environment = printed(pod.cloud, 1, "environment")
+    assert environment["JAX_COORDINATOR_PORT"] == "8476" and not environment["COORDINATOR_ADDRESS"]
+
+
+# ---- what a stranger meets first ----
+
+def test_a_slice_that_is_not_there_or_not_ready(pod):
+    assert "no slice 'pod' in moon-1 of lab" in pod("setup").stderr
+    (pod.cloud.folder / "state").write_text("WAITING")
+    done = pod("run", *PYTHON_JOB, "done")
+    assert done.returncode == 1 and "'pod' is WAITING_FOR_RESOURCES, not READY" in done.stderr
+    assert "pod: WAITING_FOR_RESOURCES" in pod("status").stdout
+
+
+def test_run_before_setup(pod):
+    pod.cloud.allocate()
+    done = pod("run", *PYTHON_JOB, "done")
+    assert done.returncode == 1 and "worker(s) 0 1 not set up; run setup first" in done.stderr
+    assert "[worker 0] not set up" in pod("status").stdout
+
+
+def test_a_worker_that_is_not_reached_is_named_and_nothing_starts(pod):
+    pod.ready()
+    (pod.cloud.folder / "broken").write_text("1")
+    done = pod("run", *PYTHON_JOB, "wait")
+    assert done.returncode == 1 and "worker(s) 1 not reached; nothing was started" in done.stderr
+    assert "[worker 1] not reached: ssh: connect to host worker 1" in done.stderr
+    assert not pod.cloud.run_file(0, "pid").exists()
+    assert pod("status").returncode == 1
+
+
+def test_workers_with_different_code_do_not_start(pod):
+    pod.ready()
+    (pod.cloud.home(1) / "flexlam/checkout/.revision").write_text("older\n")
+    done = pod("run", *PYTHON_JOB, "done")
+    assert done.returncode == 1 and "worker 1 has revision older and worker 0" in done.stderr
+
+
+def test_what_gcloud_says_is_passed_on(pod):
+    (pod.cloud.folder / "refuse").write_text("ERROR: quota TPUV5sLitepodPerProject exceeded")
+    for action in ("create", "setup", "delete"):
+        done = pod(action, "--topology=v5e-16")
+        assert done.returncode == 1 and "quota TPUV5sLitepodPerProject exceeded" in done.stderr
+
+
+def test_deleting_twice_is_no_error(pod):
+    pod.cloud.allocate()
+    assert "deleted 'pod'" in pod("delete").stderr
+    done = pod("delete")
+    assert done.returncode == 0 and "nothing to delete" in done.stderr
+
+
+# ---- restarts ----
+
+RETRY = ("--topology=v5e-16", "--spot", "--poll=0", "--grace=1")
+
+
+def test_75_starts_the_command_again(pod):
+    pod.ready()
+    pod("run", *PYTHON_JOB, "interrupted-once")     # Exits 75 at once: refused without --retry.
+    for worker in (0, 1):
+        (pod.cloud.home(worker) / "starts").unlink()
+    done = pod("run", "--retry=1", *RETRY, "--", "bash", "-c",
+               "sleep 2.3; python job.py interrupted-once")
+    assert done.returncode == 0, done.stderr
+    assert "starting the command again (1 of 1)" in done.stderr and "finished" in done.stderr
+    assert (pod.cloud.home(1) / "starts").read_text() == "x x "
+
+
+def test_a_preempted_slice_is_made_anew_and_the_command_goes_on(pod):
+    pod.ready()
+    (pod.cloud.folder / "preempt").write_text("3")
+    before = len(pod.cloud.calls())
+    command = ("--", "bash", "-c", "sleep 2.3; python job.py done 'a b'")
+    done = pod("run", "--retry=2", *RETRY, *command)
+    assert done.returncode == 0, done.stderr
+    assert "'pod' is PREEMPTED; making it anew (1 of 2)" in done.stderr
+    verbs = pod.cloud.verbs()[before:]
+    middle = verbs.index("queued-resources delete")
+    assert verbs[middle:middle + 5] == ["queued-resources delete", "queued-resources create",
+                                        "tpu-vm describe", "tpu-vm describe", "tpu-vm scp"]
+    created = pod.cloud.calls()[before + middle + 1]
+    assert "--spot" in created and "--accelerator-type=v5litepod-16" in created
+    assert printed(pod.cloud, 1, "arguments") == ["a b"]
+
+
+def test_interruptions_without_end_give_up_with_75(pod):
+    pod.ready()
+    done = pod("run", "--retry=1", *RETRY, "--", "bash", "-c", "sleep 2.3; exit 75")
+    assert done.returncode == 75 and "interrupted again after 1 restarts" in done.stderr
+
+
+def test_an_error_on_one_worker_ends_the_retries_and_names_it(pod):
+    pod.ready()
+    done = pod("run", "--retry=5", *RETRY, *PYTHON_JOB, "fails-on-1")
+    assert done.returncode == 1 and "failed on worker 1 with exit code 1" in done.stderr
+    assert "[worker 1] no such preset" in done.stderr and "starting the command" not in done.stderr
+    assert "stopping worker(s) 0" in done.stderr
+    assert not any(alive(pid) for pid in pids(pod.cloud))
+
+
+def test_a_killed_worker_counts_as_interrupted(pod):
+    pod.ready()
+    process = subprocess.Popen(pod.arguments("run", "--retry=1", *RETRY, *PYTHON_JOB, "wait"),
+                               stderr=subprocess.PIPE, text=True, env=pod.environment)
+    wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists()
+                         and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    first = pids(pod.cloud)
+    time.sleep(2.5)     # `run` looks for commands that die in their first two seconds.
+    os.kill(first[1], signal.SIGKILL)
+    wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists() for worker in (0, 1))
+             and not set(first) & set(pids(pod.cloud)), seconds=40)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=20)[1]
+    assert "starting the command again (1 of 1)" in error
+
+
+def test_retry_refuses_when_the_workers_have_other_code(pod):
+    pod.ready()
+    (pod.checkout / "job.py").write_text("print('edited')")
+    done = pod("run", "--retry=1", *RETRY, *PYTHON_JOB)
+    assert done.returncode == 1 and "a new slice would run other code. Run setup" in done.stderr
