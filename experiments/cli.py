@@ -3,6 +3,12 @@
     0   done
     1   an error, told in one message (with a traceback only if it is a bug of ours)
     75  interrupted by SIGTERM or Ctrl-C after saving: run the same command again
+    76  hung; the stacks of all threads were printed: run the same command again
+    77  another process of the run was lost: start all processes again
+    134 the same, noticed by JAX; see flexlam_jax/training/distributed.py
+
+So a launcher starts a run again after every code but 0, 1 and 2 (what Python and the shell say of
+wrong use).
 """
 
 from collections.abc import Callable, Sequence
@@ -11,14 +17,18 @@ import functools
 import logging as python_logging
 import re
 import sys
+import traceback
 from typing import Any
 
 from absl import app, flags, logging
+import jax
 
 from data_pipelines.errors import DataError
 from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.training import distributed
 from flexlam_jax.training.signals import EXIT_INTERRUPTED
 
+_GONE = re.compile(r"gloo|nccl|connection|peer|socket|heartbeat|UNAVAILABLE|ABORTED", re.IGNORECASE)
 _KNOWN = (UserError, DataError, FloatingPointError)
 
 
@@ -39,6 +49,32 @@ def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
     except Interrupted as stop:
         print(stop, file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
+    except Exception as error:
+        if distributed.process_count() > 1:
+            _leave_run(error)
+        raise
+
+
+def join_processes() -> None:
+    """Joins the processes of a run by flags, environment or what JAX detects; before any device."""
+    values = flags.FLAGS
+    distributed.initialize(
+        values.coordinator_address, values.num_processes, values.process_id,
+        timeout=values.coordinator_timeout, heartbeat_timeout=values.heartbeat_timeout)
+
+
+def define_process_flags() -> None:
+    """The flags that `join_processes` reads; for binaries that train."""
+    flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, for several processes"
+                        " (or COORDINATOR_ADDRESS; detected on TPU pods, Slurm and GKE).")
+    flags.DEFINE_integer("num_processes", None, "Processes of this run (or NUM_PROCESSES); 1 keeps "
+                         "a run to itself on a cluster.", lower_bound=1)
+    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0 (or PROCESS_ID).",
+                         lower_bound=0)
+    flags.DEFINE_integer("coordinator_timeout", distributed.COORDINATOR_TIMEOUT,
+                         "Seconds until all processes must have arrived.", lower_bound=1)
+    flags.DEFINE_integer("heartbeat_timeout", distributed.HEARTBEAT_TIMEOUT,
+                         "Seconds of silence until a process counts as dead.", lower_bound=1)
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -77,6 +113,22 @@ def config_value(flag: flags.FlagHolder) -> Any:
     return flag.value
 
 
+def _leave_run(error: Exception) -> None:
+    """Ends one of several processes: with 77 where the error is that another one is gone."""
+    lost = str(error) if isinstance(error, distributed.ProcessLost) else None
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        # A collective that broke off. Who ended in order has said so, or will in a moment.
+        lost = distributed.lost_process(wait=3)
+        if not lost and _GONE.search(str(error)):
+            lost = f"lost another process: {str(error).strip().splitlines()[0]}"
+    if lost:
+        print(f"error: {lost}", file=sys.stderr)
+        distributed.leave(distributed.EXIT_LOST, lost)
+    traceback.print_exception(error)
+    distributed.leave(1, f"{type(error).__name__}: {error}")
+
+
 def _fail(error: Any) -> None:
     print(f"error: {error}", file=sys.stderr)
+    distributed.leave(1, str(error))
     sys.exit(1)

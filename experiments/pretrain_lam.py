@@ -3,7 +3,9 @@
     python -m experiments.pretrain_lam --config=experiments/configs/doom.py --workdir=runs/doom \\
         [--config.data.path=DIR] [--config.model.slots=16]
 
-Killed or interrupted, the same command continues it. See flexlam_jax/training/loop.py for the loop.
+Killed or interrupted, the same command continues it, on as many devices as there are then. On TPU
+pods, Slurm and GKE start it on every host; elsewhere add --coordinator_address=HOST:PORT
+--num_processes=N --process_id=I (or set COORDINATOR_ADDRESS, NUM_PROCESSES, PROCESS_ID). See flexlam_jax/training/loop.py for the loop.
 """
 
 from absl import flags
@@ -22,10 +24,12 @@ from flexlam_jax.training.validation import mean_loss
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory for all that the run writes.")
 flags.mark_flags_as_required(["config", "workdir"])
+cli.define_process_flags()
 
 
 def main(argv):
     del argv
+    cli.join_processes()
     pretrain(cli.config_value(_CONFIG), _WORKDIR.value)
 
 

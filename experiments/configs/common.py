@@ -52,12 +52,14 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
 
     config.mesh = ConfigDict(dict(
         data=-1, fsdp=1, model=1,   # Devices per axis; -1: those that are left.
+        slice=-1,                   # Replicas over the slow network; -1: the TPU slices there are.
         fsdp_min_size=2**16))       # Smaller parameters are replicated over fsdp.
     config.checkpoint = ConfigDict(dict(every=1000, keep=3))
     config.log = ConfigDict(dict(every=50, tensorboard=True, wandb=""))     # wandb: project name.
     config.eval = ConfigDict(dict(every=500, batches=8))
     config.profile = ConfigDict(dict(start=0, steps=0))         # Trace this window of steps.
     config.peak_tflops = 0.0        # Per device, for MFU; 0 measures a matmul at the start.
+    config.watchdog_seconds = 900.0 # A step that takes longer ends the run (exit code 76); 0: never.
     config.compilation_cache = ""   # Folder of compiled programs; makes restarts quick.
     return config
 

@@ -9,9 +9,12 @@
 
 A step appears under its final name only after everything in it is written, so that a kill leaves no
 half step. Restored arrays must match their fingerprint; a step that does not is set aside, loudly.
+With several processes each writes its shards, process 0 the rest and the final name; a step counts
+as damaged, for all, when it is for one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+import json
 import logging
 from typing import Any
 
@@ -21,7 +24,7 @@ from jax.experimental import multihost_utils
 import orbax.checkpoint as ocp
 
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.training import checkpoint_report
+from flexlam_jax.training import checkpoint_report, distributed
 from flexlam_jax.training.fingerprint import fingerprint
 from flexlam_jax.training.state import TrainState
 
@@ -53,8 +56,11 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *exc_info: Any) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: Any) -> None:
+        # Finishing writes needs every process. Where one fails alone the others are not here; a
+        # run that diverged is the error that all have at the same step.
+        if kind is None or distributed.process_count() == 1 or kind is FloatingPointError:
+            self._manager.close()
 
     def save(self, state: TrainState, data: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Copies `state` off the device and writes it in the background.
@@ -89,13 +95,12 @@ class Checkpoints:
             a newer format, or no readable step at all.
         """
         failures: dict[int, str] = {}
-        for step in reversed(self.steps()):
-            try:
-                restored = self._restore(step, abstract)
-            except CheckpointError:
-                raise
-            except Exception as error:  # Whatever a damaged file makes Orbax raise.
-                failures[step] = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+        # Process 0 may just have removed what a kill left; all must try the same steps.
+        steps = json.loads(distributed.broadcast("steps", json.dumps(self.steps())))
+        for step in reversed(steps):
+            restored, problem = self._attempt(step, abstract)
+            if problem:
+                failures[step] = problem
                 continue
             self._set_aside(failures, good=step)
             return restored
@@ -106,21 +111,31 @@ class Checkpoints:
                 remedy="Check that the storage is reachable, or start in another work directory."))
         return None
 
-    def _restore(self, step: int, abstract: TrainState) -> tuple[TrainState, dict[str, Any]]:
+    def _attempt(self, step: int, abstract: TrainState
+                 ) -> tuple[tuple[TrainState, dict[str, Any]] | None, str]:
+        """(state and position, "") or (None, what is wrong with the step), the same everywhere.
+
+        All processes agree after reading, because checking fingerprints takes all of them.
+        """
+        trees, problem = _problem(lambda: self._read(step, abstract))
+        problem = _agreed(f"read step {step}", problem)
+        if not problem:
+            _, problem = _problem(lambda: _verify({name: trees[name] for name in _items(abstract)},
+                                                  trees["meta"]))
+            problem = _agreed(f"verified step {step}", problem)
+        return (None, problem) if problem else (_state(trees), "")
+
+    def _read(self, step: int, abstract: TrainState) -> dict[str, Any]:
+        """{item: what is saved of it}, unverified."""
         items = _items(abstract)
         meta = _read_meta(self._manager, step, self._directory)
-        _check_items(self._manager, step, items, meta["fingerprints"], self._directory)
+        checkpoint_report.check_items(
+            self._manager.item_metadata(step), step, items, meta["fingerprints"], self._directory)
         restored = self._manager.restore(step, args=ocp.args.Composite(
             **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
             data=ocp.args.JsonRestore()))
-        trees = {name: restored[name] for name in items}
-        _verify(trees, meta)
-        extra = dict(trees["params"])
-        params = extra.pop("params")
-        return TrainState(
-            step=trees["optimizer"]["step"], params=params, extra=extra,
-            opt_state=trees["optimizer"]["opt_state"],
-            ema=trees["ema"]["params"] if "ema" in trees else None), dict(restored["data"])
+        return {**{name: restored[name] for name in items}, "data": dict(restored["data"]),
+                "meta": meta}
 
     def _set_aside(self, failures: Mapping[int, str], good: int) -> None:
         """Moves damaged steps away, so that the run can save those steps again.
@@ -139,6 +154,31 @@ class Checkpoints:
         if failures:
             multihost_utils.sync_global_devices("damaged steps set aside")
             self._manager.reload()
+
+
+def _problem(action: Callable[[], Any]) -> tuple[Any, str]:
+    """(result, "") or (None, what went wrong); a wrong architecture or format is no damage."""
+    try:
+        return action(), ""
+    except (CheckpointError, distributed.ProcessLost):
+        raise
+    except Exception as error:  # Whatever a damaged file makes Orbax raise.
+        return None, f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+
+
+def _agreed(name: str, problem: str) -> str:
+    """The problem of the first process that has one."""
+    problems = distributed.share(name, problem)
+    return min(problems.items())[1] if problems else ""
+
+
+def _state(trees: Mapping[str, Any]) -> tuple[TrainState, dict[str, Any]]:
+    extra = dict(trees["params"])
+    params = extra.pop("params")
+    return TrainState(
+        step=trees["optimizer"]["step"], params=params, extra=extra,
+        opt_state=trees["optimizer"]["opt_state"],
+        ema=trees["ema"]["params"] if "ema" in trees else None), trees["data"]
 
 
 def checkpoint_folder(path: Any) -> epath.Path:
@@ -203,7 +243,8 @@ def _restore_params(manager, folder, step, abstract, prefer_ema):
             raise CheckpointError(f"step {step} in {folder} has a config that this program cannot "
                                   f"build: {error}") from error
     if abstract is not None:
-        _check_items(manager, step, {name: abstract}, meta["fingerprints"], folder)
+        checkpoint_report.check_items(manager.item_metadata(step), step, {name: abstract},
+                                      meta["fingerprints"], folder)
     tree = manager.restore(step, args=ocp.args.Composite(**{
         name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}))[name]
     _verify({name: tree}, meta)
@@ -242,22 +283,6 @@ def _read_meta(manager: ocp.CheckpointManager, step: int, folder: Any) -> dict[s
             f"step {step} in {folder} has checkpoint format {meta['format']}, this program reads "
             f"up to {FORMAT}; update flexlam_jax.")
     return meta
-
-
-def _check_items(manager: ocp.CheckpointManager, step: int, items: Mapping[str, Any],
-                 fingerprints: Mapping[str, int], folder: Any) -> None:
-    """Compares shapes before reading, because Orbax answers a mismatch with pages of handlers."""
-    metadata = manager.item_metadata(step)
-    differences = []
-    for name, abstract in items.items():
-        if name in fingerprints:
-            differences += checkpoint_report.differences(name, metadata[name].tree, abstract)
-        else:
-            differences.append(f"  - {name}: not in the checkpoint")
-    if differences:
-        raise CheckpointError(checkpoint_report.screen(
-            f"step {step} in {folder} was saved by another architecture or optimizer:",
-            differences))
 
 
 def _verify(items: Mapping[str, Any], meta: Mapping[str, Any]) -> None:

@@ -1,9 +1,11 @@
 """Says in one screen how a saved tree differs from the expected one, by parameter path."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 
+from flexlam_jax.errors import CheckpointError
 from flexlam_jax.training.sharding import path_name
 
 MAX_LINES = 20
@@ -21,6 +23,24 @@ def differences(item: str, saved: Any, expected: Any) -> list[str]:
         elif have[path] != want[path]:
             lines.append(f"  ! {item}: {path} is {have[path]}, expected {want[path]}")
     return lines
+
+
+def check_items(metadata: Mapping[str, Any], step: int, items: Mapping[str, Any],
+                fingerprints: Mapping[str, int], folder: Any) -> None:
+    """Compares shapes before reading, because Orbax answers a mismatch with pages of handlers.
+
+    Raises:
+      CheckpointError: naming the parameters of `items` that the step has not, or not so.
+    """
+    lines = []
+    for name, abstract in items.items():
+        if name in fingerprints:
+            lines += differences(name, metadata[name].tree, abstract)
+        else:
+            lines.append(f"  - {name}: not in the checkpoint")
+    if lines:
+        raise CheckpointError(screen(
+            f"step {step} in {folder} was saved by another architecture or optimizer:", lines))
 
 
 _REMEDY = ("Give the config the run was made with (config.json beside the checkpoints), or another "

@@ -4,6 +4,7 @@ Checkpoints carry one per item, so that damaged bytes are never mistaken for wei
 carry one of the batch, so that equal data order can be read off two log files.
 """
 
+import functools
 import math
 from typing import Any
 
@@ -22,12 +23,32 @@ def fingerprint(tree: Any) -> int:
     bits (the finaliser of MurmurHash3), so that any single changed element changes the sum.
 
     Small leaves are hashed by NumPy, because a process that only loads a model would wait longer
-    for compilation than for all the rest; big and distributed ones where they are.
+    for compilation than for all the rest; big ones where they are; those that other processes hold
+    parts of in one program, for which all processes must call this.
     """
-    sums = [_host_leaf_sum(leaf, number) if leaf.size <= _SMALL and leaf.is_fully_addressable
-            else _jitted_leaf_sum(leaf, jnp.uint32(number))
-            for number, leaf in enumerate(jax.tree.leaves(tree))]
+    sums, spread = [], {}
+    for number, leaf in enumerate(jax.tree.leaves(tree)):
+        if not leaf.is_fully_addressable and not leaf.is_fully_replicated:
+            spread[number] = leaf
+            continue
+        local = leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
+        sums.append(_host_leaf_sum(local, number) if leaf.size <= _SMALL
+                    else _jitted_leaf_sum(local, jax.device_put(np.uint32(number))))
+    if spread:
+        mesh = next(iter(spread.values())).sharding.mesh
+        sums.append(_spread_sum(mesh, tuple(spread))(tuple(spread.values())))
     return sum(int(value) for value in jax.device_get(sums)) % 2**32
+
+
+@functools.lru_cache(maxsize=32)
+def _spread_sum(mesh: jax.sharding.Mesh, numbers: tuple[int, ...]) -> Any:
+    """Jitted sum over leaves with these numbers, whose result every process holds."""
+    def total(leaves: tuple[jax.Array, ...]) -> jax.Array:
+        sums = [_leaf_sum(leaf, np.uint32(number))
+                for number, leaf in zip(numbers, leaves, strict=True)]
+        return sum(sums[1:], sums[0])
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return jax.jit(total, out_shardings=whole)
 
 
 def batch_fingerprint(batch: Any) -> jax.Array:

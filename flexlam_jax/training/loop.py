@@ -12,6 +12,7 @@ import ml_collections
 from flexlam_jax.augmentation import make_augmentation
 from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.training import sharding
+from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
 from flexlam_jax.training.checkpoint import FOLDER, Checkpoints
 from flexlam_jax.training.mesh import check_batch_size, make_mesh
@@ -22,6 +23,7 @@ from flexlam_jax.training.program import train_program
 from flexlam_jax.training.run_log import RunLog
 from flexlam_jax.training.signals import StopSignals
 from flexlam_jax.training.state import TrainState
+from flexlam_jax.training.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -41,7 +43,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
       data: endless iterator of host batches, this process's block of rows of each global batch
         (`sharding.batch_shard`). Closed at the end.
       config: see experiments/configs; the keys that are read here are seed, total_steps,
-        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops, profile and augmentation.
+        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops, profile, augmentation and
+        watchdog_seconds.
       workdir: directory for everything the run writes; see workdir.py.
       evaluate: called every `config.eval.every` updates, before the first and after the last one,
         with the state; returns scalars for metrics.jsonl. Must be deterministic.
@@ -53,6 +56,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
       UserError: bad config, mesh, work directory or checkpoint; see flexlam_jax/errors.py.
       FloatingPointError: loss or gradient is not finite, with step and value.
       Interrupted: after SIGTERM or SIGINT, when the state is safely on disk.
+      ProcessLost: another process of the run ended; see distributed.py.
     """
     config = ml_collections.FrozenConfigDict(config)
     plain = json.loads(config.to_json())
@@ -61,13 +65,15 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### Mesh and work directory: every cheap check before anything is written or compiled.
 
+        watchdog = stack.enter_context(Watchdog(config.get("watchdog_seconds", DEFAULT_SECONDS)))
         _check_positive(config)
+        check_agreement(plain)
         mesh = make_mesh(config.mesh)
         stack.enter_context(jax.set_mesh(mesh))
         check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
         schedule = make_schedule(config.optimizer, config.total_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
-        augment = make_augmentation(config.get("augmentation"))
+        make_augmentation(config.get("augmentation"))  # Raises for wrong values.
         run = stack.enter_context(Workdir(workdir, plain))
         stop = stack.enter_context(StopSignals())
 
@@ -91,7 +97,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         else:
             state, position = restored
             batches.set_state(position)
-            step = resumed_at = int(state.step)
+            step = resumed_at = int(jax.device_get(state.step))
             _log.info("continuing from step %d", step)
 
         ### What the run tells about itself.
@@ -102,6 +108,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### The loop. The order is the contract; nothing in it waits for the step just dispatched.
 
+        compiled_at = step + 2  # The first step's metrics are read after the second was dispatched.
         while True:
             last, stopping = step == config.total_steps, stop.requested(step)
             evaluating = evaluate and (step % config.eval.every == 0 or last)
@@ -114,12 +121,15 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
             # 1. Evaluate, before saving: a saved step is never evaluated twice.
             if evaluating and fresh:
+                watchdog.beat(f"evaluation at step {step}", SLOW)
                 log.evaluation(step, evaluate(state))
 
             # 2. Save, before drawing the next batch: state and data position belong together.
             if saving and fresh and step > 0:
+                watchdog.beat(f"saving at step {step}", SLOW)
                 checkpoints.save(state, batches.get_state(), plain)
             if last or stopping:
+                watchdog.beat("finishing", SLOW)
                 break
 
             # 3. Draw the batch; it is on the device already.
@@ -127,6 +137,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
             # 4. Dispatch the step, compiled at the first. The old state is gone after this line.
             profiler.at(step, state)
+            watchdog.beat(f"step {step + 1}", SLOW if step < compiled_at else 1)
             state, metrics = program.step(state, batch)
             step += 1
 

@@ -1,43 +1,71 @@
-"""The device mesh: three named axes, sizes from the config, and what a batch must divide by.
+"""The device mesh: four named axes, sizes from the config, and what a batch must divide by.
 
+  slice  replicas of the parameters over the slow network: TPU slices, or groups of hosts
   data   replicas of the parameters, each with its own rows of the batch
   fsdp   rows of the batch too, but the big parameters are split over it
   model  tensor parallelism: heads and hidden units are split over it
 
-One device is the mesh 1x1x1: there is no second code path.
+One device is the mesh 1x1x1x1: there is no second code path. Only `slice` crosses the slow network,
+and all that crosses it is the sum of gradients, once per update.
 """
 
 from collections.abc import Mapping, Sequence
 import math
 
 import jax
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from flexlam_jax.errors import UserError
 
-AXES = ("data", "fsdp", "model")
-BATCH_AXES = ("data", "fsdp")
+AXES = ("slice", "data", "fsdp", "model")
+BATCH_AXES = ("slice", "data", "fsdp")
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Builds the mesh of config.mesh: sizes of "data", "fsdp", "model"; one -1 takes what is left.
+    """Builds the mesh of config.mesh: sizes of the axes; one of the inner three may be -1, the rest.
+
+    `slice` -1 (or left out) takes the number of slices that TPUs report, elsewhere 1. Where devices
+    report nothing, devices in the order of their processes are cut into `slice` equal groups.
 
     Axis types are Auto and passed explicitly, because `jax.make_mesh` alone gives Explicit axes,
     under which sharding constraints inside a model are assertions.
 
     Raises:
-      UserError: if the sizes do not multiply to the number of devices.
+      UserError: if the sizes do not multiply to the number of devices, or `slice` is not the number
+        of slices that there are.
     """
     devices = list(jax.devices() if devices is None else devices)
-    shape = _resolve(sizes, len(devices))
-    return jax.make_mesh(shape, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices)
+    reported = count_slices(devices)
+    shape = _resolve(sizes, len(devices), reported)
+    types = (AxisType.Auto,) * len(AXES)
+    if devices[0].platform != "tpu":
+        # Not `jax.make_mesh`: it refuses GPUs of several hosts, each of which calls itself a slice.
+        return Mesh(mesh_utils.create_device_mesh(shape, devices), AXES, axis_types=types)
+    if reported == 1:
+        return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
+    if shape[0] != reported:
+        raise UserError(f"config.mesh.slice={shape[0]} but the devices are {reported} slices; "
+                        f"give {reported} or -1.")
+    grid = mesh_utils.create_hybrid_device_mesh(
+        (1, *shape[1:]), (reported, 1, 1, 1), devices, allow_split_physical_axes=True)
+    return Mesh(grid, AXES, axis_types=types)
 
 
-def _resolve(sizes: Mapping[str, int], device_count: int) -> tuple[int, ...]:
+def count_slices(devices: Sequence[jax.Device]) -> int:
+    """TPU slices among the devices; 1 elsewhere (GPUs count every host as one, CPUs nothing)."""
+    if devices[0].platform != "tpu":
+        return 1
+    return len({getattr(device, "slice_index", 0) for device in devices})
+
+
+def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tuple[int, ...]:
     unknown = sorted(set(sizes) - {*AXES, "fsdp_min_size"})
     if unknown:
         raise UserError(f"config.mesh has unknown axes {unknown}; the axes are {list(AXES)}.")
-    shape = [int(sizes.get(axis, 1)) for axis in AXES]
+    shape = [int(sizes.get(axis, 1)) for axis in AXES[1:]]
+    outer = int(sizes.get("slice", -1))
+    shape.insert(0, slices if outer == -1 else outer)
     asked = "x".join(str(size) for size in shape)
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise UserError(
@@ -56,7 +84,7 @@ def check_batch_size(batch_size: int, accumulate: int, mesh: Mesh) -> None:
     """Raises UserError unless every micro-batch splits evenly over the mesh's batch axes."""
     ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
     if batch_size < 1 or accumulate < 1 or batch_size % (accumulate * ways):
+        axes = " x ".join(f"mesh {axis} {mesh.shape[axis]}" for axis in BATCH_AXES)
         raise UserError(
             f"config.batch_size={batch_size} must be a multiple of {accumulate * ways} = "
-            f"optimizer.accumulate {accumulate} x mesh data {mesh.shape['data']} x mesh fsdp "
-            f"{mesh.shape['fsdp']}; change the batch size or the mesh.")
+            f"optimizer.accumulate {accumulate} x {axes}; change the batch size or the mesh.")

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.training.mesh import BATCH_AXES
 
 # Regular expression searched in the parameter path -> axes of the *trailing* dimensions (leading
@@ -76,7 +77,7 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over ("data", "fsdp"), everything else whole."""
+    """Rows over the batch axes (slice, data, fsdp), everything else whole."""
     return NamedSharding(mesh, P(BATCH_AXES))
 
 
@@ -91,8 +92,9 @@ def batch_shard(mesh: Mesh, batch_size: int) -> tuple[int, int]:
     stops = [batch_size if s[0].stop is None else s[0].stop for s in slices]
     rows = max(stops) - min(starts)
     if batch_size % rows or min(starts) % rows:
-        raise ValueError(f"devices of this process hold rows {min(starts)}..{max(stops)} of "
-                         f"{batch_size}, which is no equal block; reorder the mesh.")
+        raise UserError(f"devices of this process hold rows {min(starts)}..{max(stops)} of "
+                         f"{batch_size}, which is no equal block; choose config.mesh so that a "
+                        "process holds whole rows of the mesh.")
     return min(starts) // rows, batch_size // rows
 
 

@@ -1,5 +1,6 @@
 """SIGTERM and SIGINT ask the loop to save and leave; a second one kills as usual."""
 
+import os
 import signal
 import threading
 from typing import Any
@@ -16,7 +17,7 @@ class StopSignals:
     """Context manager; `requested(step)` turns true once the process was asked to stop.
 
     With several processes the answer comes from JAX's preemption sync point: SIGTERM may reach only
-    some of them, and all must stop after the same step.
+    some of them, and all must stop after the same step, at most two steps later.
     """
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class StopSignals:
         if threading.current_thread() is not threading.main_thread():
             numbers = ()  # Python delivers signals to the main thread only.
         elif jax.process_count() > 1:
-            numbers = ()  # JAX's preemption service listens for SIGTERM itself.
+            numbers = (signal.SIGINT,)  # JAX's preemption service listens for SIGTERM itself.
         for number in numbers:
             self._previous[number] = signal.signal(number, self._handle)
         return self
@@ -41,6 +42,8 @@ class StopSignals:
         self._received = number
         for other, handler in self._previous.items():
             signal.signal(other, handler)
+        if jax.process_count() > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     def requested(self, step: int) -> bool:
         if jax.process_count() > 1:

@@ -1,16 +1,16 @@
 """The loop's usual `evaluate`: mean loss and metrics on fixed held-out batches."""
 
 from collections.abc import Callable, Mapping, Sequence
+import functools
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from flexlam_jax.random import stream
 from flexlam_jax.training.batches import canonical
 from flexlam_jax.training.objective import Objective
-from flexlam_jax.training.sharding import batch_sharding
+from flexlam_jax.training.sharding import batch_sharding, replicated
 from flexlam_jax.training.state import TrainState
 
 
@@ -24,17 +24,21 @@ def mean_loss(objective: Objective, batches: Sequence[Mapping[str, np.ndarray]],
     Args:
       batches: at least one whole global batch, the same on every process.
     """
-    @jax.jit
     def metrics(variables: Mapping[str, Any], batch: Mapping[str, jax.Array], number: jax.Array):
         extra = dict(variables)
         params = extra.pop("params")
         loss, (values, _) = objective.loss(params, extra, batch, stream(seed, number, "validation"))
         return {**values, "loss": loss}
 
+    @functools.cache
+    def program(mesh: jax.sharding.Mesh) -> Callable[..., Any]:
+        return jax.jit(metrics, out_shardings=replicated(mesh))  # Every process reads them.
+
     def evaluate(state: TrainState) -> dict[str, float]:
-        rows = batch_sharding(state.step.sharding.mesh)
+        mesh = state.step.sharding.mesh
+        rows = batch_sharding(mesh)
         results = [
-            metrics(state.variables, _put(batch, rows), jnp.int32(number))
+            program(mesh)(state.variables, _put(batch, rows), jax.device_put(np.int32(number)))
             for number, batch in enumerate(batches)]
         results = jax.device_get(results)
         return {prefix + name: float(np.mean([r[name] for r in results])) for name in results[0]}

@@ -15,19 +15,22 @@ import json
 import os
 from pathlib import Path
 import re
+import secrets
 import socket
 import subprocess
 import sys
+import time
 from typing import Any
 
 import jax
 
 from flexlam_jax.errors import WorkdirError
+from flexlam_jax.training import distributed
 
 # Settings that may change when a run is continued: where and how fast it runs, what it writes, how
 # it ends up on disk. Everything else decides the numbers.
 FREE = (r"log\..*", r"checkpoint\..*", r"eval\..*", r"profile\..*", r"mesh\..*", r"peak_tflops",
-        r"compilation_cache", r"data\.(path|threads|prefetch|workers)")
+        r"watchdog_seconds", r"compilation_cache", r"data\.(path|threads|prefetch|workers)")
 # With these schedules a longer run begins like the shorter one; a cosine depends on its end.
 _EXTENSIBLE = ("constant", "wsd")
 
@@ -35,7 +38,8 @@ _EXTENSIBLE = ("constant", "wsd")
 class Workdir:
     """A context manager that owns the directory while it is open.
 
-    Only process 0 locks and writes; the others find the files already there.
+    Only process 0 locks and writes. The others check that they see the same directory, because
+    every process writes its own part of a checkpoint; errors of one are raised by all.
     """
 
     def __init__(self, path: Any, config: Mapping[str, Any]):
@@ -48,14 +52,13 @@ class Workdir:
         self._lock = None
 
     def __enter__(self) -> "Workdir":
-        if jax.process_index() == 0:
-            self._acquire()
-            try:
-                self._check_config()
-                self._write()
-            except BaseException:
-                self._release()
-                raise
+        try:
+            distributed.together("work directory", self._open)
+            self._check_shared()
+            distributed.together("run.json", self._write)
+        except BaseException:
+            self._release()
+            raise
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
@@ -63,6 +66,29 @@ class Workdir:
 
     def file(self, name: str) -> Path:
         return self.path / name
+
+    def _open(self) -> None:
+        if distributed.process_index() == 0:
+            self._acquire()
+            self._check_config()
+
+    def _check_shared(self) -> None:
+        """Process 0 writes a random word into the directory; every other one must read it there."""
+        if distributed.process_count() == 1:
+            return
+        word, file = secrets.token_hex(8), self.path / ".shared"
+        if distributed.process_index() == 0:
+            file.write_text(word)
+        word = distributed.broadcast("word in the work directory", word)
+        seen = distributed.process_index() == 0 or _wait_for(file, word)
+        blind = distributed.share("work directory seen", "" if seen else socket.gethostname())
+        if distributed.process_index() == 0:
+            file.unlink(missing_ok=True)
+        if blind:
+            names = ", ".join(f"process {index} on {host}" for index, host in blind.items())
+            raise WorkdirError(
+                f"work directory {self.path}, as process 0 sees it, is not visible to {names}; "
+                "every process must see the same directory (NFS, Filestore, gcsfuse).")
 
     def _acquire(self) -> None:
         """Takes an flock, which the kernel drops however the process ends."""
@@ -115,6 +141,8 @@ class Workdir:
                  "Give another --workdir, or the config of the run that is there."]))
 
     def _write(self) -> None:
+        if distributed.process_index() != 0:
+            return
         try:
             write_json(self.path / "config.json", self.config)
             runs = self.path / "run.json"
@@ -123,6 +151,20 @@ class Workdir:
         except OSError as error:
             raise WorkdirError(f"cannot write to work directory {self.path}: {error.strerror}; "
                                "give another --workdir or mend its permissions.") from None
+
+
+def _wait_for(file: Path, word: str, seconds: float = 10.0) -> bool:
+    """Whether `file` comes to hold `word`: network file systems show new files with a delay."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            if file.read_text() == word:
+                return True
+        except OSError:
+            pass
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.1)
 
 
 def write_json(path: Path, value: Any) -> None:

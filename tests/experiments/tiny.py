@@ -26,7 +26,7 @@ def get_config():
         optimizer=dict(learning_rate=3e-3, schedule="cosine", warmup_steps=4, decay_fraction=0.2,
                        weight_decay=1e-2, clip_norm=1.0, b1=0.9, b2=0.99, accumulate=1,
                        ema_decay=0.9),
-        mesh=dict(data=-1, fsdp=1, model=1, fsdp_min_size=2**16),
+        mesh=dict(slice=-1, data=-1, fsdp=1, model=1, fsdp_min_size=2**16), watchdog_seconds=600.0,
         checkpoint=dict(every=5, keep=3),
         log=dict(every=1, tensorboard=True, wandb=""),
         eval=dict(every=8, batches=2),

@@ -14,20 +14,23 @@ from flexlam_jax.training import mesh as mesh_lib
 from flexlam_jax.training import sharding
 
 
-def fake_mesh(data=1, fsdp=1, model=1):
-    return types.SimpleNamespace(shape={"data": data, "fsdp": fsdp, "model": model})
+def fake_mesh(data=1, fsdp=1, model=1, slice=1):
+    return types.SimpleNamespace(
+        shape={"slice": slice, "data": data, "fsdp": fsdp, "model": model})
 
 
 def test_one_device_is_the_trivial_mesh():
     mesh = mesh_lib.make_mesh({"data": -1, "fsdp": 1, "model": 1}, jax.devices()[:1])
-    assert dict(mesh.shape) == {"data": 1, "fsdp": 1, "model": 1}
+    assert dict(mesh.shape) == {"slice": 1, "data": 1, "fsdp": 1, "model": 1}
     assert all(kind == jax.sharding.AxisType.Auto for kind in mesh.axis_types)
 
 
 @pytest.mark.parametrize("sizes, expected", [
-    (dict(data=-1, fsdp=1, model=1), (8, 1, 1)),
-    (dict(data=2, fsdp=-1, model=2), (2, 2, 2)),
-    (dict(data=1, fsdp=4, model=2), (1, 4, 2)),
+    (dict(data=-1, fsdp=1, model=1), (1, 8, 1, 1)),
+    (dict(data=2, fsdp=-1, model=2), (1, 2, 2, 2)),
+    (dict(slice=2, data=-1, fsdp=2), (2, 2, 2, 1)),
+    (dict(slice=-1, data=-1, fsdp=2), (1, 4, 2, 1)),
+    (dict(data=1, fsdp=4, model=2), (1, 1, 4, 2)),
 ])
 def test_minus_one_takes_what_is_left(sizes, expected):
     assert mesh_lib._resolve(sizes, 8) == expected
