@@ -82,17 +82,18 @@ def measure(args: argparse.Namespace, pairs: int) -> dict:
     batches = training_batches(config, seed=0, batch_size=args.batch_size)
     for _ in range(args.warmup):
         next(batches)
-    first_memory, rates = resident_mb(), []
+    first_memory, rates, cpu = resident_mb(), [], []
     for _ in range(args.rounds):
-        count, start = 0, time.perf_counter()
+        count, start, busy = 0, time.perf_counter(), time.process_time()
         while time.perf_counter() - start < args.seconds:
             next(batches)
             count += args.batch_size
         rates.append(count / (time.perf_counter() - start))
+        cpu.append((time.process_time() - busy) / count)
     memory = resident_mb()
     batches.close()
     return {
-        "train_transitions": info.splits["train"]["transitions"],
+        "train_transitions": sum(c["train"]["transitions"] for c in info.counts.values()),
         "shards": sum(len(shards["train"]) for shards in info.shards.values()),
         "image_shape": info.image_shape,
         "codec": sorted({spec.codec for spec in info.datasets.values()}),
@@ -102,6 +103,8 @@ def measure(args: argparse.Namespace, pairs: int) -> dict:
         "workers": args.workers,
         "transitions_per_s": round(max(rates)),
         "median_per_s": round(statistics.median(rates)),
+        # Of this process: worker processes are not in it.
+        "cpu_us_per_transition": None if args.workers else round(1e6 * min(cpu), 1),
         **bytes_per_pair(info, pairs),
         "memory_mb": round(memory),
         "memory_growth_mb": round(memory - first_memory, 1),

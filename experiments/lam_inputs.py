@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import flexlam_jax
+from data_pipelines.gaps import gap_frames
 from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import DatasetInfo, open_dataset
 from data_pipelines.spec import ActionSpec
@@ -85,7 +86,8 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
                 "or choose another checkpoint"
             )
     gap = trained_on.get("gap", 1)
-    return Source(info, names, int(gap if isinstance(gap, int) else gap[0]))
+    gap = tuple(gap) if isinstance(gap, list) else gap
+    return Source(info, names, gap_frames(gap, info.spec(names[0]))[0])
 
 
 def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> dict:
