@@ -120,7 +120,7 @@ def test_hand_made_pickle_is_read(tmp_path):
         hand_made(shape=b"(J\xff\xff\xff\xffJ\xff\xff\xff\xfft"),  # negative sides
         hand_made(dtype=DTYPE.replace(b"f8", b"O8")),
         hand_made(contents=CODED.replace(b"latin1", b"rot_13")),
-        hand_made(tail=b"(K\x01(K\x01t" + DTYPE + b"\x89" + CODED + b"tb"),  # filled twice
+        hand_made(tail=b"(K\x01(K\x01K\x01t" + DTYPE + b"\x89" + CODED + b"tb"),  # filled twice
         hand_made(tail=b"K\x01"),  # two values
         hand_made(tail=b"0"),  # an instruction that arrays do not need
         hand_made(contents=b"c_codecs\nencode\n" * 200),

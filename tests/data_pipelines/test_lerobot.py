@@ -143,6 +143,15 @@ def test_row_of_the_neighbour_is_refused(tmp_path):
     assert rows_reason(write(tmp_path, video=False, changes=spoil)) == "episode boundary"
 
 
+def test_rows_out_of_order_are_refused(tmp_path):
+    def spoil(rows):
+        a, b = LENGTHS[0] + 1, LENGTHS[0] + 2
+        rows[a], rows[b] = rows[b], rows[a]
+        return rows
+
+    assert rows_reason(write(tmp_path, video=False, changes=spoil)) == "episode boundary"
+
+
 def test_ragged_and_missing_columns(tmp_path):
     def spoil(rows):
         rows[LENGTHS[0]]["action"] = [0.0]
