@@ -260,14 +260,15 @@ class _Scaler:
         graph = av.filter.Graph()
         graph.threads = 1
         left, top, right, bottom = crop_box(width, height, self.fit)
-        # Area averages all pixels when shrinking; when enlarging it would repeat them. Without
-        # full_chroma_int colours would have half the resolution of the small frame.
+        # Area averages all pixels when shrinking; when enlarging it would repeat them.
         method = "area" if min(right - left, bottom - top) >= self.size else "bilinear"
         chain = [
             graph.add_buffer(width=width, height=height, format=pixels, time_base=_CLOCK),
             graph.add("crop", f"{right - left}:{bottom - top}:{left}:{top}"),
-            graph.add("scale", f"{self.size}:{self.size}:flags={method}+full_chroma_int"),
-            graph.add("format", "gbrp"),  # same values as rgb24, in planes: twice as fast
+            graph.add("scale", f"{self.size}:{self.size}:flags={method}"),
+            # In planes: with rgb24 swscale gives colours half the resolution of the small frame,
+            # or is slow.
+            graph.add("format", "gbrp"),
             graph.add("buffersink"),
         ]
         graph.link_nodes(*chain).configure()

@@ -188,7 +188,8 @@ def test_playlists_that_name_other_files_are_not_opened(folder, tmp_path):
     (tmp_path / "hls.mp4").write_text(
         f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\nfile://{secret}\n#EXT-X-ENDLIST\n"
     )
-    (tmp_path / "concat.mp4").write_text(f"ffconcat version 1.0\nfile {secret}\n")
+    (tmp_path / "other.mp4").write_bytes(secret.read_bytes())
+    (tmp_path / "concat.mp4").write_text("ffconcat version 1.0\nfile other.mp4\n")
     assert reason(tmp_path / "hls.mp4") == "unreadable"
     assert reason(tmp_path / "concat.mp4") == "unreadable"
 
