@@ -127,8 +127,8 @@ def _check_absent(items: list[Item], skipped: list[Skipped], options: dict[str, 
         reasons = dict(Counter(entry.reason for entry in skipped))
         raise DataError(
             f"{len(skipped)} of {expected} entries of Ego4D's tables cannot be used: {reasons}; "
-            f"--max-failures={options['max_failures']:g} allows fewer. After a partial download, or "
-            "for annotations that are not complete, give --missing=ignore"
+            f"--max-failures={options['max_failures']:g} allows fewer. After a partial download, "
+            "or for annotations that are not complete, give --missing=ignore"
         )
 
 

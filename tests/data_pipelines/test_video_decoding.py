@@ -233,6 +233,25 @@ def test_damaged_pictures_are_corrupt(noisy, tmp_path, damage, fps):
     assert reason(tmp_path / "a.mp4", fps=fps) == "corrupt video"
 
 
+def test_pictures_that_the_decoder_mends_are_corrupt(tmp_path):
+    """Most small damage raises nothing: the decoder paints over it and marks the picture."""
+    rng = np.random.default_rng(0)
+    scene = np.kron(rng.integers(0, 255, (12, 24, 3), np.uint8), np.ones((8, 8, 1), np.uint8))
+    moving = np.stack([np.roll(scene, 5 * t, axis=1)[:64, :96] for t in range(60)])
+    write_video(tmp_path / "a.mp4", moving, container_options={"movflags": "faststart"})
+    data = (tmp_path / "a.mp4").read_bytes()
+    messages = []
+    for place in np.linspace(0.3, 0.95, 20):
+        damaged, start = bytearray(data), int(len(data) * place)
+        damaged[start : start + 40] = rng.bytes(40)
+        (tmp_path / "b.mp4").write_bytes(damaged)
+        try:
+            list(frames(tmp_path / "b.mp4", size=16))
+        except ItemError as error:
+            messages.append(str(error))
+    assert any("damaged at" in message for message in messages), messages
+
+
 def test_intervals_without_frames_are_too_short(folder):
     assert reason(folder / "a.mp4", start=100.0, stop=101.0) == "too short"
     assert reason(folder / "a.mp4", start=1.01, stop=1.02) == "too short"
