@@ -14,7 +14,7 @@ _ALLOWED = 'frames as 2 or (1, 4), or seconds as "0.5s" or ("0.2s", "0.6s")'
 
 
 def check_gap(gap: Any) -> None:
-    """Raises DataError unless `gap` is an int >= 1, "<seconds>s", or an ordered pair of one kind."""
+    """Raises DataError unless `gap` is an int >= 1, "<x>s", or an ordered pair of one kind."""
     bounds = gap if isinstance(gap, tuple) else (gap, gap)
     if len(bounds) == 2:
         values = [_seconds(bound) for bound in bounds]
@@ -58,7 +58,7 @@ def _frames(bound: int | str, spec: DatasetSpec) -> int:
     frames = math.floor(_seconds(bound) * spec.fps + 0.5)
     if frames < 1:
         raise DataError(
-            f"dataset {spec.name}: a gap of {bound!r} is {_seconds(bound) * spec.fps:.2f} frames at "
-            f"{spec.fps:g} per second and rounds to 0; use at least {1 / spec.fps:.3g}s"
+            f"dataset {spec.name}: a gap of {bound!r} is {_seconds(bound) * spec.fps:.2f} frames "
+            f"at {spec.fps:g} per second and rounds to 0; use at least {1 / spec.fps:.3g}s"
         )
     return frames

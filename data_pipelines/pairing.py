@@ -45,7 +45,7 @@ class Partners:
 
 
 def partner_names(source: Source, pair_with: str) -> list[str]:
-    """Datasets of the source's folder that show the same instants and differ in `pair_with` alone."""
+    """Datasets of the folder that show the same instants and differ in `pair_with` alone."""
     mine, same = source.spec, "exogenous" if pair_with == "camera" else "camera"
     partners = [
         name

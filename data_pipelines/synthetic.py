@@ -4,8 +4,8 @@ Needs no simulator and is written in about a second; tests and the `debug` prese
 actions move the square, which wraps around the edges; every episode has its own background, so the
 action shows only in the motion.
 
-`--distractors` adds squares that move by themselves. `--exogenous-pairs` writes every episode twice,
-with equal actions and agent, but another background and other distractors; `--cameras=2` adds a
+`--distractors` adds squares that move by themselves. `--exogenous-pairs` writes every episode
+twice, with equal actions and agent, but another background and other distractors; `--cameras=2` adds a
 second view, the first one turned by 90 degrees. The datasets of one episode are synchronous:
 `recording` is equal in their specs.
 """
@@ -84,7 +84,7 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
 def _exogenous(
     rng: np.random.Generator, background: np.ndarray, length: int, distractors: int
 ) -> np.ndarray:
-    """uint8 (N, S, S, 3): the background with squares on it that walk at random, darker than ours."""
+    """uint8 (N, S, S, 3): the background, and on it squares that walk at random."""
     frames, size = np.repeat(background[None], length, axis=0), len(background)
     side, step = max(2, size // 6), max(1, size // 16)
     for _ in range(distractors):
