@@ -21,7 +21,7 @@ from data_pipelines.engines import LOCAL, STOP, run_stages
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import FILE_NAME, FORMAT_VERSION, read_manifest
 from data_pipelines.progress import Progress
-from data_pipelines.recordings import Plan, Skipped
+from data_pipelines.recordings import Plan, Skipped, failures
 from data_pipelines.registry import get_recipe
 from data_pipelines.shards import DONE, ShardJob, finish_dataset
 from data_pipelines.spec import DatasetSpec
@@ -187,17 +187,11 @@ def _unit_jobs(
         shutil.rmtree(leftover)
     allowed = None
     if plan.one_recording_per_item:
-        total = len(plan.items) + len(plan.skipped)
-        allowed = _allowed(total, options) - len(plan.skipped)
+        failed = failures(plan.skipped)
+        most = _allowed(len(plan.items) + len(failed), options)
+        allowed = most - len(failed)
         if allowed < 0:
-            raise DataError(
-                too_many(
-                    len(plan.skipped),
-                    _allowed(total, options),
-                    options["max_failures"],
-                    plan.skipped[-1],
-                )
-            )
+            raise DataError(too_many(len(failed), most, options["max_failures"], failed[-1]))
     return [
         UnitJob(str(folder), recipe, options, specs, number, items, allowed)
         for number, items in enumerate(cut_units(plan.items))
@@ -252,7 +246,9 @@ def _assemble(
         _check_skipped(result, plan, options)
     facts = {
         "jobs": [dataclasses.asdict(job) for job in result.jobs],
-        "skipped": [dataclasses.astuple(item) for item in plan.skipped + result.skipped],
+        "skipped": [
+            (item.name, item.reason, item.detail) for item in plan.skipped + result.skipped
+        ],
         "leakage": result.leakage,
     }
     (root / ASSEMBLY).write_text(json.dumps(facts))
@@ -260,10 +256,10 @@ def _assemble(
 
 
 def _check_skipped(result: Assembly, plan: Plan, options: dict[str, Any]) -> None:
-    skipped = plan.skipped + result.skipped
-    allowed = _allowed(result.recordings + len(skipped), options)
-    if len(skipped) > allowed:
-        raise DataError(too_many(len(skipped), allowed, options["max_failures"], skipped[-1]))
+    failed = failures(plan.skipped + result.skipped)
+    allowed = _allowed(result.recordings + len(failed), options)
+    if len(failed) > allowed:
+        raise DataError(too_many(len(failed), allowed, options["max_failures"], failed[-1]))
 
 
 def _write_manifest(

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.recordings import Item, ItemError, Recording, Skipped
+from data_pipelines.recordings import Item, ItemError, Recording, Skipped, failures
 from data_pipelines.registry import get_recipe
 from data_pipelines.spec import DatasetSpec
 from data_pipelines.spool import write_episode
@@ -75,9 +75,10 @@ def convert_unit(job: UnitJob) -> None:
             "skipped": [dataclasses.astuple(item) for item in skipped],
         }
         (work / SUMMARY).write_text(json.dumps(summary))
-        _check_failures(job, skipped)
-        if skipped:
-            (job.spool.parent / f"failed-{job.number:06d}-{len(skipped)}").touch()
+        failed = failures(skipped)
+        _check_failures(job, failed)
+        if failed:
+            (job.spool.parent / f"failed-{job.number:06d}-{len(failed)}").touch()
         os.rename(work, job.spool)
     except OSError:
         if not job.spool.exists():
@@ -151,7 +152,7 @@ def _spool(
     }
 
 
-def _check_failures(job: UnitJob, skipped: list[Skipped]) -> None:
+def _check_failures(job: UnitJob, failed: list[Skipped]) -> None:
     """Stops the job as soon as it is certain that too much fails."""
     if job.allowed_failures is None:
         return
@@ -160,10 +161,10 @@ def _check_failures(job: UnitJob, skipped: list[Skipped]) -> None:
         for path in job.spool.parent.glob("failed-*")
         if not path.name.startswith(f"failed-{job.number:06d}-")
     )
-    if before + len(skipped) > job.allowed_failures:
-        last = skipped[-1] if skipped else None
+    if before + len(failed) > job.allowed_failures:
+        last = failed[-1] if failed else None
         raise DataError(
-            too_many(before + len(skipped), job.allowed_failures, job.options["max_failures"], last)
+            too_many(before + len(failed), job.allowed_failures, job.options["max_failures"], last)
         )
 
 

@@ -10,6 +10,10 @@ from data_pipelines.errors import DataError
 from data_pipelines.recordings import Skipped
 
 
+# Actions that Ego4D's own tables rule out.
+NOT_MEANT = ("no critical frames", "rejected annotation")
+
+
 class Interval(NamedTuple):
     """Frames first..last of a file, both included, or its seconds start <= t < stop.
 
@@ -62,7 +66,7 @@ def fho_intervals(
                 problem = "missing clip" if of_clips and not clip_uid else _unusable(action, key)
                 if problem:
                     detail = f"{action.get('narration_text')!r} of video {video_uid}"
-                    skipped.append(Skipped(name, problem, detail))
+                    skipped.append(Skipped(name, problem, detail, problem in NOT_MEANT))
                     continue
                 frames = action[key]
                 facts = _action_facts(action) | {"clip_uid": clip_uid}

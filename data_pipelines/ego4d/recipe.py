@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import pathlib
@@ -22,7 +23,7 @@ from data_pipelines.ego4d.layout import (
 from data_pipelines.errors import DataError
 from data_pipelines.frame_options import add_frame_arguments, frame_options, record_fields
 from data_pipelines.paths import source_folder
-from data_pipelines.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.recordings import Item, Plan, Recording, Skipped, failures
 from data_pipelines.spec import DatasetSpec
 from data_pipelines.video_decoding import frames, timed_frames, video_info
 from data_pipelines.videos import add_rate_arguments, decoder_versions, rate_options
@@ -30,8 +31,6 @@ from data_pipelines.videos import add_rate_arguments, decoder_versions, rate_opt
 DESCRIPTION = "Ego4D as its command line tool downloads it (clips, video_540ss or full_scale)"
 NAME = "ego4d"
 CANONICAL_RATE = 30.0  # frames per second of Ego4D's own encodings
-# What the publisher's tables list and the source does not have; see --missing.
-ABSENT = ("missing clip", "no critical frames", "rejected annotation", "no published split")
 _OWN = ("videos", "intervals", "split", "missing", "max_episode_seconds")
 
 
@@ -63,9 +62,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--missing",
         default="count",
-        choices=("count", "ignore"),
-        help="files that are listed and not on disk, actions without critical frames or rejected, "
-        "videos without the split: count as failures, or only note how many",
+        choices=("count", "allow"),
+        help="files that are listed and not on disk count as failures (see --max-failures), or not",
     )
 
 
@@ -96,19 +94,20 @@ def plan(options: dict[str, Any]) -> Plan:
             split = published_split(facts.get(clip.video, {}), options["split"])
             if split is None:
                 detail = f"ego4d.json gives video {clip.video} no split_{options['split']}"
-                skipped.append(Skipped(clip.path, "no published split", detail))
+                skipped.append(Skipped(clip.path, "no published split", detail, expected=True))
                 continue
         items.append(_item(clip, chosen, split, _kept_facts(facts.get(clip.video, {}))))
-    absent = Counter(entry.reason for entry in skipped if entry.reason in ABSENT)
-    if options["missing"] == "ignore":
-        skipped = [entry for entry in skipped if entry.reason not in ABSENT]
+    if options["missing"] == "allow":
+        skipped = [
+            dataclasses.replace(entry, expected=True) if entry.reason == "missing clip" else entry
+            for entry in skipped
+        ]
     _check_absent(items, skipped, options)
     sources = {
         "format": download.kind,
         "version": download.version,
         "folder": str(download.root),
         "files": len(clips),
-        "absent": dict(absent),
         "intervals": None if intervals is None else sum(map(len, intervals.values())),
     }
     return Plan(
@@ -122,13 +121,14 @@ def plan(options: dict[str, Any]) -> Plan:
 
 def _check_absent(items: list[Item], skipped: list[Skipped], options: dict[str, Any]) -> None:
     """Raises DataError now, not after hours, if too little of what is listed can be read."""
-    expected = sum(len(item.payload["intervals"] or "1") for item in items) + len(skipped)
-    if len(skipped) > max(1, options["max_failures"] * expected):
-        reasons = dict(Counter(entry.reason for entry in skipped))
+    failed = failures(skipped)
+    total = sum(len(item.payload["intervals"] or "1") for item in items) + len(failed)
+    if len(failed) > max(1, options["max_failures"] * total):
+        reasons = dict(Counter(entry.reason for entry in failed))
         raise DataError(
-            f"{len(skipped)} of {expected} entries of Ego4D's tables cannot be used: {reasons}; "
+            f"{len(failed)} of {total} entries of Ego4D's tables cannot be used: {reasons}; "
             f"--max-failures={options['max_failures']:g} allows fewer. After a partial download, "
-            "or for annotations that are not complete, give --missing=ignore"
+            "give --missing=allow"
         )
 
 

@@ -73,6 +73,9 @@ def read(item, options):
     fault = options["faults"].get(str(number))
     if fault == "raises":
         raise OSError(f"cannot open {item.name}")
+    if fault == "ruled out":
+        yield Skipped(item.name, "rejected annotation", "the publisher says so", expected=True)
+        return
     if fault == "skips":
         yield Skipped(item.name, "missing clip", "it is listed and not there")
         return

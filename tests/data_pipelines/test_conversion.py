@@ -164,6 +164,12 @@ def test_too_many_failures_stop_the_job_early(tmp_path, engine):
         assert len(log.read_text().split()) == 5
 
 
+def test_what_the_publisher_rules_out_is_no_failure(tmp_path):
+    faults = {str(i): "ruled out" for i in range(6)}
+    prepare(PAINTED, tmp_path / "data", make_options(faults=faults))
+    assert open_dataset(tmp_path / "data").manifest["skipped"] == {"rejected annotation": 6}
+
+
 def test_a_recording_keeps_all_of_its_cameras_or_none(tmp_path):
     options = make_options(
         cameras=["front", "wrist"],

@@ -11,6 +11,7 @@ from data_pipelines.ego4d import recipe
 from data_pipelines.ego4d.intervals import parse_narration
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
+from data_pipelines.recordings import failures
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from tests.data_pipelines.video_files import level, number, write_video
@@ -235,19 +236,21 @@ def test_published_splits(source):
     assert ("v2/video_540ss/video-d.mp4", "no published split") in reasons(plan)
 
 
-def test_partial_downloads_may_ignore_what_is_not_there(source):
-    plan = recipe.plan(options(source, "--missing=ignore"))
-    assert plan.skipped == [] and plan.sources["absent"] == {"missing clip": 1}
+def test_partial_downloads_may_be_allowed(source):
+    plan = recipe.plan(options(source, "--missing=allow"))
+    assert reasons(plan) == [("video_540ss/video-gone.mp4", "missing clip")]
+    assert not failures(plan.skipped)
     clips = ("--videos=clips", "--intervals=fho", "--max-failures=0.2")
-    with pytest.raises(DataError, match="5 of 8 entries .* give --missing=ignore"):
+    with pytest.raises(DataError, match="3 of 6 entries .* give --missing=allow"):
         recipe.plan(options(source, *clips))
-    plan = recipe.plan(options(source, *clips, "--missing=ignore"))
-    assert [entry.reason for entry in plan.skipped] == ["unsafe path"]
-    assert plan.sources["absent"] == {
-        "missing clip": 2,
-        "no critical frames": 1,
-        "rejected annotation": 1,
-    }
+    plan = recipe.plan(options(source, *clips, "--missing=allow"))
+    assert [entry.reason for entry in failures(plan.skipped)] == ["unsafe path"]
+    assert sorted(entry.reason for entry in plan.skipped if entry.expected) == [
+        "missing clip",
+        "missing clip",
+        "no critical frames",
+        "rejected annotation",
+    ]
 
 
 def test_a_prepared_folder_is_valid_and_videos_do_not_cross_splits(source, tmp_path):
