@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from flexlam_jax.models.rows import constrain_rows
+
 lecun = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
 
@@ -67,7 +69,7 @@ class Dense(nn.Module):
             return self.kernel_init(key, (M, F), jnp.float32).reshape(M, *shape)
 
         kernel = self.param("kernel", init).reshape(M, F).astype(self.dtype)
-        out = matmul(x.astype(self.dtype), kernel)
+        out = constrain_rows(matmul(constrain_rows(x.astype(self.dtype)), kernel))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)
             out = out + bias.reshape(F).astype(self.dtype)
