@@ -93,13 +93,13 @@ spec:
         backoffLimit: 0
         podFailurePolicy:
           rules:
-          # 75: interrupted and saved. Above 128: killed by a signal, as when a node is lost or a
-          # neighbour went away. All else would come again with every restart.
+          # 75: interrupted and saved; 76: hung; 77: another worker was lost; above 128: killed by
+          # a signal, as when a node goes away. All else would come again with every restart.
           - action: FailJob
             onExitCodes:
               containerName: training
               operator: NotIn
-              values: [75, 134, 135, 137, 139, 143]
+              values: [75, 76, 77, 134, 135, 137, 139, 143]
         template:
           metadata:
             annotations:

@@ -9,7 +9,7 @@
 # --partition=, --account=, --cpus-per-task=    as Slurm has them
 # --sbatch-flag=FLAG    any other flag of sbatch, again for each
 # --per-node       one process per node with all its GPUs, not one per GPU
-# --requeues=20    how often exit code 75 may queue the job again
+# --requeues=20    how often an interruption may queue the job again
 # --grace=300      seconds before the time limit at which the training is told to save
 # --coordinator=HOST:PORT, --coordinator-port=PORT    not the first node and a port made of the job id
 # --logs=DIR       where output goes (default: slurm_logs in the checkout)
@@ -88,18 +88,28 @@ in_job() {
   trap 'cancelled=yes' TERM      # scancel, or preemption: Slurm itself has told the tasks.
   # The first task that leaves must not kill others that still save, nor may one that hangs hold
   # the job for ever.
-  srun --kill-on-bad-exit=0 --wait="$grace" --label "$@" &
+  errors=$(mktemp)
+  { srun --kill-on-bad-exit=0 --wait="$grace" --label "$@" 2>&1 >&4 | tee "$errors" >&2; } 4>&1 &
   local step=$! code=0
   wait "$step" || code=$?
   while kill -0 "$step" 2>/dev/null; do code=0; wait "$step" || code=$?; done
   echo "== $(date -u +%FT%TZ) exit code $code"
 
-  if [ "$code" = "$EXIT_INTERRUPTED" ] && [ -z "$cancelled" ]; then
+  if may_restart "$code" && [ -z "$cancelled" ]; then
+    [ -z "$(task_errors)" ] || die "$(task_errors): a restart would not mend that"
     [ "${SLURM_RESTART_COUNT:-0}" -lt "$requeues" ] || die "interrupted again after $requeues requeues"
-    echo '== saved; queued again'
+    echo '== queued again'
     scontrol requeue "$SLURM_JOB_ID"
   fi
   exit "$code"
+}
+
+# srun returns the highest code of all tasks: 77 of those that lost one may hide the 1 of that one.
+task_errors() {
+  sed -n 's/^srun: error: \(.*\): Exited with exit code \([0-9]*\)$/\2 \1/p' "$errors" \
+    | while read -r code where; do
+        may_restart "$code" || { echo "$where exited with code $code"; break; }
+      done
 }
 
 # srun answers SIGTERM by killing its tasks, so the signal goes to them through Slurm.

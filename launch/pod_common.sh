@@ -4,6 +4,12 @@
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 EXIT_INTERRUPTED=75    # The command saved itself and continues when started again.
+
+# may_restart CODE: whether starting again helps. 75 interrupted, 76 hung, 77 another process was
+# lost (experiments/cli.py); above 128 killed by a signal, as JAX does when a neighbour is gone.
+# All else, 1 and 2 above all, is an error that would come again.
+may_restart() { case $1 in 75|76|77) ;; *) [ "$1" -gt 128 ] ;; esac; }
+
 dry_run=''
 
 die() { printf 'flexlam_jax: %s\n' "$*" >&2; exit 1; }

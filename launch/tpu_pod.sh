@@ -17,9 +17,9 @@
 # create: --spot | --reserved, --create-flag=FLAG for gcloud's own (--create-flag=--network=N),
 #   --accelerator-type and --runtime-version instead of those that follow from --topology, --wait.
 # setup: --extras=tpu, what to install of pyproject.toml's extras.
-# run: --retry=N stays, restarts the command up to N times when it was interrupted (exit code 75 or
-#   killed), and makes a preempted slice anew; give the flags of create too. --poll=30 seconds
-#   between looks. --env=NAME=VALUE, again for each. --coordinator=HOST:PORT or
+# run: --retry=N stays, restarts the command up to N times when it was interrupted (exit codes 75,
+#   76, 77, or killed), and makes a preempted slice anew; give the flags of create too. --poll=30
+#   seconds between looks. --env=NAME=VALUE, again for each. --coordinator=HOST:PORT or
 #   --coordinator-port=PORT instead of worker 0 and JAX's port.
 # logs: --worker=0 or all, --lines=50, --follow.   stop: --grace=120 seconds (also for run --retry).
 set -euo pipefail

@@ -149,16 +149,14 @@ end_together() {
   stop_all || true
 }
 
-# judge: `verdict` is "finished" (all 0) or "interrupted" (some 75, or killed by a signal, which is
-# how a lost machine looks from the others). Any other code is an error that would come again.
+# judge: `verdict` is "finished" (0 on all workers) or "interrupted" (the rest can be restarted).
 judge() {
   local i error=''
   verdict=finished
   for ((i = 0; i < workers; i++)); do
     case ${state[i]}/${value[i]} in
       exited/0) ;;
-      exited/"$EXIT_INTERRUPTED") verdict=interrupted ;;
-      exited/*) if [ "${value[i]}" -gt 128 ]; then verdict=interrupted; else error=${error:-$i}; fi ;;
+      exited/*) if may_restart "${value[i]}"; then verdict=interrupted; else error=${error:-$i}; fi ;;
       *) verdict=interrupted ;;     # A machine that was replaced has never heard of the command.
     esac
   done

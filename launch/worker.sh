@@ -73,7 +73,8 @@ start() {  # start [NAME=VALUE...] -- COMMAND...
   local tries=10 code
   while [ ! -f "$run/exit" ] && [ $((tries -= 1)) -ge 0 ]; do sleep 0.2; done
   code=$(cat "$run/exit" 2>/dev/null || echo 0)
-  if [ "$code" != 0 ]; then tail -n 5 "$log"; fail "exited with $code at once; log $log"; fi
+  # 75 is no failure: it saved itself, however early, and may be started again.
+  if [ "$code" != 0 ] && [ "$code" != 75 ]; then tail -n 5 "$log"; fail "exited with $code at once; log $log"; fi
   echo "started; log $log"
 }
 

@@ -17,25 +17,26 @@ SCRIPTS = ("tpu_pod.sh", "tpu_pod_run.sh", "pod_common.sh", "worker.sh", "gpu_sl
 JOB = '''
 import json, os, pathlib, signal, sys, time
 kind, *arguments = sys.argv[1:]
-file = pathlib.Path(os.environ["HOME"]) / "starts"
-starts = len(file.read_text().split()) if file.exists() else 0
-file.write_text("x " * (starts + 1))
+# Outside of the worker, so that it outlives a preempted slice.
+file = pathlib.Path(os.environ["HOME"] + ".starts")
+starts = len(file.read_text()) if file.exists() else 0
+file.write_text("x" * (starts + 1))
 print("arguments", json.dumps(arguments), flush=True)
 print("environment", json.dumps({k: os.environ.get(k) for k in (
     "COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID", "JAX_COORDINATOR_PORT", "COLOUR",
     "FLEXLAM_REVISION")}), flush=True)
-if kind == "wait":
+if kind == "wait" or kind == "wait-once" and starts == 0:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 elif kind == "deaf":
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-elif kind == "interrupted-once" and starts == 0:
+elif kind == "interrupted" or kind == "interrupted-once" and starts == 0:
     sys.exit(75)
 elif kind == "fails-on-1" and os.environ["TPU_WORKER_ID"] == "1":
-    time.sleep(2.2)
+    time.sleep(2.5)     # Longer than a start is watched.
     sys.exit("no such preset")
 elif kind == "fails-at-once-on-1" and os.environ["TPU_WORKER_ID"] == "1":
     sys.exit(3)
-elif kind in ("done", "interrupted-once"):
+elif kind in ("done", "interrupted-once", "wait-once"):
     sys.exit(0)
 print("ready", flush=True)
 time.sleep(60)

@@ -50,6 +50,10 @@ class Cloud:
     def log(self, worker: int) -> str:
         return (self.home(worker) / "flexlam/logs/latest.log").read_text()
 
+    def starts(self, worker: int) -> int:
+        """How often the job began, on this slice and those before it."""
+        return len((self.folder / f"worker-{worker}.starts").read_text())
+
     def calls(self) -> list[list[str]]:
         file = self.folder / "calls.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
