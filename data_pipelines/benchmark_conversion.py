@@ -26,8 +26,8 @@ import time
 import numpy as np
 
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.spool import write_episode
-from data_pipelines.video_decoding import frames
+from data_pipelines.conversion.spool import write_episode
+from data_pipelines.readers.video_decoding import frames
 
 WIDTH, HEIGHT, RATE, SIZE = 960, 540, 30, 224
 MAIN = [sys.executable, "-m", "data_pipelines.benchmark_conversion"]

@@ -25,11 +25,11 @@ import time
 import numpy as np
 
 from data_pipelines.build import prepare
-from data_pipelines.builder import dataset_folder, index_file
+from data_pipelines.layout import dataset_folder, index_file
 from data_pipelines.loader import training_batches
 from data_pipelines.manifest import FILE_NAME, DatasetInfo, open_dataset
 from data_pipelines.registry import recipe_options
-from data_pipelines.windows import ClipReader
+from data_pipelines.loading.windows import ClipReader
 
 
 def enlarge(path: pathlib.Path, out: pathlib.Path, factor: int) -> None:

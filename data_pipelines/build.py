@@ -15,18 +15,18 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_pipelines.assembly import SHARD_BYTES, Assembly, assemble
-from data_pipelines.conversion import SUMMARY, UNITS, UnitJob, cut_units, too_many
-from data_pipelines.engines import LOCAL, STOP, run_stages
+from data_pipelines.conversion.assembly import SHARD_BYTES, Assembly, assemble
+from data_pipelines.conversion.units import SUMMARY, UNITS, UnitJob, cut_units, too_many
+from data_pipelines.conversion.engines import LOCAL, STOP, run_stages
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import FILE_NAME, FORMAT_VERSION, read_manifest
-from data_pipelines.progress import Progress
+from data_pipelines.conversion.progress import Progress
 from data_pipelines.recordings import Plan, Skipped, failures
 from data_pipelines.registry import get_recipe
-from data_pipelines.shards import DONE, ShardJob, finish_dataset
+from data_pipelines.conversion.shards import DONE, ShardJob, finish_dataset
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.splits import SPLITS
-from data_pipelines.spool import list_episodes, read_episode
+from data_pipelines.conversion.splits import SPLITS
+from data_pipelines.conversion.spool import list_episodes, read_episode
 
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"

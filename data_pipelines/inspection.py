@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import DatasetInfo, open_dataset
 from data_pipelines.records import Clip
-from data_pipelines.windows import ClipReader
+from data_pipelines.loading.windows import ClipReader
 
 COLUMNS = 6  # transitions per row of the contact sheet
 _TILE, _TEXT, _MARGIN = 96, 14, 4

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from data_pipelines.batch_layout import Batch
+from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.errors import DataError
 from data_pipelines.loader import TrainingBatches, training_batches
-from data_pipelines.row_order import source_seed
+from data_pipelines.loading.row_order import source_seed
 
 
 def joint_batches(

@@ -16,14 +16,14 @@ from typing import Any
 
 import grain
 
-from data_pipelines.batch_layout import Batch, BatchLayout
+from data_pipelines.loading.batch_layout import Batch, BatchLayout
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
-from data_pipelines.mixture import Source, common_image_shape, open_sources
-from data_pipelines.options import LoaderOptions, loader_options
-from data_pipelines.pairing import Partners
-from data_pipelines.row_order import RowReference, row_sequence
-from data_pipelines.row_reading import read_rows
+from data_pipelines.loading.mixture import Source, common_image_shape, open_sources
+from data_pipelines.loading.options import LoaderOptions, loader_options
+from data_pipelines.loading.pairing import Partners
+from data_pipelines.loading.row_order import RowReference, row_sequence
+from data_pipelines.loading.row_reading import read_rows
 
 __all__ = ["TrainingBatches", "open_dataset", "ordered_batches", "training_batches"]
 

@@ -8,7 +8,7 @@ import json
 import pathlib
 from typing import Any
 
-from data_pipelines.builder import dataset_folder
+from data_pipelines.layout import dataset_folder
 from data_pipelines.errors import DataError
 from data_pipelines.spec import ActionSpec, DatasetSpec
 

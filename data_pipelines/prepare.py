@@ -19,7 +19,7 @@ import sys
 from collections.abc import Sequence
 
 from data_pipelines.build import Engine, prepare
-from data_pipelines.engines import LOCAL
+from data_pipelines.conversion.engines import LOCAL
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import read_manifest
 from data_pipelines.registry import RECIPES, get_recipe

@@ -19,7 +19,7 @@ from tensorflow_datasets.proto import tf_example_generated_pb2 as example_pb2
 from data_pipelines.codecs import get_codec
 from data_pipelines.errors import DataError
 from data_pipelines.spec import LABELS, DatasetSpec
-from data_pipelines.spool import SpooledEpisode
+from data_pipelines.conversion.spool import SpooledEpisode
 
 # Columns of the index array that lies beside each split's shards: one int32 row per record.
 INDEX_COLUMNS = ("episode", "start", "length", "episode_length")

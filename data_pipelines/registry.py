@@ -36,13 +36,13 @@ from data_pipelines.spec import DatasetSpec
 
 RECIPES = {
     "doom": "data_pipelines.doom.recipe",
-    "dmlab": "data_pipelines.dmlab.recipe",
-    "ego4d": "data_pipelines.ego4d.recipe",
-    "libero": "data_pipelines.libero.recipe",
-    "ssv2": "data_pipelines.ssv2",
-    "videos": "data_pipelines.videos",
-    "rlds": "data_pipelines.rlds",
-    "metaworld": "data_pipelines.metaworld.recipe",
+    "dmlab": "data_pipelines.readers.dmlab.recipe",
+    "ego4d": "data_pipelines.readers.ego4d.recipe",
+    "libero": "data_pipelines.readers.libero.recipe",
+    "ssv2": "data_pipelines.readers.ssv2",
+    "videos": "data_pipelines.readers.videos",
+    "rlds": "data_pipelines.readers.rlds",
+    "metaworld": "data_pipelines.readers.metaworld.recipe",
     "synthetic": "data_pipelines.synthetic",
 }
 

@@ -21,7 +21,7 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.registry import Collected
 from data_pipelines.spec import ActionSpec, DatasetSpec
-from data_pipelines.spool import write_episode
+from data_pipelines.conversion.spool import write_episode
 
 DESCRIPTION = (
     "moving square on a textured background, five actions, no simulator; for tests and debugging"

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines.builder import dataset_folder
+from data_pipelines.layout import dataset_folder
 from data_pipelines.errors import DataError
-from data_pipelines.leakage import EpisodeHashes, check_leakage
+from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
 from data_pipelines.manifest import DatasetInfo, file_hash, open_dataset
 from data_pipelines.records import ClipRow, clip_rows
-from data_pipelines.spool import frame_hash, is_blank
-from data_pipelines.windows import ClipReader
+from data_pipelines.conversion.spool import frame_hash, is_blank
+from data_pipelines.loading.windows import ClipReader
 
 MAX_BLANK = 0.5  # share of blank frames in a split above which something is wrong
 

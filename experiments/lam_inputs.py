@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
 import flexlam_jax
-from data_pipelines.gaps import gap_frames
+from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import DatasetInfo, open_dataset
 from data_pipelines.spec import ActionSpec

@@ -16,8 +16,8 @@ from data_pipelines.doom.behaviours import BEHAVIOURS, split_name
 from data_pipelines.doom.game import DoomPlayer
 from data_pipelines.errors import DataError
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.splits import SPLITS
-from data_pipelines.spool import write_episode
+from data_pipelines.conversion.splits import SPLITS
+from data_pipelines.conversion.spool import write_episode
 
 MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out and counted
 

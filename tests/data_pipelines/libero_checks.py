@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_pipelines.libero import recipe
+from data_pipelines.readers.libero import recipe
 from tests.data_pipelines import robot_files as rf
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from data_pipelines import synthetic
 from data_pipelines.build import prepare
-from data_pipelines.builder import dataset_folder
+from data_pipelines.layout import dataset_folder
 from data_pipelines.errors import DataError
 from data_pipelines.loader import ordered_batches, training_batches
 from data_pipelines.manifest import open_dataset

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from data_pipelines.build import Engine, prepare
-from data_pipelines.conversion import cut_units
+from data_pipelines.conversion.units import cut_units
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
 from data_pipelines.recordings import Item
@@ -101,7 +101,7 @@ def test_killed_conversion_goes_on_where_it_stopped(tmp_path):
 
 
 def test_finished_shards_are_kept_and_the_others_written(tmp_path, monkeypatch):
-    from data_pipelines import engines
+    from data_pipelines.conversion import engines
 
     out, written, original = tmp_path / "data", [], engines.write_shard
 

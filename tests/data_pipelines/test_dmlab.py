@@ -13,12 +13,12 @@ from PIL import Image
 from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
 from data_pipelines.build import prepare
-from data_pipelines.dmlab import parquet, recipe, tfds
-from data_pipelines.dmlab.actions import TABLES, choose_table
+from data_pipelines.readers.dmlab import parquet, recipe, tfds
+from data_pipelines.readers.dmlab.actions import TABLES, choose_table
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError, Recording, Skipped
 from data_pipelines.registry import recipe_options
-from data_pipelines.tfds_folder import open_folder
+from data_pipelines.readers.tfds_folder import open_folder
 from data_pipelines.validation import validate
 from tests.data_pipelines.tfrecord_writer import tfrecord
 

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines.build import prepare
+from data_pipelines.build import Engine, prepare
 from data_pipelines.doom.behaviours import split_name
 from data_pipelines.doom.collector import play
 from data_pipelines.doom.game import DoomPlayer
@@ -25,13 +25,13 @@ def doom_options(*arguments):
 def doom(tmp_path_factory):
     """About 900 transitions: every dataset gets at least one episode for each split."""
     out = tmp_path_factory.mktemp("doom") / "data"
-    prepare("doom", out, doom_options() | {"plan": PLAN}, workers=2)
+    prepare("doom", out, doom_options() | {"plan": PLAN}, engine=Engine(workers=2))
     return out
 
 
 def test_two_collections_are_equal_to_the_byte_whatever_the_number_of_workers(doom, tmp_path):
     again = tmp_path / "again"
-    prepare("doom", again, doom_options() | {"plan": PLAN}, workers=1)
+    prepare("doom", again, doom_options() | {"plan": PLAN}, engine=Engine(workers=1))
     files = sorted(path.relative_to(doom) for path in doom.rglob("*") if path.is_file())
     assert files == sorted(path.relative_to(again) for path in again.rglob("*") if path.is_file())
     assert any(".array_record" in path.name for path in files)

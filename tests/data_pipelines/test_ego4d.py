@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.build import prepare
-from data_pipelines.ego4d import recipe
-from data_pipelines.ego4d.intervals import parse_narration
+from data_pipelines.readers.ego4d import recipe
+from data_pipelines.readers.ego4d.intervals import parse_narration
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
 from data_pipelines.recordings import failures

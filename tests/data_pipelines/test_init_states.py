@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.libero.init_states import MAX_BYTES, read_init_states
+from data_pipelines.readers.libero.init_states import MAX_BYTES, read_init_states
 
 STATES = np.random.default_rng(0).normal(size=(50, 92))
 

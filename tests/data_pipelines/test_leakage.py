@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.leakage import WINDOW, EpisodeHashes, check_leakage, window_hashes
+from data_pipelines.conversion.leakage import WINDOW, EpisodeHashes, check_leakage, window_hashes
 
 
 def frames(seed, count=60):
@@ -64,7 +64,7 @@ def test_window_hash_depends_on_order():
 
 def test_a_sample_of_windows_finds_a_long_copy(monkeypatch):
     """Windows are sampled by their content: both copies keep the same ones."""
-    monkeypatch.setattr("data_pipelines.leakage.MAX_WINDOWS", 100)
+    monkeypatch.setattr("data_pipelines.conversion.leakage.MAX_WINDOWS", 100)
     a, b = frames(0, 400), frames(1, 400)
     distinct = check_leakage([episode("train", 0, a), episode("test", 4, b)])
     assert 20 < distinct["windows"] < 200

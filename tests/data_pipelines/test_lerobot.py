@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from data_pipelines import lerobot, lerobot_frames
+from data_pipelines.readers import lerobot, lerobot_frames
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError
 from tests.data_pipelines import robot_files as rf

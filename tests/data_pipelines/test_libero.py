@@ -15,7 +15,7 @@ import pytest
 
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.libero import alignment, language, recipe
+from data_pipelines.readers.libero import alignment, language, recipe
 from data_pipelines.loader import ordered_batches
 from data_pipelines.validation import validate
 from tests.data_pipelines import robot_files as rf

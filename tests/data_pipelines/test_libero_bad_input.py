@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.libero import recipe
+from data_pipelines.readers.libero import recipe
 from data_pipelines.recordings import ItemError
 from tests.data_pipelines import robot_files as rf
 from tests.data_pipelines.libero_checks import options

@@ -9,7 +9,7 @@ import pytest
 
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.metaworld import recipe, record
+from data_pipelines.readers.metaworld import recipe, record
 from data_pipelines.recordings import ItemError
 from data_pipelines.validation import validate
 from tests.data_pipelines import robot_files as rf

@@ -10,7 +10,7 @@ from data_pipelines import synthetic
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
-from data_pipelines.gaps import gap_frames
+from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.joint import joint_batches
 from data_pipelines.loader import training_batches
 from data_pipelines.manifest import open_dataset

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from data_pipelines import synthetic, windows
+from data_pipelines import synthetic
+
+from data_pipelines.loading import windows
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.loader import training_batches

@@ -8,14 +8,14 @@ import tensorflow_datasets as tfds
 
 from data_pipelines import synthetic
 from data_pipelines.build import prepare
-from data_pipelines.builder import dataset_folder
+from data_pipelines.layout import dataset_folder
 from data_pipelines.codecs import CODECS, get_codec
 from data_pipelines.errors import DataError
 from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import open_dataset
 from data_pipelines.records import Clip, clip_rows
 from data_pipelines.registry import recipe_options
-from data_pipelines.windows import ClipReader
+from data_pipelines.loading.windows import ClipReader
 
 
 @pytest.mark.parametrize("length", [2, 3, 8, 9, 10, 24, 25, 26, 40])

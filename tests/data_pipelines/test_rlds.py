@@ -11,13 +11,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines import rlds
+from data_pipelines.readers import rlds
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError, Recording
 from data_pipelines.registry import recipe_options
-from data_pipelines.tfds_episodes import Pictures, decode
-from data_pipelines.tfds_folder import Leaf, open_folder
+from data_pipelines.readers.tfds_episodes import Pictures, decode
+from data_pipelines.readers.tfds_folder import Leaf, open_folder
 from data_pipelines.validation import validate
 from tests.data_pipelines.tfrecord_writer import tfrecord
 

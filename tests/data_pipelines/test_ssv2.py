@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines import ssv2
+from data_pipelines.readers import ssv2
 from data_pipelines.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset

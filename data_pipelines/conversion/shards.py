@@ -1,0 +1,163 @@
+"""Spooled episodes to ArrayRecord shards, in TFDS's layout (no TensorFlow).
+
+Each shard is written by one call on any worker; its bytes depend on its episodes only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from array_record.python import array_record_module as array_record
+from tensorflow_datasets.core import example_serializer
+
+from data_pipelines.layout import VERSION, dataset_folder
+from data_pipelines.manifest import file_hash
+from data_pipelines.records import ClipRow, clip_rows, episode_examples, features
+from data_pipelines.spec import DatasetSpec
+from data_pipelines.conversion.spool import read_episode
+
+DONE = ".shards"
+TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+
+
+@dataclasses.dataclass(frozen=True)
+class ShardJob:
+    """One shard to write: `episodes` lists (spool folder, id in it, id in the dataset)."""
+
+    folder: str  # of the build
+    spec: dict[str, Any]
+    split: str
+    index: int
+    count: int
+    episodes: tuple[tuple[str, int, int], ...]
+
+    @property
+    def file_name(self) -> str:
+        name = self.spec["name"]
+        return f"{name}-{self.split}.array_record-{self.index:05d}-of-{self.count:05d}"
+
+    @property
+    def file(self) -> pathlib.Path:
+        return dataset_folder(pathlib.Path(self.folder), self.spec["name"]) / self.file_name
+
+    @property
+    def done_file(self) -> pathlib.Path:
+        """Written last; says that the shard is complete."""
+        return pathlib.Path(self.folder) / DONE / f"{self.file_name}.json"
+
+
+def make_serializer(spec: DatasetSpec):
+    """example dict -> bytes, the same in every process (protobuf maps alone have no fixed order)."""
+    typed = features(spec)
+    serializer = example_serializer.ExampleSerializer(typed.get_serialized_info())
+
+    def serialize(example: dict[str, Any]) -> bytes:
+        encoded = typed.encode_example(example)
+        return serializer.get_tf_example(encoded).SerializeToString(deterministic=True)
+
+    return serialize
+
+
+def write_shard(job: ShardJob) -> None:
+    """Writes one shard and then its `done_file`; does nothing if that is there already."""
+    if job.done_file.exists():
+        return
+    spec = DatasetSpec.from_json(job.spec)
+    serialize = make_serializer(spec)
+    job.file.parent.mkdir(parents=True, exist_ok=True)
+    job.done_file.parent.mkdir(exist_ok=True)
+    # Runners may run a task twice at once: each has a file of its own until it is complete.
+    handle, temporary = tempfile.mkstemp(dir=job.done_file.parent, prefix=job.file_name)
+    os.close(handle)
+    writer = array_record.ArrayRecordWriter(temporary, "group_size:1")
+    episodes, record_bytes = [], 0
+    for folder, number, episode in job.episodes:
+        spooled = dataclasses.replace(
+            read_episode(pathlib.Path(job.folder) / folder, number), episode=episode
+        )
+        for _, example in episode_examples(spec, spooled):
+            record = serialize(example)
+            record_bytes += len(record)
+            writer.write(record)
+        facts = {"episode": episode, "length": spooled.length, "source": spooled.source}
+        facts["episode_return"] = spooled.episode_return
+        episodes.append(facts | spooled.metadata)
+    writer.close()
+    os.chmod(temporary, 0o644)
+    done = {
+        "file": job.file_name,
+        "records": sum(len(_rows(spec, facts)) for facts in episodes),
+        "bytes": os.path.getsize(temporary),
+        "sha256": file_hash(pathlib.Path(temporary)),
+        "record_bytes": record_bytes,
+        "episodes": episodes,
+    }
+    os.replace(temporary, job.file)
+    partial = job.done_file.with_suffix(f".{os.getpid()}.tmp")
+    partial.write_text(json.dumps(done))
+    os.replace(partial, job.done_file)
+
+
+def _rows(spec: DatasetSpec, facts: dict[str, Any]) -> list[ClipRow]:
+    return clip_rows(facts["episode"], facts["length"], spec.clip_stride, spec.max_span)
+
+
+def finish_dataset(
+    folder: pathlib.Path, spec: DatasetSpec, jobs: Sequence[ShardJob]
+) -> dict[str, Any]:
+    """Index, episode list and TFDS's JSON files of one dataset whose shards are all written.
+
+    Returns its entry of the manifest.
+    """
+    root = dataset_folder(folder, spec.name)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    for job in jobs:
+        splits.setdefault(job.split, []).append(json.loads(job.done_file.read_text()))
+    counts, shards, infos = {}, {}, []
+    for split, parts in splits.items():
+        episodes = [facts for part in parts for facts in part.pop("episodes")]
+        rows = [row for facts in episodes for row in _rows(spec, facts)]
+        index = np.array(rows, np.int32).reshape(-1, 4)
+        np.save(root / f"index-{split}.npy", index)
+        (root / f"episodes-{split}.jsonl").write_text(
+            "".join(json.dumps(facts) + "\n" for facts in episodes)
+        )
+        record_bytes = sum(part.pop("record_bytes") for part in parts)
+        counts[split] = {
+            "episodes": len(episodes),
+            "transitions": sum(facts["length"] - 1 for facts in episodes),
+            "records": len(index),
+        }
+        shards[split] = parts
+        lengths = [part["records"] for part in parts]
+        infos.append(_split_info(root, spec.name, split, lengths, record_bytes))
+    tfds.folder_dataset.write_metadata(
+        data_dir=root,
+        features=features(spec),
+        split_infos=infos,
+        version=VERSION,
+        check_data=False,  # it would read through TensorFlow
+        description="Clips of consecutive frames with their labels.",
+    )
+    return {"spec": spec.to_json(), "splits": counts, "shards": shards}
+
+
+def _split_info(root, name: str, split: str, lengths: list[int], record_bytes: int):
+    template = tfds.core.ShardedFileTemplate(
+        data_dir=root,
+        template=TEMPLATE,
+        dataset_name=name,
+        split=split,
+        filetype_suffix="array_record",
+    )
+    return tfds.core.SplitInfo(
+        name=split, shard_lengths=lengths, num_bytes=record_bytes, filename_template=template
+    )

@@ -1,0 +1,141 @@
+"""Which datasets are read, with what gap and weight: the options met with the folders on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import grain
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.loading.gaps import gap_frames
+from data_pipelines.manifest import DatasetInfo, open_dataset
+from data_pipelines.loading.options import LoaderOptions, Part
+from data_pipelines.spec import DatasetSpec
+from data_pipelines.loading.windows import ClipReader, Windows
+
+
+@dataclasses.dataclass
+class Source:
+    """One dataset of a mixture, opened.
+
+    key: its name, after "<entry>/" in a mixture; decides its part of the randomness, so that adding
+    a dataset leaves the order of the others as it was.  gap: (lo, hi) in frames.  weight: relative
+    to the other sources.
+    """
+
+    key: str
+    info: DatasetInfo
+    reader: ClipReader
+    windows: Windows
+    gap: tuple[int, int]
+    weight: float = 0.0
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return self.reader.spec
+
+
+def open_sources(options: LoaderOptions) -> list[Source]:
+    """Every dataset of the mixture, after all checks that need no record."""
+    sources = []
+    for name, part in options.parts.items():
+        info = open_dataset(part.path)
+        opened = [
+            _open_source(f"{name}/{dataset}" if name else dataset, info, dataset, part, options)
+            for dataset in select_datasets(info, part.datasets, part.cameras)
+        ]
+        _keep_subset(opened, part)
+        _set_weights(opened, part)
+        sources += opened
+    return sources
+
+
+def select_datasets(info: DatasetInfo, datasets, cameras: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the datasets asked for; raises DataError listing what exists."""
+    names = tuple(datasets) or tuple(info.datasets)
+    specs = [info.spec(name) for name in names]
+    if not cameras:
+        return names
+    held = {spec.camera for spec in specs}
+    missing = [camera for camera in cameras if camera not in held]
+    if missing:
+        raise DataError(
+            f"{info.path}: no dataset of camera {', '.join(missing)}; cameras: "
+            f"{', '.join(sorted(filter(None, held))) or 'none is named'}"
+        )
+    return tuple(spec.name for spec in specs if spec.camera in cameras)
+
+
+def _open_source(
+    key: str, info: DatasetInfo, dataset: str, part: Part, options: LoaderOptions
+) -> Source:
+    reader = ClipReader(info, dataset, options.split)
+    gap = gap_frames(part.gap, reader.spec)
+    # Which windows a subset holds must not depend on how many are drawn together.
+    whole = not part.transitions and part.fraction == 1.0
+    group = options.pairs_per_clip if whole else 1
+    windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
+    return Source(key, info, reader, windows, gap)
+
+
+def _keep_subset(sources: list[Source], part: Part) -> None:
+    """Keeps the first n of one permutation of the entry's windows, so smaller subsets are nested.
+
+    Memory: 8 bytes per window kept.
+    """
+    lengths = [len(source.windows) for source in sources]
+    total = sum(lengths)
+    count = part.transitions or max(1, round(part.fraction * total))
+    if count > total:
+        raise DataError(
+            f"{part.path}: data.transitions asks for {count} windows, there are {total}; lower it"
+        )
+    if count == total:
+        return
+    order = grain.MapDataset.range(total).seed(part.subset_seed).shuffle()
+    chosen = np.sort(np.fromiter((order[i] for i in range(count)), np.int64, count))
+    stops = np.cumsum(lengths)
+    for source, length, stop in zip(sources, lengths, stops, strict=True):
+        low, high = chosen.searchsorted([stop - length, stop])
+        source.windows.keep(chosen[low:high] - (stop - length))
+
+
+def _set_weights(sources: list[Source], part: Part) -> None:
+    """Weights inside the entry: those given, else proportional to the windows."""
+    weights = [float(len(source.windows)) for source in sources]
+    if isinstance(part.datasets, Mapping):
+        named = [part.datasets[source.spec.name] for source in sources]
+        # A dataset that a subset left without windows cannot be drawn from.
+        weights = [w if len(s.windows) else 0.0 for w, s in zip(named, sources, strict=True)]
+    scale = 1.0
+    if part.weight is not None:
+        scale = part.weight / sum(weights)
+    for source, weight in zip(sources, weights, strict=True):
+        source.weight = weight * scale
+
+
+def common_image_shape(specs: list[DatasetSpec], options: LoaderOptions) -> tuple[int, int, int]:
+    """(H, W, C) of the frames of a batch; raises DataError if the datasets cannot share one."""
+    size, first = options.image_size, specs[0]
+    for spec in specs:
+        shape = spec.image_shape
+        if size and shape[:2] != (size, size) and not options.resize:
+            raise DataError(
+                f"dataset {spec.name} has {shape[0]}x{shape[1]} frames, the config asks for "
+                f"{size}x{size}; set model.image_size to the data's, prepare it with "
+                f"--size={size}, or set data.resize"
+            )
+        alike = shape[2] == first.image_shape[2] if options.resize else shape == first.image_shape
+        if not alike:
+            raise DataError(
+                f"datasets {first.name} {first.image_shape} and {spec.name} {shape} differ in "
+                "image shape and cannot share a batch; prepare both at one size, or set "
+                "data.resize and data.image_size"
+            )
+    if options.resize and first.image_shape[2] != 3 and any(
+        spec.image_shape[:2] != (size, size) for spec in specs
+    ):
+        raise DataError(f"dataset {first.name} is not RGB; data.resize works on RGB frames only")
+    return (size, size, first.image_shape[2]) if options.resize else first.image_shape

@@ -1,0 +1,128 @@
+"""Random access to windows: T frames `gap` apart of one episode, read from one record."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from array_record.python import array_record_data_source as array_record
+
+from data_pipelines.layout import index_file
+from data_pipelines.errors import DataError
+from data_pipelines.manifest import DatasetInfo
+from data_pipelines.records import Clip
+from data_pipelines.spec import DatasetSpec
+
+
+class _Shard(NamedTuple):
+    """What ArrayRecordDataSource wants to know, so that opening many shards reads none of them."""
+
+    filename: str
+    skip: int
+    take: int
+    examples_in_shard: int
+
+
+class ClipReader:
+    """The records of one split of one dataset.
+
+    Thread-safe, and picklable because shards are opened lazily. Memory: 24 bytes per record, 16 of
+    them in a memory-mapped file, whatever the length of the videos.
+    """
+
+    def __init__(self, info: DatasetInfo, name: str, split: str):
+        self.spec: DatasetSpec = info.spec(name)
+        self.split = split
+        paths = info.shard_paths(name, split)
+        counts = [shard["records"] for shard in info.shards[name][split]]
+        shards = [_Shard(str(p), 0, n, n) for p, n in zip(paths, counts, strict=True)]
+        self._records = array_record.ArrayRecordDataSource(shards)
+        file = index_file(info.path, name, split)
+        try:
+            # A plain view of the mapped file: indexing np.memmap itself is slow.
+            self.index = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+        except (OSError, ValueError) as error:
+            raise DataError(f"{file}: cannot read the index ({error}); prepare it again") from error
+        if self.index.shape != (sum(counts), 4):
+            raise DataError(
+                f"{file}: index of shape {self.index.shape}, the shards hold {sum(counts)} "
+                "records; prepare the folder again"
+            )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def clip(self, record: int) -> Clip:
+        """The parsed record; raises DataError if its shard is damaged."""
+        try:
+            clip = Clip(self.spec, self._records[record])
+        except Exception as error:  # array_record and protobuf raise several kinds
+            raise DataError(
+                f"dataset {self.spec.name}, split {self.split!r}, record {record}: cannot be read "
+                f"({error}); the shard is damaged, prepare the folder again"
+            ) from error
+        return clip
+
+    def owned_starts(self, span: int) -> np.ndarray:
+        """int64 (records,): how many windows (t, t + span) each record owns.
+
+        Raises DataError if `span` is longer than the records allow or than every episode.
+        """
+        if span > self.spec.max_span:
+            raise DataError(
+                f"dataset {self.spec.name}: a window spans {span} frames, its records were cut for "
+                f"{self.spec.max_span}; lower gap or clip_length, or prepare with --max-span={span}"
+            )
+        _, start, _, episode_length = self.index.T.astype(np.int64)
+        counts = np.clip(episode_length - span - start, 0, self.spec.clip_stride)
+        if not counts.any():
+            raise DataError(
+                f"dataset {self.spec.name}, split {self.split!r}: no episode is long enough for a "
+                f"window of gap*(clip_length-1)+1 = {span + 1} frames (longest: "
+                f"{episode_length.max()}); lower gap or clip_length"
+            )
+        return counts
+
+
+class Windows:
+    """All windows of one dataset's split, numbered from 0 in the order of its records.
+
+    With group = m > 1, first come the windows in whole groups of m of one record, then those that
+    are left over, each in the order of the records: m neighbours then share a record where they
+    can. `keep` restricts the windows to a subset, which is numbered anew. Memory: 16 bytes per
+    record, and 8 per window kept.
+    """
+
+    def __init__(self, reader: ClipReader, span: int, group: int = 1):
+        self.reader = reader
+        owned = reader.owned_starts(span)
+        self._whole = np.cumsum(owned - owned % group)
+        self._left = np.cumsum(owned % group)
+        self._kept: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return int(self._whole[-1] + self._left[-1]) if self._kept is None else len(self._kept)
+
+    @property
+    def restricted(self) -> bool:
+        """Whether `keep` was called."""
+        return self._kept is not None
+
+    def keep(self, kept: np.ndarray) -> None:
+        """Restricts the windows to these numbers, ascending int64."""
+        self._kept = kept
+
+    def locate(self, window: int) -> tuple[int, int]:
+        """(record, offset of the first frame in it)."""
+        window = int(window if self._kept is None else self._kept[window])
+        left = window - int(self._whole[-1])
+        if left < 0:
+            record = int(self._whole.searchsorted(window, side="right"))
+            return record, window - _before(self._whole, record)
+        record = int(self._left.searchsorted(left, side="right"))
+        skipped = int(self._whole[record]) - _before(self._whole, record)
+        return record, skipped + left - _before(self._left, record)
+
+
+def _before(ends: np.ndarray, record: int) -> int:
+    return int(ends[record - 1]) if record else 0

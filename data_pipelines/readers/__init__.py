@@ -1,0 +1,1 @@
+"""Readers of published formats: plan and read, see recordings.py."""

@@ -1,0 +1,84 @@
+"""The DMLab videos of TECO: `{train,test}/**/*.npz` with `video` and `actions`.
+
+video uint8 (300, 64, 64, 3) RGB, actions integer (300,) in {0, 1, 2}, published without names.
+
+Alignment: actions[t] is taken at frame t, so the last one leads nowhere and is dropped (AdaWorld's
+docs/ADAPTATION.md states the same, and that the Minecraft set of the same authors is shifted by
+one; this reader is for DMLab only). Frames per second are not stated by the publisher.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.readers.dmlab.layout import channel_order, level_dataset, level_spec, upright_rgb
+from data_pipelines.readers.paths import natural
+from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.spec import ActionSpec
+
+LAYOUT = "{train,test}/**/*.npz (TECO)"
+LEVEL = "teco"
+ACTIONS = ActionSpec("discrete", ("action_0", "action_1", "action_2"))
+
+
+def find(root: pathlib.Path) -> list[pathlib.Path]:
+    """The npz files below train/ and then test/ of `root` or of `root`/dmlab, in natural order."""
+    bases = (base / split for base in (root, root / "dmlab") for split in ("train", "test"))
+    return [path for base in bases for path in sorted(base.glob("**/*.npz"), key=natural)]
+
+
+def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
+    order = channel_order(options, "rgb")
+    spec = level_spec(
+        LEVEL,
+        options,
+        ACTIONS,
+        {"channels_of_source": order},
+        behaviour="not stated by the publisher",
+        frame_skip=1,
+        fps=0.0,
+        has_reward=False,
+    )
+    items = []
+    for path in find(root):
+        name = path.relative_to(root)
+        split = name.parts[1] if name.parts[0] == "dmlab" else name.parts[0]
+        items.append(Item(str(name), {"split": split}, path.stat().st_size))
+    return Plan([spec], items, [], {"files": len(items)})
+
+
+def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording]:
+    video, action = _arrays(root / item.name)
+    yield Recording(
+        item.name,
+        {level_dataset(LEVEL): upright_rgb(video, channel_order(options, "rgb"), options)},
+        action=action[:-1].astype(np.int32),
+        split=item.payload["split"],
+    )
+
+
+def _arrays(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            held = {name: data[name] for name in ("video", "actions") if name in data.files}
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ItemError("corrupt file", f"{path}: {error}") from None
+    except ValueError as error:
+        pickled = "pickle" in str(error)
+        raise ItemError("pickled" if pickled else "corrupt file", f"{path}: {error}") from None
+    if len(held) < 2:
+        raise ItemError("missing array", f"{path}: expected video and actions, has {sorted(held)}")
+    video, action = held["video"], held["actions"]
+    if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3:
+        raise ItemError("wrong video", f"{path}: video is {video.dtype} {video.shape}")
+    if action.shape != video.shape[:1] or not np.issubdtype(action.dtype, np.integer):
+        raise ItemError(
+            "step count", f"{path}: actions are {action.dtype} {action.shape}, video {video.shape}"
+        )
+    return video, action

@@ -1,0 +1,119 @@
+"""RL Unplugged DMLab as TFDS prepares it: `rlu_dmlab_<task>/<run>/<version>/`, RLDS schema.
+
+Channel order: the builders of versions 1.0.0 and 1.1.0 copied the blue-first PNGs as they were;
+1.2.0 turned them to RGB (its release note says so). The version in dataset_info.json decides.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.readers.dmlab.actions import table_spec
+from data_pipelines.readers.dmlab.layout import (
+    channel_order,
+    chosen_levels,
+    level_dataset,
+    level_spec,
+    upright_rgb,
+)
+from data_pipelines.errors import DataError
+from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.readers.rlds import item_episodes, shard_items
+from data_pipelines.readers.rlds_fields import check_flags
+from data_pipelines.readers.tfds_episodes import Episode
+from data_pipelines.readers.tfds_folder import TfdsFolder, find_folders, open_folder
+
+LAYOUT = "a folder with features.json, dataset_info.json and shards (TFDS rlu_dmlab_*)"
+PREFIX = "rlu_dmlab_"
+FIELDS = ("observation/pixels", "action", "reward")
+FIRST_RGB_VERSION = (1, 2, 0)
+
+
+def find(root: pathlib.Path) -> list[pathlib.Path]:
+    return find_folders(root)
+
+
+def source_channels(folder: TfdsFolder) -> str:
+    """'bgr' for versions before 1.2.0 of TFDS's own builders, else 'rgb'."""
+    numbers = folder.version.split(".")
+    if not folder.name.startswith(PREFIX) or not all(part.isdigit() for part in numbers):
+        return "rgb"
+    return "bgr" if tuple(map(int, numbers)) < FIRST_RGB_VERSION else "rgb"
+
+
+def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
+    folders = [open_folder(path) for path in find(root)]
+    for folder in folders:
+        missing = [key for key in FIELDS if key not in folder.step_leaves()]
+        if missing:
+            raise DataError(f"{folder.path}: steps lack {', '.join(missing)}; use `prepare rlds`")
+    levels = chosen_levels(sorted({_level(folder) for folder in folders}), options)
+    folders = [folder for folder in folders if _level(folder) in levels]
+    orders = {
+        str(folder.path.relative_to(root)): channel_order(options, source_channels(folder))
+        for folder in folders
+    }
+    specs = [
+        level_spec(
+            level,
+            options,
+            table_spec("dreamerv3"),
+            {"action_table": "dreamerv3", "channels_of_source": orders},
+            behaviour="R2D2, all experience of training runs or snapshots",
+        )
+        for level in levels
+    ]
+    items, skipped = [], []
+    for folder in folders:
+        found, missing = shard_items(folder, root)
+        for item in found:
+            item.payload["level"] = _level(folder)
+        items += found
+        skipped += missing
+    versions = {name: open_folder(root / name).version for name in orders}
+    return Plan(specs, items, skipped, {"versions": versions, "channels": orders}, False)
+
+
+def _level(folder: TfdsFolder) -> str:
+    return folder.name.removeprefix(PREFIX)
+
+
+def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
+    folder = open_folder(root / item.payload["folder"])
+    order = channel_order(options, source_channels(folder))
+    for name, episode in item_episodes(item, root):
+        try:
+            if isinstance(episode, ItemError):
+                raise episode
+            yield _recording(name, episode, item, order, options, folder.config)
+        except ItemError as error:
+            yield Skipped(name, error.reason, str(error))
+
+
+def _recording(
+    name: str, episode: Episode, item: Item, order: str, options: dict[str, Any], run: str
+) -> Recording:
+    pictures = episode.steps["observation/pixels"]
+    action = episode.steps["action"].astype(np.int32)
+    reward = episode.steps["reward"].astype(np.float32)
+    if not len(pictures) == len(action) == len(reward):
+        counts = f"{len(pictures)} frames, {len(action)} actions, {len(reward)} rewards"
+        raise ItemError("step count", f"{name}: {counts}")
+    check_flags(episode, len(pictures))
+    metadata = {"level": item.payload["level"], "run": run}
+    if "episode_id" in episode.metadata:
+        metadata["episode_id"] = int(episode.metadata["episode_id"])
+    total = episode.metadata.get("episode_return", reward.sum())
+    return Recording(
+        name,
+        {level_dataset(item.payload["level"]): upright_rgb(pictures, order, options)},
+        action=action[:-1],
+        reward=reward[:-1],
+        episode_return=float(total),
+        split=item.payload["split"],
+        metadata=metadata,
+    )

@@ -1,0 +1,194 @@
+"""LIBERO's HDF5 files: `<suite>/<task>_demo.hdf5`, one group `data/demo_N` per demonstration.
+
+Layout (LIBERO's scripts/create_dataset.py): data/demo_N holds actions (T, 7), states (T, S),
+robot_states (T, 9), rewards and dones (T,), and obs/ with agentview_rgb and eye_in_hand_rgb (T, H,
+W, 3) uint8 upside down, ee_states (T, 6), gripper_states (T, 2), joint_states (T, 7); floats are
+float64.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.readers import hdf5_files, paths
+from data_pipelines.readers.cameras import camera_datasets
+from data_pipelines.framing import fit_frame
+from data_pipelines.readers.libero import alignment, language
+from data_pipelines.readers.libero.layout import EE_POSE, GRIPPER, JOINTS, check_actions, dataset_name
+from data_pipelines.recordings import Item, ItemError, Recording, Skipped
+
+SUFFIXES = (".hdf5", ".h5")
+CAMERAS = {"agentview": "agentview_rgb", "eye_in_hand": "eye_in_hand_rgb"}
+# choice of --state -> ((array of a demo, width), ...) and the names of the dimensions
+STATES = {
+    "robot_states": (
+        (("robot_states", 9),),
+        (*GRIPPER, "ee_x", "ee_y", "ee_z", "ee_qx", "ee_qy", "ee_qz", "ee_qw"),
+    ),
+    "ee_gripper": ((("obs/ee_states", 6), ("obs/gripper_states", 2)), EE_POSE + GRIPPER),
+    "joint_states": ((("obs/joint_states", 7),), JOINTS),
+}
+_TEXT = ("bddl_file_name", "bddl_file_content", "problem_info", "obs_when", "tag", "env_name")
+
+
+def find_files(root: pathlib.Path) -> list[pathlib.Path]:
+    """HDF5 files below `root`, relative to it, in natural order."""
+    found = (path for path in root.rglob("*") if path.suffix in SUFFIXES)
+    return sorted((path.relative_to(root) for path in found), key=paths.natural)
+
+
+def list_demos(
+    root: pathlib.Path, options: dict[str, Any]
+) -> tuple[list[Item], list[Skipped], dict[str, Any]]:
+    """One item per demo, files that cannot be used, and facts about the alignment of all files."""
+    items, skipped = [], []
+    facts = {"files": 0, "decided_by": {}, "alignment_check": {}, "contradicts": []}
+    for file in find_files(root):
+        try:
+            found, decided, check = _demos_of(root, file, options)
+        except ItemError as error:
+            skipped.append(Skipped(file.as_posix(), error.reason, str(error)))
+            continue
+        items += found
+        facts["files"] += 1
+        for key, value in (("decided_by", decided), ("alignment_check", check)):
+            facts[key][value] = facts[key].get(value, 0) + 1
+        if check == "contradicts":
+            facts["contradicts"].append(file.as_posix())
+    if facts["contradicts"]:
+        warnings.warn(
+            f"in {len(facts['contradicts'])} files the simulator's states contradict the alignment "
+            f"that is used ({facts['contradicts'][0]}, ...); see --observation-after-action",
+            stacklevel=2,
+        )
+    return items, skipped, facts
+
+
+def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Item], str, str]:
+    """The items of one file, what decided its alignment, and what its data say to that."""
+    with hdf5_files.open_hdf5(paths.inside(root, file)) as opened:
+        data = hdf5_files.subgroup(opened, "data")
+        demos = sorted(
+            (name for name in data if re.fullmatch(r"demo_\d+", name)), key=paths.natural
+        )
+        if not demos:
+            raise ItemError("unreadable", f"{file}: no groups data/demo_N")
+        attributes = text_attributes(data)
+        measured = _measured(hdf5_files.subgroup(data, demos[0]))
+        rows = [hdf5_files.row_count(data, f"{demo}/actions") for demo in demos]
+    follows, decided = alignment.decide(
+        options["observation_after_action"], attributes.get("obs_when"), measured
+    )
+    suite = _suite(root, file, attributes)
+    items = [
+        Item(
+            name=f"{file.as_posix()}:{demo}",
+            payload={
+                "file": file.as_posix(),
+                "demo": demo,
+                "suite": suite,
+                "observation_after_action": follows,
+            },
+            size=max(1, count),
+        )
+        for demo, count in zip(demos, rows, strict=True)
+    ]
+    return items, decided, alignment.verdict(follows, measured)
+
+
+def text_attributes(data) -> dict[str, str]:
+    """The attributes of the group `data` that are text and are used."""
+    values = {name: data.attrs[name] for name in _TEXT if name in data.attrs}
+    values = {
+        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        for name, value in values.items()
+    }
+    return {name: value for name, value in values.items() if isinstance(value, str)}
+
+
+def _measured(demo) -> bool | None:
+    if not hdf5_files.has_dataset(demo, "states"):
+        return None
+    try:
+        joints = hdf5_files.read_array(demo, "obs/joint_states", 7)
+        states = hdf5_files.read_array(demo, "states", -1)
+    except ItemError as error:
+        if error.reason == "unsafe path":
+            raise
+        return None
+    return alignment.observation_follows(states, joints)
+
+
+def _suite(root: pathlib.Path, file: pathlib.Path, attributes: dict[str, str]) -> str:
+    """The folder of the file; for files directly in the source, the task definition's folder."""
+    definition = pathlib.PurePosixPath(attributes.get("bddl_file_name", ""))
+    return dataset_name(file.parent.name or definition.parent.name or root.name)
+
+
+def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
+    """One recording of N = T frames; raises ItemError for a demo that cannot be used."""
+    where, root = item.payload, paths.source_folder(options["source"])
+    path = paths.inside(root, where["file"])
+    cameras, follows = options["cameras"], where["observation_after_action"]
+    with hdf5_files.open_hdf5(path) as opened:
+        demo = hdf5_files.subgroup(opened, f"data/{where['demo']}")
+        counts = {name: hdf5_files.frame_count(demo, f"obs/{CAMERAS[name]}") for name in cameras}
+        actions = hdf5_files.read_array(demo, "actions", 7)
+        rewards = hdf5_files.read_array(demo, "rewards")
+        state = read_state(demo, options["state"])
+        measured = _measured(demo)
+        attributes = text_attributes(opened["data"])
+        raw_is_upright = opened["data"].attrs.get("macros_image_convention") == "opencv"
+    lengths = [*counts.values(), len(rewards), *([] if state is None else [len(state)])]
+    if any(length != len(actions) for length in lengths):
+        raise ItemError(
+            "wrong shape", f"{item.name}: {len(actions)} actions, other arrays have rows {lengths}"
+        )
+    check_actions(actions, item.name)
+    flip = options["orientation"] == "upright" and not raw_is_upright
+    names = camera_datasets(where["suite"], cameras)
+    task = pathlib.PurePosixPath(where["file"]).stem.removesuffix("_demo")
+    yield Recording(
+        name=item.name,
+        frames={
+            names[camera]: _pictures(path, where["demo"], camera, flip, options)
+            for camera in cameras
+        },
+        action=alignment.steps(actions, follows),
+        reward=alignment.steps(rewards, follows),
+        state=state,
+        episode_return=float(rewards.sum()),
+        metadata={
+            "language": language.language_of_file_name(task),
+            "language_bddl": language.language_of_bddl(attributes),
+            "task": task,
+            "suite": where["suite"],
+            "file": where["file"],
+            "demo": where["demo"],
+            "num_samples": len(actions),
+            "bddl_file_name": attributes.get("bddl_file_name", ""),
+            "observation_after_action": follows,
+            "alignment_check": alignment.verdict(follows, measured),
+        },
+    )
+
+
+def read_state(demo, choice: str) -> np.ndarray | None:
+    """Float32 (T, S) as STATES says, None for 'none'."""
+    if choice == "none":
+        return None
+    parts = [hdf5_files.read_array(demo, name, width) for name, width in STATES[choice][0]]
+    if len({len(part) for part in parts}) != 1:
+        raise ItemError("wrong shape", f"{demo.name}: parts of the state differ in length")
+    return np.concatenate(parts, axis=1)
+
+
+def _pictures(path, demo: str, camera: str, flip: bool, options) -> Iterator[np.ndarray]:
+    for frame in hdf5_files.iter_frames(path, f"data/{demo}", f"obs/{CAMERAS[camera]}"):
+        yield fit_frame(frame[::-1] if flip else frame, options["size"], options["fit"])

@@ -1,0 +1,116 @@
+"""LIBERO in RLDS schema (openvla/modified_libero_rlds): one TFDS folder per suite.
+
+Failed demonstrations and steps without motion were removed and the rest replayed at 256 x 256.
+Step j holds obs[j] and the action that leads to obs[j+1]; pictures are turned by 180 degrees
+against the simulator's own, which are upside down.
+"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.readers import paths, rlds
+from data_pipelines.readers.cameras import camera_datasets
+from data_pipelines.errors import DataError
+from data_pipelines.framing import fit_frame
+from data_pipelines.readers.libero.layout import check_actions, dataset_name
+from data_pipelines.recordings import Item, ItemError, Recording, Skipped
+from data_pipelines.readers.rlds_fields import check_flags, language
+from data_pipelines.readers.tfds_episodes import Episode
+from data_pipelines.readers.tfds_folder import find_folders, open_folder
+
+CAMERAS = {"agentview": "observation/image", "eye_in_hand": "observation/wrist_image"}
+STATES = {"ee_gripper": ("observation/state", 8), "joint_states": ("observation/joint_state", 7)}
+ACTION, REWARD, LANGUAGE = "action", "reward", "language_instruction"
+
+
+def list_items(
+    root: pathlib.Path, options: dict[str, Any]
+) -> tuple[list[Item], list[Skipped], dict[str, str]]:
+    """One item per shard, the shards that are missing, and the version of each suite."""
+    needed = [CAMERAS[camera] for camera in options["cameras"]] + [ACTION, REWARD, LANGUAGE]
+    if options["state"] != "none":
+        needed.append(STATES[options["state"]][0])
+    items, skipped, versions = [], [], {}
+    for path in find_folders(root):
+        folder = open_folder(path)
+        missing = set(needed) - set(folder.step_leaves())
+        if missing:
+            raise DataError(
+                f"{path}: steps have no {', '.join(sorted(missing))}; is it a LIBERO set? They "
+                f"have {', '.join(sorted(folder.step_leaves()))}"
+            )
+        suite = dataset_name(folder.name)
+        if suite in versions:
+            raise DataError(f"--source {root}: {suite} exists twice; name one of its versions")
+        versions[suite] = folder.version
+        found, absent = rlds.shard_items(folder, root)
+        for item in found:
+            item.payload["suite"] = suite
+        items += found
+        skipped += absent
+    return items, skipped, versions
+
+
+def read_item(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
+    """The episodes of one shard; those that cannot be used as Skipped."""
+    for name, episode in rlds.item_episodes(item, paths.source_folder(options["source"])):
+        try:
+            if isinstance(episode, ItemError):
+                raise episode
+            yield _recording(name, item, episode, options)
+        except ItemError as error:
+            yield Skipped(name, error.reason, str(error))
+
+
+def _recording(name: str, item: Item, episode: Episode, options: dict[str, Any]) -> Recording:
+    actions = _numbers(episode, ACTION)
+    check_actions(actions, name)
+    rewards, state = _numbers(episode, REWARD).reshape(-1), None
+    if options["state"] != "none":
+        state = _numbers(episode, STATES[options["state"]][0])
+    check_flags(episode, len(actions))
+    suite = item.payload["suite"]
+    datasets = camera_datasets(suite, options["cameras"])
+    file = str(episode.metadata.get("episode_metadata/file_path", ""))
+    return Recording(
+        name=name,
+        frames={
+            datasets[camera]: _pictures(episode.steps[CAMERAS[camera]], len(actions), options)
+            for camera in options["cameras"]
+        },
+        action=actions[:-1],
+        reward=rewards[:-1],
+        state=state,
+        episode_return=float(rewards.sum()),
+        split=item.payload["split"],
+        metadata={
+            "language": language(episode, LANGUAGE),
+            "task": pathlib.PurePosixPath(file).stem.removesuffix("_demo"),
+            "suite": suite,
+            "file": pathlib.PurePosixPath(file).name,
+            "num_samples": len(actions),
+        },
+    )
+
+
+def _numbers(episode: Episode, key: str) -> np.ndarray:
+    """Float32 (T, ...); raises ItemError where steps differ in shape."""
+    values = episode.steps[key]
+    try:
+        return np.asarray(values, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ItemError("wrong shape", f"{key}: {error}") from error
+
+
+def _pictures(pictures, count: int, options: dict[str, Any]) -> Iterator[np.ndarray]:
+    if len(pictures) != count:
+        raise ItemError("frame count", f"{len(pictures)} pictures, {count} actions")
+    for t in range(count):
+        # stored turned by 180 degrees; upright differs from that by left and right
+        frame = pictures[t][:, ::-1] if options["orientation"] == "upright" else pictures[t]
+        yield fit_frame(frame, options["size"], options["fit"])
