@@ -3,18 +3,44 @@
 Dimension keys: L query length, S key length, H heads, E head width, ... any batch axes.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
+from jax.sharding import PartitionSpec as P
 
-IMPLEMENTATIONS = ("auto", "einsum", "xla", "cudnn")
+from flexlam_jax.models.splash import splash_attention
+
+IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
+# Keys from which `auto` takes the splash kernel on a TPU. XLA writes the (L, S) logits to memory and
+# splash does not, but splash pads both lengths to 128. Bytes that a v5e program of forward and
+# backward moves, by its compiler's count, XLA against splash: 528 keys 3.2 to 1.7 GB, 272 keys
+# 1.1 to 1.3, 144 and 80 keys no difference worth a kernel (docs/PERF.md has the command).
+SPLASH_MIN_KEYS = 512
+_HEAD_AXIS = "model"  # The mesh axis that splits heads; all others split rows.
 
 
-def resolve_implementation(implementation: str, dtype, backend: str | None = None) -> str:
-    """Turns 'auto' into the kernel for this backend; raises ValueError for an unknown name.
+def compile_platform() -> str:
+    """'cpu', 'gpu' or 'tpu': that of the mesh that is compiled for, else the host's default.
 
-    This is the one place where a backend gets its kernel (a TPU splash kernel belongs here too).
-    'einsum' is the choice off the GPU: at the lengths of a frame pair (tens to hundreds of tokens)
-    it is as fast as `jax.nn.dot_product_attention` and takes any number of batch axes.
+    The two differ when a program is compiled ahead of time for absent hardware.
+    """
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    platform = device.platform if device is not None else jax.default_backend()
+    return "gpu" if platform in ("cuda", "rocm") else platform
+
+
+def resolve_implementation(
+    implementation: str, dtype, platform: str | None = None, keys: int = 0, masked: bool = False
+) -> str:
+    """Turns 'auto' into the kernel for this platform; raises ValueError for an unknown name.
+
+    Args:
+      implementation: one of IMPLEMENTATIONS; everything but 'auto' is returned as it is.
+      dtype: of the queries. cuDNN has kernels for half precision only.
+      platform: 'cpu', 'gpu', 'tpu'; None = compile_platform().
+      keys: number of keys; see SPLASH_MIN_KEYS.
+      masked: whether there is a mask other than causality, which splash does not take.
     """
     if implementation not in IMPLEMENTATIONS:
         raise ValueError(
@@ -22,9 +48,13 @@ def resolve_implementation(implementation: str, dtype, backend: str | None = Non
         )
     if implementation != "auto":
         return implementation
-    backend = backend or jax.default_backend()
+    platform = platform or compile_platform()
     half = jnp.dtype(dtype) in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
-    return "cudnn" if backend == "gpu" and half else "einsum"
+    if platform == "gpu" and half:
+        return "cudnn"
+    if platform == "tpu" and keys >= SPLASH_MIN_KEYS and not masked:
+        return "splash"
+    return "xla"
 
 
 def attend(
@@ -49,24 +79,21 @@ def attend(
       (..., L, H, E) in the type of q.
 
     Raises:
-      ValueError: unknown implementation.
+      ValueError: unknown implementation, or a mask for splash.
     """
-    implementation = resolve_implementation(implementation, q.dtype)
-    if implementation == "einsum":
-        return _einsum_attention(q, k, v, mask, causal)
-    batch = q.shape[:-3]
-    if mask is not None:
-        # cuDNN refuses masks that only broadcast, so the mask is spelled out.
-        mask = jnp.broadcast_to(mask, (*batch, q.shape[-2], q.shape[-3], k.shape[-3]))
-        mask = mask.reshape(-1, *mask.shape[-3:])
-    flat = [x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)]
-    out = jax.nn.dot_product_attention(
-        *flat, mask=mask, is_causal=causal, implementation=implementation
+    implementation = resolve_implementation(
+        implementation, q.dtype, keys=k.shape[-3], masked=mask is not None
     )
-    return out.reshape(q.shape)
+    if implementation == "splash":
+        if mask is not None:
+            raise ValueError("attention 'splash' takes no mask but causality; choose 'xla'")
+        return _sharded_splash(q, k, v, causal)
+    if implementation == "cudnn":
+        return _cudnn_attention(q, k, v, mask, causal)
+    return _xla_attention(q, k, v, mask, causal)
 
 
-def _einsum_attention(q, k, v, mask, causal):
+def _xla_attention(q, k, v, mask, causal):
     scale = q.shape[-1] ** -0.5
     logits = jnp.einsum("...lhe,...she->...hls", q * scale, k, preferred_element_type=jnp.float32)
     if causal:
@@ -78,3 +105,35 @@ def _einsum_attention(q, k, v, mask, causal):
         logits = jnp.where(mask, logits, -0.7 * jnp.finfo(jnp.float32).max)
     weights = jax.nn.softmax(logits, axis=-1).astype(v.dtype)
     return jnp.einsum("...hls,...she->...lhe", weights, v)
+
+
+def _cudnn_attention(q, k, v, mask, causal):
+    batch = q.shape[:-3]
+    if mask is not None:
+        # cuDNN refuses masks that only broadcast, so the mask is spelled out.
+        mask = jnp.broadcast_to(mask, (*batch, q.shape[-2], q.shape[-3], k.shape[-3]))
+        mask = mask.reshape(-1, *mask.shape[-3:])
+    flat = [x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)]
+    out = jax.nn.dot_product_attention(
+        *flat, mask=mask, is_causal=causal, implementation="cudnn"
+    )
+    return out.reshape(q.shape)
+
+
+def _sharded_splash(q, k, v, causal):
+    """The partitioner cannot look into the kernel, so each device runs it on its rows and heads."""
+    mesh, interpret = jax.sharding.get_abstract_mesh(), compile_platform() != "tpu"
+    flat = [x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)]
+
+    def local(q, k, v):
+        return splash_attention(q, k, v, causal=causal, interpret=interpret)
+
+    if math.prod(mesh.axis_sizes) > 1:
+        rows = tuple(name for name in mesh.axis_names if name != _HEAD_AXIS)
+        ways, heads = math.prod(mesh.shape[name] for name in rows), mesh.shape.get(_HEAD_AXIS, 1)
+        if flat[0].shape[0] % ways or q.shape[-2] % heads:
+            # Initialisation looks at one row; nothing is gained by a kernel there.
+            return _xla_attention(q, k, v, None, causal)
+        split = P(rows, None, _HEAD_AXIS if _HEAD_AXIS in mesh.axis_names else None, None)
+        local = jax.shard_map(local, in_specs=(split,) * 3, out_specs=split, check_vma=False)
+    return local(*flat).reshape(q.shape)

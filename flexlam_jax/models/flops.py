@@ -52,7 +52,7 @@ def _is_jaxpr(value) -> bool:
 def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
     """Forward FLOPs of the LAM of a `model` config for one clip of `clip_length` frames."""
     # The fused kernels are opaque to the count, and the count does not depend on the kernel.
-    config = {**resolve_config(config), "attention": "einsum"}
+    config = {**resolve_config(config), "attention": "xla"}
     model = build_lam(config)
     size = config["image_size"]
     height, width = (size, size) if isinstance(size, int) else size

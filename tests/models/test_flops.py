@@ -44,7 +44,7 @@ def test_count_does_not_depend_on_scan_remat_or_attention_kernel():
 @pytest.mark.parametrize("changes", [LARGER, MOTION], ids=["vit", "motion"])
 def test_count_is_a_little_below_xla_s_for_an_unrolled_program(changes):
     """XLA also counts element-wise work: a few per cent at width 128, most of a motion search."""
-    config = tiny_config(unroll=True, attention="einsum", **changes)
+    config = tiny_config(unroll=True, attention="xla", **changes)
     model = build_lam(config)
     frames = jnp.zeros((1, 2, 32, 32, 3), jnp.uint8)
     variables = jax.eval_shape(model.init, jax.random.key(0), frames)
