@@ -26,6 +26,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/pod_common.sh"
 
 LOST=' PREEMPTED TERMINATED STOPPED STOPPING DELETING SUSPENDING SUSPENDED FAILED ABSENT '
+PACK_LIMIT=204800    # kB of code
 GIVE_UP_AFTER=10     # looks in a row at a slice that does not answer
 
 read_flags() {
@@ -197,33 +198,42 @@ failed_workers() {
 
 on_worker() { quote bash flexlam/checkout/launch/worker.sh "$@"; }
 
-# The tree that is copied: tracked and new files, as they are now, without what git ignores.
+# What is copied: the files of the checkout as they are now, without those that git ignores.
+list_files() {
+  local file
+  if git rev-parse --git-dir >/dev/null 2>&1; then
+    git ls-files -z --cached --others --exclude-standard
+  else
+    find . -type f ! -path '*/.git/*' ! -path './.venv*' ! -path '*/__pycache__/*' -print0
+  fi | while IFS= read -r -d '' file; do
+    if [ -e "$file" ] || [ -L "$file" ]; then printf '%s\0' "$file"; fi    # Not: deleted ones.
+  done
+}
+
+# pack: $scratch/flexlam.tar.gz, and `revision`, which differs when any file does.
 pack() {
   if [ -n "$dry_run" ]; then
     echo "# packs $repo, without what git ignores, into $scratch/flexlam.tar.gz" >&3
     return
   fi
-  local tree head
-  mkdir "$scratch/tree.d"
-  if head=$(git -C "$repo" rev-parse HEAD 2>/dev/null); then
-    cp "$(git -C "$repo" rev-parse --absolute-git-dir)/index" "$scratch/index" 2>/dev/null || true
-    ( export GIT_INDEX_FILE=$scratch/index
-      cd "$repo" && git add --all && git write-tree ) >"$scratch/tree" 2>"$scratch/error" \
-      || die "git could not list the checkout: $(cat "$scratch/error")"
-    tree=$(cat "$scratch/tree")
-    git -C "$repo" archive "$tree" | tar -xf - -C "$scratch/tree.d"
-    if [ "$tree" != "$(git -C "$repo" rev-parse 'HEAD^{tree}')" ]; then
-      head=$head+changes-${tree:0:12}
-    fi
-  else
-    (cd "$repo" && tar -cf - --exclude='./.git' --exclude='./.venv*' --exclude='__pycache__' .) \
-      | tar -xf - -C "$scratch/tree.d"
-    head=nogit-$(cd "$scratch/tree.d" && find . -type f -exec cksum {} + | LC_ALL=C sort \
-      | cksum | tr ' ' -)
+  local list=$scratch/files kilobytes changes
+  (cd "$repo" && list_files) > "$list"
+  kilobytes=$(cd "$repo" && xargs -0 du -k < "$list" | awk '{sum += $1} END {print sum + 0}')
+  if [ "$kilobytes" -gt "$PACK_LIMIT" ]; then
+    (cd "$repo" && xargs -0 du -k < "$list" | sort -rn | head -n 3) >&2
+    die "the checkout would be copied with $((kilobytes / 1024)) MB, the largest files are above" \
+      '(in kB). Data and runs belong in a bucket, or into .gitignore.'
   fi
-  revision=$head
-  printf '%s\n' "$revision" > "$scratch/tree.d/.revision"
-  tar -czf "$scratch/flexlam.tar.gz" -C "$scratch/tree.d" .
+  changes=$(cd "$repo" && xargs -0 cksum < "$list" 2>/dev/null | LC_ALL=C sort | cksum | tr ' ' -)
+  if revision=$(git -C "$repo" rev-parse HEAD 2>/dev/null); then
+    if [ -n "$(git -C "$repo" status --porcelain)" ]; then revision=$revision+changes-$changes; fi
+  else
+    revision=nogit-$changes
+  fi
+  mkdir "$scratch/tree"
+  (cd "$repo" && tar -cf - --null -T "$list") | tar -xf - -C "$scratch/tree"
+  printf '%s\n' "$revision" > "$scratch/tree/.revision"
+  tar -czf "$scratch/flexlam.tar.gz" -C "$scratch/tree" .
 }
 
 setup() {

@@ -17,10 +17,16 @@ survey() {
   return $reached
 }
 
-# which STATE: the workers in it.
+# which_are STATE, which_are_not STATE: the numbers of workers.
 which_are() {
   local i result=''
   for ((i = 0; i < workers; i++)); do [ "${state[i]}" != "$1" ] || result="$result $i"; done
+  printf '%s' "${result# }"
+}
+
+which_are_not() {
+  local i result=''
+  for ((i = 0; i < workers; i++)); do [ "${state[i]}" = "$1" ] || result="$result $i"; done
   printf '%s' "${result# }"
 }
 
@@ -104,7 +110,7 @@ renew() { delete; wait=yes create; setup; }
 
 # Waits for the end of the command; restarts it while it may be restarted.
 supervise() {
-  local tries=0 silent=0
+  local tries=0 silent=0 why
   while :; do
     sleep "$poll"
     if ! look || { [ "$pod" = READY ] && ! survey; }; then
@@ -114,32 +120,43 @@ supervise() {
       continue
     fi
     silent=0
-    if [ "${LOST#* "$pod" }" != "$LOST" ]; then
-      tries=$((tries + 1))
-      [ "$tries" -le "$retry" ] || die "'$name' is $pod and was restarted $retry times already"
-      say "'$name' is $pod; making it anew ($tries of $retry)"
-      renew
-      start
-    elif [ "$pod" = READY ]; then
-      if [ -z "$(which_are running)" ]; then
-        judge
-        if [ "$verdict" = finished ]; then say 'finished on all workers'; return; fi
-        tries=$((tries + 1))
-        [ "$tries" -le "$retry" ] || { say "interrupted again after $retry restarts"; exit "$EXIT_INTERRUPTED"; }
-        say "interrupted; starting the command again ($tries of $retry)"
-        start
-      elif [ -n "$(which_are exited)" ]; then
-        end_together
-      fi
+    if is_lost; then
+      why="'$name' is $pod; making it anew"
+    elif [ "$pod" != READY ]; then
+      continue              # Under repair, or being made.
+    elif [ -n "$(which_are running)" ]; then
+      if [ -n "$(which_are_not running)" ]; then end_together; fi
+      continue
+    else
+      judge
+      if [ "$verdict" = finished ]; then say 'finished on all workers'; return; fi
+      why='interrupted; starting the command again'
     fi
+    tries=$((tries + 1))
+    [ "$tries" -le "$retry" ] \
+      || { say "interrupted again after $retry restarts"; exit "$EXIT_INTERRUPTED"; }
+    say "$why ($tries of $retry)"
+    # In a shell of its own: a slice that is preempted while it is set up is one more try.
+    ( bring_back ) || say 'that did not work'
   done
+}
+
+is_lost() { [ "${LOST#* "$pod" }" != "$LOST" ]; }
+
+bring_back() {
+  if is_lost; then
+    renew
+  elif [ -n "$(which_are missing)" ]; then
+    setup                   # A machine was replaced.
+  fi
+  start
 }
 
 # Some workers have ended. The others follow by themselves, as all stop after the same step, or
 # else wait for a lost one and must be stopped.
 end_together() {
   local deadline=$((SECONDS + grace))
-  say "ended on worker(s) $(which_are exited), not yet on $(which_are running)"
+  say "ended on worker(s) $(which_are_not running), not yet on $(which_are running)"
   while [ "$SECONDS" -lt "$deadline" ]; do
     sleep "$(( poll < 5 ? poll : 5 ))"
     survey || return 0      # The next look tells a preempted slice from a bad connection.

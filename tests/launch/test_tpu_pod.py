@@ -159,12 +159,14 @@ def test_the_printed_commands_are_those_that_are_run(pod):
 def test_setup_copies_the_tree_as_git_sees_it(pod):
     git = ["git", "-C", str(pod.checkout), "-c", "user.name=n", "-c", "user.email=e@e"]
     (pod.checkout / ".gitignore").write_text(".venv/\ndata/\n")
+    (pod.checkout / "deleted.py").write_text("")
     for name in (".venv/big", "data/big", "new file.py"):
         (pod.checkout / name).parent.mkdir(exist_ok=True)
         (pod.checkout / name).write_text("x")
-    for command in (["init", "--quiet"], ["add", "job.py", "launch", "pyproject.toml"],
+    for command in (["init", "--quiet"], ["add", "*.py", "launch", "pyproject.toml"],
                     ["commit", "--quiet", "-m", "start"]):
         subprocess.run([*git, *command], check=True)
+    (pod.checkout / "deleted.py").unlink()
     status = subprocess.run([*git, "status", "--short"], capture_output=True).stdout
     pod.cloud.allocate()
     done = pod("setup", "--extras=tpu,datasets")
@@ -172,9 +174,9 @@ def test_setup_copies_the_tree_as_git_sees_it(pod):
     for worker in (0, 1):
         there = pod.cloud.home(worker) / "flexlam/checkout"
         assert (there / "new file.py").exists() and (there / "launch/worker.sh").exists()
-        assert not any((there / name).exists() for name in (".git", ".venv", "data"))
+        assert not any((there / name).exists() for name in (".git", ".venv", "data", "deleted.py"))
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True).stdout
-        assert re.fullmatch(head.strip() + r"\+changes-\w{12}\n", (there / ".revision").read_text())
+        assert re.fullmatch(head.strip() + r"\+changes-[\d-]+\n", (there / ".revision").read_text())
         assert f"[worker {worker}] extras tpu,datasets with " in done.stdout
     assert subprocess.run([*git, "status", "--short"], capture_output=True).stdout == status
 
@@ -187,6 +189,16 @@ def test_setup_again_brings_new_code_and_drops_old_files(pod):
     assert pod("setup").returncode == 0
     there = pod.cloud.home(1) / "flexlam/checkout"
     assert not (there / "gone.py").exists() and (there / ".revision").read_text() != first
+
+
+def test_data_in_the_checkout_are_not_copied_by_mistake(pod):
+    with open(pod.checkout / "shard-0.arrayrecord", "wb") as file:
+        for _ in range(201):
+            file.write(b"x" * 2**20)
+    pod.cloud.allocate()
+    done = pod("setup")
+    assert done.returncode == 1 and "would be copied with 201 MB" in done.stderr
+    assert "shard-0.arrayrecord" in done.stderr and pod.cloud.calls() == []
 
 
 def test_setup_is_refused_while_a_command_runs(pod):
@@ -374,6 +386,19 @@ def test_a_preempted_slice_is_made_anew_and_the_command_goes_on(pod):
     created = pod.cloud.calls()[before + middle + 1]
     assert "--spot" in created and "--accelerator-type=v5litepod-16" in created
     assert pod.cloud.starts(1) == 2 and printed(pod.cloud, 1, "arguments") == ["a b"]
+
+
+def test_a_machine_that_was_replaced_is_set_up_again(pod):
+    pod.ready()
+    process = subprocess.Popen(pod.arguments("run", "--retry=2", *RETRY, *PYTHON_JOB, "wait-once"),
+                               stderr=subprocess.PIPE, text=True, env=pod.environment)
+    wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists()
+                         and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    pod.cloud.kill(1)
+    shutil.rmtree(pod.cloud.home(1) / "flexlam")
+    error = process.communicate(timeout=40)[1]
+    assert process.returncode == 0, error
+    assert "copying this checkout" in error and "finished on all workers" in error
 
 
 def test_interruptions_without_end_give_up_with_75(pod):
