@@ -15,10 +15,10 @@ from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
 from data_pipelines.recordings import Item
 from data_pipelines.validation import validate
-from tests.data_pipelines.painted import make_options
+from tests.data_pipelines.conversion.painted import make_options
 
-REPOSITORY = pathlib.Path(__file__).parents[2]
-PAINTED = "tests.data_pipelines.painted"
+REPOSITORY = pathlib.Path(__file__).parents[3]
+PAINTED = "tests.data_pipelines.conversion.painted"
 BEAM = Engine("DirectRunner", workers=2)
 
 

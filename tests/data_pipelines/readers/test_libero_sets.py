@@ -8,9 +8,9 @@ import pytest
 from data_pipelines.errors import DataError
 from data_pipelines.readers.libero import recipe
 from data_pipelines.recordings import ItemError
-from tests.data_pipelines import robot_files as rf
-from tests.data_pipelines import robot_rlds
-from tests.data_pipelines.libero_checks import check_pairs, options, recordings
+from tests.data_pipelines.readers import robot_files as rf
+from tests.data_pipelines.readers import robot_rlds
+from tests.data_pipelines.readers.libero_checks import check_pairs, options, recordings
 
 # --- LeRobot -----------------------------------------------------------------------------------
 

@@ -18,10 +18,10 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers.libero import alignment, language, recipe
 from data_pipelines.loader import ordered_batches
 from data_pipelines.validation import validate
-from tests.data_pipelines import robot_files as rf
-from tests.data_pipelines.libero_checks import check_pairs, options, recordings
+from tests.data_pipelines.readers import robot_files as rf
+from tests.data_pipelines.readers.libero_checks import check_pairs, options, recordings
 
-RECORDED = sorted((pathlib.Path(__file__).parents[3] / "shared" / "libero").glob("demos/*/*.hdf5"))
+RECORDED = sorted((pathlib.Path(__file__).parents[4] / "shared" / "libero").glob("demos/*/*.hdf5"))
 AGENT, WRIST = "libero_goal_agentview", "libero_goal_eye_in_hand"
 
 

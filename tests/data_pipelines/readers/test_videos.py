@@ -14,7 +14,7 @@ from data_pipelines.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from data_pipelines.readers.videos import find_items, read_item
-from tests.data_pipelines.video_files import RATE, write_video
+from tests.data_pipelines.readers.video_files import RATE, write_video
 
 COUNT = 20
 

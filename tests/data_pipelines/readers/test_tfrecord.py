@@ -10,7 +10,7 @@ from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
 from data_pipelines.recordings import ItemError
 from data_pipelines.readers.tfrecord import masked_crc32c, parse_example, records
-from tests.data_pipelines.tfrecord_writer import framed, tfrecord
+from tests.data_pipelines.readers.tfrecord_writer import framed, tfrecord
 
 RECORDS = [b"first", b"", bytes(range(256)) * 40, b"last"]
 FILE = tfrecord(*RECORDS)

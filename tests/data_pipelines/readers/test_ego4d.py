@@ -14,7 +14,7 @@ from data_pipelines.manifest import open_dataset
 from data_pipelines.recordings import failures
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
-from tests.data_pipelines.video_files import level, number, write_video
+from tests.data_pipelines.readers.video_files import level, number, write_video
 
 MODULE = "ego4d"
 RATE, COUNT = 30, 60

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from data_pipelines.readers.tfrecord import masked_crc32c
-from tests.data_pipelines.robot_files import SIZE, actions, upright
+from tests.data_pipelines.readers.robot_files import SIZE, actions, upright
 
 
 def _field(number, content):

@@ -11,7 +11,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
-from tests.data_pipelines.video_files import grey_frames, number, write_video
+from tests.data_pipelines.readers.video_files import grey_frames, number, write_video
 
 MODULE = "ssv2"
 LABELS = {"Holding something": "0", "Putting something on something": "1"}

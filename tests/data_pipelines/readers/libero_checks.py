@@ -3,7 +3,7 @@
 import numpy as np
 
 from data_pipelines.readers.libero import recipe
-from tests.data_pipelines import robot_files as rf
+from tests.data_pipelines.readers import robot_files as rf
 
 
 def options(source, *arguments):

@@ -10,7 +10,7 @@ import pytest
 from data_pipelines.readers import lerobot, lerobot_frames
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError
-from tests.data_pipelines import robot_files as rf
+from tests.data_pipelines.readers import robot_files as rf
 
 CAMERA = "observation.images.top"
 LENGTHS = [9, 4, 13]

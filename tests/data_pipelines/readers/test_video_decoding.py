@@ -11,7 +11,7 @@ from PIL import Image
 from data_pipelines.framing import square_frame
 from data_pipelines.recordings import ItemError
 from data_pipelines.readers.video_decoding import frames, timed_frames, video_info
-from tests.data_pipelines.video_files import (
+from tests.data_pipelines.readers.video_files import (
     RATE,
     grey_frames,
     number,

@@ -20,7 +20,7 @@ from data_pipelines.recordings import ItemError, Recording, Skipped
 from data_pipelines.registry import recipe_options
 from data_pipelines.readers.tfds_folder import open_folder
 from data_pipelines.validation import validate
-from tests.data_pipelines.tfrecord_writer import tfrecord
+from tests.data_pipelines.readers.tfrecord_writer import tfrecord
 
 STEP = 10  # red level per time step
 

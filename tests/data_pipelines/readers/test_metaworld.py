@@ -12,7 +12,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers.metaworld import recipe, record
 from data_pipelines.recordings import ItemError
 from data_pipelines.validation import validate
-from tests.data_pipelines import robot_files as rf
+from tests.data_pipelines.readers import robot_files as rf
 
 LEROBOT_VECTORS = (
     ("action", 4),

@@ -7,8 +7,8 @@ import pytest
 from data_pipelines.errors import DataError
 from data_pipelines.readers.libero import recipe
 from data_pipelines.recordings import ItemError
-from tests.data_pipelines import robot_files as rf
-from tests.data_pipelines.libero_checks import options
+from tests.data_pipelines.readers import robot_files as rf
+from tests.data_pipelines.readers.libero_checks import options
 
 
 def change(file, what):

@@ -19,7 +19,7 @@ from data_pipelines.registry import recipe_options
 from data_pipelines.readers.tfds_episodes import Pictures, decode
 from data_pipelines.readers.tfds_folder import Leaf, open_folder
 from data_pipelines.validation import validate
-from tests.data_pipelines.tfrecord_writer import tfrecord
+from tests.data_pipelines.readers.tfrecord_writer import tfrecord
 
 SIDE = 16
 f = tfds.features
