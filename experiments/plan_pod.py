@@ -1,0 +1,127 @@
+"""Plans a run on TPUs that are not there: does it fit, what does it send, how long is a step at least.
+
+    python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256
+    python -m experiments.plan_pod --config=experiments/configs/xl.py:224 --topology=v5p-64 \\
+        --config.batch_size=2048 --slices=2
+    python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=8] [--json=FILE]
+    python -m experiments.plan_pod --table=docs/pod_plans.md
+
+Compiles the very step that training runs, for the named topology, with the TPU compiler of libtpu
+(`pip install 'flexlam_jax[tpu_plan]'`; no TPU needed, one to ten minutes). Without libtpu it compiles
+for as many virtual CPU devices and says so. The config's mesh and batch size are those of the
+run; a plan that does not fit says by how much, and tries what would. Exit code 0 if it fits, 1 if not.
+"""
+
+import importlib
+import json
+import os
+import sys
+
+os.environ["JAX_PLATFORMS"] = "cpu"     # Compiles only; a TPU that is here stays free for others.
+
+from absl import flags     # noqa: E402  (after the line that JAX reads when imported)
+import jax     # noqa: E402
+from ml_collections import config_flags     # noqa: E402
+
+from experiments import cli     # noqa: E402
+from flexlam_jax.errors import UserError     # noqa: E402
+from flexlam_jax.planning.plan import plan     # noqa: E402
+from flexlam_jax.planning.report import HOW_TO_READ, describe, table     # noqa: E402
+from flexlam_jax.planning.search import remedies, search     # noqa: E402
+from flexlam_jax.planning.topology import (     # noqa: E402
+    describe_devices, has_compiler, parse_topology)
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
+_TOPOLOGY = flags.DEFINE_string("topology", None, "As v5e-256, v5p-64 (cores), or v5p:4x4x12.")
+_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the network.")
+_SEARCH = flags.DEFINE_bool("search", False, "Try batch size x remat policy x mesh.")
+_LIMIT = flags.DEFINE_integer("limit", 8, "Compilations that --search may do.", lower_bound=1)
+_BEST = flags.DEFINE_integer("best", 3, "Plans that --search prints.", lower_bound=1)
+_JSON = flags.DEFINE_string("json", None, "Appends every plan to this file, a JSON row each.")
+_TABLE = flags.DEFINE_string("table", None, "Writes the table of all presets to this file.")
+
+# (preset:variant, topology) of the table; each preset as it is configured.
+TABLE = (
+    ("debug", "v5e-8"), ("doom", "v5e-8"), ("vit256", "v5e-8"),
+    ("base:224", "v5e-16"), ("base:224", "v5e-256"), ("large:224", "v5e-64"),
+    ("xl:224", "v5e-256"), ("xl:224", "v5p-64"), ("xl:224", "v6e-64"), ("xl:224", "v4-64"))
+
+
+def main(argv):
+    del argv
+    if _TABLE.value:
+        return _write_table(_TABLE.value)
+    if _CONFIG.value is None or _TOPOLOGY.value is None:
+        raise UserError("give --config=PRESET and --topology=NAME, or --table=FILE")
+    config = cli.config_value(_CONFIG)
+    topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
+    devices = _devices(topology)
+    with cli.reading_config():
+        if _SEARCH.value:
+            plans = search(config, topology, lambda c: plan(c, topology, devices),
+                           limit=_LIMIT.value, told=_told)
+            if not plans:
+                raise UserError(f"no batch size near config.batch_size={config.batch_size} divides "
+                                f"over {topology.chips} chips; choose a multiple of them")
+            print("\n\n".join(describe(p) for p in plans[:_BEST.value]))
+            return sys.exit(0 if plans[0].fits else 1)
+        made = plan(config, topology, devices)
+    _record(made)
+    print(describe(made))
+    if not made.fits:
+        _mend(config, topology, devices)
+        sys.exit(1)
+
+
+def _devices(topology):
+    if has_compiler():
+        return describe_devices(topology)
+    jax.config.update("jax_num_cpu_devices", topology.chips)
+    return jax.devices()
+
+
+def _mend(config, topology, devices):
+    """Says which change makes the run fit; the cheapest that does, found by compiling it."""
+    for change, other in remedies(config, topology):
+        print(f"trying {change} ...", flush=True)
+        made = plan(other, topology, devices)
+        _record(made)
+        if made.fits:
+            print(f"\nThis would fit: {change}\n{describe(made)}")
+            return
+    print(f"No remat policy, mesh or accumulation tried makes a batch of {config.batch_size} fit; "
+          "take fewer clips, or a larger topology.")
+
+
+def _told(made):
+    _record(made)
+    verdict = (f"{made.rate:.0f} transitions/s at best" if made.fits else "does not fit")
+    print(f"batch {made.batch_size}, remat {made.remat}, mesh {made.mesh}: {verdict}", flush=True)
+
+
+def _record(made, name=None):
+    if _JSON.value:
+        with open(_JSON.value, "a") as file:
+            name = name or sys.argv[1:]
+            file.write(json.dumps({"run": name, "jax": jax.__version__, **made.row()}) + "\n")
+
+
+def _write_table(path):
+    """Fills the table row by row, so that what was compiled is kept if the rest fails."""
+    named = []
+    for preset, name in TABLE:
+        module, _, variant = preset.partition(":")
+        config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
+        topology = parse_topology(name)
+        made = plan(config, topology, _devices(topology))
+        named.append((preset, made))
+        _record(made, preset)
+        print(f"{preset} on {name}: {'fits' if made.fits else 'does not fit'}", flush=True)
+        with open(path, "w") as file:
+            file.write(f"# Pod plans\n\n`python -m experiments.plan_pod --table={path}`, jax "
+                       f"{jax.__version__}, compiler: {made.compiler}.\n\n{HOW_TO_READ}\n\n"
+                       f"{table(named)}\n")
+
+
+if __name__ == "__main__":
+    cli.run(main)

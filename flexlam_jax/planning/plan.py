@@ -1,0 +1,127 @@
+"""The plan of one run on one topology: fits or not, what is sent, how long a step takes at least."""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.flops import program_flops
+from flexlam_jax.models.lam import build_lam
+from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
+from flexlam_jax.planning.hlo import by_kind, collectives
+from flexlam_jax.planning.roofline import Roofline, positions, roofline
+from flexlam_jax.planning.topology import Topology
+from flexlam_jax.planning.traffic import memory_traffic
+from flexlam_jax.training.mesh import AXES, check_batch_size, make_mesh
+from flexlam_jax.training.objective import Objective
+from flexlam_jax.training.optimizer import make_optimizer, make_schedule
+from flexlam_jax.training.program import train_program
+
+Build = Callable[[Any], tuple[Objective, Shapes]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What is known of a run before it exists. Bytes and counts are per device and step.
+
+    `memory`, `collectives` and `roofline` are missing where the program does not fit; then `needed`
+    says what it would take, and `limit` what there is.
+    """
+
+    topology: str
+    chips: int
+    mesh: dict[str, int]
+    batch_size: int
+    transitions: int
+    accumulate: int
+    remat: str
+    parameters: int
+    limit: float
+    needed: float
+    compiler: str
+    seconds: float = 0.0
+    memory: Memory | None = None
+    collectives: dict[str, dict[str, float]] | None = None
+    model_flops: float = 0.0
+    executed_flops: float = 0.0
+    roofline: Roofline | None = None
+
+    @property
+    def fits(self) -> bool:
+        return self.needed <= self.limit
+
+    @property
+    def rate(self) -> float:
+        """Transitions per second if all overlaps; 0 for what does not fit."""
+        return self.transitions / self.roofline.overlapped if self.fits and self.roofline else 0.0
+
+    def row(self) -> dict[str, Any]:
+        """As JSON values."""
+        row = dataclasses.asdict(self) | {"fits": self.fits}
+        if self.roofline:
+            low, high = self.roofline.mfu
+            row["roofline"] |= {"bound": self.roofline.bound, "mfu_serial": low,
+                                "mfu_overlapped": high, "seconds_serial": self.roofline.serial,
+                                "seconds_overlapped": self.roofline.overlapped}
+        return row
+
+
+def lam_on_paper(config: Any) -> tuple[Objective, Shapes]:
+    """(objective, global batch shapes) of a pretraining config, without data."""
+    size = config.model.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
+    objective = lam_objective(build_lam(config.model), config.model, config.loss,
+                              clip_length=config.data.clip_length)
+    return objective, {"frames": jax.ShapeDtypeStruct(shape, jnp.uint8)}
+
+
+def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
+         build: Build = lam_on_paper) -> Plan:
+    """Compiles the step of `config` for `devices` (of `topology`, or as many virtual ones).
+
+    Raises:
+      UserError: mesh or batch size that do not fit the devices. A program that is too large is not
+        an error; see Plan.fits.
+    """
+    objective, batch = build(config)
+    mesh = make_mesh(config.mesh, devices)
+    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+    parameters, executed = _counts(config, objective, batch)
+    known = dict(
+        topology=topology.name, chips=topology.chips,
+        mesh={axis: mesh.shape[axis] for axis in AXES}, batch_size=config.batch_size,
+        transitions=config.batch_size * max(1, config.data.clip_length - 1),
+        accumulate=config.optimizer.accumulate, remat=config.model.remat,
+        parameters=parameters, limit=topology.chip.hbm_bytes,
+        compiler=devices[0].platform)
+    try:
+        step = compile_step(objective, batch, config, devices)
+    except DoesNotFit as error:
+        return Plan(**known | {"limit": error.limit}, needed=error.needed)
+    found = collectives(step.hlo, len(devices))
+    model = objective.flops_per_example * config.batch_size
+    return Plan(
+        **known, needed=step.memory.peak, seconds=step.seconds, memory=step.memory,
+        collectives=by_kind(found), model_flops=model, executed_flops=executed,
+        roofline=roofline(
+            topology, model_flops=model, executed_flops=executed,
+            traffic=memory_traffic(step.hlo), collectives=found,
+            coordinates=positions(topology, list(step.mesh.devices.flat))))
+
+
+def _counts(config: Any, objective: Objective, batch: Shapes) -> tuple[int, float]:
+    """(parameters, matmul FLOPs of the traced step: forward, recomputation by remat, backward).
+
+    Traced for one CPU device: the kernels of accelerators are opaque to the count.
+    """
+    schedule = make_schedule(config.optimizer, config.total_steps)
+    mesh = make_mesh({}, jax.devices("cpu")[:1])
+    program = train_program(objective, make_optimizer(config.optimizer, schedule), schedule,
+                            config, mesh, batch)
+    parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(program.abstract.params))
+    return parameters, program_flops(program.step, program.abstract, dict(batch))
