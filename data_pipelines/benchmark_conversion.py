@@ -5,9 +5,10 @@
 Makes a 960x540 file of 30 frames a second (a camera panning over a natural-looking texture, one
 object moving; x264 at crf 23, its default group of pictures and groups of 12). Measures in turn, in
 fresh processes pinned to one core: PyAV decoding every frame and doing nothing with it, with the
-reader's own thread setting; and the conversion (decode, crop, shrink, JPEG, hash, blank check,
-spool) at several rates. Prints JSON rows; `ratio` is source frames per second of conversion over
-those of the decoder. The last rows repeat a video ten times as long, for its memory.
+reader's own thread setting; PyAV decoding every frame to an RGB array, as plain readers do; and the
+conversion (decode, crop, shrink, JPEG, hash, blank check, spool) at several rates. Prints JSON rows;
+`ratio` is source frames per second of conversion over those of the decoder, `ratio_rgb` over those
+of decoding to RGB. The last rows repeat a video ten times as long, for its memory.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from data_pipelines.conversion.spool import write_episode
 from data_pipelines.readers.video_decoding import frames
 
 WIDTH, HEIGHT, RATE, SIZE = 960, 540, 30, 224
+BASELINES = ("decode", "decode to RGB")
 MAIN = [sys.executable, "-m", "data_pipelines.benchmark_conversion"]
 
 
@@ -85,14 +87,19 @@ def repeat_video(source: pathlib.Path, path: pathlib.Path, times: int) -> None:
                         output.mux(packet)
 
 
-def decode_only(path: str) -> int:
+def decode_only(path: str, rgb: bool) -> int:
     """Decodes every frame as PyAV does it, with one thread; returns their number."""
     import av
 
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
-        return sum(1 for _ in container.decode(stream))
+        count = 0
+        for frame in container.decode(stream):
+            if rgb:
+                frame.to_ndarray(format="rgb24")
+            count += 1
+        return count
 
 
 def convert(path: str, fps: float) -> int:
@@ -114,7 +121,10 @@ def run_one(job: str, path: str) -> dict:
 
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     start, cpu = time.perf_counter(), time.process_time()
-    count = decode_only(path) if job == "decode" else convert(path, float(job))
+    if job in BASELINES:
+        count = decode_only(path, rgb=job == "decode to RGB")
+    else:
+        count = convert(path, float(job))
     return {
         "frames": count,
         "seconds": time.perf_counter() - start,
@@ -138,20 +148,22 @@ def report(name: str, rows: dict[str, list[dict]]) -> None:
     """Prints one row per job: medians over the repeats, ratios within each repeat."""
     total = rows["decode"][0]["frames"]
     for job, taken in rows.items():
-        ratios = [
-            one["cpu_seconds"] / row["cpu_seconds"]
-            for one, row in zip(rows["decode"], taken, strict=True)
-        ]
         row = {
             "video": name,
-            "job": "decoder only" if job == "decode" else f"convert, {job} frames/s",
+            "job": job if job in BASELINES else f"convert, {job} frames/s",
             "source_frames_per_s": round(total / statistics.median(r["seconds"] for r in taken)),
-            "ratio": round(statistics.median(ratios), 3),
+            "ratio": _ratio(rows["decode"], taken),
+            "ratio_rgb": _ratio(rows["decode to RGB"], taken),
             "frames": taken[0]["frames"],
             "peak_mb": max(r["peak_mb"] for r in taken),
             "load_average": round(os.getloadavg()[0], 1),
         }
         print(json.dumps(row), flush=True)
+
+
+def _ratio(baseline: list[dict], taken: list[dict]) -> float:
+    pairs = zip(baseline, taken, strict=True)
+    return round(statistics.median(a["cpu_seconds"] / b["cpu_seconds"] for a, b in pairs), 3)
 
 
 def main() -> None:
@@ -166,7 +178,7 @@ def main() -> None:
     if args.job:
         print(json.dumps(run_one(args.job, args.video)))
         return
-    jobs = ["decode", *args.fps.split(",")]
+    jobs = [*BASELINES, *args.fps.split(",")]
     with tempfile.TemporaryDirectory() as scratch:
         for name, group in (("default GOP", None), ("GOP 12", 12)):
             path = pathlib.Path(scratch) / f"{name}.mp4"
