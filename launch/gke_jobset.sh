@@ -139,7 +139,8 @@ $(for pair in ${environment[@]+"${environment[@]}"}; do
                 driver: gcsfuse.csi.storage.gke.io
                 volumeAttributes:
                   bucketName: $bucket
-                  mountOptions: implicit-dirs
+                  # Workers must see at once what others wrote.
+                  mountOptions: "implicit-dirs,metadata-cache:ttl-secs:0"
             - name: shared-memory      # For the loader's worker processes.
               emptyDir: {medium: Memory}
 YAML

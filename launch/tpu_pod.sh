@@ -16,10 +16,11 @@
 #   (--ssh-flag=--internal-ip), again for each flag.
 # create: --spot | --reserved, --create-flag=FLAG for gcloud's own (--create-flag=--network=N),
 #   --accelerator-type and --runtime-version instead of those that follow from --topology, --wait.
-# setup: --extras=tpu, what to install of pyproject.toml's extras.
+# setup: --bucket=NAME, mounted on every worker as the folder `bucket` of the checkout, for data and
+#   runs. --extras=tpu, what to install of pyproject.toml's extras.
 # run: --retry=N stays, restarts the command up to N times when it was interrupted (exit codes 75,
-#   76, 77, or killed), and makes a preempted slice anew; give the flags of create too. --poll=30
-#   seconds between looks. --env=NAME=VALUE, again for each. --coordinator=HOST:PORT or
+#   76, 77, or killed), and makes a preempted slice anew; give the flags of create and setup too.
+#   --poll=30 seconds between looks. --env=NAME=VALUE, again for each. --coordinator=HOST:PORT or
 #   --coordinator-port=PORT instead of worker 0 and JAX's port.
 # logs: --worker=0 or all, --lines=50, --follow.   stop: --grace=120 seconds (also for run --retry).
 set -euo pipefail
@@ -32,12 +33,13 @@ GIVE_UP_AFTER=10     # looks in a row at a slice that does not answer
 read_flags() {
   action=$1; shift
   name='' zone='' project='' topology='' accelerator_type='' runtime_version=''
-  tier='' wait='' extras=tpu retry='' poll=30 grace=120 worker=0 lines=50 follow=''
+  tier='' wait='' extras=tpu bucket='' retry='' poll=30 grace=120 worker=0 lines=50 follow=''
   coordinator='' coordinator_port='' create_flags=() ssh_flags=() environment=() words=()
   while [ $# -gt 0 ]; do
     case $1 in
       --dry-run) dry_run=yes ;;
-      --name=*|--zone=*|--project=*|--topology=*|--extras=*|--worker=*|--coordinator=*) take "$1" ;;
+      --name=*|--zone=*|--project=*|--topology=*|--worker=*|--coordinator=*) take "$1" ;;
+      --extras=*|--bucket=*) take "$1" ;;
       --accelerator-type=*|--runtime-version=*|--coordinator-port=*) take "$1" ;;
       --retry=*|--poll=*|--grace=*|--lines=*) number "${1%%=*}" "${1#*=}"; take "$1" ;;
       --spot|--reserved)
@@ -64,6 +66,8 @@ check_flags() {
   fi
   case $coordinator in ''|*?:[0-9]*) ;; *) usage "--coordinator=$coordinator is not HOST:PORT" ;; esac
   if [ -n "$coordinator_port" ]; then number --coordinator-port "$coordinator_port" 1; fi
+  bucket=${bucket#gs://} bucket=${bucket%/}
+  case $bucket in */*) usage "--bucket=$bucket: only the bucket's name" ;; esac
   case $worker in all) ;; *) number --worker "$worker" ;; esac
   if [ "$action" = run ]; then
     [ ${#words[@]} -gt 0 ] || usage 'run needs a command: -- python -m experiments.pretrain_lam ...'
@@ -244,7 +248,7 @@ setup() {
     || die "copying failed: $(grep . "$scratch/scp" | tail -n 5 || true)"
   say 'installing (minutes the first time)'
   everywhere "rm -rf flexlam/new && mkdir -p flexlam/new && tar -xzf flexlam.tar.gz -C flexlam/new \
-&& $(quote bash flexlam/new/launch/worker.sh install "$extras")" \
+&& $(quote bash flexlam/new/launch/worker.sh install "$extras" ${bucket:+"$bucket"})" \
     || { report >&2; die "setup failed on worker(s) $(failed_workers)"; }
   report
 }

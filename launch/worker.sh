@@ -5,7 +5,9 @@
 #   logs/       one file per start, latest.log the newest
 #   run/        command, pid, exit (the code of the last command), lock (held while one runs)
 #
-#   worker.sh install EXTRAS             the code unpacked in ~/flexlam/new becomes the checkout
+#   bucket/     the bucket, if setup was given one; checkout/bucket leads there
+#
+#   worker.sh install EXTRAS [BUCKET]    the code unpacked in ~/flexlam/new becomes the checkout
 #   worker.sh start [NAME=VALUE...] -- COMMAND...
 #   worker.sh status                     running PID REVISION | exited CODE REVISION | idle - REVISION
 #   worker.sh logs LINES [follow]
@@ -46,7 +48,28 @@ find_python() {
   uv python install --quiet 3.12 >&2 && uv python find 3.12
 }
 
-install() {  # install EXTRAS
+# A folder that all workers share, for data and runs. Workers must see at once what others wrote,
+# so nothing that gcsfuse knows of files is kept.
+mount_bucket() {
+  local bucket
+  bucket=$(cat "$root/bucket.name" 2>/dev/null) || return 0
+  mountpoint --quiet "$root/bucket" && return
+  command -v gcsfuse >/dev/null || install_gcsfuse || fail 'could not install gcsfuse'
+  mkdir -p "$root/bucket"
+  gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 "$bucket" "$root/bucket" || fail \
+    "could not mount the bucket '$bucket'; may the service account of the slice read and write it?"
+}
+
+install_gcsfuse() {
+  local key=/usr/share/keyrings/cloud.google.asc site=https://packages.cloud.google.com/apt
+  curl --silent --fail "$site/doc/apt-key.gpg" | sudo tee "$key" >/dev/null \
+    && echo "deb [signed-by=$key] $site gcsfuse-$(lsb_release --codename --short) main" \
+      | sudo tee /etc/apt/sources.list.d/gcsfuse.list >/dev/null \
+    && sudo apt-get update -qq -o DPkg::Lock::Timeout=600 \
+    && sudo apt-get install -y -qq -o DPkg::Lock::Timeout=600 gcsfuse
+}
+
+install() {  # install EXTRAS [BUCKET]
   running && fail "a command is running here ($(cat "$run/command")); stop it before setup"
   [ -f "$root/new/pyproject.toml" ] || fail "$root/new holds no checkout"
   local interpreter
@@ -56,11 +79,17 @@ install() {  # install EXTRAS
   ( export PYTHON=$interpreter FLEXLAM_VENV=$root/venv
     # shellcheck source=env.sh
     . "$root/checkout/launch/env.sh" && ensure_environment "$1" ) 2>&1 || exit 1
+  if [ -n "${2:-}" ]; then
+    echo "$2" > "$root/bucket.name"
+    mount_bucket
+    ln -sfn "$root/bucket" "$root/checkout/bucket"
+  fi
   printf 'ready: revision %s, %s\n' "$(revision)" "$("$root/venv/bin/python" --version)"
 }
 
 start() {  # start [NAME=VALUE...] -- COMMAND...
   [ -x "$root/venv/bin/python" ] || fail 'this worker is not set up'
+  mount_bucket      # Again if the machine restarted.
   exec 9>"$run/lock"
   flock --timeout 2 9 || fail "already running (pid $(cat "$run/pid")): $(cat "$run/command")"
   local log

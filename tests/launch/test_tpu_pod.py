@@ -60,6 +60,7 @@ def test_a_missing_flag_is_named(pod, missing):
     (("run", "--retry=some", *PYTHON_JOB), "--retry=some is not a whole number"),
     (("run", "--coordinator=here", *PYTHON_JOB), "--coordinator=here is not HOST:PORT"),
     (("run", "--coordinator-port=0", *PYTHON_JOB), "--coordinator-port=0 must be at least 1"),
+    (("setup", "--bucket=videos/runs"), "only the bucket's name"),
     (("destroy",), "unknown action 'destroy'"),
 ])
 def test_bad_arguments_are_refused_before_any_call(pod, arguments, message):
@@ -222,6 +223,27 @@ def test_an_old_python_is_replaced_with_uv(pod, tmp_path):
     done = pod("setup")
     assert done.returncode == 0 and "[worker 1] extras tpu with /uv/python" in done.stdout
     assert (pod.cloud.home(0) / "uv").read_text().startswith("uv python install --quiet 3.12\n")
+
+
+def test_a_bucket_is_mounted_on_every_worker_and_again_after_a_restart(pod, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in {
+            "mountpoint": '[ -f "$2/mounted" ]',
+            "gcsfuse": 'for last; do :; done; echo "$@" >> "$HOME/gcsfuse"; touch "$last/mounted"'
+            }.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    pod.environment["PATH"] = f"{tools}:{pod.environment['PATH']}"
+    pod.cloud.allocate()
+    assert pod("setup", "--bucket=gs://videos/").returncode == 0
+    assert pod("run", "--", "cat", "bucket/mounted").returncode == 0
+    for worker in (0, 1):
+        mounts = (pod.cloud.home(worker) / "gcsfuse").read_text().splitlines()
+        assert len(mounts) == 1 and "videos" in mounts[0].split()
+    (pod.cloud.home(1) / "flexlam/bucket/mounted").unlink()
+    assert pod("run", "--", "cat", "bucket/mounted").returncode == 0
+    assert len((pod.cloud.home(1) / "gcsfuse").read_text().splitlines()) == 2
 
 
 # ---- run, status, logs, stop ----
