@@ -56,7 +56,7 @@ join() {  # join NAME VARIANT
 }
 
 export JAX_PLATFORMS=${JAX_PLATFORMS:-cpu}
-ensure_environment doom,video
+ensure_environment doom
 
 stage data "$python" -m data_pipelines.prepare doom --out="$out/data" "${data_flags[@]}"
 

@@ -24,6 +24,7 @@ INSTEAD = {
     '--config.data.path=data/mine --config.data.datasets="()"': (
         "python -m experiments.pretrain_lam --config=experiments/configs/doom.py:debug "
         '--workdir=runs/mine --config.data.path=data/mine --config.data.datasets="()"', FAST),
+    "pip install --quiet -e '.[datasets]'": ("true", "the tests run in an environment that has it"),
     "source .venv/bin/activate": ("true", "the tests run in that environment already"),
 }
 
