@@ -117,25 +117,13 @@ class Checkpoints:
 
         All processes agree after reading, because checking fingerprints takes all of them.
         """
-        trees, problem = _problem(lambda: self._read(step, abstract))
+        trees, problem = _problem(lambda: _read(self._directory, step, abstract))
         problem = _agreed(f"read step {step}", problem)
         if not problem:
             _, problem = _problem(lambda: _verify({name: trees[name] for name in _items(abstract)},
                                                   trees["meta"]))
             problem = _agreed(f"verified step {step}", problem)
         return (None, problem) if problem else (_state(trees), "")
-
-    def _read(self, step: int, abstract: TrainState) -> dict[str, Any]:
-        """{item: what is saved of it}, unverified."""
-        items = _items(abstract)
-        meta = _read_meta(self._manager, step, self._directory)
-        checkpoint_report.check_items(
-            self._manager.item_metadata(step), step, items, meta["fingerprints"], self._directory)
-        restored = self._manager.restore(step, args=ocp.args.Composite(
-            **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
-            data=ocp.args.JsonRestore()))
-        return {**{name: restored[name] for name in items}, "data": dict(restored["data"]),
-                "meta": meta}
 
     def _set_aside(self, failures: Mapping[int, str], good: int) -> None:
         """Moves damaged steps away, so that the run can save those steps again.
@@ -164,6 +152,20 @@ def _problem(action: Callable[[], Any]) -> tuple[Any, str]:
         raise
     except Exception as error:  # Whatever a damaged file makes Orbax raise.
         return None, f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+
+
+def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, Any]:
+    """{item: what is saved of it}, unverified."""
+    items = _items(abstract)
+    with _manager(directory, reading=True) as manager:
+        meta = _read_meta(manager, step, directory)
+        checkpoint_report.check_items(manager.item_metadata(step), step, items,
+                                      meta["fingerprints"], directory)
+        restored = manager.restore(step, args=ocp.args.Composite(
+            **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
+            data=ocp.args.JsonRestore()))
+    return {**{name: restored[name] for name in items}, "data": dict(restored["data"]),
+            "meta": meta}
 
 
 def _agreed(name: str, problem: str) -> str:
@@ -264,7 +266,14 @@ def _placed(abstract: Any) -> Any:
 
 def _manager(directory: epath.Path, *, keep: int | None = None, reading: bool = False
              ) -> ocp.CheckpointManager:
-    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use)."""
+    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use).
+
+    And it is each process's own affair: Orbax would otherwise wait, with no end, for a process that
+    could not read.
+    """
+    alone = ocp.options.MultiprocessingOptions(
+        primary_host=jax.process_index(), active_processes={jax.process_index()},
+        barrier_sync_key_prefix=f"reader{jax.process_index()}")
     handlers = {name: ocp.StandardCheckpointHandler() for name in _ARRAYS}
     handlers |= {name: ocp.JsonCheckpointHandler() for name in _JSONS}
     if not reading:
@@ -272,7 +281,9 @@ def _manager(directory: epath.Path, *, keep: int | None = None, reading: bool = 
     return ocp.CheckpointManager(
         directory, item_handlers=handlers,
         options=ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=False, cleanup_tmp_directories=not reading,
+            max_to_keep=keep, create=False,
+            multiprocessing_options=alone if reading else ocp.options.MultiprocessingOptions(),
+            cleanup_tmp_directories=not reading,
             save_root_metadata=not reading, enable_async_checkpointing=not reading))
 
 

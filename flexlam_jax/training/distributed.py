@@ -186,7 +186,7 @@ def leave(code: int, reason: str) -> None:
     sys.stderr.flush()
     saying = threading.Thread(target=_say_and_linger, args=(reason,), daemon=True)
     saying.start()
-    saying.join(10)
+    saying.join(5)
     os._exit(code)
 
 
@@ -197,7 +197,7 @@ def _say_and_linger(reason: str) -> None:
         allow_overwrite=True)
     if process_index() == 0:
         # The others would be aborted, in the middle of their last words, if the service went first.
-        end = time.monotonic() + 8
+        end = time.monotonic() + 3
         while len(client.key_value_dir_get(_FAILED)) < process_count() and time.monotonic() < end:
             time.sleep(0.1)
         time.sleep(0.5)

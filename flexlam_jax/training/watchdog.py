@@ -84,8 +84,10 @@ def _end(code: int, message: str) -> None:
 
 def _debugging() -> bool:
     """Whether any thread is under a debugger: pdb and friends set a trace function."""
-    if any(frame.f_trace is not None for frame in sys._current_frames().values()):
-        return True
-    # debugpy and bdb on Python >= 3.12
-    monitoring = getattr(sys, "monitoring", None)
+    for frame in sys._current_frames().values():
+        while frame is not None:
+            if frame.f_trace is not None:
+                return True
+            frame = frame.f_back
+    monitoring = getattr(sys, "monitoring", None)  # debugpy, on Python >= 3.12
     return bool(monitoring and monitoring.get_tool(monitoring.DEBUGGER_ID))

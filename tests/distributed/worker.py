@@ -1,0 +1,145 @@
+"""One process of a group that trains the toy; what the tests in this folder start.
+
+    python -m tests.distributed.worker OUT SCENARIO...
+
+Scenarios run one after the other in the same processes, each on OUT/<scenario>. Every process
+prints one line per scenario: "scenario: what happened".
+"""
+
+import functools
+import json
+import os
+from pathlib import Path
+import shutil
+import sys
+import time
+
+import jax
+import orbax.checkpoint as ocp
+
+from experiments import cli
+from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.training import checkpoint, distributed, sharding
+from flexlam_jax.training.loop import fit
+from flexlam_jax.training.mesh import make_mesh
+from tests.training import toy
+
+STEPS = 20
+MESHES = {"fsdp": dict(data=1, fsdp=-1), "slices": dict(slice=2, data=1, fsdp=-1),
+          "tensor": dict(data=-1, model=2)}
+
+
+class Rows(toy.Rows):
+    """Slow enough to be killed in time; may fail or hang on one process."""
+
+    def __init__(self, *args, wait=0.0, fails=False, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.wait, self.fails = wait, fails
+
+    def __next__(self):
+        time.sleep(self.wait)
+        if self.fails and self.next_index == 6:
+            raise OSError("shard 3 is truncated")
+        return super().__next__()
+
+
+def train(workdir, mesh=None, *, wait=0.0, fails=False, hidden=32, **overrides):
+    config = toy.config(total_steps=STEPS, batch_size=16, checkpoint__every=5, checkpoint__keep=3,
+                        log__every=1, log__tensorboard=True, eval__every=10, **overrides)
+    config.mesh = {**(mesh or dict(data=1, fsdp=-1)), "fsdp_min_size": 64}
+    index, count = sharding.batch_shard(make_mesh(config.mesh), 16)
+    return fit(toy.objective(hidden=hidden, noise=0.1, count_updates=True),
+               Rows(batch_size=16, index=index, count=count, wait=wait, fails=fails),
+               config, workdir, evaluate=evaluate)
+
+
+def evaluate(state):
+    norm = jax.jit(lambda tree: sum(abs(leaf).sum() for leaf in jax.tree.leaves(tree)),
+                   out_shardings=sharding.replicated(state.step.sharding.mesh))
+    return {"validation/norm": float(norm(state.params))}
+
+
+def only_first(action):
+    """Runs it on process 0 and lets the others wait."""
+    if jax.process_index() == 0:
+        action()
+    distributed.broadcast("done", "")
+
+
+def damaged(out, name):
+    """The newest step of a finished run loses half of its files' bytes."""
+    def damage():
+        shutil.copytree(out / "fsdp", out / name)
+        for file in (out / name / "checkpoints" / str(STEPS) / "params").rglob("d/*"):
+            os.truncate(file, file.stat().st_size // 2)
+    only_first(damage)
+    train(out / name)
+
+
+def unreadable_for_one(out, name):
+    """Process 1 alone cannot read the newest step, inside Orbax."""
+    only_first(lambda: shutil.copytree(out / "fsdp", out / name))
+    read = ocp.StandardCheckpointHandler.restore
+
+    def fails(self, directory, *args, **kwargs):
+        if jax.process_index() == 1 and directory.parent.name == str(STEPS):
+            raise OSError("connection to the storage broke")
+        return read(self, directory, *args, **kwargs)
+    ocp.StandardCheckpointHandler.restore = fails
+    try:
+        train(out / name)
+    finally:
+        ocp.StandardCheckpointHandler.restore = read
+
+
+def newer_format(out, name):
+    only_first(lambda: shutil.copytree(out / "fsdp", out / name))
+    checkpoint.FORMAT = 0
+    try:
+        train(out / name)
+    finally:
+        checkpoint.FORMAT = 1
+
+
+def uncommitted(out, name):
+    """A step directory under its final name, but nothing in it: as if the rename came too early."""
+    def leave():
+        shutil.copytree(out / "fsdp", out / name)
+        (out / name / "checkpoints" / "99").mkdir()
+    only_first(leave)
+    train(out / name)
+
+
+SCENARIOS = {
+    **{name: functools.partial(lambda mesh, out, name: train(out / name, mesh), mesh)
+       for name, mesh in MESHES.items()},
+    "whole": lambda out, name: train(out / name),
+    "slow": lambda out, name: train(out / name, wait=0.02),
+    "fails": lambda out, name: train(out / name, wait=0.02, fails=jax.process_index() == 1),
+    "hangs": lambda out, name: train(out / name, wait=1000, watchdog_seconds=0.3),
+    "damaged": damaged, "unreadable_for_one": unreadable_for_one, "newer_format": newer_format,
+    "uncommitted": uncommitted,
+    "other_seed": lambda out, name: train(out / name, seed=jax.process_index()),
+    "other_folder": lambda out, name: train(out / f"{name}{jax.process_index()}"),
+    "other_config": lambda out, name: train(out / "fsdp", optimizer__b1=0.8),
+    "other_model": lambda out, name: train(out / "fsdp", hidden=64),
+}
+
+
+def main(argv):
+    cli.join_processes()
+    out = Path(argv[1])
+    for name in argv[2:]:
+        try:
+            SCENARIOS[name](out, name)
+            told = "trained"
+        except (UserError, Interrupted) as error:
+            if len(argv) == 3:
+                raise
+            told = f"{type(error).__name__}: {error}"
+        print("SAID " + json.dumps([name, told]), flush=True)
+
+
+if __name__ == "__main__":
+    cli.define_process_flags()
+    cli.run(main)
