@@ -6,6 +6,7 @@ engine and the number of workers never change what is built.
 
 from __future__ import annotations
 
+import argparse
 import concurrent.futures
 import dataclasses
 import multiprocessing
@@ -87,12 +88,31 @@ class _Reporting:
 def _beam_pipeline(runner: str, workers: int, arguments: Sequence[str]):
     beam = require("apache_beam")
     options = require("apache_beam.options.pipeline_options")
+    _check_flags(options.PipelineOptions, arguments)
     try:
         return beam.Pipeline(options=options.PipelineOptions(beam_flags(runner, workers, arguments)))
     except (SystemExit, ValueError, ImportError, AttributeError) as error:
         raise DataError(
             f"Apache Beam does not accept --runner={runner} {' '.join(arguments)}: {error}"
         ) from error
+
+
+def _check_flags(kind: type, arguments: Sequence[str]) -> None:
+    """Raises DataError for flags that no part of Beam knows; Beam itself would drop them."""
+    parser = argparse.ArgumentParser(
+        add_help=False, allow_abbrev=False, conflict_handler="resolve", exit_on_error=False
+    )
+    for part in kind.__subclasses__():
+        part._add_argparse_args(parser)  # how Beam's own parser and its extensions are made
+    try:
+        _, unknown = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise DataError(f"a flag for Apache Beam is wrong: {error}") from error
+    if unknown:
+        raise DataError(
+            f"unknown arguments {' '.join(unknown)}: neither the dataset nor Apache Beam has them; "
+            "see --help after the dataset's name"
+        )
 
 
 def _run_beam(pipeline, units: Sequence[UnitJob], assemble: Assemble, stop: pathlib.Path) -> None:

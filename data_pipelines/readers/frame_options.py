@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
@@ -11,9 +12,18 @@ from data_pipelines.framing import FITS
 _KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leaks")
 
 
-def add_frame_arguments(parser, *, size: int = 64, source: str) -> None:
-    """Adds --source (described by `source`) and the shared options; `size` is the default side."""
+def add_frame_arguments(
+    parser, *, size: int = 64, source: str, formats: Sequence[str] = ()
+) -> None:
+    """Adds --source (described by `source`), --format and the shared options.
+
+    size: the default side. formats: layouts that the reader can be told to expect; by default it
+    finds out itself (`auto`), and a dataset with one layout has no other choice.
+    """
     parser.add_argument("--source", required=True, help=source)
+    parser.add_argument(
+        "--format", default="auto", choices=("auto", *formats), help="layout of the source"
+    )
     parser.add_argument("--size", type=int, default=size, help="pixels of a side")
     parser.add_argument("--fit", default="crop", choices=FITS, help="centre square, or all of it")
     parser.add_argument("--seed", type=int, default=0, help="decides the split")

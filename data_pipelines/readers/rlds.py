@@ -59,13 +59,10 @@ def episodes(folder: str | pathlib.Path, split: str) -> Iterator[Episode]:
 
 def add_arguments(parser) -> None:
     add_frame_arguments(
-        parser, size=224, source="folder with features.json, dataset_info.json and the shards"
-    )
-    parser.add_argument(
-        "--format",
-        default="auto",
-        choices=("auto", *FILE_FORMATS),
-        help="of the shards; auto: what dataset_info.json says",
+        parser,
+        size=224,
+        source="folder with features.json, dataset_info.json and the shards",
+        formats=FILE_FORMATS,  # of the shards; auto: what dataset_info.json says
     )
     parser.add_argument(
         "--image-keys", default="", help="fields of a step, by comma; default: all colour images"

@@ -20,9 +20,8 @@ FORMATS = {"tfds": tfds, "rlu": rlu, "parquet": parquet, "teco": teco}
 
 
 def add_arguments(parser) -> None:
-    add_frame_arguments(parser, source="folder of one of the layouts in docs/data/dmlab.md")
-    parser.add_argument(
-        "--format", default="auto", choices=("auto", *FORMATS), help="auto: told by the layout"
+    add_frame_arguments(
+        parser, source="folder of one of the layouts in docs/data/dmlab.md", formats=FORMATS
     )
     parser.add_argument("--levels", default="", help="by comma; default: all that are there")
     parser.add_argument(

@@ -15,7 +15,7 @@ from data_pipelines.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.readers.tfds_folder import find_folders
 
 DESCRIPTION = "LIBERO demonstrations: published HDF5, modified RLDS, or LeRobot v3.0 and v2.x"
-FORMATS = ("auto", "hdf5", "rlds", "lerobot")
+FORMATS = ("hdf5", "rlds", "lerobot")
 STATES = ("auto", "none", "robot_states", "ee_gripper", "joint_states")
 ORIENTATIONS = ("upright", "as_stored")
 EXPECTED = (
@@ -25,8 +25,9 @@ EXPECTED = (
 
 
 def add_arguments(parser) -> None:
-    add_frame_arguments(parser, size=128, source=f"folder of demonstrations; {EXPECTED}")
-    parser.add_argument("--format", default="auto", choices=FORMATS, help="layout of the source")
+    add_frame_arguments(
+        parser, size=128, source=f"folder of demonstrations; {EXPECTED}", formats=FORMATS
+    )
     parser.add_argument(
         "--cameras", default=",".join(layout.CAMERAS), help="one dataset per suite and camera"
     )

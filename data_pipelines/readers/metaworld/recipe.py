@@ -18,7 +18,7 @@ from data_pipelines.recordings import Item, ItemError, Plan, Recording
 from data_pipelines.spec import ActionSpec
 
 DESCRIPTION = "Meta-World recordings: LeRobot (metaworld_mt50), or HDF5 or npz files"
-FORMATS = ("auto", "lerobot", "hdf5", "npz")
+FORMATS = ("lerobot", "hdf5", "npz")
 STATES = ("environment", "proprio", "none")
 BASE = "metaworld"
 ACTION = ActionSpec(kind="continuous", names=("x", "y", "z", "gripper"), low=-1.0, high=1.0)
@@ -42,8 +42,8 @@ def add_arguments(parser) -> None:
         parser,
         size=128,
         source="LeRobot set (meta/info.json), or a folder of <task>.hdf5 or of npz files",
+        formats=FORMATS,
     )
-    parser.add_argument("--format", default="auto", choices=FORMATS, help="layout of the source")
     parser.add_argument("--cameras", default="", help="separated by commas; default: all there are")
     parser.add_argument(
         "--state",

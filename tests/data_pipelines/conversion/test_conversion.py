@@ -238,6 +238,8 @@ def test_command_line_takes_a_reader_by_its_path_and_beam_flags(tmp_path, capfd)
     assert "prepared: 12 episodes" in capfd.readouterr().out
     assert main([PAINTED, out + "2", "--runner=local", "--direct_num_workers=2"]) == 1
     assert "unknown arguments --direct_num_workers=2" in capfd.readouterr().err
+    assert main([PAINTED, out + "2", "--itmes=4", "--direct_num_workers=2"]) == 1
+    assert "unknown arguments --itmes=4: neither the dataset nor" in capfd.readouterr().err
     assert main([PAINTED, out + "3", "--runner=NoSuchRunner"]) == 1
     assert "Apache Beam does not accept --runner=NoSuchRunner" in capfd.readouterr().err
     assert main(["no.such.reader", out + "4"]) == 1
