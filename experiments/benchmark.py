@@ -1,16 +1,22 @@
-"""Measures speed and writes one JSON row: training step, encoding, and the time to a first code.
+"""Measures speed; writes one JSON row per call to stdout and, with --out=FILE, to the end of FILE.
 
-    python -m experiments.benchmark --config=experiments/configs/doom.py --what=train
-    python -m experiments.benchmark --config=experiments/configs/vit256.py --what=train
+    python -m experiments.benchmark --config=experiments/configs/vit256.py --what=train,encode
+    python -m experiments.benchmark --config=experiments/configs/base.py --what=parts,checkpoint
+    python -m experiments.benchmark --config=experiments/configs/doom.py --what=loader --data=DIR
+    python -m experiments.benchmark --config=experiments/configs/vit256.py --sweep=batch,clip
     python -m experiments.benchmark --checkpoint=runs/doom --what=load,encode
 
-train   the loop's own step (forward, backward, AdamW) on random frames: transitions per second,
-        analytic FLOPs, and MFU against a matmul measured in the same process.
-encode  `LoadedLam.encode` on batches of uint8 pairs, as a policy team calls it.
-load    a new process: import, `flexlam_jax.load`, first `encode` of one pair.
+train       the loop's own step on random frames: transitions per second, analytic FLOPs, and MFU
+            against a matmul measured in the same process
+parts       encoder, decoder and optimizer as shares of a step
+encode      clips of the preset; with --checkpoint `LoadedLam.encode`, as a policy team calls it
+loader      the loader on its own, and the share of step time that waits for it (--data)
+checkpoint  what a save stalls, the share of training that is at the preset's interval, restoring
+load        a new process: import, `flexlam_jax.load`, first `encode` of one pair (--checkpoint)
 
-Medians over repetitions; compare only rows measured in one sitting. The loader has its own:
-`python -m data_pipelines.benchmark_loader`.
+--sweep repeats `train` with one thing changed at a time: batch, resolution, clip (at about the same
+number of transitions), slots, parameters (width). Any value of the preset is a
+flag after --config. Compare only rows of one sitting, in turns.
 """
 
 import json
@@ -21,27 +27,28 @@ import sys
 import time
 
 from absl import flags
+import flax
 import jax
-import jax.numpy as jnp
-from ml_collections import config_flags
+import jaxlib
+from ml_collections import ConfigDict, config_flags
 import numpy as np
 
-from experiments import cli
+from experiments import benchmark_parts, cli
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
-from flexlam_jax.models.lam import build_lam
-from flexlam_jax.objectives.lam import lam_objective
-from flexlam_jax.training.mesh import make_mesh
-from flexlam_jax.training.optimizer import make_optimizer, make_schedule
-from flexlam_jax.training.performance import measure_peak_tflops
-from flexlam_jax.training.state import create_state
-from flexlam_jax.training.step import make_train_step
+from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
+from flexlam_jax.training.workdir import git_revision
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, for train.")
-_WHAT = flags.DEFINE_list("what", ["train"], "Any of train, encode, load.")
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for encode, load.")
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset.")
+_WHAT = flags.DEFINE_list("what", None, "Any of train, parts, encode, loader, checkpoint, load; "
+                          "train when neither this nor --sweep is given.")
+_SWEEP = flags.DEFINE_list("sweep", [], "Any of batch, resolution, clip, slots, parameters.")
+_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for load and encode.")
+_DATA = flags.DEFINE_string("data", None, "Dataset folder, for loader.")
+_OUT = flags.DEFINE_string("out", None, "File that the row is appended to.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed repetitions.", lower_bound=1)
-_ENCODE_BATCH = flags.DEFINE_integer("encode_batch", 256, "Pairs per call.", lower_bound=1)
+_ENCODE_BATCH = flags.DEFINE_integer("encode_batch", 256, "Pairs per call, with --checkpoint.",
+                                     lower_bound=1)
 
 _FIRST_CODE = """
 import sys, time
@@ -56,83 +63,142 @@ print(time.perf_counter() - start)
 
 def main(argv):
     del argv
-    row = {"python": sys.version.split()[0], "jax": jax.__version__, "cores": os.cpu_count(),
-           "device": f"{jax.device_count()} x {jax.devices()[0].device_kind}"}
-    measures = {"train": _train, "encode": _encode, "load": _load}
-    for what in _WHAT.value:
-        if what not in measures:
-            raise UserError(f"--what={what} is unknown; choose any of {', '.join(measures)}")
-        row[what] = measures[what]()
-    print(json.dumps(row))
-
-
-def _checkpoint():
-    if not _CHECKPOINT.value:
-        raise UserError("--what=encode and --what=load need --checkpoint=WORKDIR")
-    return _CHECKPOINT.value
-
-
-def _train():
-    if _CONFIG.value is None:
-        raise UserError("--what=train needs --config=PRESET")
-    config = cli.config_value(_CONFIG)
+    reuse_host_memory()
+    what = _WHAT.value if _WHAT.value is not None else [] if _SWEEP.value else ["train"]
+    for flag, given, known in (("what", what, _MEASURES), ("sweep", _SWEEP.value, _SWEEPS)):
+        for name in given:
+            if name not in known:
+                raise UserError(f"--{flag}={name} is unknown; choose any of {', '.join(known)}")
+    row = _description()
     with cli.reading_config():
-        objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                                  clip_length=config.data.clip_length)
-    schedule = make_schedule(config.optimizer, config.total_steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    size = config.model.image_size
-    shape = (config.batch_size, config.data.clip_length, size, size, config.model.channels)
-    batch = {"frames": jnp.asarray(np.random.default_rng(0).integers(0, 256, shape, np.uint8))}
-    state = create_state(objective, optimizer, batch, seed=config.seed, ema=False)
-    step = jax.jit(make_train_step(objective, optimizer, schedule, seed=config.seed),
-                   donate_argnums=0)
-    state, metrics = step(state, batch)     # Compiles.
-    seconds = []
-    for _ in range(_REPEATS.value):
-        jax.block_until_ready(state)
-        start = time.perf_counter()
-        state, metrics = step(state, batch)
-        jax.block_until_ready(metrics["loss"])
-        seconds.append(time.perf_counter() - start)
-    peak = measure_peak_tflops(make_mesh(config.mesh), config.model.dtype)
-    median = statistics.median(seconds)
-    transitions = config.batch_size * (config.data.clip_length - 1)
-    flops = objective.flops_per_example * config.batch_size
+        for name in what:
+            row[name] = _MEASURES[name]()
+        for name in _SWEEP.value:
+            row.setdefault("sweep", {})[name] = _sweep(name)
+    text = json.dumps(row)
+    print(text)
+    if _OUT.value:
+        with open(_OUT.value, "a") as file:
+            file.write(text + "\n")
+
+
+def _description():
+    """Everything about the measurement but the numbers."""
+    device = jax.devices()[0]
     return {
-        "parameters": sum(x.size for x in jax.tree.leaves(state.params)),
-        "clip_length": config.data.clip_length, "batch_size": config.batch_size,
-        "step_seconds": median, "step_seconds_range": [min(seconds), max(seconds)],
-        "transitions_per_second": transitions / median,
-        "gflops_per_transition": flops / transitions / 1e9,
-        "tflops_per_second": flops / median / 1e12, "peak_tflops": peak,
-        "mfu": flops / median / 1e12 / peak,
+        "command": " ".join(["python -m experiments.benchmark", *sys.argv[1:]]),
+        "date": time.strftime("%Y-%m-%d"), "git": git_revision(),
+        "python": sys.version.split()[0], "jax": jax.__version__, "jaxlib": jaxlib.__version__,
+        "flax": flax.__version__, "device": f"{jax.device_count()} x {device.device_kind}",
+        "cpu": _cpu_name(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
     }
 
 
+def _cpu_name():
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":")[1].strip() for line in file if line[:10] == "model name")
+    except (OSError, StopIteration):
+        return "unknown"
+
+
+def _preset():
+    if _CONFIG.value is None:
+        raise UserError("this measure needs --config=PRESET")
+    config = cli.config_value(_CONFIG)
+    use_compilation_cache(config.compilation_cache)
+    return ConfigDict(config)
+
+
+def _train():
+    return benchmark_parts.train(_preset(), _REPEATS.value)
+
+
+def _parts():
+    return benchmark_parts.parts(_preset(), _REPEATS.value)
+
+
+def _checkpoint():
+    return benchmark_parts.checkpoint(_preset(), _REPEATS.value)
+
+
+def _loader():
+    config = _preset()
+    path = _DATA.value or config.data.path
+    if not path:
+        raise UserError("--what=loader needs --data=DIR")
+    config.data.path = path
+    return benchmark_parts.loader(config, _REPEATS.value)
+
+
 def _encode():
-    lam = load(_checkpoint())
+    if not _CHECKPOINT.value:
+        return benchmark_parts.encode(_preset(), _REPEATS.value)
+    lam = load(_CHECKPOINT.value)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_ENCODE_BATCH.value, 2, *lam.frame_shape), np.uint8)
-    lam.encode(frames[:, 0], frames[:, 1])  # Compiles.
-    seconds = []
-    for _ in range(_REPEATS.value):
-        start = time.perf_counter()
-        np.asarray(lam.encode(frames[:, 0], frames[:, 1]))
-        seconds.append(time.perf_counter() - start)
+    seconds = [benchmark_parts.timed(lambda: np.asarray(lam.encode(frames[:, 0], frames[:, 1])))[0]
+               for _ in range(_REPEATS.value + 1)][1:]     # The first compiles.
     return {"pairs_per_second": len(frames) / statistics.median(seconds), "batch": len(frames)}
 
 
 def _load():
+    if not _CHECKPOINT.value:
+        raise UserError("--what=load needs --checkpoint=WORKDIR")
     seconds = []
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", _FIRST_CODE, _checkpoint()],
+        done = subprocess.run([sys.executable, "-c", _FIRST_CODE, _CHECKPOINT.value],
                               capture_output=True, text=True)
         if done.returncode:
-            raise UserError(f"loading {_checkpoint()} failed:\n{done.stderr[-500:]}")
+            raise UserError(f"loading {_CHECKPOINT.value} failed:\n{done.stderr[-500:]}")
         seconds.append(float(done.stdout.split()[-1]))
-    return {"seconds_to_first_code": statistics.median(seconds), "range": [min(seconds),
-                                                                           max(seconds)]}
+    return {"seconds_to_first_code": statistics.median(seconds),
+            "range": [min(seconds), max(seconds)]}
+
+
+_MEASURES = {"train": _train, "parts": _parts, "encode": _encode, "loader": _loader,
+             "checkpoint": _checkpoint, "load": _load}
+
+
+def _sweep(name):
+    """Rows of `train`, one per value."""
+    rows = []
+    for value in _SWEEPS[name][0]:
+        config = _preset()
+        _SWEEPS[name][1](config, value)
+        rows.append(benchmark_parts.train(config, _REPEATS.value))
+    return rows
+
+
+def _batch(config, factor):
+    config.batch_size = max(1, round(config.batch_size * factor))
+
+
+def _resolution(config, factor):
+    config.model.image_size = round(config.model.image_size * factor)
+
+
+def _clip(config, frames):
+    transitions = config.batch_size * (config.data.clip_length - 1)
+    config.data.clip_length, config.batch_size = frames, max(1, round(transitions / (frames - 1)))
+
+
+def _slots(config, count):
+    config.model.slots = count
+
+
+def _parameters(config, factor):
+    """Width, heads and hidden units of a ViT; parameters grow with the square."""
+    for part in (config.model.encoder, config.model.decoder):
+        if part.kind != "vit":
+            raise UserError("--sweep=parameters needs a preset of ViTs")
+        for key in ("width", "heads", "mlp_hidden"):
+            part[key] = round(part[key] * factor)
+
+
+_SWEEPS = {"batch": ((0.25, 0.5, 1, 2), _batch), "resolution": ((0.5, 1, 2), _resolution),
+           "clip": ((2, 4, 8, 16), _clip), "slots": ((1, 2, 4, 8, 16), _slots),
+           "parameters": ((0.5, 1, 2), _parameters)}
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m experiments.benchmark --config=experiments/configs/vit256.py --what=train
 
-The size is that of the public LAM that this package's speed is compared with; see "Numbers" in the README.
+The size is that of the public LAM that this package's speed is compared with; see docs/PERF.md.
 """
 
 from experiments.configs import common

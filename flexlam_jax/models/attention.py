@@ -12,10 +12,10 @@ from jax.sharding import PartitionSpec as P
 from flexlam_jax.models.splash import splash_attention
 
 IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
-# Keys from which `auto` takes the splash kernel on a TPU. XLA writes the (L, S) logits to memory and
-# splash does not, but splash pads both lengths to 128. Bytes that a v5e program of forward and
-# backward moves, by its compiler's count, XLA against splash: 528 keys 3.2 to 1.7 GB, 272 keys
-# 1.1 to 1.3, 144 and 80 keys no difference worth a kernel (docs/PERF.md has the command).
+# Keys from which `auto` takes the splash kernel on a TPU. XLA writes the (L, S) logits to memory,
+# splash does not, but it pads both lengths to 128. Bytes that a v5e program of forward and backward
+# moves, by its compiler's count, XLA against splash: 528 keys 3.2 to 1.7 GB, 272 keys 1.1 to 1.3,
+# 144 keys 0.24 to 0.23, 80 keys 0.09 to 0.12 (docs/PERF.md).
 SPLASH_MIN_KEYS = 512
 _HEAD_AXIS = "model"  # The mesh axis that splits heads; all others split rows.
 

@@ -1,0 +1,224 @@
+"""What experiments/benchmark.py times: steps and their parts, encoding, data, checkpoints.
+
+Every function returns plain numbers, medians unless the name says otherwise. Programs that are
+compared run in turns, so that a machine that slows down slows all of them down.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+import statistics
+import tempfile
+import time
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from data_pipelines.loader import training_batches
+from flexlam_jax.models.lam import build_lam
+from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.training import sharding
+from flexlam_jax.training.batches import DeviceBatches
+from flexlam_jax.training.checkpoint import Checkpoints
+from flexlam_jax.training.mesh import check_batch_size, make_mesh
+from flexlam_jax.training.optimizer import make_optimizer, make_schedule
+from flexlam_jax.training.performance import device_gib, measure_peak_tflops
+from flexlam_jax.training.state import create_state
+from flexlam_jax.training.step import make_train_step
+
+
+@dataclasses.dataclass
+class Subject:
+    """A preset ready to run, as `fit` would make it, with one batch of random frames."""
+
+    config: Any
+    model: Any
+    objective: Any
+    mesh: jax.sharding.Mesh
+    places: Any
+    state: Any
+    step: Callable
+    batch: Any
+
+    @property
+    def transitions(self) -> int:
+        return self.config.batch_size * (self.config.data.clip_length - 1)
+
+
+def build(config: Any) -> Subject:
+    """Raises what a run with this config would raise."""
+    model = build_lam(config.model)
+    objective = lam_objective(model, config.model, config.loss,
+                              clip_length=config.data.clip_length)
+    mesh = make_mesh(config.mesh)
+    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+    schedule = make_schedule(config.optimizer, config.total_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
+    size = config.model.image_size
+    height, width = (size, size) if isinstance(size, int) else size
+    shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
+    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    create = functools.partial(create_state, objective, optimizer, seed=config.seed,
+                               ema=config.optimizer.ema_decay > 0)
+    with jax.set_mesh(mesh):
+        rows = sharding.batch_sharding(mesh)
+        batch = {"frames": jax.device_put(frames, rows)}
+        places = sharding.tree_shardings(jax.eval_shape(create, batch), mesh,
+                                         fsdp_min_size=config.mesh.fsdp_min_size)
+        state = jax.jit(create, out_shardings=places)(batch)
+        step = jax.jit(
+            make_train_step(objective, optimizer, schedule, seed=config.seed,
+                            accumulate=config.optimizer.accumulate,
+                            ema_decay=config.optimizer.ema_decay),
+            in_shardings=(places, rows), out_shardings=(places, sharding.replicated(mesh)),
+            donate_argnums=0)
+    return Subject(config, model, objective, mesh, places, state, step, batch)
+
+
+def timed(function: Callable, *args: Any) -> tuple[float, Any]:
+    """(seconds until the result is there, result)."""
+    start = time.perf_counter()
+    result = jax.block_until_ready(function(*args))
+    return time.perf_counter() - start, result
+
+
+def steps(subject: Subject, repeats: int) -> list[float]:
+    """Seconds of `repeats` updates, after one that may compile."""
+    seconds = []
+    with jax.set_mesh(subject.mesh):
+        for _ in range(repeats + 1):
+            took, (subject.state, _) = timed(subject.step, subject.state, subject.batch)
+            seconds.append(took)
+    return seconds[1:]
+
+
+def train(config: Any, repeats: int) -> dict[str, Any]:
+    """The loop's own step; MFU is analytic FLOPs over a matmul measured before and after it."""
+    subject = build(config)
+    peaks = [measure_peak_tflops(subject.mesh, config.model.dtype)]
+    seconds = steps(subject, repeats)
+    peaks.append(measure_peak_tflops(subject.mesh, config.model.dtype))
+    median, peak = statistics.median(seconds), max(peaks)
+    flops = subject.objective.flops_per_example * config.batch_size
+    row = {
+        "parameters": sum(x.size for x in jax.tree.leaves(subject.state.params)),
+        "clip_length": config.data.clip_length, "batch_size": config.batch_size,
+        "image_size": config.model.image_size, "slots": config.model.slots,
+        "step_seconds": median, "step_seconds_range": [min(seconds), max(seconds)],
+        "transitions_per_second": subject.transitions / median,
+        "gflops_per_transition": flops / subject.transitions / 1e9,
+        "tflops_per_second": flops / median / 1e12, "peak_tflops": peak,
+        "mfu": flops / median / 1e12 / peak,
+    }
+    memory = device_gib()
+    return row if memory is None else {**row, "device_gib": memory}
+
+
+def parts(config: Any, repeats: int) -> dict[str, float]:
+    """Where a step's time goes, by what it takes longer than a program with one part less.
+
+    encoder    forward and backward of the encoder alone, with a sum for a loss
+    decoder    loss and all gradients, less the above: quantiser and losses are in it
+    optimizer  the whole step, less loss and gradients: clipping, AdamW, metrics
+    """
+    subject = build(config)
+    objective, model, key = subject.objective, subject.model, jax.random.key(0)
+
+    def encoder(params, extra, batch):
+        return jnp.sum(model.apply({"params": params, **extra}, batch["frames"],
+                                   method="encode")[0])
+
+    def everything(params, extra, batch):
+        return objective.loss(params, extra, batch, key)[0]
+
+    programs = [jax.jit(jax.grad(f)) for f in (encoder, everything)]
+    seconds: list[list[float]] = [[], [], []]
+    with jax.set_mesh(subject.mesh):
+        for turn in range(repeats + 1):
+            state = subject.state
+            found = [timed(p, state.params, state.extra, subject.batch)[0] for p in programs]
+            took, (subject.state, _) = timed(subject.step, state, subject.batch)
+            if turn:    # The first compiles.
+                for rows, value in zip(seconds, (*found, took), strict=True):
+                    rows.append(value)
+    alone, gradients, step = (statistics.median(values) for values in seconds)
+    return {"encoder": alone / step, "decoder": (gradients - alone) / step,
+            "optimizer": (step - gradients) / step, "step_seconds": step}
+
+
+def encode(config: Any, repeats: int) -> dict[str, float]:
+    """Slots of a batch of clips, as in labelling a data set."""
+    subject = build(config)
+    program = jax.jit(lambda v, f: subject.model.apply(v, f, method="encode")[0])
+    with jax.set_mesh(subject.mesh):
+        arguments = subject.state.variables, subject.batch["frames"]
+        seconds = [timed(program, *arguments)[0] for _ in range(repeats + 1)][1:]
+    return {"transitions_per_second": subject.transitions / statistics.median(seconds)}
+
+
+def loader(config: Any, repeats: int) -> dict[str, float]:
+    """The loader on its own, and the share of a training step that waits for it."""
+    size = config.model.image_size
+    settings = {**config.data, "image_size": size if isinstance(size, int) else 0}
+
+    def batches():
+        return training_batches(settings, seed=0, batch_size=config.batch_size)
+
+    subject = build(config)
+    alone = batches()
+    next(alone)
+    seconds = [timed(lambda: next(alone))[0] for _ in range(repeats)]
+    alone.close()
+    rows = sharding.batch_sharding(subject.mesh)
+    with jax.set_mesh(subject.mesh), DeviceBatches(batches(), rows) as data:
+        waited, start = 0.0, 0.0
+        for turn in range(repeats + 1):
+            batch = next(data)
+            wait = data.take_wait()
+            if turn:
+                waited += wait
+            _, (subject.state, _) = timed(subject.step, subject.state,
+                                          {"frames": batch["frames"]})
+            if not turn:
+                start = time.perf_counter()
+        total = time.perf_counter() - start
+    return {"transitions_per_second": subject.transitions * repeats / sum(seconds),
+            "data_wait_fraction": waited / total}
+
+
+def checkpoint(config: Any, repeats: int) -> dict[str, float]:
+    """What a save costs training. `stall_fraction` is at the preset's `checkpoint.every`.
+
+    Training stops for the copy off the device (`save_blocks_seconds`); the rest is written while
+    it goes on, and `slowdown_seconds` is what steps lose meanwhile.
+    """
+    subject = build(config)
+    abstract = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), subject.state,
+        subject.places)
+    step = statistics.median(steps(subject, repeats))
+    blocks, writes, slow = [], [], []
+    with jax.set_mesh(subject.mesh), tempfile.TemporaryDirectory() as folder:
+        with Checkpoints(folder, keep=1) as checkpoints:
+            for _ in range(3):
+                start = time.perf_counter()
+                checkpoints.save(subject.state, {}, {})
+                blocks.append(time.perf_counter() - start)
+                during = steps(subject, max(1, round(2 * blocks[-1] / step)))
+                slow.append(sum(during) - step * len(during))
+        start = time.perf_counter()
+        with Checkpoints(folder, keep=1) as checkpoints:
+            checkpoints.save(subject.state, {}, {})
+        writes.append(time.perf_counter() - start)
+        with Checkpoints(folder, keep=1) as checkpoints:
+            restore, _ = timed(lambda: checkpoints.restore_latest(abstract))
+    lost = statistics.median(blocks) + max(0.0, statistics.median(slow))
+    return {
+        "gib": sum(x.nbytes for x in jax.tree.leaves(subject.state)) / 2**30,
+        "save_blocks_seconds": statistics.median(blocks),
+        "slowdown_seconds": statistics.median(slow), "write_seconds": statistics.median(writes),
+        "restore_seconds": restore, "every": config.checkpoint.every,
+        "stall_fraction": lost / (lost + config.checkpoint.every * step),
+    }
