@@ -32,25 +32,25 @@ MESHES = {"fsdp": dict(data=1, fsdp=-1), "slices": dict(slice=2, data=1, fsdp=-1
 class Rows(toy.Rows):
     """Slow enough to be killed in time; may fail or hang on one process."""
 
-    def __init__(self, *args, wait=0.0, fails=False, **kwargs):
+    def __init__(self, *args, wait=0.0, fails=False, hangs=False, **kwargs):
         super().__init__(*args, **kwargs)
-        self.wait, self.fails = wait, fails
+        self.wait, self.fails, self.hangs = wait, fails, hangs
 
     def __next__(self):
-        time.sleep(self.wait)
+        time.sleep(1000 if self.hangs and self.next_index == 6 else self.wait)
         if self.fails and self.next_index == 6:
             raise OSError("shard 3 is truncated")
         return super().__next__()
 
 
-def train(workdir, mesh=None, *, wait=0.0, fails=False, hidden=32, **overrides):
+def train(workdir, mesh=None, *, wait=0.0, fails=False, hangs=False, hidden=32, **overrides):
     config = toy.config(total_steps=STEPS, batch_size=16, checkpoint__every=5, checkpoint__keep=3,
                         log__every=1, log__tensorboard=True, eval__every=10, **overrides)
     config.mesh = {**(mesh or dict(data=1, fsdp=-1)), "fsdp_min_size": 64}
     index, count = sharding.batch_shard(make_mesh(config.mesh), 16)
     return fit(toy.objective(hidden=hidden, noise=0.1, count_updates=True),
-               Rows(batch_size=16, index=index, count=count, wait=wait, fails=fails),
-               config, workdir, evaluate=evaluate)
+               Rows(batch_size=16, index=index, count=count, wait=wait, fails=fails,
+                    hangs=hangs), config, workdir, evaluate=evaluate)
 
 
 def evaluate(state):
@@ -116,7 +116,7 @@ SCENARIOS = {
     "whole": lambda out, name: train(out / name),
     "slow": lambda out, name: train(out / name, wait=0.02),
     "fails": lambda out, name: train(out / name, wait=0.02, fails=jax.process_index() == 1),
-    "hangs": lambda out, name: train(out / name, wait=1000, watchdog_seconds=0.3),
+    "hangs": lambda out, name: train(out / name, hangs=True, watchdog_seconds=3.0),
     "damaged": damaged, "unreadable_for_one": unreadable_for_one, "newer_format": newer_format,
     "uncommitted": uncommitted,
     "other_seed": lambda out, name: train(out / name, seed=jax.process_index()),

@@ -2,7 +2,7 @@
 
     JAX_NUM_CPU_DEVICES=8 python -m tests.training.meshes OUT MESH...
 
-MESH is data-fsdp-model, as 2-2-2; a-b-c+d-e-f trains half on the first mesh and continues on the
+MESH is data-fsdp-model, as 2-2-2, or slice-data-fsdp-model; a-b-c+d-e-f trains half on the first mesh and continues on the
 second. Prints one JSON object per line: mesh, sharded leaves, bytes of state on the first device.
 """
 
@@ -12,6 +12,7 @@ import sys
 import jax
 
 from flexlam_jax.training.loop import fit
+from flexlam_jax.training.mesh import AXES
 from flexlam_jax.training.sharding import path_name
 from tests.training import toy
 
@@ -23,8 +24,8 @@ def train(out, name):
     for number, sizes in enumerate(stages):
         config = toy.config(total_steps=STEPS * (number + 1) // len(stages), checkpoint__every=5,
                             log__every=1, batch_size=16, optimizer__schedule="constant")
-        config.mesh = dict(zip(("data", "fsdp", "model"), map(int, sizes.split("-"))),
-                           fsdp_min_size=64)
+        numbers = [int(size) for size in sizes.split("-")]
+        config.mesh = dict(zip(AXES[-len(numbers):], numbers), fsdp_min_size=64)
         state = fit(toy.objective(hidden=32, noise=0.1, count_updates=True),
                     toy.Rows(batch_size=16), config, f"{out}/{name}")
     return state

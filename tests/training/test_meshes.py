@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-MESHES = ("8-1-1", "1-8-1", "2-4-1", "2-2-2", "8-1-1+2-2-2")
+MESHES = ("8-1-1", "1-8-1", "2-4-1", "2-2-2", "2-1-2-2", "8-1-1+2-2-2")
 # float32 sums in another order round differently, by about 1e-7 relative. Measured over ten steps:
 # at most 3.3e-7.
 RTOL = 2e-6
@@ -49,6 +49,8 @@ def test_state_is_really_sharded(runs):
     both = runs["2-2-2"][1]["specs"]
     assert both["params/mlp/up/kernel"] == ["fsdp", "model"]
     assert both["params/mlp/up/bias"] == ["model"]
+    sliced = runs["2-1-2-2"][1]["specs"]  # Replicated over slices.
+    assert sliced == both
     followers = [spec for path, spec in both.items() if path.endswith("mlp/up/kernel")]
     assert followers == [["fsdp", "model"]] * 4  # The parameter, two moments, the average.
 

@@ -1,0 +1,118 @@
+"""Measures how long a killed run takes to train again, and how much it lost. Writes one JSON row.
+
+    python -m experiments.benchmark_recovery --config=experiments/configs/doom.py \\
+        --config.data.path=data/doom [--kills=3] [--processes=1]
+
+Starts `experiments.pretrain_lam` in a new work directory, kills it with SIGKILL between two
+checkpoints, starts it again, and so on. `seconds` is from the kill to the first update that the
+killed run had not saved, as metrics.jsonl shows it, with everything in between: starting Python,
+reading data, restoring, compiling (`--config.compilation_cache=DIR` keeps compiled programs, and is
+what a run that expects to be killed should set). The dataset must exist.
+"""
+
+import json
+import os
+from pathlib import Path
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from absl import flags
+import jax
+from ml_collections import config_flags
+
+from experiments import cli
+from flexlam_jax.errors import UserError
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, as for pretrain_lam.")
+_KILLS = flags.DEFINE_integer("kills", 3, "How often the run is killed.", lower_bound=1)
+_PROCESSES = flags.DEFINE_integer("processes", 1, "Local processes of the run.", lower_bound=1)
+flags.mark_flags_as_required(["config"])
+
+
+def main(argv):
+    del argv
+    config = cli.config_value(_CONFIG)
+    interval = min(config.checkpoint.every, config.total_steps // (_KILLS.value + 1))
+    if interval < 2:
+        raise UserError(f"config.total_steps={config.total_steps} is too short for "
+                        f"--kills={_KILLS.value}.")
+    given = [arg for arg in sys.argv[1:] if arg.startswith("--config")]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "experiments.pretrain_lam", *given, f"--workdir={folder}",
+                   "--config.log.every=1", f"--config.checkpoint.every={interval}"]
+        kills = _kill_again_and_again(command, Path(folder), interval)
+    print(json.dumps({
+        "python": platform.python_version(), "jax": jax.__version__, "cores": os.cpu_count(),
+        "load": os.getloadavg()[0], "processes": _PROCESSES.value,
+        "compilation_cache": bool(config.compilation_cache), "checkpoint_every": interval,
+        "seconds": statistics.median(k["seconds"] for k in kills),
+        "lost_steps": max(k["lost_steps"] for k in kills), "kills": kills}))
+
+
+def _kill_again_and_again(command, folder, interval):
+    kills, saved, killed_at, reached, inode = [], 0, None, 0, None
+    for number in range(_KILLS.value + 1):
+        group = _start(command)
+        try:
+            if killed_at is not None:
+                # A start drops the rows after the restored step by replacing the file.
+                _until(group, lambda: _inode(folder) != inode and _last_step(folder) > saved)
+                kills.append({"seconds": time.monotonic() - killed_at,
+                              "lost_steps": reached - saved})
+                if number == _KILLS.value:
+                    return kills
+            target = (number + 1) * interval + interval // 2
+            _until(group, lambda: _last_step(folder) >= target)
+        finally:
+            for process in group:
+                process.send_signal(signal.SIGKILL)
+            killed_at = time.monotonic()
+            for process in group:
+                process.communicate()
+        saved, reached, inode = _saved(folder), _last_step(folder), _inode(folder)
+
+
+def _start(command):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    return [subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env={**os.environ, "COORDINATOR_ADDRESS": address, "PROCESS_ID": str(index),
+             "NUM_PROCESSES": str(_PROCESSES.value)}) for index in range(_PROCESSES.value)]
+
+
+def _until(group, condition):
+    while not condition():
+        for process in group:
+            if process.poll() is not None:
+                raise UserError(f"the run ended by itself:\n{process.communicate()[1][-1000:]}")
+        time.sleep(0.005)
+
+
+def _last_step(folder):
+    try:
+        rows = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+        return max((json.loads(row)["step"] for row in rows if row.endswith("\n")), default=0)
+    except FileNotFoundError:
+        return 0
+
+
+def _inode(folder):
+    return (folder / "metrics.jsonl").stat().st_ino
+
+
+def _saved(folder):
+    steps = folder / "checkpoints"
+    return max((int(p.name) for p in steps.iterdir() if p.name.isdigit()), default=0) \
+        if steps.exists() else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
