@@ -84,9 +84,9 @@ def _groups(rest: str, devices: int) -> np.ndarray:
     if pairs:
         numbers = [int(n) for n in re.findall(r"\d+", pairs[1])]
         return np.array(numbers).reshape(-1, 2)
-    mesh = re.search(r"replica_groups=(?:@?mesh)\[([^\]]*)\](.*?)\{([^}]*)\}", rest)
+    mesh = re.search(r"replica_groups=mesh\[((?:[^\[\]]|\[[^\]]*\])*)\](.*?)\{([^}]*)\}", rest)
     if mesh:
-        return _mesh_groups(mesh[1], mesh[3])
+        return _mesh_groups(mesh[1] + mesh[2], mesh[3])
     iota = re.search(r"replica_groups=\[(\d+),(\d+)\]<=\[([\d,]+)\](?:T\(([\d,]+)\))?", rest)
     if iota:
         grid = _iota(iota[3], iota[4])
@@ -107,9 +107,13 @@ def _iota(shape: str, order: str | None) -> np.ndarray:
 def _mesh_groups(axes: str, used: str) -> np.ndarray:
     """mesh['a'=2,'b'=4] {'b'} -> [[0..3], [4..7]]; 'a':(2)4 is a part of an axis."""
     sizes = {name: int(size) for name, size in re.findall(r"'([^']+)'=(\d+)", axes)}
+    numbers = _iota(",".join(map(str, sizes.values())), None).reshape(-1)
     order = re.search(r"device_ids=\(?\[([\d,]+)\](?:T\(([\d,]+)\))?", axes)
-    numbers = _iota(order[1], order[2]).reshape(-1) if order else np.arange(
-        math.prod(sizes.values()))
+    listed = re.search(r"device_ids=\(([\d,]+)\)", axes)
+    if order:
+        numbers = _iota(order[1], order[2]).reshape(-1)
+    elif listed:
+        numbers = np.array([int(n) for n in listed[1].split(",")])
     dims, moved = [], []
     parts = {name: (int(before), int(size)) for name, before, size in
              re.findall(r"'([^']+)':\((\d+)\)(\d+)", used)}

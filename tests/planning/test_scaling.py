@@ -1,0 +1,63 @@
+"""Weak scaling, counted in compiled programs: more devices neither add collectives nor memory."""
+
+import json
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+JOBS = ("data:1:2", "data:2:2", "data:8:2", "fsdp:2:2", "fsdp:8:2", "fsdp:8:4")
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    """{job: what scaling.py printed}. Machine code is not optimised; the collectives are made before."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.planning.scaling", *JOBS],
+        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=500,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8",
+             "XLA_FLAGS": "--xla_backend_optimization_level=0 "
+                          "--xla_llvm_disable_expensive_passes=true"})
+    assert done.returncode == 0, done.stderr
+    return dict(zip(JOBS, map(json.loads, done.stdout.splitlines())))
+
+
+def count(row):
+    return sum(entry["count"] for entry in row["collectives"].values())
+
+
+def sent(row):
+    return sum(entry["bytes"] for entry in row["collectives"].values())
+
+
+@pytest.mark.parametrize("axis", ["data", "fsdp"])
+def test_collectives_per_step_do_not_grow_with_devices(compiled, axis):
+    two, eight = compiled[f"{axis}:2:2"], compiled[f"{axis}:8:2"]
+    assert 0 < count(eight) <= count(two)
+    # Bytes per device: the same, but for the padding of arrays that eight does not divide.
+    assert sent(eight) == pytest.approx(sent(two), rel=0.01)
+    assert compiled["data:1:2"]["collectives"] == {}
+
+
+def test_replicas_are_summed_in_a_handful_of_all_reduces(compiled):
+    assert list(compiled["data:8:2"]["collectives"]) == ["all-reduce"]
+    assert count(compiled["data:8:2"]) <= 4     # Gradients in one, metrics, code usage.
+
+
+def test_fsdp_sends_parameters_and_not_activations(compiled):
+    """Twice the rows per device must not mean more bytes: all that depends on rows is code usage."""
+    two, four = compiled["fsdp:8:2"], compiled["fsdp:8:4"]
+    assert count(two) == count(four)
+    assert sent(four) == pytest.approx(sent(two), rel=0.01)
+
+
+def test_state_of_fsdp_is_one_nth(compiled):
+    whole = compiled["data:8:2"]["argument"] - compiled["data:8:2"]["frames"]
+    for devices in (2, 8):
+        row = compiled[f"fsdp:{devices}:2"]
+        state = row["argument"] - row["frames"]
+        # Not split: the step, counters, and biases of a few values that no device count divides.
+        assert state == pytest.approx(whole / devices, rel=0.005, abs=256)
+        assert row["alias"] >= 0.99 * state     # All of it is donated.
