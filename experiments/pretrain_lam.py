@@ -5,7 +5,8 @@
 
 Killed or interrupted, the same command continues it, on as many devices as there are then. On TPU
 pods, Slurm and GKE start it on every host; elsewhere add --coordinator_address=HOST:PORT
---num_processes=N --process_id=I (or set COORDINATOR_ADDRESS, NUM_PROCESSES, PROCESS_ID). See flexlam_jax/training/loop.py for the loop.
+--num_processes=N --process_id=I (or set COORDINATOR_ADDRESS, NUM_PROCESSES, PROCESS_ID).
+See flexlam_jax/training/loop.py for the loop.
 """
 
 from absl import flags

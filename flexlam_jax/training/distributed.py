@@ -76,11 +76,12 @@ def initialize(coordinator_address: str | None = None, num_processes: int | None
             cluster_detection_method="deactivate" if all(given) else None,
             heartbeat_timeout_seconds=heartbeat_timeout, shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT)
     except ValueError as error:
-        if any(given):
+        nothing_there = "coordinator_address should be defined" in str(error)
+        if any(given) or not nothing_there:
             raise UserError(
                 f"the processes cannot be joined: {error} Give --coordinator_address, "
                 "--num_processes and --process_id (or COORDINATOR_ADDRESS, NUM_PROCESSES and "
-                "PROCESS_ID) together.") from None
+                "PROCESS_ID) together; --num_processes=1 starts a run of one process.") from None
     except RuntimeError as error:
         raise UserError(
             f"the processes cannot be joined at {address or 'the detected address'}: "

@@ -23,7 +23,7 @@ BATCH_AXES = ("slice", "data", "fsdp")
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """Builds the mesh of config.mesh: sizes of the axes; one of the inner three may be -1, the rest.
+    """Builds the mesh of config.mesh: sizes of the axes; one of the inner three may be -1.
 
     `slice` -1 (or left out) takes the number of slices that TPUs report, elsewhere 1. Where devices
     report nothing, devices in the order of their processes are cut into `slice` equal groups.

@@ -1,4 +1,4 @@
-"""Ends a run that hangs, and one whose other processes are gone, so that it can be started again."""
+"""Ends a run that hangs, or whose other processes are gone, so that it can be started again."""
 
 import faulthandler
 import logging

@@ -1,4 +1,4 @@
-"""The real binary in two, four and one process: stopped, killed, moved; data, model, checkpoints."""
+"""The real binary in two, four and one process: stopped, killed and moved on its way."""
 
 import json
 import signal

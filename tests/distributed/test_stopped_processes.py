@@ -1,4 +1,4 @@
-"""Processes that are killed, asked to stop, fail, hang, or never meet: who ends how, what is left."""
+"""Processes that are killed, asked to stop, fail, hang, or never meet: how each of them ends."""
 
 import random
 import re

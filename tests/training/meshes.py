@@ -2,8 +2,8 @@
 
     JAX_NUM_CPU_DEVICES=8 python -m tests.training.meshes OUT MESH...
 
-MESH is data-fsdp-model, as 2-2-2, or slice-data-fsdp-model; a-b-c+d-e-f trains half on the first mesh and continues on the
-second. Prints one JSON object per line: mesh, sharded leaves, bytes of state on the first device.
+MESH is data-fsdp-model, as 2-2-2, or slice-data-fsdp-model; a-b-c+d-e-f trains half on the first
+mesh and continues on the second. Prints one JSON object per line: mesh, sharded leaves, bytes of state on the first device.
 """
 
 import json

@@ -12,7 +12,8 @@ def test_equal_processes_agree():
 
 
 def test_each_difference_names_process_host_and_both_values():
-    text = agreement.differences([told(), told(), told(**{"config.seed": 1, "version of jax": "2"})])
+    other = told(**{"config.seed": 1, "version of jax": "2"})
+    text = agreement.differences([told(), told(), other])
     assert "process 2 (h): config.seed is 1, on process 0 (h) 0" in text
     assert "process 2 (h): version of jax is 2, on process 0 (h) (unset)" in text
     assert "process 1" not in text
