@@ -82,7 +82,8 @@ in_job() {
     set -- bash -c 'export PROCESS_ID=$SLURM_PROCID; exec "$@"' task "$@"
   fi
 
-  echo "== $(date -u +%FT%TZ) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1)), on $SLURM_JOB_NODELIST"
+  echo "== $(date -u +%FT%TZ) job $SLURM_JOB_ID, start $((${SLURM_RESTART_COUNT:-0} + 1))," \
+    "on $SLURM_JOB_NODELIST"
   cancelled=''
   trap 'echo "== the time is nearly over: asking the training to save"; save_and_leave' USR1
   trap 'cancelled=yes' TERM      # scancel, or preemption: Slurm itself has told the tasks.

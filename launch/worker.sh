@@ -119,7 +119,8 @@ _supervise() {
     export PROCESS_ID; PROCESS_ID=$(worker_number)
   fi
   printf '%q ' "$@" > "$run/command"
-  echo "== worker $(worker_number) of revision $FLEXLAM_REVISION at $(date -u +%FT%TZ): $(cat "$run/command")"
+  echo "== worker $(worker_number) of revision $FLEXLAM_REVISION at $(date -u +%FT%TZ):" \
+    "$(cat "$run/command")"
   echo $$ > "$run/supervisor"
   # A machine that shuts down sends SIGTERM to everybody; this shell must outlive the command.
   trap : TERM
@@ -170,7 +171,7 @@ stop() {  # stop SECONDS
   if running; then
     kill -KILL -- "-$(cat "$run/supervisor")" 2>/dev/null
     echo 137 > "$run/exit"
-    fail "killed: it had not stopped $1 s after SIGTERM, so steps since the last checkpoint are lost"
+    fail "killed: it had not stopped $1 s after SIGTERM; steps since the last checkpoint are lost"
   fi
   local code
   code=$(cat "$run/exit" 2>/dev/null || echo 137)

@@ -1,7 +1,7 @@
 """A `gcloud` for tests: a slice of two workers that are folders of this machine.
 
-`install(folder)` puts it on a PATH. Every call is a line of JSON in calls.jsonl. Remote commands run
-for real, in a shell whose home is the worker's folder. Files in the folder steer it:
+`install(folder)` puts it on a PATH. Every call is a line of JSON in calls.jsonl. Remote commands
+run for real, in a shell whose home is the worker's folder. Files in the folder steer it:
 
     state        what `describe` says of the slice; absent: no such slice
     preempt      number of looks at the slice after which it is preempted

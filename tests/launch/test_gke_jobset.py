@@ -116,7 +116,8 @@ def test_the_bucket_is_mounted_and_the_workers_find_each_other(render):
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     assert volumes["bucket"]["csi"]["driver"] == "gcsfuse.csi.storage.gke.io"
     assert volumes["bucket"]["csi"]["volumeAttributes"]["bucketName"] == "videos"
-    assert "metadata-cache:ttl-secs:0" in volumes["bucket"]["csi"]["volumeAttributes"]["mountOptions"]
+    options = volumes["bucket"]["csi"]["volumeAttributes"]["mountOptions"]
+    assert "metadata-cache:ttl-secs:0" in options.split(",")
     mounts = {m["name"]: m["mountPath"] for m in pod["spec"]["containers"][0]["volumeMounts"]}
     assert mounts["bucket"] == "/bucket" and set(mounts) == set(volumes)
     assert pod["spec"]["serviceAccountName"] == "writer"

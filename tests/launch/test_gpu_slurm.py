@@ -1,4 +1,4 @@
-"""gpu_slurm.sh with pretended Slurm commands: what is submitted, and what the job does on a node."""
+"""gpu_slurm.sh with pretended Slurm commands: what is submitted, and what the job then does."""
 
 import json
 import os
@@ -31,7 +31,8 @@ open(f"{box}/tasks.new", "w").write(" ".join(str(task.pid) for task in tasks))
 os.rename(f"{box}/tasks.new", f"{box}/tasks")
 codes = [task.wait() % 256 for task in tasks]
 for i, code in enumerate(codes):
-    if code: print(f"srun: error: node{7 + i}: task {i}: Exited with exit code {code}", file=sys.stderr)
+    if code:
+        sys.stderr.write(f"srun: error: node{7 + i}: task {i}: Exited with exit code {code}\\n")
 sys.exit(max(codes))''',
 }
 

@@ -249,8 +249,8 @@ def test_a_bucket_is_mounted_on_every_worker_and_again_after_a_restart(pod, tmp_
 # ---- run, status, logs, stop ----
 
 @pytest.mark.parametrize("words", [
-    ("a b", "it's", 'say "hi"', "$HOME", "`date`", "a;b", "*", "", "back\\slash", "&&", "--x=(1, 2)",
-     "two\nlines", "ünï"),
+    ("a b", "it's", 'say "hi"', "$HOME", "`date`", "a;b", "*", "", "back\\slash", "&&",
+     "--x=(1, 2)", "two\nlines", "ünï"),
 ])
 def test_words_reach_every_worker_as_they_were_typed(pod, words):
     pod.ready()
@@ -278,7 +278,8 @@ def test_a_command_from_start_to_stop(pod):
 
     logs = pod("logs", "--worker=all").stdout
     assert "[worker 0] ready" in logs and "[worker 1] ready" in logs
-    assert "[worker 0]" not in pod("logs", "--worker=1", "--lines=1").stdout
+    last = pod("logs", "--worker=1", "--lines=2").stdout.splitlines()
+    assert len(last) == 2 and last[1] == "[worker 1] ready"
 
     stopped = pod("stop")
     assert stopped.returncode == 0
@@ -298,6 +299,24 @@ def test_a_command_behind_a_shell_is_stopped_too(pod):
     # The training itself saw the signal: it is gone, and was not killed.
     assert not subprocess.run(["pgrep", "-f", str(pod.cloud.folder) + ".*job.py"],
                               capture_output=True).stdout
+
+
+def test_a_machine_that_shuts_down_lets_the_command_save(pod):
+    pod.ready()
+    pod("run", *PYTHON_JOB, "wait")
+    wait_for(lambda: all("ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    # Everybody gets SIGTERM, also the shell that waits to write down the exit code.
+    os.killpg(int(pod.cloud.run_file(0, "supervisor").read_text()), signal.SIGTERM)
+    wait_for(lambda: pod.cloud.run_file(0, "exit").exists())
+    assert pod.cloud.run_file(0, "exit").read_text() == "75\n"
+
+
+def test_a_command_that_knows_no_signals_can_be_stopped(pod):
+    pod.ready()
+    pod("run", "--", "sleep", "60")
+    done = pod("stop", "--grace=20")
+    assert done.returncode == 1
+    assert "[worker 1] stopped with exit code 143, probably without saving" in done.stdout
 
 
 def test_a_deaf_command_is_killed_after_the_grace(pod):
