@@ -6,7 +6,7 @@
 
 Variants: 224 (224-px video), debug (the same code at toy size, for a smoke run), fixed=K.
 Parameters and optimizer state are split over all devices (mesh.fsdp=-1): on a v5e-256 or v5p-64 the 224-px
-variant with its 14,336 transitions per update then fits with room to spare; docs/pod_plans.md has the numbers.
+variant then fits with room to spare; docs/pod_plans.md has the numbers.
 No run of this preset to the end has been measured yet; steps, batch and rate are starting points.
 """
 

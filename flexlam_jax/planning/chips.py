@@ -10,7 +10,8 @@ Sources, read in 2026:
   v6e  cloud.google.com/tpu/docs/v6e: 918 TFLOP/s, 32 GB, 1638 GB/s, ICI 800 GB/s in both directions
        over 4 ports, data-centre network 25.6 Tbit/s per pod of 256.
 `hbm_bytes` is what the TPU compiler of libtpu 0.0.42 lets a program use, which is less than the
-data sheet: the number it prints when a program does not fit.
+data sheet: the number it prints when a program does not fit. For v6e it was not made to print one;
+31.25 GiB keeps back as much, in proportion, as on v5e. A plan reports the compiler's own limit.
 """
 
 import dataclasses

@@ -1,7 +1,8 @@
 """Collectives of a compiled program: how often each runs per step and how many bytes it moves.
 
 Loop bodies count once per iteration; see program_text.py. A matrix product that the TPU compiler
-overlaps with the gathering of its operand appears as a ring of collective-permutes.
+overlaps with the gathering of its operand appears as a ring of collective-permutes. What TPU slices
+exchange over the data-centre network appears as transfers to the host: "slice-send".
 """
 
 import dataclasses
@@ -12,7 +13,8 @@ import numpy as np
 
 from flexlam_jax.planning.program_text import array_sizes, operations, read_program
 
-KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute")
+KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute",
+         "slice-send")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,8 @@ class Collective:
         """Bytes that one device sends in one run, with ring algorithms."""
         size = self.groups.shape[1]
         share = (size - 1) / size
-        return self.bytes * {"all-reduce": 2 * share, "collective-permute": 1.0}.get(
-            self.kind, share)
+        factor = {"all-reduce": 2 * share, "collective-permute": 1.0, "slice-send": 1.0}
+        return self.bytes * factor.get(self.kind, share)
 
 
 def collectives(hlo: str, devices: int) -> list[Collective]:
@@ -51,6 +53,10 @@ def collectives(hlo: str, devices: int) -> list[Collective]:
             scattered = computation.startswith("all-reduce-scatter")
             found.append(_collective("reduce-scatter" if scattered else kind, times, operation,
                                      started=kind != operation.kind, devices=devices))
+        elif kind == "send" and "xla_megascale_runtime" in operation.rest:
+            # The first and the last device are in different slices, which is all that matters.
+            found.append(Collective("slice-send", times, max(array_sizes(operation.result)),
+                                    np.array([[0, devices - 1]])))
     return [c for c in found if c.groups.shape[1] > 1]
 
 

@@ -108,3 +108,12 @@ def test_traffic_reads_one_layer_of_a_stack():
     entry = 2 * kib + (kib + kib) + (kib + kib // 4) + 2 * kib
     # Flags and what lies on the chip, as S(1) and S(2), are not counted.
     assert memory_traffic(PROGRAM) == 5 * per_iteration + entry
+
+
+def test_slices_send_through_the_host():
+    line = ('ENTRY %main (x: f32[2]) -> f32[2] {\n  %send.1 = (f32[1,8,128]{2,1,0:T(8,128)}, u32[], '
+            'token[]) send(%x, %after-all.1), channel_id=3, is_host_transfer=true, '
+            'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}\n'
+            '  %send.2 = (f32[4], u32[], token[]) send(%x, %after-all.2), channel_id=4\n}\n')
+    (found,) = collectives(line, 8)
+    assert (found.kind, found.count, found.bytes, found.wire_bytes) == ("slice-send", 1, 4096, 4096)
