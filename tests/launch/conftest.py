@@ -1,11 +1,13 @@
 """A small checkout with the real launch scripts, and a pretended cloud on PATH."""
 
 import importlib.util
+import json
 import os
 from pathlib import Path
 import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -106,6 +108,30 @@ class Pod:
         self.cloud.allocate()
         assert self("setup").returncode == 0
         return self
+
+    def printed(self, worker, what):
+        """What the last start of the job printed as `what`."""
+        lines = [line for line in self.cloud.log(worker).splitlines()
+                 if line.startswith(what + " ")]
+        return json.loads(lines[-1].removeprefix(what))
+
+    def pids(self):
+        return [int(self.cloud.run_file(worker, "pid").read_text()) for worker in (0, 1)]
+
+    @staticmethod
+    def alive(pid):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    @staticmethod
+    def wait_for(condition, seconds=20):
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "nothing came in time"
+            time.sleep(0.02)
 
 
 @pytest.fixture
