@@ -1,4 +1,4 @@
-"""Plans a run on TPUs that are not there: does it fit, what does it send, how long is a step at least.
+"""Plans a run on TPUs that are not there: does it fit, what is sent, how long is a step.
 
     python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256
     python -m experiments.plan_pod --config=experiments/configs/xl.py:224 --topology=v5p-64 \\
@@ -7,9 +7,9 @@
     python -m experiments.plan_pod --table=docs/pod_plans.md
 
 Compiles the very step that training runs, for the named topology, with the TPU compiler of libtpu
-(`pip install 'flexlam_jax[tpu_plan]'`; no TPU needed, one to ten minutes). Without libtpu it compiles
+(`pip install 'flexlam_jax[tpu_plan]'`; no TPU needed, one to ten minutes). Without it, compiles
 for as many virtual CPU devices and says so. The config's mesh and batch size are those of the
-run; a plan that does not fit says by how much, and tries what would. Exit code 0 if it fits, 1 if not.
+run; a plan that does not fit says by how much, and tries what would. Exit code 1 if it does not.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The plan of one run on one topology: fits or not, what is sent, how long a step takes at least."""
+"""The plan of one run on one topology: fits or not, what is sent, least step time."""
 
 from collections.abc import Callable, Sequence
 import dataclasses

@@ -1,4 +1,4 @@
-"""Reads the text of a compiled program (optimised HLO): which operations run, and how often per step.
+"""Reads the text of a compiled program (optimised HLO): what runs, and how often per step.
 
 The body of a `while` loop stands in the text once; it runs as often as the compiler says
 (known_trip_count), or as the constant says that the loop's condition compares its counter with.

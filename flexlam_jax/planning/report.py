@@ -6,7 +6,7 @@ from flexlam_jax.planning.chips import GIB
 from flexlam_jax.planning.plan import Plan
 
 HOW_TO_READ = """\
-One row is one training step, compiled for chips that are not there. Peak is the memory of one device
+One row is one training step, compiled for chips that are not there. Peak is the memory of a device
 that is in use at the worst moment, by the compiler's own count, against what a program may use.
 Sent: bytes of collectives per device and step, loop bodies counted once per iteration. The three
 times are least times: work over the data sheet's rate, for matrix products (with recomputation),
@@ -54,8 +54,8 @@ def _measured(plan: Plan) -> list[str]:
         f"  memory       {roof.memory * 1e3:10.3f} ms",
         f"  interconnect {roof.interconnect * 1e3:10.3f} ms",
         f"  network      {roof.network * 1e3:10.3f} ms  (between slices)",
-        f"  a step takes {roof.overlapped * 1e3:.3f} ms if all overlaps, {roof.serial * 1e3:.3f} ms "
-        f"if nothing does; bound by {roof.bound}",
+        f"  a step takes {roof.overlapped * 1e3:.3f} ms if all overlaps, {roof.serial * 1e3:.3f} "
+        f"ms if nothing does; bound by {roof.bound}",
         f"  MFU at most  {100 * low:.1f} % to {100 * high:.1f} %",
         f"compiled in {plan.seconds:.0f} s"]
 

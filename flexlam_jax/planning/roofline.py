@@ -1,8 +1,8 @@
 """The least time a step can take: what must be computed, moved to and from memory, and sent.
 
 Each term is work over the data sheet's rate. Three of them can overlap: a step takes at least the
-largest, and about their sum if nothing overlaps. Kernels reach 60 to 90 % of a data sheet's rate, so
-that a measured step is longer than the largest term; what the terms tell reliably is their ratio.
+largest, and about their sum if nothing overlaps. Kernels reach 60 to 90 % of a data sheet's rate:
+a measured step is longer than the largest term; what the terms tell reliably is their ratio.
 """
 
 from collections.abc import Sequence
@@ -64,7 +64,7 @@ def roofline(topology: Topology, *, model_flops: float, executed_flops: float, t
 
 
 def positions(topology: Topology, devices: Sequence) -> np.ndarray:
-    """(devices, 1 + dimensions): slice and torus position; virtual devices are numbered row-wise."""
+    """(devices, 1 + dimensions): slice and torus position; virtual devices in rows."""
     if hasattr(devices[0], "coords"):
         rank = len(topology.layout)
         return np.array([[getattr(d, "slice_index", None) or 0, *d.coords[:rank]]

@@ -10,7 +10,7 @@ from flexlam_jax.planning.topology import Topology
 
 
 def variants(config: Any, topology: Topology) -> Iterator[Any]:
-    """Configs to try, the most promising first: little recomputation, large batches, little sharding.
+    """Configs to try, the most promising first: full sharding, little recomputation.
 
     Batch sizes are the config's own, half, twice and four times it; remat policies all three; the
     mesh splits parameters over all chips of a slice, over 16 and over 4 (data parallel beyond), or
@@ -29,7 +29,7 @@ def variants(config: Any, topology: Topology) -> Iterator[Any]:
 
 def search(config: Any, topology: Topology, make: Callable[[Any], Plan], *, limit: int,
            told: Callable[[Plan], None] = lambda _: None) -> list[Plan]:
-    """Plans of up to `limit` variants, the fastest per transition first, those that do not fit last.
+    """Plans of up to `limit` variants, fastest per transition first, those that do not fit last.
 
     A variant with a batch larger than one that did not fit, all else equal, is not compiled.
     """

@@ -1,7 +1,7 @@
 """Bytes that a compiled program moves between main memory and the core, per device and step.
 
 Every operation outside a fusion reads its operands and writes its result once; what the compiler
-placed in on-chip memory is free. An operation that slices an array, or updates a slice of one, moves
+placed in on-chip memory is free. An operation that slices an array, or updates a slice of it, moves
 the slice only: a scan over layers hands the stacked parameters of all layers to every iteration.
 """
 
@@ -9,8 +9,8 @@ from flexlam_jax.planning.program_text import Operation, Program, array_sizes, o
 from flexlam_jax.planning.program_text import read_program
 
 _FREE = frozenset((
-    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional", "call",
-    "after-all", "partition-id", "replica-id", "iota", "opt-barrier", "async-start"))
+    "parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while", "conditional",
+    "call", "after-all", "partition-id", "replica-id", "iota", "opt-barrier", "async-start"))
 
 
 def memory_traffic(hlo: str) -> float:

@@ -13,7 +13,7 @@ JOBS = ("data:1:2", "data:2:2", "data:8:2", "fsdp:2:2", "fsdp:8:2", "fsdp:8:4")
 
 @pytest.fixture(scope="module")
 def compiled():
-    """{job: what scaling.py printed}. Machine code is not optimised; the collectives are made before."""
+    """{job: what scaling.py printed}. Machine code is not optimised; collectives come before."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.planning.scaling", *JOBS],
         cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=500,
@@ -47,7 +47,7 @@ def test_replicas_are_summed_in_a_handful_of_all_reduces(compiled):
 
 
 def test_fsdp_sends_parameters_and_not_activations(compiled):
-    """Twice the rows per device must not mean more bytes: all that depends on rows is code usage."""
+    """Twice the rows per device must not mean more bytes: only code usage depends on them."""
     two, four = compiled["fsdp:8:2"], compiled["fsdp:8:4"]
     assert count(two) == count(four)
     assert sent(four) == pytest.approx(sent(two), rel=0.01)

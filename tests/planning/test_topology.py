@@ -35,8 +35,8 @@ def test_slices_multiply():
 
 
 @pytest.mark.parametrize("name", [
-    "v5e-257", "v5e-512", "v9-8", "v5p-6", "v5e", "", "v5e:3x5", "v5e:32x32", "v5p:4x4", "v6e:4x4x4",
-    "v5e:16x16 "])
+    "v5e-257", "v5e-512", "v9-8", "v5p-6", "v5e", "", "v5e:3x5", "v5e:32x32", "v5p:4x4",
+    "v6e:4x4x4", "v5e:16x16 "])
 def test_a_topology_that_does_not_exist_lists_those_that_do(name):
     with pytest.raises(UserError) as error:
         parse_topology(name)

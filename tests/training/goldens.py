@@ -1,6 +1,6 @@
 """Where every parameter of every preset lives, as text: tests/training/goldens/PRESET.txt.
 
-    python -m tests.training.goldens        writes the files anew; look at `git diff` before committing
+    python -m tests.training.goldens        writes the files anew; look at `git diff` then
 
 Abstract meshes, so no devices are needed. test_goldens.py compares.
 """
