@@ -7,7 +7,8 @@ Starts `experiments.pretrain_lam` in a new work directory, kills it with SIGKILL
 checkpoints, starts it again, and so on. `seconds` is from the kill to the first update that the
 killed run had not saved, as metrics.jsonl shows it, with everything in between: starting Python,
 reading data, restoring, compiling (`--config.compilation_cache=DIR` keeps compiled programs, and is
-what a run that expects to be killed should set). The dataset must exist.
+what a run that expects to be killed should set). `cpu_seconds` is what the new start used by then
+(Linux). The dataset must exist.
 """
 
 import json
@@ -52,6 +53,7 @@ def main(argv):
         "load": os.getloadavg()[0], "processes": _PROCESSES.value,
         "compilation_cache": bool(config.compilation_cache), "checkpoint_every": interval,
         "seconds": statistics.median(k["seconds"] for k in kills),
+        "cpu_seconds": statistics.median(k["cpu_seconds"] for k in kills),
         "lost_steps": max(k["lost_steps"] for k in kills), "kills": kills}))
 
 
@@ -64,6 +66,7 @@ def _kill_again_and_again(command, folder, interval):
                 # A start drops the rows after the restored step by replacing the file.
                 _until(group, lambda: _inode(folder) != inode and _last_step(folder) > saved)
                 kills.append({"seconds": time.monotonic() - killed_at,
+                              "cpu_seconds": sum(_cpu_seconds(process) for process in group),
                               "lost_steps": reached - saved})
                 if number == _KILLS.value:
                     return kills
@@ -102,6 +105,12 @@ def _last_step(folder):
         return max((json.loads(row)["step"] for row in rows if row.endswith("\n")), default=0)
     except FileNotFoundError:
         return 0
+
+
+def _cpu_seconds(process):
+    """User and system time so far; on a busy machine it says more than the clock."""
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _inode(folder):

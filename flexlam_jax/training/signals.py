@@ -17,7 +17,7 @@ class StopSignals:
     """Context manager; `requested(step)` turns true once the process was asked to stop.
 
     With several processes the answer comes from JAX's preemption sync point: SIGTERM may reach only
-    some of them, and all must stop after the same step, at most two steps later.
+    some of them, and all must stop after the same step. It looks for the signal once a second.
     """
 
     def __init__(self) -> None:

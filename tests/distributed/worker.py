@@ -114,6 +114,7 @@ SCENARIOS = {
        for name, mesh in MESHES.items()},
     "whole": lambda out, name: train(out / name),
     "slow": lambda out, name: train(out / name, wait=0.02),
+    "slower": lambda out, name: train(out / name, wait=0.3),
     "fails": lambda out, name: train(out / name, wait=0.02, fails=jax.process_index() == 1),
     "hangs": lambda out, name: train(out / name, hangs=True, watchdog_seconds=3.0),
     "damaged": damaged, "unreadable_for_one": unreadable_for_one, "newer_format": newer_format,
