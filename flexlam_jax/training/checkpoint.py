@@ -164,8 +164,7 @@ def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, A
         restored = manager.restore(step, args=ocp.args.Composite(
             **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
             data=ocp.args.JsonRestore()))
-    return {**{name: restored[name] for name in items}, "data": dict(restored["data"]),
-            "meta": meta}
+    return {**{name: restored[name] for name in (*items, "data")}, "meta": meta}
 
 
 def _agreed(name: str, problem: str) -> str:
@@ -180,7 +179,7 @@ def _state(trees: Mapping[str, Any]) -> tuple[TrainState, dict[str, Any]]:
     return TrainState(
         step=trees["optimizer"]["step"], params=params, extra=extra,
         opt_state=trees["optimizer"]["opt_state"],
-        ema=trees["ema"]["params"] if "ema" in trees else None), trees["data"]
+        ema=trees["ema"]["params"] if "ema" in trees else None), dict(trees["data"])
 
 
 def checkpoint_folder(path: Any) -> epath.Path:
@@ -266,10 +265,8 @@ def _placed(abstract: Any) -> Any:
 
 def _manager(directory: epath.Path, *, keep: int | None = None, reading: bool = False
              ) -> ocp.CheckpointManager:
-    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use).
-
-    And it is each process's own affair: Orbax would otherwise wait, with no end, for a process that
-    could not read.
+    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use), and is
+    each process's own affair: Orbax would wait without end for a process that could not read.
     """
     alone = ocp.options.MultiprocessingOptions(
         primary_host=jax.process_index(), active_processes={jax.process_index()},
