@@ -12,7 +12,7 @@ import pytest
 from tests.distributed.processes import LOST, REPO, Group
 
 # float32 sums in another order round differently, by about 1e-7 relative, and Adam, which divides
-# small gradients by their own size, grows that. Measured over 24 steps: at most 2e-6.
+# small gradients by their own size, grows that. Measured for two processes: at most 2e-6.
 RTOL = 2e-5
 STEPS = 24
 
