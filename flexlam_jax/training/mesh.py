@@ -28,8 +28,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     `slice` -1 (or left out) takes the number of slices that TPUs report, elsewhere 1. Where devices
     report nothing, devices in the order of their processes are cut into `slice` equal groups.
 
-    Axis types are Auto and passed explicitly, because `jax.make_mesh` alone gives Explicit axes,
-    under which sharding constraints inside a model are assertions.
+    Axis types are Auto: under Explicit ones, sharding constraints inside a model are assertions.
 
     Raises:
       UserError: if the sizes do not multiply to the number of devices, or `slice` is not the number
@@ -39,11 +38,11 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     reported = count_slices(devices)
     shape = _resolve(sizes, len(devices), reported)
     types = (AxisType.Auto,) * len(AXES)
-    if devices[0].platform != "tpu":
-        # Not `jax.make_mesh`: it refuses GPUs of several hosts, each of which calls itself a slice.
-        return Mesh(mesh_utils.create_device_mesh(shape, devices), AXES, axis_types=types)
     if reported == 1:
-        return jax.make_mesh(shape, AXES, axis_types=types, devices=devices)
+        # Not `jax.make_mesh`: it refuses GPUs of several hosts, each of which calls itself a slice,
+        # and meshes that split an axis of a TPU's torus, as 4 x 64 on 8 x 16 x 2.
+        grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+        return Mesh(grid, AXES, axis_types=types)
     if shape[0] != reported:
         raise UserError(f"config.mesh.slice={shape[0]} but the devices are {reported} slices; "
                         f"give {reported} or -1.")

@@ -202,7 +202,11 @@ def describe_start() -> dict[str, Any]:
 
 
 def git_revision() -> str:
-    """Commit of this checkout with "+changes" when files differ from it; "unknown" outside git."""
+    """Commit of this checkout with "+changes" when files differ from it.
+
+    Outside git it is $FLEXLAM_REVISION, which the launchers set on machines that have a copy of the
+    checkout only, or "unknown".
+    """
     def git(*args: str) -> str:
         return subprocess.run(["git", "-C", str(Path(__file__).parent), *args], check=True,
                               capture_output=True, text=True, timeout=10).stdout.strip()
@@ -210,4 +214,4 @@ def git_revision() -> str:
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno")
                                            else "")
     except (OSError, subprocess.SubprocessError):
-        return "unknown"
+        return os.environ.get("FLEXLAM_REVISION", "unknown")
