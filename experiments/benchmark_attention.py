@@ -4,7 +4,7 @@
 
 Compiles forward and backward of one attention for each token count of the presets, rows split over
 `fsdp` and heads over `model`, and prints one JSON row per kernel: bytes that a device's program
-moves and the temporary memory it needs. Needs libtpu (`pip install flexlam_jax[tpu_plan]`); bytes
+moves and the temporary memory it needs. Needs libtpu (`pip install flexlam_jax[tpu]`); bytes
 are the compiler's estimate, not a measured time.
 """
 

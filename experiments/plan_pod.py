@@ -7,7 +7,7 @@
     python -m experiments.plan_pod --table=docs/pod_plans.md
 
 Compiles the very step that training runs, for the named topology, with the TPU compiler of libtpu
-(`pip install 'flexlam_jax[tpu_plan]'`; no TPU needed, one to ten minutes). Without it, compiles
+(`pip install 'flexlam_jax[tpu]'`; no TPU needed, one to ten minutes). Without it, compiles
 for as many virtual CPU devices and says so. The config's mesh and batch size are those of the
 run; a plan that does not fit says by how much, and tries what would. Exit code 1 if it does not.
 """

@@ -24,6 +24,8 @@ INSTEAD = {
     '--config.data.path=data/mine --config.data.datasets="()"': (
         "python -m experiments.pretrain_lam --config=experiments/configs/doom.py:debug "
         '--workdir=runs/mine --config.data.path=data/mine --config.data.datasets="()"', FAST),
+    "python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256": (
+        "python -m experiments.plan_pod --config=experiments/configs/debug.py --topology=v5e-4", FAST),
     "pip install --quiet -e '.[datasets]'": ("true", "the tests run in an environment that has it"),
     "source .venv/bin/activate": ("true", "the tests run in that environment already"),
 }

@@ -24,7 +24,7 @@ def describe(plan: Plan) -> str:
         lines.append(
             "NOTE: libtpu is not installed, so this was compiled by the CPU compiler for virtual "
             "devices. Memory\nand traffic are that compiler's, not a TPU's: a first look only. "
-            "`pip install 'flexlam_jax[tpu_plan]'`")
+            "`pip install 'flexlam_jax[tpu]'`")
     if plan.memory is not None:
         lines += _measured(plan)
     verdict = f"{plan.needed / GIB:.2f} GiB of {plan.limit / GIB:.2f} GiB per device"

@@ -88,7 +88,7 @@ def _possible(chip: Chip, layout: tuple[int, ...]) -> bool:
 
 
 def has_compiler() -> bool:
-    """Whether libtpu, the compiler for TPUs, is installed (`pip install flexlam_jax[tpu_plan]`)."""
+    """Whether libtpu, the compiler for TPUs, is installed (`pip install flexlam_jax[tpu]`)."""
     return importlib.util.find_spec("libtpu") is not None
 
 
@@ -99,7 +99,7 @@ def describe_devices(topology: Topology) -> list[jax.Device]:
       UserError: libtpu is missing, or does not know this topology (with its own words).
     """
     if not has_compiler():
-        raise UserError("libtpu is not installed; `pip install 'flexlam_jax[tpu_plan]'`")
+        raise UserError("libtpu is not installed; `pip install 'flexlam_jax[tpu]'`")
     from jax.experimental import topologies     # Imports what only this needs.
 
     for key, value in ENVIRONMENT.items():
