@@ -1,8 +1,11 @@
 """Processes that are killed, asked to stop, fail, hang, or never meet: how each of them ends."""
 
+import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -114,7 +117,6 @@ def test_a_coordinator_that_nobody_meets(folder, index, what):
     (dict(COORDINATOR_ADDRESS="host", NUM_PROCESSES="2", PROCESS_ID="0"), "host is not HOST:PORT"),
     (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="2", PROCESS_ID="2"), "is not in 0..1"),
     (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="two"), "NUM_PROCESSES=two .* not a number"),
-    (dict(COORDINATOR_ADDRESS="a:1"), "Number of processes must be defined.*--num_processes"),
 ])
 def test_settings_that_do_not_fit(monkeypatch, environment, message):
     from flexlam_jax.errors import UserError
@@ -126,3 +128,15 @@ def test_settings_that_do_not_fit(monkeypatch, environment, message):
     with pytest.raises(UserError, match=message):
         distributed.initialize(timeout=5)
     assert distributed.process_count() == 1
+
+
+def test_half_of_the_settings_is_not_enough():
+    """In a process of its own: JAX looks for a cluster only where no device has been touched."""
+    code = "from flexlam_jax.training import distributed; distributed.initialize(timeout=5)"
+    names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
+    environment = {k: v for k, v in os.environ.items() if k not in names}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+                          env=environment | {"COORDINATOR_ADDRESS": "a:1"})
+    assert done.returncode == 1
+    message = "UserError: .*Number of processes must be defined.*--num_processes"
+    assert re.search(message, done.stderr, re.DOTALL)
