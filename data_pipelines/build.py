@@ -30,6 +30,8 @@ from data_pipelines.conversion.spool import list_episodes, read_episode
 
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"
+# Options that decide whether a job goes on, not what it writes: raising one keeps what is done.
+TOLERANCES = ("max_failures", "leaks")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,8 +177,9 @@ def _unit_jobs(
 ) -> list[UnitJob]:
     """The jobs of the first stage, after throwing away what another plan left in `folder`."""
     specs = tuple(spec.to_json() for spec in plan.specs)
+    content = {key: value for key, value in options.items() if key not in TOLERANCES}
     text = json.dumps(
-        [recipe, options, shard_bytes, specs, [dataclasses.astuple(item) for item in plan.items]]
+        [recipe, content, shard_bytes, specs, [dataclasses.astuple(item) for item in plan.items]]
     )
     fingerprint = hashlib.sha256(text.encode()).hexdigest()
     file = folder / PLAN

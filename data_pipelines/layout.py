@@ -15,3 +15,8 @@ def dataset_folder(root: pathlib.Path, name: str) -> pathlib.Path:
 def index_file(root: pathlib.Path, name: str, split: str) -> pathlib.Path:
     """The int32 (records, 4) index of one split; columns in records.INDEX_COLUMNS."""
     return dataset_folder(root, name) / f"index-{split}.npy"
+
+
+def episodes_file(root: pathlib.Path, name: str, split: str) -> pathlib.Path:
+    """One JSON object per episode of a split, in record order."""
+    return dataset_folder(root, name) / f"episodes-{split}.jsonl"

@@ -8,7 +8,7 @@ import json
 import pathlib
 from typing import Any
 
-from data_pipelines.layout import dataset_folder
+from data_pipelines.layout import dataset_folder, episodes_file
 from data_pipelines.errors import DataError
 from data_pipelines.spec import ActionSpec, DatasetSpec
 
@@ -95,7 +95,7 @@ class DatasetInfo:
         Raises DataError for a missing split and for a list that is not there or damaged.
         """
         self.shard_paths(name, split)
-        file = dataset_folder(self.path, name) / f"episodes-{split}.jsonl"
+        file = episodes_file(self.path, name, split)
         try:
             return [json.loads(line) for line in file.read_text().splitlines()]
         except (OSError, json.JSONDecodeError) as error:

@@ -18,7 +18,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module as array_record
 from tensorflow_datasets.core import example_serializer
 
-from data_pipelines.layout import VERSION, dataset_folder
+from data_pipelines.layout import VERSION, dataset_folder, episodes_file, index_file
 from data_pipelines.manifest import file_hash
 from data_pipelines.records import ClipRow, clip_rows, episode_examples, features
 from data_pipelines.spec import DatasetSpec
@@ -126,8 +126,8 @@ def finish_dataset(
         episodes = [facts for part in parts for facts in part.pop("episodes")]
         rows = [row for facts in episodes for row in _rows(spec, facts)]
         index = np.array(rows, np.int32).reshape(-1, 4)
-        np.save(root / f"index-{split}.npy", index)
-        (root / f"episodes-{split}.jsonl").write_text(
+        np.save(index_file(folder, spec.name, split), index)
+        episodes_file(folder, spec.name, split).write_text(
             "".join(json.dumps(facts) + "\n" for facts in episodes)
         )
         record_bytes = sum(part.pop("record_bytes") for part in parts)

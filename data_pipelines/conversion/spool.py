@@ -33,6 +33,10 @@ class EncodedFrames(Sequence):
     def __len__(self) -> int:
         return len(self._sizes)
 
+    @property
+    def encoded_bytes(self) -> int:
+        return int(self._sizes.sum())
+
     def __getitem__(self, index):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
@@ -66,7 +70,7 @@ class SpooledEpisode:
 
     @property
     def encoded_bytes(self) -> int:
-        return int(self.frames._sizes.sum())
+        return self.frames.encoded_bytes
 
 
 def frame_hash(encoded: bytes) -> int:
