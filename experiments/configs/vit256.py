@@ -12,9 +12,10 @@ def get_config(variant=""):
     config = common.base("base")
     for part in (config.model.encoder, config.model.decoder):
         part.patch, part.width, part.heads, part.mlp_hidden = 16, 256, 8, 1024
+        part.qk_norm = False        # For half precision and large widths; costs a tenth of a step.
     config.model.encoder.frame_blocks, config.model.encoder.pair_blocks = 3, 1
     config.model.encoder.motion_tokens = False
-    config.model.decoder.blocks = 4
+    config.model.decoder.blocks, config.model.decoder.conditioning = 4, "add"
     config.model.dtype, config.model.remat = "float32", "none"
     config.model.unroll = True      # A scan over four layers costs a CPU a quarter of its speed.
     config.model.slots, config.model.quantizer.levels = 4, (5, 5, 5)

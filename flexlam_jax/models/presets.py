@@ -37,7 +37,9 @@ def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
 
 
 def _debug():
-    vit = {"kind": "vit", "patch": 16, "width": 32, "heads": 2, "mlp_hidden": 64}
+    vit = {
+        "kind": "vit", "patch": 16, "width": 32, "heads": 2, "mlp_hidden": 64, "qk_norm": True
+    }
     return {
         "slots": 4,
         "encoder": {**vit, "frame_blocks": 1, "pair_blocks": 2},
@@ -64,6 +66,7 @@ def _vit(name, image_size):
         "width": width,
         "heads": heads,
         "mlp_hidden": 4 * width,
+        "qk_norm": True,
     }
     return {
         "slots": 16,

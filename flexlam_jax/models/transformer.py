@@ -36,13 +36,17 @@ class RMSNorm(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head attention with RMS-normalised queries and keys (QK-norm), without biases.
+    """Multi-head attention, without biases.
+
+    `qk_norm` normalises queries and keys (RMS per head, arXiv 2302.05442), which keeps the logits
+    bounded: large and half-precision models need it, small float32 ones can spare its cost.
 
     `__call__(x)` is self-attention with one fused kernel. With `source` the queries come from x and
     the keys and values from `source`, and the kernels are two.
     """
 
     heads: int
+    qk_norm: bool = True
     dtype: Any = jnp.float32
     attention: str = "auto"
 
@@ -63,8 +67,9 @@ class Attention(nn.Module):
             q, k, v = project(x, 3, "qkv")
         else:
             (q,), (k, v) = project(x, 1, "query"), project(source, 2, "kv")
-        q = RMSNorm(self.dtype, name="q_norm")(q)
-        k = RMSNorm(self.dtype, name="k_norm")(k)
+        if self.qk_norm:
+            q = RMSNorm(self.dtype, name="q_norm")(q)
+            k = RMSNorm(self.dtype, name="k_norm")(k)
         out = attend(q, k, v, causal=causal, implementation=self.attention)
         out = out.reshape(*out.shape[:-2], M)
         return Dense(M, use_bias=False, dtype=self.dtype, name="out")(out)
@@ -94,13 +99,14 @@ class Block(nn.Module):
     mlp_hidden: int
     cross: bool = False
     causal: bool = False
+    qk_norm: bool = True
     dtype: Any = jnp.float32
     attention: str = "auto"
 
     @nn.compact
     def __call__(self, x, context=None, queries=None):
         def attention(name):
-            return Attention(self.heads, self.dtype, self.attention, name=name)
+            return Attention(self.heads, self.qk_norm, self.dtype, self.attention, name=name)
 
         z = RMSNorm(self.dtype, name="attention_norm")(x)
         if queries is None:
@@ -118,7 +124,7 @@ class Transformer(nn.Module):
     """`layers` blocks with stacked parameters (leading axis = layer), scanned.
 
     Args (fields):
-      layers, heads, mlp_hidden, cross, causal, dtype, attention: see Block.
+      layers, heads, mlp_hidden, cross, causal, qk_norm, dtype, attention: see Block.
       remat: 'none', 'full' or 'dots' (REMAT_POLICIES).
       unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the
         loop's copies of saved activations cost more than the larger program.
@@ -131,6 +137,7 @@ class Transformer(nn.Module):
     mlp_hidden: int
     cross: bool = False
     causal: bool = False
+    qk_norm: bool = True
     dtype: Any = jnp.float32
     attention: str = "auto"
     remat: str = "none"
@@ -157,7 +164,7 @@ class Transformer(nn.Module):
             unroll=self.layers if self.unroll else 1,
         )
         block = Block(
-            self.heads, self.mlp_hidden, self.cross, self.causal, self.dtype, self.attention,
-            name="layers",
+            self.heads, self.mlp_hidden, self.cross, self.causal, self.qk_norm, self.dtype,
+            self.attention, name="layers",
         )
         return scan(block, x, None)[0]

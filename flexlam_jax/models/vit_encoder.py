@@ -26,7 +26,7 @@ class VitEncoder(nn.Module):
     """Frames (B, T, H, W, C) float in [0, 1] -> (B, T-1, K, features) float32.
 
     Fields:
-      patch, width, heads, mlp_hidden, positions: of the ViT.
+      patch, width, heads, mlp_hidden, positions: of the ViT; qk_norm: see transformer.Attention.
       frame_blocks: blocks on each frame alone (may be 0).
       pair_blocks: joint blocks on a pair (at least 1). The last one computes its slot tokens only,
         because nothing reads its patch tokens.
@@ -45,6 +45,7 @@ class VitEncoder(nn.Module):
     pair_blocks: int = 2
     motion_tokens: bool = False
     positions: str = "learned"
+    qk_norm: bool = True
     dtype: Any = jnp.float32
     attention: str = "auto"
     remat: str = "none"
@@ -59,8 +60,8 @@ class VitEncoder(nn.Module):
         x = self._pair_tokens(frames, tokens, grid)
         x = self._stack(self.pair_blocks - 1, "pair_blocks")(x)
         read = Block(
-            self.heads, self.mlp_hidden, dtype=self.dtype, attention=self.attention,
-            name="read_block",
+            self.heads, self.mlp_hidden, qk_norm=self.qk_norm, dtype=self.dtype,
+            attention=self.attention, name="read_block",
         )
         x = read(x, queries=self.slots)
         x = RMSNorm(name="norm")(x)
@@ -68,8 +69,8 @@ class VitEncoder(nn.Module):
 
     def _stack(self, layers, name):
         return Transformer(
-            layers, self.heads, self.mlp_hidden, dtype=self.dtype, attention=self.attention,
-            remat=self.remat, unroll=self.unroll, name=name,
+            layers, self.heads, self.mlp_hidden, qk_norm=self.qk_norm, dtype=self.dtype,
+            attention=self.attention, remat=self.remat, unroll=self.unroll, name=name,
         )
 
     def _embed(self, frames, grid):

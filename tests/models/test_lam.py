@@ -63,6 +63,13 @@ def test_dropped_slots_get_exactly_zero_gradient(family):
     assert np.all(gradient[kept] > 0.0)
 
 
+def test_the_decoder_tells_the_slots_apart(family):
+    """The slots are ordered: the same values in another order say something else."""
+    slots = family.encode(family.frames)[0][:, 0] + np.arange(3)[:, None]
+    said, other = (family.decode(family.frames[:, 0], x, 3) for x in (slots, slots[:, ::-1]))
+    assert np.abs(said - other).max() > 1e-3
+
+
 def test_first_tokens_do_not_depend_on_keep(family):
     encoded, ids = family.encode(family.frames)
     outputs = [family(family.frames, keep) for keep in ([[0], [1]], [[3], [2]])]

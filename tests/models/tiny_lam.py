@@ -29,6 +29,10 @@ FAMILIES = {
         "encoder": {**VIT, "frame_blocks": 0, "pair_blocks": 2, "motion_tokens": True},
         "decoder": {**VIT, "blocks": 1, "conditioning": "cross"},
     },
+    "vit-add": {
+        "encoder": {**VIT, "frame_blocks": 1, "pair_blocks": 1, "qk_norm": False},
+        "decoder": {**VIT, "blocks": 1, "conditioning": "add", "qk_norm": False},
+    },
     "motion": MOTION,
 }
 

@@ -89,7 +89,7 @@ def test_our_block_of_one_process_is_everything():
     assert sharding.batch_shard(mesh, 12) == (0, 1)
 
 
-@pytest.mark.parametrize("conditioning", ["self", "cross"])
+@pytest.mark.parametrize("conditioning", ["self", "cross", "add"])
 def test_the_rules_know_the_names_of_the_models(conditioning):
     """A renamed kernel would silently be replicated over the model axis."""
     config = model_preset("base")
