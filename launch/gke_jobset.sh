@@ -38,8 +38,7 @@ done
 need name topology image bucket
 [ ${#words[@]} -gt 0 ] || usage 'a command is missing: -- python -m experiments.pretrain_lam ...'
 # Pods are called NAME-workers-SLICE-WORKER, and a host name has at most 63 characters.
-[[ $name =~ ^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$ ]] \
-  || die "--name=$name: up to 40 small letters, digits and -, a letter first"
+check_resource_name "$name" 40
 bucket=${bucket#gs://} bucket=${bucket%/}
 case $bucket in */*) die "--bucket=$bucket: only the bucket's name; folders go into --workdir" ;; esac
 find_slice "$topology"

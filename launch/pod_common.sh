@@ -64,6 +64,14 @@ number() {
   [ "$2" -ge "${3:-0}" ] || usage "$1=$2 must be at least ${3:-0}"
 }
 
+# check_resource_name NAME LENGTH: what Google's services take as the name of a thing.
+check_resource_name() {
+  local pattern='^[a-z]([-a-z0-9]*[a-z0-9])?$'
+  if ! [[ $1 =~ $pattern ]] || [ ${#1} -gt "$2" ]; then
+    usage "--name=$1: up to $2 small letters, digits and -, a letter first and no - at the end"
+  fi
+}
+
 # One line per slice: name, arrangement of its chips. v4-N and v5p-N count TensorCores (two to a
 # chip), v5e-N and v6e-N count chips; `python -m experiments.plan_pod` uses the same names.
 slices() {

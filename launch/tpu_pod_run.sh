@@ -1,15 +1,17 @@
 # shellcheck shell=bash disable=SC2154   # Sourced by tpu_pod.sh, which sets what is used here.
 # The command on the workers of a slice: starting it, looking at it, starting it again.
 
-# survey: state[i] of worker i (running, exited, idle, missing, unreached), value[i] (pid or exit
-# code) and made[i] (revision of its code). 1 if a worker was not reached.
+# survey: state[i] of worker i (running, exited, stopped, idle, missing, unreached), value[i] (pid or
+# exit code), made[i] (revision of its code) and mounted[i] (bucket, or -). 1 if a worker was not
+# reached.
 survey() {
   local i reached=0
-  state=() value=() made=()
+  state=() value=() made=() mounted=()
   everywhere "$(on_worker status)" || true
   for ((i = 0; i < workers; i++)); do
     case ${code[i]} in
-      0) read -r 'state[i]' 'value[i]' 'made[i]' < "$out/$i.log" ;;
+      0) read -r 'state[i]' 'value[i]' 'made[i]' 'mounted[i]' \
+           <<< "$(sed -n 's/^flexlam-state //p' "$out/$i.log")" ;;
       '') state[i]=unreached value[i]=- made[i]=-; reached=1 ;;
       *) state[i]=missing value[i]=- made[i]=- ;;
     esac
@@ -41,9 +43,10 @@ status() {
     case ${state[i]} in
       running) echo "[worker $i] running, pid ${value[i]}, revision ${made[i]}" ;;
       exited) echo "[worker $i] exited with code ${value[i]}, revision ${made[i]}" ;;
+      stopped) echo "[worker $i] stopped with exit code ${value[i]}, revision ${made[i]}" ;;
       idle) echo "[worker $i] set up, nothing started, revision ${made[i]}" ;;
       missing) echo "[worker $i] not set up" ;;
-      unreached) echo "[worker $i] not reached: $(grep . "$scratch/ssh" | tail -n 1 || true)" ;;
+      unreached) echo "[worker $i] not reached: $(why_unreached "$i")" ;;
     esac
   done
   [ -z "$(which_are unreached)" ]
@@ -60,6 +63,14 @@ check_idle() {
     [ "${made[i]}" = "${made[0]}" ] || die "worker $i has revision ${made[i]} and worker 0" \
       "${made[0]}; run setup again, it brings all to this checkout"
   done
+}
+
+# check_renewal: that a slice made anew would be like this one.
+check_renewal() {
+  [ "$revision" = "${made[0]}" ] || die "the workers have revision ${made[0]}, this checkout is" \
+    "$revision: a new slice would run other code. Run setup first."
+  [ "${bucket:--}" = "${mounted[0]}" ] || die "setup mounted '${mounted[0]}', --bucket is" \
+    "'${bucket:--}' (- is none): a new slice would not find the runs. Give run and setup the same --bucket."
 }
 
 start() {
@@ -80,10 +91,7 @@ run() {
   if [ -n "$retry" ]; then pack; fi
   need_ready
   if [ -z "$dry_run" ]; then check_idle; else survey; fi
-  if [ -n "$retry" ] && [ -z "$dry_run" ] && [ "$revision" != "${made[0]}" ]; then
-    die "the workers have revision ${made[0]}, this checkout is $revision: a new slice would run" \
-      'other code. Run setup first.'
-  fi
+  if [ -n "$retry" ] && [ -z "$dry_run" ]; then check_renewal; fi
   start
   say "started on all workers: $(quote "${words[@]}")"
   if [ -z "$retry" ]; then
@@ -110,7 +118,7 @@ renew() { delete; wait=yes create; setup; }
 
 # Waits for the end of the command; restarts it while it may be restarted.
 supervise() {
-  local tries=0 silent=0 why
+  local tries=0 silent=0 renewing='' why
   while :; do
     sleep "$poll"
     if ! look || { [ "$pod" = READY ] && ! survey; }; then
@@ -121,7 +129,9 @@ supervise() {
     fi
     silent=0
     if is_lost; then
-      why="'$name' is $pod; making it anew"
+      [ "$pod" != ABSENT ] || [ -n "$renewing" ] \
+        || die "'$name' is gone: somebody deleted it, so it is not made anew"
+      why="'$name' is $pod; making it anew" renewing=yes
     elif [ "$pod" != READY ]; then
       continue              # Under repair, or being made.
     elif [ -n "$(which_are running)" ]; then
@@ -129,7 +139,10 @@ supervise() {
       continue
     else
       judge
-      if [ "$verdict" = finished ]; then say 'finished on all workers'; return; fi
+      case $verdict in
+        finished) say 'finished on all workers'; return ;;
+        stopped) say 'ended by stop, so it is not started again'; exit "$EXIT_INTERRUPTED" ;;
+      esac
       why='interrupted; starting the command again'
     fi
     tries=$((tries + 1))
@@ -137,11 +150,9 @@ supervise() {
       || { say "interrupted again after $retry restarts"; exit "$EXIT_INTERRUPTED"; }
     say "$why ($tries of $retry)"
     # In a shell of its own: a slice that is preempted while it is set up is one more try.
-    ( bring_back ) || say 'that did not work'
+    if ( bring_back ); then renewing=''; else say 'that did not work'; fi
   done
 }
-
-is_lost() { [ "${LOST#* "$pod" }" != "$LOST" ]; }
 
 bring_back() {
   if is_lost; then
@@ -166,13 +177,15 @@ end_together() {
   stop_all || true
 }
 
-# judge: `verdict` is "finished" (0 on all workers) or "interrupted" (the rest can be restarted).
+# judge: `verdict` is "finished" (0 on all workers), "stopped" (by the action stop, on any) or
+# "interrupted" (the rest can be restarted).
 judge() {
   local i error=''
   verdict=finished
   for ((i = 0; i < workers; i++)); do
     case ${state[i]}/${value[i]} in
-      exited/0) ;;
+      exited/0|stopped/0) ;;
+      stopped/*) verdict=stopped; return ;;
       exited/*) if may_restart "${value[i]}"; then verdict=interrupted; else error=${error:-$i}; fi ;;
       *) verdict=interrupted ;;     # A machine that was replaced has never heard of the command.
     esac

@@ -5,13 +5,13 @@
 #   logs/       one file per start, latest.log the newest
 #   run/        command, pid, exit (the code of the last command), lock (held while one runs)
 #
-#   bucket/     the bucket, if setup was given one; checkout/bucket leads there
+#   bucket/     the bucket, if setup was ever given one; checkout/bucket leads there
 #
 #   worker.sh install EXTRAS [BUCKET]    the code unpacked in ~/flexlam/new becomes the checkout
 #   worker.sh start [NAME=VALUE...] -- COMMAND...
-#   worker.sh status                     running PID REVISION | exited CODE REVISION | idle - REVISION
+#   worker.sh status    flexlam-state running PID REVISION BUCKET, or exited CODE, stopped CODE, idle -
 #   worker.sh logs LINES [follow]
-#   worker.sh stop SECONDS               SIGTERM, then SIGKILL when the time is over
+#   worker.sh stop SECONDS [for-good]    SIGTERM, then SIGKILL when the time is over
 set -uo pipefail
 
 root=${FLEXLAM_ROOT:-$HOME/flexlam}
@@ -60,6 +60,14 @@ mount_bucket() {
     "could not mount the bucket '$bucket'; may the service account of the slice read and write it?"
 }
 
+# Another bucket than that of the last setup must not be hidden behind its mount.
+change_bucket() {
+  if [ "$(cat "$root/bucket.name" 2>/dev/null)" != "$1" ] && mountpoint --quiet "$root/bucket"; then
+    fusermount -u "$root/bucket" || fail "could not unmount the bucket '$(cat "$root/bucket.name")'"
+  fi
+  echo "$1" > "$root/bucket.name"
+}
+
 install_gcsfuse() {
   local key=/usr/share/keyrings/cloud.google.asc site=https://packages.cloud.google.com/apt
   curl --silent --fail "$site/doc/apt-key.gpg" | sudo tee "$key" >/dev/null \
@@ -80,7 +88,9 @@ install() {  # install EXTRAS [BUCKET]
     # shellcheck source=env.sh
     . "$root/checkout/launch/env.sh" && ensure_environment "$1" ) 2>&1 || exit 1
   if [ -n "${2:-}" ]; then
-    echo "$2" > "$root/bucket.name"
+    change_bucket "$2"
+  fi
+  if [ -f "$root/bucket.name" ]; then
     mount_bucket
     ln -sfn "$root/bucket" "$root/checkout/bucket"
   fi
@@ -95,7 +105,7 @@ start() {  # start [NAME=VALUE...] -- COMMAND...
   local log
   log=$root/logs/$(date +%Y%m%d-%H%M%S).log
   ln -sfn "$log" "$root/logs/latest.log"
-  rm -f "$run/exit" "$run/pid"
+  rm -f "$run/exit" "$run/pid" "$run/stopped"
   setsid bash "${BASH_SOURCE[0]}" _supervise "$@" </dev/null >>"$log" 2>&1 &
   exec 9>&-
   # A command that cannot even begin should be heard of now and not in the log.
@@ -113,6 +123,9 @@ _supervise() {
   cd "$root/checkout" || exit 1
   export PATH=$root/venv/bin:$PATH PYTHONUNBUFFERED=1 FLEXLAM_REVISION
   FLEXLAM_REVISION=$(revision)
+  # Where a restart finds its compiled programs; in the bucket, on a slice made anew as well.
+  export JAX_COMPILATION_CACHE_DIR=$root/compilation_cache
+  if [ -f "$root/bucket.name" ]; then JAX_COMPILATION_CACHE_DIR=$root/bucket/compilation_cache; fi
   while [ "$1" != -- ]; do variable=$1; export "${variable?}"; shift; done
   shift
   if [ -n "${COORDINATOR_ADDRESS:-}" ] && [ -z "${PROCESS_ID:-}" ]; then
@@ -133,17 +146,22 @@ _supervise() {
   echo "$code" > "$run/exit.new" && mv "$run/exit.new" "$run/exit"
 }
 
-status() {
+state() {
+  local ended=exited
+  if [ -f "$run/stopped" ]; then ended=stopped; fi
   if running; then
-    echo "running $(cat "$run/pid" 2>/dev/null || echo -) $(revision)"
+    echo "running $(cat "$run/pid" 2>/dev/null || echo -)"
   elif [ -f "$run/exit" ]; then
-    echo "exited $(cat "$run/exit") $(revision)"
+    echo "$ended $(cat "$run/exit")"
   elif [ -f "$run/pid" ]; then
-    echo "exited 137 $(revision)"    # Gone without a word: killed, or the machine restarted.
+    echo "$ended 137"    # Gone without a word: killed, or the machine restarted.
   else
-    echo "idle - $(revision)"
+    echo 'idle -'
   fi
 }
+
+# A line that is known among what ssh and a login shell may print.
+status() { echo "flexlam-state $(state) $(revision) $(cat "$root/bucket.name" 2>/dev/null || echo -)"; }
 
 logs() {  # logs LINES [follow]
   [ -e "$root/logs/latest.log" ] || fail 'nothing was started here yet'
@@ -163,8 +181,9 @@ terminate() {  # terminate PID
   kill -TERM $children "$1" 2>/dev/null
 }
 
-stop() {  # stop SECONDS
-  if ! running; then echo "not running; $(status)"; return 0; fi
+stop() {  # stop SECONDS [for-good]
+  if ! running; then echo "not running; $(state)"; return 0; fi
+  if [ "${2:-}" = for-good ]; then touch "$run/stopped"; fi
   terminate "$(cat "$run/pid")"
   local deadline=$((SECONDS + $1))
   while running && [ "$SECONDS" -lt "$deadline" ]; do sleep 0.2; done

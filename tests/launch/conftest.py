@@ -12,8 +12,8 @@ import time
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-SCRIPTS = ("tpu_pod.sh", "tpu_pod_run.sh", "pod_common.sh", "worker.sh", "gpu_slurm.sh",
-           "gke_jobset.sh")
+SCRIPTS = ("tpu_pod.sh", "tpu_pod_slice.sh", "tpu_pod_workers.sh", "tpu_pod_run.sh",
+           "pod_common.sh", "worker.sh", "gpu_slurm.sh", "gke_jobset.sh")
 
 # What a training does, as far as a launcher can see: saves and leaves with 75 at SIGTERM.
 JOB = '''
@@ -26,7 +26,7 @@ file.write_text("x" * (starts + 1))
 print("arguments", json.dumps(arguments), flush=True)
 print("environment", json.dumps({k: os.environ.get(k) for k in (
     "COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID", "JAX_COORDINATOR_PORT", "COLOUR",
-    "FLEXLAM_REVISION")}), flush=True)
+    "FLEXLAM_REVISION", "JAX_COMPILATION_CACHE_DIR")}), flush=True)
 if kind == "wait" or kind == "wait-once" and starts == 0:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
 elif kind == "deaf":

@@ -1,9 +1,14 @@
 """A `gcloud` for tests: a slice of two workers that are folders of this machine.
 
+What it prints, where, and what it mistakes is that of the Google Cloud SDK 528, whose commands were
+run against a pretended TPU API to see it.
+
 `install(folder)` puts it on a PATH. Every call is a line of JSON in calls.jsonl. Remote commands
 run for real, in a shell whose home is the worker's folder. Files in the folder steer it:
 
     state        what `describe` says of the slice; absent: no such slice
+    request      what `describe` says of its request, for so many looks: "SUSPENDING 2"
+    unrequested  the slice was made without a request
     preempt      number of looks at the slice after which it is preempted
     broken       numbers of workers that cannot be reached
     refuse       gcloud fails with this text
@@ -59,7 +64,7 @@ class Cloud:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def verbs(self) -> list[str]:
-        """"tpu-vm ssh", ... in the order of the calls."""
+        """"tpu-vm ssh", ... in the order of the calls (of gcloud, not gcloud alpha)."""
         return [" ".join(call[2:4]) for call in self.calls()]
 
     def allocate(self) -> None:
@@ -88,7 +93,7 @@ class Cloud:
         if (self.folder / "refuse").exists():
             print((self.folder / "refuse").read_text(), file=sys.stderr)
             return 1
-        noun, verb, rest = arguments[2], arguments[3], arguments[4:]
+        noun, verb, *rest = arguments[arguments.index("tpus") + 1:]
         flags = dict(a[2:].split("=", 1) for a in rest if a.startswith("--") and "=" in a)
         return getattr(self, f"_{noun}_{verb}".replace("-", "_"))(rest, flags)
 
@@ -97,6 +102,15 @@ class Cloud:
         return 0
 
     def _queued_resources_delete(self, rest, flags) -> int:
+        if (self.folder / "request").exists():
+            print("ERROR: (gcloud) FAILED_PRECONDITION: it is SUSPENDING", file=sys.stderr)
+            return 1
+        known = (self.folder / "state").exists() and not (self.folder / "unrequested").exists()
+        if known:
+            self.release()
+        return 0 if known else self._not_found()
+
+    def _tpu_vm_delete(self, rest, flags) -> int:
         known = (self.folder / "state").exists()
         self.release()
         return 0 if known else self._not_found()
@@ -104,7 +118,16 @@ class Cloud:
     def _queued_resources_describe(self, rest, flags) -> int:
         if not (self.folder / "state").exists():
             return self._not_found()
-        print("WAITING_FOR_RESOURCES")
+        request = self.folder / "request"
+        if request.exists():
+            state, looks = request.read_text().split()
+            if int(looks) == 1:
+                request.unlink()
+            else:
+                request.write_text(f"{state} {int(looks) - 1}")
+        else:
+            state = "SUSPENDED" if self._state() == "PREEMPTED" else "WAITING_FOR_RESOURCES"
+        print(state)
         return 0
 
     def _tpu_vm_describe(self, rest, flags) -> int:
@@ -116,9 +139,9 @@ class Cloud:
                 preempt.unlink()
                 self.release()
                 state.write_text("PREEMPTED")
-        if not state.exists() or state.read_text() == "WAITING":
+        if not state.exists() or self._state() == "WAITING":
             return self._not_found()
-        print(f"{state.read_text()}\t{WORKERS}")
+        print(f"{self._state()}\t{WORKERS}")
         return 0
 
     def _tpu_vm_scp(self, rest, flags) -> int:
@@ -132,18 +155,26 @@ class Cloud:
         chosen = range(WORKERS) if flags["worker"] == "all" else [int(flags["worker"])]
         running, code = [], 0
         for worker in chosen:
+            # The mistake of that version: the folder is "None", whatever was asked for.
+            log = open(f"None/{worker}.log", "w") if "output-directory" in flags else None
+            print(f"Warning: Permanently added 'tpu.7-{worker}' (ED25519) to the list of known "
+                  "hosts.", file=log or sys.stderr, flush=True)
             if str(worker) in broken_ones:
-                print(f"ssh: connect to host worker {worker} port 22: timed out", file=sys.stderr)
+                print(f"ssh: connect to host worker-{worker} port 22: timed out",
+                      file=log or sys.stderr, flush=True)
+                print("ERROR: CommandError: [/usr/bin/ssh] exited with return code [255].",
+                      file=sys.stderr)
                 code = 1
                 continue
-            folder = flags.get("output-directory")
-            log = open(Path(folder) / f"{worker}.log", "w") if folder else None
             # sshd hands the text to the login shell, which need not be bash.
             running.append(subprocess.Popen(
                 ["sh", "-c", flags["command"]], cwd=self.home(worker), stdout=log,
                 stderr=log and subprocess.STDOUT,
                 env={**os.environ, "HOME": str(self.home(worker)), "TPU_WORKER_ID": str(worker)}))
         return max([code, *(process.wait() for process in running)])
+
+    def _state(self) -> str:
+        return (self.folder / "state").read_text()
 
     @staticmethod
     def _not_found() -> int:

@@ -1,6 +1,8 @@
 """tpu_pod.sh against a pretended cloud: flags, dry runs, setup, and what a stranger meets."""
 
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -27,7 +29,9 @@ def test_a_missing_flag_is_named(pod, missing):
 @pytest.mark.parametrize("arguments, message", [
     (("create", "--topology=v5e-16", "--spott"), "unknown argument '--spott'"),
     (("create", "--topology=v5e-16", "--spot", "--reserved"), "exclude each other"),
-    (("create", "--topology=v5e-16", *PYTHON_JOB), "create takes no command"),
+    (("create", "--topology=v5e-16", "--name=My_Pod"), "--name=My_Pod: up to 63 small letters"),
+    (("status", "--name=pod-"), "--name=pod-: up to 63 small letters"),
+    (("status", f"--name=a{'b' * 63}"), "up to 63 small letters"),
     (("run",), "run needs a command"),
     (("run", "--retry=some", *PYTHON_JOB), "--retry=some is not a whole number"),
     (("run", "--coordinator=here", *PYTHON_JOB), "--coordinator=here is not HOST:PORT"),
@@ -77,7 +81,17 @@ def test_every_call_names_project_and_zone(pod):
     pod.ready()
     pod("status"), pod("run", *PYTHON_JOB, "done"), pod("logs"), pod("stop"), pod("delete")
     assert len(pod.cloud.calls()) > 8
+    assert all(c[:2] == ["compute", "tpus"] for c in pod.cloud.calls())
     assert all({"--project=lab", "--zone=moon-1", "--quiet"} <= set(c) for c in pod.cloud.calls())
+
+
+def test_flags_of_gcloud_alpha_need_gcloud_alpha(pod):
+    pod.ready()
+    before = len(pod.cloud.calls())
+    assert pod("status", "--alpha", "--ssh-flag=--tunnel-through-iap").returncode == 0
+    *_, ssh = calls = pod.cloud.calls()[before:]
+    assert all(call[:3] == ["alpha", "compute", "tpus"] for call in calls)
+    assert "--tunnel-through-iap" in ssh
 
 
 # ---- dry runs ----
@@ -92,6 +106,12 @@ def test_a_dry_run_prints_commands_and_needs_no_gcloud(pod, tmp_path, action, co
     lines = [line for line in done.stdout.splitlines() if not line.startswith("#")]
     assert lines and all(line.startswith("gcloud compute tpus ") for line in lines)
     assert pod.cloud.calls() == []
+
+
+def test_one_line_serves_every_action(pod):
+    for action in ("create", "setup", "run", "logs", "status", "stop", "delete"):
+        done = pod(action, "--dry-run", "--topology=v4-32", "--spot", "--retry=3", *PYTHON_JOB, "x")
+        assert done.returncode == 0, done.stderr
 
 
 def test_without_gcloud_the_message_says_where_it_comes_from(pod, tmp_path):
@@ -117,7 +137,8 @@ def test_the_printed_commands_are_those_that_are_run(pod):
     printed_lines = pod("run", "--dry-run", *PYTHON_JOB, "done", "it's", "a b").stdout.splitlines()
     printed_calls = [json.loads(subprocess.run(
         ["bash", "-c", 'python3 -c "import json, sys; print(json.dumps(sys.argv[2:]))" ' + line],
-        capture_output=True, text=True).stdout) for line in printed_lines]
+        capture_output=True, text=True).stdout)
+        for line in printed_lines if not line.startswith("#")]
     before = len(pod.cloud.calls())
     assert pod("run", *PYTHON_JOB, "done", "it's", "a b").returncode == 0
     run = pod.cloud.calls()[before:]
@@ -216,6 +237,14 @@ def test_a_bucket_is_mounted_on_every_worker_and_again_after_a_restart(pod, tmp_
     (pod.cloud.home(1) / "flexlam/bucket/mounted").unlink()
     assert pod("run", "--", "cat", "bucket/mounted").returncode == 0
     assert len((pod.cloud.home(1) / "gcsfuse").read_text().splitlines()) == 2
+    # Without --bucket, `bucket/runs` would silently become a folder of the machine.
+    assert pod("setup").returncode == 0
+    assert pod("run", "--", "cat", "bucket/mounted").returncode == 0
+    assert pod("run", *PYTHON_JOB, "done").returncode == 0
+    assert pod.printed(1, "environment")["JAX_COMPILATION_CACHE_DIR"] == str(
+        pod.cloud.home(1) / "flexlam/bucket/compilation_cache")
+    done = pod("run", "--retry=1", "--topology=v5e-16", *PYTHON_JOB, "done")
+    assert done.returncode == 1 and "setup mounted 'videos', --bucket is '-'" in done.stderr
 
 
 # ---- what a stranger meets first ----
@@ -240,7 +269,7 @@ def test_a_worker_that_is_not_reached_is_named_and_nothing_starts(pod):
     (pod.cloud.folder / "broken").write_text("1")
     done = pod("run", *PYTHON_JOB, "wait")
     assert done.returncode == 1 and "worker(s) 1 not reached; nothing was started" in done.stderr
-    assert "[worker 1] not reached: ssh: connect to host worker 1" in done.stderr
+    assert "[worker 1] not reached: ssh: connect to host worker-1" in done.stderr
     assert not pod.cloud.run_file(0, "pid").exists()
     assert pod("status").returncode == 1
 
@@ -264,3 +293,24 @@ def test_deleting_twice_is_no_error(pod):
     assert "deleted 'pod'" in pod("delete").stderr
     done = pod("delete")
     assert done.returncode == 0 and "nothing to delete" in done.stderr
+
+
+def test_a_slice_that_was_made_without_a_request_is_deleted_too(pod):
+    pod.cloud.allocate()
+    (pod.cloud.folder / "unrequested").touch()
+    assert "deleted 'pod'" in pod("delete").stderr
+    assert pod.cloud.verbs()[-1] == "tpu-vm delete" and not (pod.cloud.folder / "state").exists()
+
+
+@pytest.mark.parametrize("flags, answer, there", [
+    ((), b"n\n", True), ((), b"yes\n", False), (("--yes",), b"", False)])
+def test_deleting_asks_whoever_sits_there(pod, flags, answer, there):
+    pod.cloud.allocate()
+    terminal, stdin = pty.openpty()
+    os.write(terminal, answer)
+    done = subprocess.run(pod.arguments("delete", *flags), capture_output=True, text=True,
+                          env=pod.environment, stdin=stdin, timeout=60)
+    os.close(terminal), os.close(stdin)
+    assert (pod.cloud.folder / "state").exists() == there and done.returncode == int(there)
+    assert ("Delete 'pod' (READY) in moon-1 of lab" in done.stderr) == (not flags)
+    assert ("nothing was deleted" in done.stderr) == there

@@ -49,8 +49,8 @@ def test_a_command_from_start_to_stop(pod):
     assert stopped.returncode == 0
     assert all(f"[worker {i}] stopped with exit code 75" in stopped.stdout for i in (0, 1))
     assert not any(pod.alive(pid) for pid in running)
-    assert "[worker 1] exited with code 75" in pod("status").stdout
-    assert "not running; exited 75" in pod("stop").stdout
+    assert "[worker 1] stopped with exit code 75" in pod("status").stdout
+    assert "not running; stopped 75" in pod("stop").stdout
 
 
 def test_a_command_behind_a_shell_is_stopped_too(pod):
@@ -92,7 +92,7 @@ def test_a_deaf_command_is_killed_after_the_grace(pod):
     assert done.returncode == 1 and "worker(s) 0 1 did not stop well" in done.stderr
     assert "killed: it had not stopped 1 s after SIGTERM" in done.stdout
     pod.wait_for(lambda: not any(pod.alive(pid) for pid in running))
-    assert "[worker 0] exited with code 137" in pod("status").stdout
+    assert "[worker 0] stopped with exit code 137" in pod("status").stdout
 
 
 def test_a_command_that_dies_at_once_on_one_worker_is_stopped_on_the_others(pod):
@@ -114,6 +114,15 @@ def test_the_coordinator_can_be_chosen(pod):
     pod("run", "--coordinator-port=8476", *PYTHON_JOB, "done")
     environment = pod.printed(1, "environment")
     assert environment["JAX_COORDINATOR_PORT"] == "8476" and not environment["COORDINATOR_ADDRESS"]
+
+
+def test_compiled_programs_are_kept_where_a_restart_finds_them(pod):
+    pod.ready()
+    pod("run", *PYTHON_JOB, "done")
+    assert pod.printed(1, "environment")["JAX_COMPILATION_CACHE_DIR"] == str(
+        pod.cloud.home(1) / "flexlam/compilation_cache")
+    pod("run", "--env=JAX_COMPILATION_CACHE_DIR=/elsewhere", *PYTHON_JOB, "done")
+    assert pod.printed(1, "environment")["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
 
 
 # ---- restarts ----
@@ -145,12 +154,48 @@ def test_a_preempted_slice_is_made_anew_and_the_command_goes_on(pod):
     assert pod.cloud.starts(1) == 2 and pod.printed(1, "arguments") == ["a b"]
 
 
-def test_a_machine_that_was_replaced_is_set_up_again(pod):
+def test_a_slice_that_is_being_suspended_is_waited_for(pod):
     pod.ready()
-    process = subprocess.Popen(pod.arguments("run", "--retry=2", *RETRY, *PYTHON_JOB, "wait-once"),
+    (pod.cloud.folder / "preempt").write_text("2")
+    (pod.cloud.folder / "request").write_text("SUSPENDING 3")
+    done = pod("run", "--retry=1", *RETRY, *PYTHON_JOB, "wait-once")
+    assert done.returncode == 0, done.stderr
+    assert pod.cloud.verbs().count("queued-resources delete") == 1
+
+
+def watched(pod, *words):
+    """`run --retry`, watching a command that runs."""
+    process = subprocess.Popen(pod.arguments("run", "--retry=3", *RETRY, *PYTHON_JOB, *words),
                                stderr=subprocess.PIPE, text=True, env=pod.environment)
     pod.wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists()
-                         and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+                             and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    return process
+
+
+def test_what_somebody_stopped_is_not_started_again(pod):
+    pod.ready()
+    process = watched(pod, "wait")
+    assert pod("stop").returncode == 0
+    error = process.communicate(timeout=40)[1]
+    assert process.returncode == 75 and "ended by stop, so it is not started again" in error
+    assert pod.cloud.starts(0) == 1
+    # The next one is.
+    assert pod("run", "--retry=1", *RETRY, *PYTHON_JOB, "interrupted").returncode == 75
+    assert pod.cloud.starts(0) == 3
+
+
+def test_what_somebody_deleted_is_not_made_anew(pod):
+    pod.ready()
+    process = watched(pod, "wait")
+    assert pod("delete").returncode == 0
+    error = process.communicate(timeout=40)[1]
+    assert process.returncode == 1 and "somebody deleted it" in error
+    assert "queued-resources create" not in pod.cloud.verbs()
+
+
+def test_a_machine_that_was_replaced_is_set_up_again(pod):
+    pod.ready()
+    process = watched(pod, "wait-once")
     pod.cloud.kill(1)
     shutil.rmtree(pod.cloud.home(1) / "flexlam")
     error = process.communicate(timeout=40)[1]
