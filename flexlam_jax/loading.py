@@ -35,7 +35,7 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
       CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or not a LAM.
     """
     from flexlam_jax.models.lam import build_lam
-    from flexlam_jax.training.checkpoint import restore_params
+    from flexlam_jax.training.checkpoint_params import restore_params
 
     built = {}
 

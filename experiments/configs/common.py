@@ -54,7 +54,9 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
         data=-1, fsdp=1, model=1,   # Devices per axis; -1: those that are left.
         slice=-1,                   # Replicas over the slow network; -1: the TPU slices there are.
         fsdp_min_size=2**16))       # Smaller parameters are replicated over fsdp.
-    config.checkpoint = ConfigDict(dict(every=1000, keep=3))
+    config.checkpoint = ConfigDict(dict(
+        every=1000,                 # Updates that a kill may cost; a run saves twice as often.
+        keep=3))                    # Steps that stay: the newest, and multiples of `every` before.
     config.log = ConfigDict(dict(every=50, tensorboard=True, wandb=""))     # wandb: project name.
     config.eval = ConfigDict(dict(every=500, batches=8))
     config.profile = ConfigDict(dict(start=0, steps=0))         # Trace this window of steps.

@@ -11,6 +11,9 @@ A step appears under its final name only after everything in it is written, so t
 half step. Restored arrays must match their fingerprint; a step that does not is set aside, loudly.
 With several processes each writes its shards, process 0 the rest and the final name; a step counts
 as damaged, for all, when it is for one.
+
+However a run ends, it loses at most `every` updates, although it does not wait while a step is
+written: it saves twice as often, and no save begins before the write of the one before is complete.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,15 +28,11 @@ import orbax.checkpoint as ocp
 
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.training import checkpoint_report, distributed
+from flexlam_jax.training.checkpoint_files import FORMAT, Keep, manager, read_meta, verify
 from flexlam_jax.training.fingerprint import fingerprint
 from flexlam_jax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
-
-FORMAT = 1
-FOLDER = "checkpoints"
-_ARRAYS = ("params", "ema", "optimizer")
-_JSONS = ("data", "config", "meta")
 
 
 def _items(state: TrainState) -> dict[str, Any]:
@@ -48,10 +47,15 @@ def _items(state: TrainState) -> dict[str, Any]:
 class Checkpoints:
     """Saves and restores the whole of a run. A context manager: leaving it finishes all writes."""
 
-    def __init__(self, directory: Any, *, keep: int = 3):
-        """Args: `directory` of the step folders, made when missing; `keep` the newest steps."""
-        self._directory = epath.Path(directory)
-        self._manager = _manager(self._directory, keep=keep)
+    def __init__(self, directory: Any, *, every: int = 1, keep: int = 3):
+        """Opens `directory`, of the step folders; makes it when missing.
+
+        Args:
+          every: updates that a kill may cost at most; see `due`.
+          keep: how many steps stay: the newest and, of those before, multiples of `every`.
+        """
+        self._directory, self._every = epath.Path(directory), every
+        self._manager = manager(self._directory, keep=Keep(keep, every))
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -60,25 +64,57 @@ class Checkpoints:
         # Finishing writes needs every process. Where one fails alone the others are not here; a
         # run that diverged is the error that all have at the same step.
         if kind is None or distributed.process_count() == 1 or kind is FloatingPointError:
-            self._manager.close()
+            self._write(self._manager.close)
+
+    def due(self, step: int) -> bool:
+        """Whether to save at `step`: at multiples of `every`, and halfway between them.
+
+        A save begins when the write before it is complete. So when step n is about to be saved, all
+        but the last save is on disk, and the last but one was `every` steps ago.
+        """
+        return step % self._every in (0, self._every // 2)
 
     def save(self, state: TrainState, data: Mapping[str, Any], config: Mapping[str, Any]) -> None:
         """Copies `state` off the device and writes it in the background.
 
-        Blocks only for the copy (the caller may donate `state` afterwards). Errors of an earlier
-        background write are raised here or by `check`.
+        Blocks until the write before is complete and for the copy: the caller may donate `state`
+        afterwards. At every=1 there is no half, and it waits for its own write.
+
+        Raises:
+          CheckpointError: this write failed or the one before; see also `check`.
         """
         items = _items(state)
         meta = {"format": FORMAT,
                 "fingerprints": {name: fingerprint(tree) for name, tree in items.items()}}
-        self._manager.save(int(jax.device_get(state.step)), force=True, args=ocp.args.Composite(
+        args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
             data=ocp.args.JsonSave(dict(data)), config=ocp.args.JsonSave(dict(config)),
-            meta=ocp.args.JsonSave(meta)))
+            meta=ocp.args.JsonSave(meta))
+        self._write(lambda: self._manager.save(
+            int(jax.device_get(state.step)), force=True, args=args))
+        if self._every == 1:
+            self._write(self._manager.wait_until_finished)
 
     def check(self) -> None:
-        """Raises the error of a failed background write, if there is one."""
-        self._manager.check_for_errors()
+        """Raises the CheckpointError of a background write that failed; does not wait for one."""
+        if not self._manager.is_saving_in_progress():
+            # Not check_for_errors: what that raises, the thread that removes old steps misses.
+            self._write(self._manager.wait_until_finished)
+
+    def _write(self, action: Callable[[], Any]) -> None:
+        """Full disks and vanished folders come as every kind of error from the libraries."""
+        try:
+            action()
+        except jax.errors.JaxRuntimeError:
+            raise  # Not the storage, but a device or another process.
+        except Exception as error:
+            if isinstance(error, TimeoutError) and distributed.process_count() > 1:
+                raise distributed.ProcessLost(
+                    f"waited in vain for another process to write its part: {error}") from error
+            raise CheckpointError(
+                f"cannot write a checkpoint to {self._directory}: "
+                f"{checkpoint_report.first_line(error)}. Mend the storage (is it full, mounted, "
+                "writable?); the same command continues from the newest complete step.") from error
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
@@ -120,8 +156,8 @@ class Checkpoints:
         trees, problem = _problem(lambda: _read(self._directory, step, abstract))
         problem = _agreed(f"read step {step}", problem)
         if not problem:
-            _, problem = _problem(lambda: _verify({name: trees[name] for name in _items(abstract)},
-                                                  trees["meta"]))
+            _, problem = _problem(lambda: verify({name: trees[name] for name in _items(abstract)},
+                                                 trees["meta"]))
             problem = _agreed(f"verified step {step}", problem)
         return (None, problem) if problem else (_state(trees), "")
 
@@ -157,11 +193,11 @@ def _problem(action: Callable[[], Any]) -> tuple[Any, str]:
 def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, Any]:
     """{item: what is saved of it}, unverified."""
     items = _items(abstract)
-    with _manager(directory, reading=True) as manager:
-        meta = _read_meta(manager, step, directory)
-        checkpoint_report.check_items(manager.item_metadata(step), step, items,
+    with manager(directory, reading=True) as files:
+        meta = read_meta(files, step, directory)
+        checkpoint_report.check_items(files.item_metadata(step), step, items,
                                       meta["fingerprints"], directory)
-        restored = manager.restore(step, args=ocp.args.Composite(
+        restored = files.restore(step, args=ocp.args.Composite(
             **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
             data=ocp.args.JsonRestore()))
     return {**{name: restored[name] for name in (*items, "data")}, "meta": meta}
@@ -180,120 +216,3 @@ def _state(trees: Mapping[str, Any]) -> tuple[TrainState, dict[str, Any]]:
         step=trees["optimizer"]["step"], params=params, extra=extra,
         opt_state=trees["optimizer"]["opt_state"],
         ema=trees["ema"]["params"] if "ema" in trees else None), dict(trees["data"])
-
-
-def checkpoint_folder(path: Any) -> epath.Path:
-    """The folder of step folders, given it or the work directory that holds it.
-
-    Raises:
-      CheckpointError: when there is neither.
-    """
-    path = epath.Path(path)
-    for folder in (path / FOLDER, path):
-        if folder.exists() and any(child.name.isdigit() for child in folder.iterdir()):
-            return epath.Path(folder).resolve() if "://" not in str(folder) else folder
-    raise CheckpointError(
-        f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that "
-        "folder. Was the run stopped before its first checkpoint (config.checkpoint.every)?")
-
-
-def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
-                   prefer_ema: bool = True) -> tuple[dict[str, Any], dict[str, Any], int]:
-    """Reads what inference needs and nothing else: no optimizer, no training code.
-
-    Args:
-      path: work directory or its checkpoints folder, local or on a bucket.
-      abstract: tree {"params": ..., **extra} of ShapeDtypeStructs to check against and restore
-        into (into their shardings, or the first local device without), or a function of the
-        config that returns it. None takes whatever was saved.
-      step: the step to read; None takes the newest that is undamaged, warning about others.
-      prefer_ema: take the averaged parameters where the run kept them.
-
-    Returns:
-      (variables {"params": ..., **extra}, config, step).
-
-    Raises:
-      CheckpointError: no such step, a damaged one, or one of another architecture.
-    """
-    folder = checkpoint_folder(path)
-    with _manager(folder, reading=True) as manager:
-        steps = sorted(manager.all_steps(), reverse=True)
-        if step is not None and step not in steps:
-            raise CheckpointError(f"no step {step} in {folder}; it has {sorted(steps)}.")
-        for number in [step] if step is not None else steps:
-            try:
-                return _restore_params(manager, folder, number, abstract, prefer_ema)
-            except CheckpointError:
-                raise
-            except Exception as error:
-                reason = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
-                _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number, folder,
-                           reason)
-    raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
-
-
-def _restore_params(manager, folder, step, abstract, prefer_ema):
-    meta = _read_meta(manager, step, folder)
-    config = manager.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
-    name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
-    saved = manager.item_metadata(step)[name]
-    if callable(abstract):
-        try:
-            abstract = abstract(config)
-        except ValueError as error:  # Not damage: this program cannot build that config.
-            raise CheckpointError(f"step {step} in {folder} has a config that this program cannot "
-                                  f"build: {error}") from error
-    if abstract is not None:
-        checkpoint_report.check_items(manager.item_metadata(step), step, {name: abstract},
-                                      meta["fingerprints"], folder)
-    tree = manager.restore(step, args=ocp.args.Composite(**{
-        name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}))[name]
-    _verify({name: tree}, meta)
-    return tree, config, step
-
-
-def _placed(abstract: Any) -> Any:
-    """Leaves without a sharding go to the first local device; Orbax would take the saved one."""
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-
-    def place(leaf):
-        sharding = leaf.sharding if isinstance(leaf, jax.ShapeDtypeStruct) else None
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding or here)
-
-    return jax.tree.map(place, abstract)
-
-
-def _manager(directory: epath.Path, *, keep: int | None = None, reading: bool = False
-             ) -> ocp.CheckpointManager:
-    """`reading` changes nothing in the directory (Orbax's own read_only warns on every use), and is
-    each process's own affair: Orbax would wait without end for a process that could not read.
-    """
-    alone = ocp.options.MultiprocessingOptions(
-        primary_host=jax.process_index(), active_processes={jax.process_index()},
-        barrier_sync_key_prefix=f"reader{jax.process_index()}")
-    handlers = {name: ocp.StandardCheckpointHandler() for name in _ARRAYS}
-    handlers |= {name: ocp.JsonCheckpointHandler() for name in _JSONS}
-    if not reading:
-        directory.mkdir(parents=True, exist_ok=True)  # Orbax makes only the last folder itself.
-    return ocp.CheckpointManager(
-        directory, item_handlers=handlers,
-        options=ocp.CheckpointManagerOptions(
-            max_to_keep=keep, create=False,
-            multiprocessing_options=alone if reading else ocp.options.MultiprocessingOptions(),
-            cleanup_tmp_directories=not reading,
-            save_root_metadata=not reading, enable_async_checkpointing=not reading))
-
-
-def _read_meta(manager: ocp.CheckpointManager, step: int, folder: Any) -> dict[str, Any]:
-    meta = manager.restore(step, args=ocp.args.Composite(meta=ocp.args.JsonRestore())).meta
-    if meta["format"] > FORMAT:
-        raise CheckpointError(
-            f"step {step} in {folder} has checkpoint format {meta['format']}, this program reads "
-            f"up to {FORMAT}; update flexlam_jax.")
-    return meta
-
-
-def _verify(items: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-    for name, tree in items.items():
-        if fingerprint(tree) != meta["fingerprints"][name]:
-            raise OSError(f"item {name!r} does not match its fingerprint")

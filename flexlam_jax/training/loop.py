@@ -14,7 +14,8 @@ from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.training import sharding
 from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
-from flexlam_jax.training.checkpoint import FOLDER, Checkpoints
+from flexlam_jax.training.checkpoint import Checkpoints
+from flexlam_jax.training.checkpoint_files import FOLDER
 from flexlam_jax.training.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
@@ -36,7 +37,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
     """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
 
     A work directory that already holds steps of this run is continued, and the result is that of a
-    run never stopped: bit for bit on the same devices, to rounding on others.
+    run never stopped: bit for bit on the same devices, to rounding on others. Whenever it is
+    killed, at most `config.checkpoint.every` updates are lost; see `Checkpoints.due`.
 
     Args:
       objective: what to train.
@@ -88,8 +90,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
 
-        checkpoints = stack.enter_context(
-            Checkpoints(run.file(FOLDER), keep=config.checkpoint.keep))
+        checkpoints = stack.enter_context(Checkpoints(
+            run.file(FOLDER), every=config.checkpoint.every, keep=config.checkpoint.keep))
         restored = checkpoints.restore_latest(program.abstract)
         if restored is None:
             state = program.create()
@@ -112,7 +114,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         while True:
             last, stopping = step == config.total_steps, stop.requested(step)
             evaluating = evaluate and (step % config.eval.every == 0 or last)
-            saving = step % config.checkpoint.every == 0 or last or stopping
+            saving = checkpoints.due(step) or last or stopping
             fresh = step != resumed_at  # What was restored has been evaluated and saved before.
 
             # 0. A state to be evaluated or saved must be known to be finite.

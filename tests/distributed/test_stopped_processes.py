@@ -1,5 +1,6 @@
 """Processes that are killed, asked to stop, fail, hang, or never meet: how each of them ends."""
 
+import json
 import os
 import random
 import re
@@ -13,7 +14,7 @@ import pytest
 from tests.distributed.processes import LOST, Group, compilation_cache, free_port, rows
 from tests.distributed.processes import wait_for_rows
 
-ROWS = 23   # Of a whole run: 20 steps and 3 evaluations.
+EVERY = 5   # Updates, the worker's config.checkpoint.every.
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,14 @@ def whole(folder):
     return metrics(folder, "whole")
 
 
+def lost(folder, out, scenario="slow"):
+    """What starting again now would cost: updates told of in metrics.jsonl and not on disk."""
+    saved = [int(p.name) for p in (folder / out / scenario / "checkpoints").iterdir()
+             if p.name.isdigit()]
+    last = metrics(folder, out, scenario).rpartition(b"\n")[0].splitlines()[-1]
+    return json.loads(last)["step"] - max(saved, default=0)
+
+
 def half_written(workdir):
     """Step directories that Orbax has not given their final names."""
     return [p for p in (workdir / "checkpoints").glob("*tmp*")] if workdir.exists() else []
@@ -51,11 +60,13 @@ def test_killed_while_writing_and_at_a_random_moment(folder, whole):
         group.kill()
     left = [p.name for p in half_written(workdir)]
     assert left, "the write was over before the kill; the test must be made faster"
+    assert lost(folder, "killed") <= EVERY
     count = random.randint(12, 20)
     print("half-written:", left, "killed again after rows:", count)  # Shown if the test fails.
     with start(folder, "slow", out="killed") as group:
         wait_for_rows(group, workdir, count)
         group.kill()
+    assert lost(folder, "killed") <= EVERY
     start(folder, "slow", out="killed").run()
     assert metrics(folder, "killed") == whole
     assert not half_written(workdir)

@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 
 from experiments import cli
 from flexlam_jax.errors import Interrupted, UserError
-from flexlam_jax.training import checkpoint, distributed, sharding
+from flexlam_jax.training import checkpoint_files, distributed, sharding
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.mesh import make_mesh
 from tests.training import toy
@@ -93,11 +93,11 @@ def unreadable_for_one(out, name):
 
 def newer_format(out, name):
     only_first(lambda: shutil.copytree(out / "fsdp", out / name))
-    checkpoint.FORMAT = 0
+    checkpoint_files.FORMAT = 0
     try:
         train(out / name)
     finally:
-        checkpoint.FORMAT = 1
+        checkpoint_files.FORMAT = 1
 
 
 def uncommitted(out, name):

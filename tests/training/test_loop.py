@@ -7,16 +7,15 @@ import shutil
 import signal
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 import numpy as np
 import pytest
 
 from flexlam_jax.errors import CheckpointError, Interrupted, UserError
-from flexlam_jax.training.checkpoint import restore_params
-from flexlam_jax.training.compilation import use_compilation_cache
+from flexlam_jax.training.checkpoint_params import restore_params
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
 KINDS = dict(noise=0.3, count_updates=True)
 
 
@@ -50,18 +49,8 @@ class StopAt(toy.Rows):
         return super().__next__()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def shared_compilations(tmp_path_factory):
-    """Every `fit` compiles its own step; here all but the first read it from a file."""
-    before = jax.config.jax_compilation_cache_dir
-    use_compilation_cache(str(tmp_path_factory.mktemp("cache")))
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-    compilation_cache.reset_cache()
-
-
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, shared_compilations):
     """(work directory, final state) of a run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(workdir)
@@ -172,7 +161,7 @@ def test_nan_stops_with_step_and_value_and_is_never_saved(tmp_path):
     rows = toy.Rows(nan_at=9)
     with pytest.raises(FloatingPointError, match="diverged at step 10: loss nan"):
         train(tmp_path, rows)
-    assert steps(tmp_path) == [5] and rows.closed
+    assert steps(tmp_path) == [5, 7] and rows.closed
     last = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 8
 
