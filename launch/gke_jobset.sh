@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
 # Prints a JobSet for Google Kubernetes Engine that trains on one or more TPU slices.
 #
-#   bash launch/gke_jobset.sh --name=run1 --topology=v5e-256 --image=REGION-docker.pkg.dev/P/R/flexlam \
-#        --bucket=my-bucket [options] -- python -m experiments.pretrain_lam --config=... \
+#   bash launch/gke_jobset.sh --name=run1 --topology=v5e-256 --bucket=my-bucket \
+#        --image=REGION-docker.pkg.dev/P/R/flexlam [options] -- python -m experiments.pretrain_lam --config=... \
 #        --workdir=/bucket/runs/run1 | kubectl apply -f -
 #
 # --slices=1           slices of that topology, joined by the data-centre network
 # --retries=100        restarts after an interruption; an error of the program is not retried
 # --bucket=NAME        mounted at /bucket on every worker (Cloud Storage FUSE)
 # --service-account=   Kubernetes service account that may read and write the bucket
-# --namespace=default, --grace=300 seconds for the last checkpoint, --memory= per worker (100Gi)
+# --namespace=default, --grace=300 seconds for the last checkpoint
+# --memory=            per worker; 25Gi per chip, which every machine with TPUs has
 # --spot | --reservation=NAME      which nodes to take
 # --coordinator-port=PORT          instead of JAX's 8482
 # --env=NAME=VALUE                 again for each
@@ -42,6 +43,9 @@ check_resource_name "$name" 40
 bucket=${bucket#gs://} bucket=${bucket%/}
 case $bucket in */*) die "--bucket=$bucket: only the bucket's name; folders go into --workdir" ;; esac
 find_slice "$topology"
+[ "$slices" = 1 ] || [ "$hosts" -gt 1 ] \
+  || usage "--slices=$slices: GKE joins slices of several machines, and a $topology is one machine"
+memory=${memory:-$((25 * chips_per_host))Gi}
 
 # A word as JSON, which YAML reads too. Kubernetes replaces $(NAME) in commands; $$( keeps it.
 json() {
@@ -78,7 +82,8 @@ spec:
   failurePolicy:
     maxRestarts: $retries
     rules:
-    - action: FailJobSet
+    - name: errorOfTheProgram
+      action: FailJobSet
       onJobFailureReasons: [PodFailurePolicy]
   replicatedJobs:
   - name: workers
@@ -98,7 +103,7 @@ spec:
             onExitCodes:
               containerName: training
               operator: NotIn
-              values: [75, 76, 77, 134, 135, 137, 139, 143]
+              values: [75, 76, 77, 129, 130, 131, 132, 134, 135, 136, 137, 139, 143]
         template:
           metadata:
             annotations:
@@ -124,10 +129,12 @@ $({ echo "cloud.google.com/gke-tpu-accelerator $gke_accelerator"
               env:
               - {name: JAX_COORDINATOR_PORT, value: "$coordinator_port"}
               - {name: PYTHONUNBUFFERED, value: "1"}
+              # Where a restart finds its compiled programs. Of two entries the last one counts.
+              - {name: JAX_COMPILATION_CACHE_DIR, value: /bucket/compilation_cache}
 $(for pair in ${environment[@]+"${environment[@]}"}; do
     printf '              - {name: %s, value: %s}\n' "${pair%%=*}" "$(json "${pair#*=}")"; done)
               resources:
-                requests: {memory: ${memory:-100Gi}}
+                requests: {memory: $memory}
                 limits: {google.com/tpu: $chips_per_host}
               volumeMounts:
               - {name: bucket, mountPath: /bucket}

@@ -68,10 +68,14 @@ in_job() {
   cd "$repo"
   if [ -d .venv/bin ]; then export PATH=$repo/.venv/bin:$PATH; fi
   export PYTHONUNBUFFERED=1
+  # Where a restart finds its compiled programs.
+  export JAX_COMPILATION_CACHE_DIR=${JAX_COMPILATION_CACHE_DIR:-$repo/slurm_logs/compilation_cache}
+  # Since Slurm 22.05 srun no longer takes over what sbatch was asked for.
+  if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK; fi
   if [ -n "$coordinator_port" ]; then export JAX_COORDINATOR_PORT=$coordinator_port; fi
-  # JAX takes a Slurm task for one GPU. With these it is told what the processes are, and each
-  # sees all GPUs of its node.
-  if [ -n "$per_node" ] || [ -n "$coordinator" ]; then
+  if [ -n "$coordinator" ]; then export COORDINATOR_ADDRESS=$coordinator; fi
+  # JAX takes a Slurm task for one GPU. Told what the processes are, each sees all GPUs of its node.
+  if [ -n "$per_node" ]; then
     if [ -z "$coordinator" ]; then
       # Ports above 61440 by job, as JAX does it, so that jobs that share a node do not meet.
       coordinator=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)

@@ -46,15 +46,17 @@ def test_a_missing_flag_is_named(render, missing):
     ("--name=Run_1", "--name=Run_1: up to 40 small letters"),
     ("--bucket=videos/runs", "only the bucket's name"),
     ("--slices=0", "--slices=0 must be at least 1"),
+    ("--topology=v5e-8 --slices=2", "a v5e-8 is one machine"),
 ])
 def test_bad_values_are_refused_before_anything_is_printed(render, flag, message):
-    done = render(*ASKED, flag)
+    done = render(*ASKED, *flag.split())
     assert done.returncode != 0 and message in done.stderr and not done.stdout
 
 
 @pytest.mark.parametrize("name, accelerator, layout, hosts, chips", [
     ("v4-32", "tpu-v4-podslice", "2x2x4", 4, 4),
     ("v5e-256", "tpu-v5-lite-podslice", "16x16", 64, 4),
+    ("v5e-1", "tpu-v5-lite-podslice", "1x1", 1, 1),     # A machine with 48 GB.
     ("v5e-8", "tpu-v5-lite-podslice", "2x4", 1, 8),
     ("v5p-64", "tpu-v5p-slice", "2x4x4", 8, 4),
     ("v6e-16", "tpu-v6e-slice", "4x4", 4, 4),
@@ -65,7 +67,9 @@ def test_a_slice_selects_its_nodes(render, name, accelerator, layout, hosts, chi
     assert pod["nodeSelector"] == {"cloud.google.com/gke-tpu-accelerator": accelerator,
                                    "cloud.google.com/gke-tpu-topology": layout}
     assert job["parallelism"] == job["completions"] == hosts
-    assert pod["containers"][0]["resources"]["limits"] == {"google.com/tpu": chips}
+    resources = pod["containers"][0]["resources"]
+    assert resources["limits"] == {"google.com/tpu": chips}
+    assert resources["requests"] == {"memory": f"{25 * chips}Gi"}
 
 
 @pytest.mark.parametrize("name", [n for names in topology.known_topologies().values()
@@ -97,7 +101,8 @@ def test_only_interruptions_are_restarted(render):
     jobset = manifest(render(*ASKED, "--retries=7"))
     assert jobset["spec"]["failurePolicy"]["maxRestarts"] == 7
     assert jobset["spec"]["failurePolicy"]["rules"] == [
-        {"action": "FailJobSet", "onJobFailureReasons": ["PodFailurePolicy"]}]
+        {"name": "errorOfTheProgram", "action": "FailJobSet",
+         "onJobFailureReasons": ["PodFailurePolicy"]}]
     _, job = job_of(jobset)
     assert job["backoffLimit"] == 0 and job["template"]["spec"]["restartPolicy"] == "Never"
     [rule] = job["podFailurePolicy"]["rules"]
@@ -135,5 +140,6 @@ def test_slices_spot_reservation_port_and_environment(render):
     assert spec["nodeSelector"]["cloud.google.com/reservation-name"] == "ours"
     environment = {e["name"]: e["value"] for e in spec["containers"][0]["env"]}
     assert environment == {"JAX_COORDINATOR_PORT": "8476", "PYTHONUNBUFFERED": "1",
+                           "JAX_COMPILATION_CACHE_DIR": "/bucket/compilation_cache",
                            "A": 'x "y"', "B": ""}
     assert 8476 in [port["containerPort"] for port in spec["containers"][0]["ports"]]

@@ -39,7 +39,8 @@ sys.exit(max(codes))''',
 JOB = '''
 import json, os, signal, sys, time
 box, code, *arguments = sys.argv[1:]
-names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID", "JAX_COORDINATOR_PORT")
+names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID", "JAX_COORDINATOR_PORT",
+         "JAX_COMPILATION_CACHE_DIR", "SRUN_CPUS_PER_TASK")
 json.dump({"arguments": arguments, "folder": os.getcwd(), **{k: os.environ.get(k) for k in names}},
           open(f"{box}/task-{os.environ['SLURM_PROCID']}.json", "w"))
 if code == "wait":
@@ -87,7 +88,8 @@ class Slurm:
             ["bash", str(spool), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             text=True, cwd=self.box, env={
                 **self.environment, "SLURM_JOB_ID": "5000", "SLURM_NTASKS": "2",
-                "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_RESTART_COUNT": str(restarts)})
+                "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_RESTART_COUNT": str(restarts),
+                "SLURM_CPUS_PER_TASK": "12"})
 
     def run(self, *args, **kwargs):
         process = self.start(*args, **kwargs)
@@ -167,6 +169,21 @@ def test_jax_finds_slurm_itself_with_a_process_per_gpu(slurm):
     assert slurm.task(1)["COORDINATOR_ADDRESS"] is None and slurm.task(1)["PROCESS_ID"] is None
     slurm.run("--coordinator-port=7777", code="0")
     assert slurm.task(1)["JAX_COORDINATOR_PORT"] == "7777"
+    # Alone, so that JAX still gives each task its own GPU.
+    slurm.run("--coordinator=10.0.0.1:99", code="0")
+    assert slurm.task(1)["COORDINATOR_ADDRESS"] == "10.0.0.1:99"
+    assert slurm.task(1)["NUM_PROCESSES"] is None and slurm.task(1)["PROCESS_ID"] is None
+
+
+def test_tasks_keep_their_cpus_and_find_compiled_programs(slurm):
+    slurm.environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    slurm.run(code="0")
+    assert slurm.task(1)["SRUN_CPUS_PER_TASK"] == "12"
+    assert slurm.task(1)["JAX_COMPILATION_CACHE_DIR"] == str(
+        slurm.checkout / "slurm_logs/compilation_cache")
+    slurm.environment["JAX_COMPILATION_CACHE_DIR"] = "/fast/cache"
+    slurm.run(code="0")
+    assert slurm.task(1)["JAX_COMPILATION_CACHE_DIR"] == "/fast/cache"
 
 
 def test_a_process_per_node_is_told_who_it_is(slurm):
@@ -175,7 +192,7 @@ def test_a_process_per_node_is_told_who_it_is(slurm):
         task = slurm.task(number)
         assert task["COORDINATOR_ADDRESS"] == f"node7:{61440 + 5000 % 4096}"
         assert (task["NUM_PROCESSES"], task["PROCESS_ID"]) == ("2", str(number))
-    slurm.run("--coordinator=10.0.0.1:99", code="0")
+    slurm.run("--per-node", "--coordinator=10.0.0.1:99", code="0")
     assert slurm.task(0)["COORDINATOR_ADDRESS"] == "10.0.0.1:99"
 
 
