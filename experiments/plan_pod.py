@@ -3,7 +3,7 @@
     python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256
     python -m experiments.plan_pod --config=experiments/configs/xl.py:224 --topology=v5p-64 \\
         --config.batch_size=2048 --slices=2
-    python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=8] [--json=FILE]
+    python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=12] [--json=FILE]
     python -m experiments.plan_pod --table=docs/pod_plans.md
 
 Compiles the very step that training runs, for the named topology, with the TPU compiler of libtpu
@@ -25,17 +25,19 @@ from ml_collections import config_flags     # noqa: E402
 
 from experiments import cli     # noqa: E402
 from flexlam_jax.errors import UserError     # noqa: E402
+from flexlam_jax.planning.chips import GIB     # noqa: E402
 from flexlam_jax.planning.plan import plan     # noqa: E402
-from flexlam_jax.planning.report import HOW_TO_READ, describe, table     # noqa: E402
+from flexlam_jax.planning.report import describe, table     # noqa: E402
+from flexlam_jax.planning.search import flags as settings     # noqa: E402
 from flexlam_jax.planning.search import remedies, search     # noqa: E402
 from flexlam_jax.planning.topology import (     # noqa: E402
     describe_devices, has_compiler, parse_topology)
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
 _TOPOLOGY = flags.DEFINE_string("topology", None, "As v5e-256, v5p-64 (cores), or v5p:4x4x12.")
-_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the network.")
+_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the data-centre network; or --topology=2xv5e-256.")
 _SEARCH = flags.DEFINE_bool("search", False, "Try batch size x remat policy x mesh.")
-_LIMIT = flags.DEFINE_integer("limit", 8, "Compilations that --search may do.", lower_bound=1)
+_LIMIT = flags.DEFINE_integer("limit", 12, "Compilations that --search may do.", lower_bound=1)
 _BEST = flags.DEFINE_integer("best", 3, "Plans that --search prints.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Appends every plan to this file, a JSON row each.")
 _TABLE = flags.DEFINE_string("table", None, "Writes the table of all presets to this file.")
@@ -47,8 +49,13 @@ TABLE = (
     ("xl:224", "v5e-256"), ("xl:224", "v5p-64"), ("xl:224", "v6e-64"), ("xl:224", "v4-64"))
 
 
+MARK = "<!-- From here on written by the command. -->"
+
+
 def main(argv):
     del argv
+    for path in filter(None, (_JSON.value, _TABLE.value)):
+        _check_writable(path)
     if _TABLE.value:
         return _write_table(_TABLE.value)
     if _CONFIG.value is None or _TOPOLOGY.value is None:
@@ -58,13 +65,7 @@ def main(argv):
     devices = _devices(topology)
     with cli.reading_config():
         if _SEARCH.value:
-            plans = search(config, topology, lambda c: plan(c, topology, devices),
-                           limit=_LIMIT.value, told=_told)
-            if not plans:
-                raise UserError(f"no batch size near config.batch_size={config.batch_size} divides "
-                                f"over {topology.chips} chips; choose a multiple of them")
-            print("\n\n".join(describe(p) for p in plans[:_BEST.value]))
-            return sys.exit(0 if plans[0].fits else 1)
+            return _search(config, topology, devices)
         made = plan(config, topology, devices)
     _record(made)
     print(describe(made))
@@ -80,6 +81,21 @@ def _devices(topology):
     return jax.devices()
 
 
+def _search(config, topology, devices):
+    plans = search(config, topology, lambda c: plan(c, topology, devices), limit=_LIMIT.value,
+                   told=_told)
+    if not plans:
+        raise UserError(f"nothing to search: no setting near config.batch_size="
+                        f"{config.batch_size} divides over {topology.chips} chips and compiles; "
+                        f"choose a multiple of {topology.chips}")
+    fitting = [p for p in plans if p.fits]
+    print(f"\n{len(plans)} settings compiled, {len(fitting)} fit; the best, most transitions per "
+          "second first:")
+    for made in (fitting or plans)[:_BEST.value]:
+        print(f"\n{settings(made)}\n{describe(made)}")
+    sys.exit(0 if fitting else 1)
+
+
 def _mend(config, topology, devices):
     """Says which change makes the run fit; the cheapest that does, found by compiling it."""
     for change, other in remedies(config, topology):
@@ -93,10 +109,25 @@ def _mend(config, topology, devices):
           "take fewer clips, or a larger topology.")
 
 
-def _told(made):
-    _record(made)
-    verdict = (f"{made.rate:.0f} transitions/s at best" if made.fits else "does not fit")
-    print(f"batch {made.batch_size}, remat {made.remat}, mesh {made.mesh}: {verdict}", flush=True)
+def _told(config, outcome):
+    mesh = " x ".join(f"{axis} {config.mesh[axis]}" for axis in ("data", "fsdp", "model"))
+    if isinstance(outcome, Exception):
+        verdict = f"not possible: {str(outcome).splitlines()[0]}"
+    else:
+        _record(outcome)
+        verdict = (f"at most {outcome.rate:.0f} transitions/s" if outcome.fits else
+                   f"does not fit, {outcome.needed / GIB:.1f} of {outcome.limit / GIB:.1f} GiB")
+    print(f"batch {config.batch_size}, remat {config.model.remat}, mesh {mesh}: {verdict}",
+          flush=True)
+
+
+def _check_writable(path):
+    """Before minutes of compilation."""
+    try:
+        with open(path, "a"):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _record(made, name=None):
@@ -107,7 +138,10 @@ def _record(made, name=None):
 
 
 def _write_table(path):
-    """Fills the table row by row, so that what was compiled is kept if the rest fails."""
+    """Fills the table row by row, so that what was compiled is kept if the rest fails. What stands
+    above MARK in the file stays.
+    """
+    text = open(path).read().partition(MARK)[0].rstrip()
     named = []
     for preset, name in TABLE:
         module, _, variant = preset.partition(":")
@@ -118,9 +152,8 @@ def _write_table(path):
         _record(made, preset)
         print(f"{preset} on {name}: {'fits' if made.fits else 'does not fit'}", flush=True)
         with open(path, "w") as file:
-            file.write(f"# Pod plans\n\n`python -m experiments.plan_pod --table={path}`, jax "
-                       f"{jax.__version__}, compiler: {made.compiler}.\n\n{HOW_TO_READ}\n\n"
-                       f"{table(named)}\n")
+            file.write(f"{text}\n\n{MARK}\n\n`python -m experiments.plan_pod --table={path}`, jax "
+                       f"{jax.__version__}, compiler: {made.compiler}.\n\n{table(named)}\n")
 
 
 if __name__ == "__main__":

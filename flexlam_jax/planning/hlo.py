@@ -8,13 +8,15 @@ exchange over the data-centre network appears as transfers to the host: "slice-s
 import dataclasses
 import math
 import re
+from typing import Any
 
 import numpy as np
 
-from flexlam_jax.planning.program_text import array_sizes, operations, read_program
+from flexlam_jax.planning.program_text import array_sizes, array_types, operations, read_program
 
 KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute",
          "slice-send")
+SUMS = ("all-reduce", "reduce-scatter")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +29,14 @@ class Collective:
       bytes: what one run moves per device: the gathered result of an all-gather, the whole operand
         of a reduction.
       groups: device numbers, one row per group that exchanges data; (groups, size).
+      dtype: element type of most of the bytes, "f32".
     """
 
     kind: str
     count: int
     bytes: int
     groups: np.ndarray
+    dtype: str = ""
 
     @property
     def wire_bytes(self) -> float:
@@ -56,19 +60,30 @@ def collectives(hlo: str, devices: int) -> list[Collective]:
         elif kind == "send" and "xla_megascale_runtime" in operation.rest:
             # The first and the last device are in different slices, which is all that matters.
             found.append(Collective("slice-send", times, max(array_sizes(operation.result)),
-                                    np.array([[0, devices - 1]])))
+                                    np.array([[0, devices - 1]]), _dtype(operation.result)))
     return [c for c in found if c.groups.shape[1] > 1]
 
 
-def by_kind(found: list[Collective]) -> dict[str, dict[str, float]]:
-    """{kind: {"count": runs per step, "bytes": moved per device and step}}, kinds in use only."""
+def by_kind(found: list[Collective]) -> dict[str, dict[str, Any]]:
+    """{kind: {"count": runs per step, "bytes": moved per device and step, "types": {element type:
+    bytes}}}, kinds in use only.
+    """
     table = {}
     for kind in KINDS:
         ours = [c for c in found if c.kind == kind]
-        if ours:
-            table[kind] = {"count": sum(c.count for c in ours),
-                           "bytes": sum(c.count * c.bytes for c in ours)}
+        if not ours:
+            continue
+        types = {}
+        for c in ours:
+            types[c.dtype] = types.get(c.dtype, 0) + c.count * c.bytes
+        table[kind] = {"count": sum(c.count for c in ours), "bytes": sum(types.values()),
+                       "types": types}
     return table
+
+
+def _dtype(shape: str) -> str:
+    types = array_types(shape)
+    return max(types, key=types.get)
 
 
 def _collective(kind, times, operation, *, started, devices):
@@ -81,7 +96,7 @@ def _collective(kind, times, operation, *, started, devices):
         size = sum(sizes)
         if kind == operation.kind == "reduce-scatter":
             size *= groups.shape[1]     # The text shows the result; the operand is what moves.
-    return Collective(kind, times, size, groups)
+    return Collective(kind, times, size, groups, _dtype(operation.result))
 
 
 def _groups(rest: str, devices: int) -> np.ndarray:

@@ -1,22 +1,25 @@
 """The plan of one run on one topology: fits or not, what is sent, least step time."""
 
 from collections.abc import Callable, Sequence
+import copy
 import dataclasses
 import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 
 from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
-from flexlam_jax.planning.hlo import by_kind, collectives
+from flexlam_jax.planning.hlo import SUMS, by_kind, collectives
+from flexlam_jax.planning.least import product_bytes, state_bytes
 from flexlam_jax.planning.roofline import Roofline, positions, roofline
 from flexlam_jax.planning.topology import Topology
 from flexlam_jax.planning.traffic import memory_traffic
-from flexlam_jax.training.mesh import AXES, check_batch_size, make_mesh
+from flexlam_jax.training.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
 from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
@@ -45,7 +48,7 @@ class Plan:
     compiler: str
     seconds: float = 0.0
     memory: Memory | None = None
-    collectives: dict[str, dict[str, float]] | None = None
+    collectives: dict[str, dict[str, Any]] | None = None
     model_flops: float = 0.0
     executed_flops: float = 0.0
     roofline: Roofline | None = None
@@ -53,6 +56,15 @@ class Plan:
     @property
     def fits(self) -> bool:
         return self.needed <= self.limit
+
+    @property
+    def summed(self) -> dict[str, float]:
+        """{element type: bytes that are summed over devices in it}; gradients are most of them."""
+        types: dict[str, float] = {}
+        for kind in SUMS:
+            for dtype, size in (self.collectives or {}).get(kind, {}).get("types", {}).items():
+                types[dtype] = types.get(dtype, 0) + size
+        return types
 
     @property
     def rate(self) -> float:
@@ -88,10 +100,11 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
       UserError: mesh or batch size that do not fit the devices. A program that is too large is not
         an error; see Plan.fits.
     """
+    config = _with_slices(config, topology)
     objective, batch = build(config)
     mesh = make_mesh(config.mesh, devices)
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
-    parameters, executed = _counts(config, objective, batch)
+    parameters, executed, least = _counts(config, build, mesh)
     known = dict(
         topology=topology.name, chips=topology.chips,
         mesh={axis: mesh.shape[axis] for axis in AXES}, batch_size=config.batch_size,
@@ -110,18 +123,35 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
         collectives=by_kind(found), model_flops=model, executed_flops=executed,
         roofline=roofline(
             topology, model_flops=model, executed_flops=executed,
-            traffic=memory_traffic(step.hlo), collectives=found,
+            traffic=memory_traffic(step.hlo), least_traffic=least, collectives=found,
             coordinates=positions(topology, list(step.mesh.devices.flat))))
 
 
-def _counts(config: Any, objective: Objective, batch: Shapes) -> tuple[int, float]:
-    """(parameters, matmul FLOPs of the traced step: forward, recomputation by remat, backward).
+def _with_slices(config: Any, topology: Topology) -> Any:
+    """The config with as many slices as the topology has: virtual devices do not report them."""
+    if config.mesh.get("slice", -1) != -1:
+        return config
+    config = copy.deepcopy(config)
+    config.mesh.slice = topology.slices
+    return config
 
-    Traced for one CPU device: the kernels of accelerators are opaque to the count.
+
+def _counts(config: Any, build: Build, mesh: Mesh) -> tuple[int, float, float]:
+    """(parameters, matmul FLOPs of the step with recomputation, least bytes moved per device).
+
+    Traced for one CPU device with its share of the rows: the kernels of accelerators are opaque to
+    the count, and FLOPs of all devices are those of one times their number.
     """
+    ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
+    config = copy.deepcopy(config)
+    config.batch_size //= ways
+    objective, batch = build(config)
     schedule = make_schedule(config.optimizer, config.total_steps)
-    mesh = make_mesh({}, jax.devices("cpu")[:1])
     program = train_program(objective, make_optimizer(config.optimizer, schedule), schedule,
-                            config, mesh, batch)
+                            config, make_mesh({}, jax.devices("cpu")[:1]), batch)
+    work = program.step, program.abstract, dict(batch)
     parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(program.abstract.params))
-    return parameters, program_flops(program.step, program.abstract, dict(batch))
+    split = mesh.shape["fsdp"] * mesh.shape["model"]
+    least = (product_bytes(*work) / mesh.shape["model"]
+             + state_bytes(parameters, config.optimizer.ema_decay > 0) / split)
+    return parameters, program_flops(*work) * ways, least

@@ -101,11 +101,18 @@ def array_sizes(shape: str, *, main_memory_only: bool = False) -> list[int]:
     Args:
       main_memory_only: leave out what lies in on-chip memory, S(1) and the like in its layout.
     """
-    sizes = []
-    for dtype, dims, layout in _ARRAY.findall(shape):
-        if main_memory_only and "S(" in layout:
-            continue
-        bits = re.search(r"\d+", dtype)
-        width = _BYTES.get(dtype) or math.ceil(int(bits[0]) / 8)
-        sizes.append(width * math.prod(int(n) for n in dims.split(",") if n))
-    return sizes
+    return [_bytes(dtype, dims) for dtype, dims, layout in _ARRAY.findall(shape)
+            if not (main_memory_only and "S(" in layout)]
+
+
+def array_types(shape: str) -> dict[str, int]:
+    """{element type: bytes of a shape's arrays that have it}, as {"bf16": 64, "u32": 4}."""
+    types: dict[str, int] = {}
+    for dtype, dims, _ in _ARRAY.findall(shape):
+        types[dtype] = types.get(dtype, 0) + _bytes(dtype, dims)
+    return types
+
+
+def _bytes(dtype: str, dims: str) -> int:
+    width = _BYTES.get(dtype) or math.ceil(int(re.search(r"\d+", dtype)[0]) / 8)
+    return width * math.prod(int(n) for n in dims.split(",") if n)

@@ -5,84 +5,111 @@ from collections.abc import Iterable
 from flexlam_jax.planning.chips import GIB
 from flexlam_jax.planning.plan import Plan
 
-HOW_TO_READ = """\
-One row is one training step, compiled for chips that are not there. Peak is the memory of a device
-that is in use at the worst moment, by the compiler's own count, against what a program may use.
-Sent: bytes of collectives per device and step, loop bodies counted once per iteration. The three
-times are least times: work over the data sheet's rate, for matrix products (with recomputation),
-main memory, and interconnect (network between slices included). MFU lies between the two numbers:
-all three one after another, and all overlapped. No kernel reaches the data sheet's rate."""
+_NOTES = {
+    "argument": "state and batch", "temporary": "may take turns in the same space",
+    "output": "new state and metrics", "alias": "of the output, in the place of the old state",
+    "peak": "most that is in use at one time: what must fit"}
 
 
 def describe(plan: Plan) -> str:
-    """One plan, over a dozen lines."""
-    lines = [
-        f"{plan.topology}: {plan.chips} chips, mesh {_mesh(plan)}",
-        f"{plan.parameters / 1e6:.1f} M parameters, batch {plan.batch_size} clips = "
-        f"{plan.transitions} transitions, accumulate {plan.accumulate}, remat {plan.remat}"]
+    """One plan, over a screen; whether it fits comes first."""
+    lines = [_verdict(plan)]
     if plan.compiler != "tpu":
         lines.append(
-            "NOTE: libtpu is not installed, so this was compiled by the CPU compiler for virtual "
-            "devices. Memory\nand traffic are that compiler's, not a TPU's: a first look only. "
-            "`pip install 'flexlam_jax[tpu]'`")
+            "NOT A TPU'S NUMBERS: libtpu is not installed, so the CPU compiler compiled this for "
+            "virtual devices.\nMesh, batch and state are right; temporaries, collectives and times "
+            "are a first look. `pip install 'flexlam_jax[tpu]'`")
+    lines.append(
+        f"{plan.parameters / 1e6:.1f} M parameters, batch {plan.batch_size} clips = "
+        f"{plan.transitions} transitions in {_count(plan.accumulate, 'part')}, remat {plan.remat}")
     if plan.memory is not None:
-        lines += _measured(plan)
-    verdict = f"{plan.needed / GIB:.2f} GiB of {plan.limit / GIB:.2f} GiB per device"
-    lines.append(f"FITS: {verdict}" if plan.fits else
-                 f"DOES NOT FIT: {verdict}, {(plan.needed - plan.limit) / GIB:.2f} GiB too much")
+        lines += [*_memory(plan), *_sent(plan), *_time(plan), f"compiled in {plan.seconds:.0f} s"]
     return "\n".join(lines)
 
 
-def _measured(plan: Plan) -> list[str]:
-    memory, roof = plan.memory, plan.roofline
-    lines = ["per device:"]
-    for name in ("argument", "temporary", "output", "alias", "peak"):
-        note = {"alias": "  (of output, in donated arguments)",
-                "temporary": "  (may share space)"}.get(name, "")
-        lines.append(f"  {name:<10}{getattr(memory, name) / GIB:9.3f} GiB{note}")
-    lines.append("collectives per step:")
+def _verdict(plan: Plan) -> str:
+    size = f"{plan.needed / GIB:.2f} of {plan.limit / GIB:.2f} GiB per device"
+    where = f"on {plan.topology} ({_count(plan.chips, 'chip')}, mesh {_mesh(plan)})"
+    if plan.fits:
+        return f"FITS: {size}, {where}"
+    return f"DOES NOT FIT: {size}, {(plan.needed - plan.limit) / GIB:.2f} GiB too much, {where}"
+
+
+def _memory(plan: Plan) -> list[str]:
+    return ["memory per device"] + [
+        f"  {name:<16}{getattr(plan.memory, name) / GIB:12.3f} GiB   {note}"
+        for name, note in _NOTES.items()]
+
+
+def _sent(plan: Plan) -> list[str]:
+    lines = ["collectives per device and step"]
     for kind, entry in plan.collectives.items():
-        lines.append(f"  {kind:<20}{entry['count']:6d} x  {entry['bytes'] / 1e6:12.3f} MB")
+        lines.append(f"  {kind:<20}{entry['count']:>8} x {_mb(entry['bytes'])}   "
+                     f"{_types(entry['types'])}")
     if not plan.collectives:
-        lines.append("  none")
-    low, high = roof.mfu
+        return lines + ["  none"]
     return lines + [
-        f"FLOPs per step: model {plan.model_flops:.3e}, with recomputation "
-        f"{plan.executed_flops:.3e}",
-        "least time per step:",
-        f"  compute      {roof.compute * 1e3:10.3f} ms",
-        f"  memory       {roof.memory * 1e3:10.3f} ms",
-        f"  interconnect {roof.interconnect * 1e3:10.3f} ms",
-        f"  network      {roof.network * 1e3:10.3f} ms  (between slices)",
-        f"  a step takes {roof.overlapped * 1e3:.3f} ms if all overlaps, {roof.serial * 1e3:.3f} "
-        f"ms if nothing does; bound by {roof.bound}",
-        f"  MFU at most  {100 * low:.1f} % to {100 * high:.1f} %",
-        f"compiled in {plan.seconds:.0f} s"]
+        f"  sums over devices, that is, gradients: {_types(plan.summed) or 'none'}",
+        f"  sent within a slice {_mb(plan.roofline.sent['interconnect'])}, between slices "
+        f"{_mb(plan.roofline.sent['network'])}"]
+
+
+def _time(plan: Plan) -> list[str]:
+    roof = plan.roofline
+    low, high = roof.mfu
+    per_device = plan.executed_flops / plan.chips
+    lines = ["least time of a step: work over the rate of the data sheet"]
+    for name, note in (
+            ("compute", f"{per_device:.3e} FLOPs of matrix products, recomputation included"),
+            ("memory", "as compiled (estimate); no program of this model can do with less than "
+                       f"{roof.memory_least * 1e3:.2f} ms"),
+            ("interconnect", "chips of a slice"), ("network", "between slices")):
+        lines.append(f"  {name:<16}{getattr(roof, name) * 1e3:12.2f} ms    {note}")
+    return lines + [
+        f"  in all          {roof.overlapped * 1e3:12.2f} ms    if all overlaps (bound by "
+        f"{roof.bound}), {roof.serial * 1e3:.2f} ms if nothing does",
+        f"model FLOPs per step {plan.model_flops:.3e}; MFU at most {100 * high:.0f} % if all "
+        f"overlaps, {100 * low:.0f} % if nothing does"]
 
 
 def table(named: Iterable[tuple[str, Plan]]) -> str:
     """A Markdown table, one row per (name, plan)."""
     head = ("preset", "topology", "mesh", "transitions", "remat", "argument GiB", "temporary GiB",
-            "peak / HBM GiB", "collectives", "sent MB", "TFLOP", "compute / memory / link ms",
-            "MFU ≤ %", "fits")
+            "peak / HBM GiB", "collectives", "MB moved by them", "summed in", "TFLOP",
+            "compute / memory (least) / link ms", "MFU ≤ %", "fits")
     rows = [head, ("---",) * len(head)]
     for name, plan in named:
         peak = f"{plan.needed / GIB:.2f} / {plan.limit / GIB:.2f}"
         start = (name, plan.topology, _mesh(plan), str(plan.transitions),
                  plan.remat + (f", {plan.accumulate} parts" if plan.accumulate > 1 else ""))
         if plan.memory is None:
-            rows.append((*start, "", "", peak, "", "", "", "", "", "no"))
+            rows.append((*start, "", "", peak, *[""] * 6, "no"))
             continue
         roof, total = plan.roofline, plan.collectives.values()
         rows.append((
             *start, f"{plan.memory.argument / GIB:.2f}", f"{plan.memory.temporary / GIB:.2f}",
             peak, str(sum(entry["count"] for entry in total)),
             f"{sum(entry['bytes'] for entry in total) / 1e6:.1f}",
+            max(plan.summed, key=plan.summed.get) if plan.summed else "",
             f"{plan.model_flops / 1e12:.1f}",
-            f"{roof.compute * 1e3:.2f} / {roof.memory * 1e3:.2f} / "
+            f"{roof.compute * 1e3:.2f} / {roof.memory * 1e3:.2f} ({roof.memory_least * 1e3:.2f}) / "
             f"{(roof.interconnect + roof.network) * 1e3:.2f}",
             f"{100 * roof.mfu[0]:.0f} - {100 * roof.mfu[1]:.0f}", "yes" if plan.fits else "no"))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _types(types: dict[str, float]) -> str:
+    """"f32 231.6 MB, bf16 0.2 MB", the largest first."""
+    largest = sorted(types.items(), key=lambda item: -item[1])
+    return ", ".join(f"{dtype} {size / 1e6:.1f} MB" for dtype, size in largest)
+
+
+def _mb(size: float) -> str:
+    return f"{size / 1e6:12.3f} MB"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _mesh(plan: Plan) -> str:

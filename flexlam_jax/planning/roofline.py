@@ -1,8 +1,9 @@
-"""The least time a step can take: what must be computed, moved to and from memory, and sent.
+"""How long a step takes at least: what must be computed, moved to and from memory, and sent.
 
-Each term is work over the data sheet's rate. Three of them can overlap: a step takes at least the
-largest, and about their sum if nothing overlaps. Kernels reach 60 to 90 % of a data sheet's rate:
-a measured step is longer than the largest term; what the terms tell reliably is their ratio.
+Each term is work over the data sheet's rate, and a step takes at least the largest of them. `memory`
+is what the compiled program moves, operation by operation: an estimate, as what the hardware keeps
+on the chip between two operations is only known in part. `memory_least` is what no program of this
+model can avoid. Where the first is many times the second, the program was compiled badly.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,18 @@ from flexlam_jax.planning.topology import Topology
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-    """Seconds per step of each term; `ideal` are the seconds of the model FLOPs alone at peak."""
+    """Seconds per step of each term; `ideal` are the seconds of the model FLOPs alone at peak.
+
+    `sent` are bytes that one device sends per step: {"interconnect": ..., "network": ...}.
+    """
 
     compute: float
     memory: float
+    memory_least: float
     interconnect: float
     network: float
     ideal: float
+    sent: dict[str, float]
 
     @property
     def overlapped(self) -> float:
@@ -47,20 +53,25 @@ class Roofline:
 
 
 def roofline(topology: Topology, *, model_flops: float, executed_flops: float, traffic: float,
-             collectives: Sequence[Collective], coordinates: np.ndarray) -> Roofline:
+             least_traffic: float, collectives: Sequence[Collective], coordinates: np.ndarray
+             ) -> Roofline:
     """Args:
       model_flops, executed_flops: per step over all chips, without and with recomputation.
-      traffic: bytes per device and step between main memory and core.
+      traffic, least_traffic: bytes per device and step between main memory and core, as compiled,
+        and at least (least.py).
       collectives: of the compiled step.
       coordinates: (devices, 1 + dimensions) int, slice and torus position in the order of the mesh.
     """
-    chip, seconds = topology.chip, {"interconnect": 0.0, "network": 0.0}
+    chip = topology.chip
+    seconds, sent = ({"interconnect": 0.0, "network": 0.0} for _ in range(2))
     for collective in collectives:
         kind, rate = _rate(topology, collective, coordinates)
+        sent[kind] += collective.count * collective.wire_bytes
         seconds[kind] += collective.count * collective.wire_bytes / rate
     return Roofline(
         compute=executed_flops / topology.chips / chip.flops, memory=traffic / chip.hbm_bandwidth,
-        ideal=model_flops / topology.chips / chip.flops, **seconds)
+        memory_least=least_traffic / chip.hbm_bandwidth,
+        ideal=model_flops / topology.chips / chip.flops, sent=sent, **seconds)
 
 
 def positions(topology: Topology, devices: Sequence) -> np.ndarray:

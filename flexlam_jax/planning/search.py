@@ -5,44 +5,92 @@ import copy
 import itertools
 from typing import Any
 
+import jax
+
+from flexlam_jax.errors import UserError
+from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.planning.plan import Plan
 from flexlam_jax.planning.topology import Topology
 
 
-def variants(config: Any, topology: Topology) -> Iterator[Any]:
-    """Configs to try, the most promising first: full sharding, little recomputation.
+def search(config: Any, topology: Topology, make: Callable[[Any], Plan], *, limit: int,
+           told: Callable[[Any, Plan | Exception], None] = lambda *_: None) -> list[Plan]:
+    """Plans of up to `limit` settings, most transitions per second first, misfits last.
 
-    Batch sizes are the config's own, half, twice and four times it; remat policies all three; the
-    mesh splits parameters over all chips of a slice, over 16 and over 4 (data parallel beyond), or
-    over 4 of tensor parallelism inside of full FSDP.
+    One setting at a time, the best kept: the config itself, other meshes, remat policies, batch
+    sizes; then what is left of their product. Not compiled is what divides badly, and a batch
+    larger than one that did not fit, all else equal. What fails to compile is told and skipped.
+    """
+    tried: dict[tuple, Plan | None] = {}
+    meshes, sizes = _meshes(config, topology), _sizes(config)
+
+    def best() -> Any:
+        fitting = [(plan.rate, key) for key, plan in tried.items() if plan and plan.fits]
+        return max(fitting)[1] if fitting else _key(config, topology)
+
+    def attempt(key: tuple) -> None:
+        mesh, remat, size = key
+        hopeless = any(plan and not plan.fits and (m, r) == (mesh, remat) and s <= size
+                       for (m, r, s), plan in tried.items())
+        if len(tried) == limit or key in tried or hopeless or not _divides(config, topology, key):
+            return
+        variant = changed(config, batch_size=size, remat=remat, mesh=dict(mesh))
+        try:
+            tried[key] = outcome = make(variant)
+        except (UserError, jax.errors.JaxRuntimeError) as error:
+            tried[key], outcome = None, error
+        told(variant, outcome)
+
+    attempt(best())
+    for mesh in meshes:
+        attempt((mesh, *best()[1:]))
+    for remat in REMAT_NAMES:
+        attempt((best()[0], remat, best()[2]))
+    for size in sizes:
+        attempt((*best()[:2], size))
+    for key in itertools.product(meshes, REMAT_NAMES, sizes):
+        attempt(key)
+    return sorted((p for p in tried.values() if p), key=lambda p: (not p.fits, -p.rate))
+
+
+def _key(config: Any, topology: Topology) -> tuple:
+    chips = topology.chips // topology.slices
+    fixed = [int(config.mesh[axis]) for axis in ("data", "fsdp", "model")]
+    left = chips
+    for size in fixed:
+        left //= size if size > 0 else 1
+    mesh = tuple(zip(("data", "fsdp", "model"), (left if n == -1 else n for n in fixed)))
+    return mesh, config.model.remat, config.batch_size
+
+
+def _meshes(config: Any, topology: Topology) -> list[tuple]:
+    """Parameters split over all chips of a slice, over none, over 16, over 4; tensor parallelism
+    over 4 inside of FSDP.
     """
     chips = topology.chips // topology.slices
-    meshes = [dict(data=1, fsdp=chips, model=1)]
-    meshes += [dict(data=chips // n, fsdp=n, model=1) for n in (16, 4) if chips > n]
-    meshes += [dict(data=1, fsdp=chips // 4, model=4)] if chips > 4 else []
-    sizes = (config.batch_size, 2 * config.batch_size, 4 * config.batch_size,
-             config.batch_size // 2)
-    for mesh, remat, size in itertools.product(meshes, ("dots", "full", "none"), sizes):
-        if size and size % (topology.chips // mesh["model"] * config.optimizer.accumulate) == 0:
-            yield changed(config, batch_size=size, remat=remat, mesh=mesh)
+    sizes = [(1, chips, 1), (chips, 1, 1)]
+    sizes += [(chips // n, n, 1) for n in (16, 4) if chips % n == 0 and chips > n]
+    sizes += [(1, chips // 4, 4)] if chips % 4 == 0 else []
+    return [tuple(zip(("data", "fsdp", "model"), size)) for size in sizes]
 
 
-def search(config: Any, topology: Topology, make: Callable[[Any], Plan], *, limit: int,
-           told: Callable[[Plan], None] = lambda _: None) -> list[Plan]:
-    """Plans of up to `limit` variants, fastest per transition first, those that do not fit last.
+def _sizes(config: Any) -> list[int]:
+    size = config.batch_size
+    return [size, 2 * size, 4 * size, size // 2]
 
-    A variant with a batch larger than one that did not fit, all else equal, is not compiled.
-    """
-    plans: list[Plan] = []
-    for variant in variants(config, topology):
-        if len(plans) == limit:
-            break
-        if any(not p.fits and p.remat == variant.model.remat and _same_mesh(p, variant)
-               and p.batch_size <= variant.batch_size for p in plans):
-            continue
-        plans.append(make(variant))
-        told(plans[-1])
-    return sorted(plans, key=lambda p: (not p.fits, -p.rate))
+
+def _divides(config: Any, topology: Topology, key: tuple) -> bool:
+    mesh, _, size = key
+    ways = topology.chips // dict(mesh)["model"] * config.optimizer.accumulate
+    return size > 0 and size % ways == 0
+
+
+def flags(plan: Plan) -> str:
+    """What to append to a command to get this plan's settings."""
+    settings = {"batch_size": plan.batch_size, "model.remat": plan.remat,
+                "optimizer.accumulate": plan.accumulate} | {
+        f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")}
+    return " ".join(f"--config.{key}={value}" for key, value in settings.items())
 
 
 def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
@@ -51,12 +99,13 @@ def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
     split = dict(data=1, fsdp=chips, model=1)
     if config.model.remat != "full":
         yield "--config.model.remat=full", changed(config, remat="full")
-    flags = f"--config.model.remat=full --config.mesh.data=1 --config.mesh.fsdp={chips}"
-    if config.mesh.fsdp != chips and config.batch_size % topology.chips == 0:
-        yield flags, changed(config, remat="full", mesh=split)
+    given = f"--config.model.remat=full --config.mesh.data=1 --config.mesh.fsdp={chips}"
+    other = _key(config, topology)[0] != tuple(split.items())
+    if other and config.batch_size % topology.chips == 0:
+        yield given, changed(config, remat="full", mesh=split)
     for parts in (2, 4, 8, 16, 32):
         if config.batch_size % (parts * topology.chips) == 0:
-            yield (f"{flags} --config.optimizer.accumulate={parts}",
+            yield (f"{given} --config.optimizer.accumulate={parts}",
                    changed(config, remat="full", mesh=split, accumulate=parts))
 
 
@@ -69,8 +118,3 @@ def changed(config: Any, *, batch_size: int | None = None, remat: str | None = N
     config.mesh.update(mesh or {})
     config.optimizer.accumulate = accumulate or config.optimizer.accumulate
     return config
-
-
-def _same_mesh(plan: Plan, config: Any) -> bool:
-    return all(config.mesh[axis] in (size, -1) for axis, size in plan.mesh.items()
-               if axis in config.mesh)

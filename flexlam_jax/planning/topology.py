@@ -25,6 +25,8 @@ LAYOUTS = {"v4": _CUBES, "v5e": _FLAT, "v5p": (*_CUBES, (16, 16, 24)), "v6e": _F
 _CORES = {"v4": 2, "v5e": 1, "v5p": 2, "v6e": 1}
 _ALIASES = {"v5litepod": "v5e"}
 
+MOST_SLICES = 256
+
 # libtpu asks a cloud server what machine it is on and locks the TPU; both are pointless here.
 ENVIRONMENT = {"TPU_SKIP_MDS_QUERY": "1", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
                "TPU_ACCELERATOR_TYPE": "v5e-1", "TPU_WORKER_HOSTNAMES": "localhost",
@@ -59,11 +61,19 @@ def known_topologies() -> dict[str, list[str]]:
 
 
 def parse_topology(name: str, slices: int = 1) -> Topology:
-    """"v5e-256" or "v5e:16x16" -> Topology. Raises UserError, listing those that exist."""
-    match = re.fullmatch(r"(\w+?)(?:-(\d+)|:(\d+(?:x\d+)*))", name)
+    """"v5e-256", "v5e:16x16", or "2 x v5e-256" for two slices -> Topology.
+
+    Raises:
+      UserError: there is no such topology (the message lists those that exist), or no such number
+        of slices.
+    """
+    several = re.fullmatch(r"(\d+) ?x ?(.*)", name.strip())
+    if several and slices == 1:
+        return parse_topology(several[2], int(several[1]))
+    match = re.fullmatch(r"(\w+?)(?:-(\d+)|:(\d+(?:x\d+)*))", name.strip().lower())
     generation = match and _ALIASES.get(match[1], match[1])
-    if slices < 1:
-        raise UserError(f"--slices={slices} must be at least 1")
+    if not 1 <= slices <= MOST_SLICES:
+        raise UserError(f"--slices={slices} must be from 1 to {MOST_SLICES}")
     if generation in CHIPS and match[3]:
         layout = tuple(map(int, match[3].split("x")))
         if _possible(CHIPS[generation], layout):

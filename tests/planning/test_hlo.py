@@ -65,11 +65,12 @@ ENTRY %main (x: f32[8,4]) -> f32[8,4] {
 
 def test_counts_and_bytes():
     assert by_kind(collectives(PROGRAM, 8)) == {
-        "all-gather": {"count": 5, "bytes": 5 * 16 * 4 * 2},
-        "all-reduce": {"count": 1, "bytes": 8 * 4 * 4 + 4},
-        "reduce-scatter": {"count": 1, "bytes": 8 * 4 * 4},
+        "all-gather": {"count": 5, "bytes": 5 * 16 * 4 * 2, "types": {"bf16": 5 * 16 * 4 * 2}},
+        "all-reduce": {"count": 1, "bytes": 8 * 4 * 4 + 4, "types": {"f32": 8 * 4 * 4 + 4}},
+        "reduce-scatter": {"count": 1, "bytes": 8 * 4 * 4, "types": {"f32": 8 * 4 * 4}},
         # A loop of three inside a loop of five.
-        "collective-permute": {"count": 15, "bytes": 15 * 8 * 4 * 4}}
+        "collective-permute": {"count": 15, "bytes": 15 * 8 * 4 * 4,
+                               "types": {"f32": 15 * 8 * 4 * 4}}}
 
 
 def test_wire_bytes_of_rings():
@@ -117,3 +118,34 @@ def test_slices_send_through_the_host():
             '  %send.2 = (f32[4], u32[], token[]) send(%x, %after-all.2), channel_id=4\n}\n')
     (found,) = collectives(line, 8)
     assert (found.kind, found.count, found.bytes, found.wire_bytes) == ("slice-send", 1, 4096, 4096)
+
+
+NESTED = """
+%deeper (d0: bf16[5,8,128], d1: s32[]) -> bf16[1,8,128] {
+  %d0 = bf16[5,8,128]{2,1,0} parameter(0)
+  %d1 = s32[] parameter(1)
+  ROOT %ds = bf16[1,8,128]{2,1,0} dynamic-slice(%d0, %d1), dynamic_slice_sizes={1,8,128}
+}
+
+%async_collective_fusion.1 (f0: bf16[5,8,128], f1: s32[], f2: bf16[64,8]) -> (bf16[8,128], bf16[64,8]) {
+  %f0 = bf16[5,8,128]{2,1,0} parameter(0)
+  %f1 = s32[] parameter(1)
+  %f2 = bf16[64,8]{1,0} parameter(2)
+  %part = bf16[8,128]{1,0} fusion(%f0, %f1), kind=kLoop, calls=%deeper
+  ROOT %t = (bf16[8,128]{1,0}, bf16[64,8]{1,0}) tuple(%part, %f2)
+}
+
+ENTRY %main (x: bf16[5,8,128]) -> bf16[8,128] {
+  %x = bf16[5,8,128]{2,1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %flying = bf16[64,8]{1,0} parameter(2)
+  %f = (bf16[8,128]{1,0}, bf16[64,8]{1,0}) fusion(%x, %i, %flying), kind=kLoop, output_to_operand_aliasing={{1}: (2, {})}, calls=%async_collective_fusion.1
+  ROOT %s = ((bf16[5,8,128]{2,1,0}), bf16[1,8,128]{2,1,0:S(1)}, s32[]{:S(2)}) slice-start(%x), slice={[0:1], [0:8], [0:128]}
+}
+"""
+
+
+def test_traffic_follows_slices_into_nested_fusions():
+    """Not the saved activations of all layers, and not the buffer of a collective in flight."""
+    part = 8 * 128 * 2
+    assert memory_traffic(NESTED) == (part + part + 4) + part   # Read, written, number; prefetch.

@@ -11,7 +11,7 @@ from flexlam_jax.planning.topology import parse_topology
 
 
 def terms(topology, found=(), **work):
-    work = dict(model_flops=0.0, executed_flops=0.0, traffic=0.0) | work
+    work = dict(model_flops=0.0, executed_flops=0.0, traffic=0.0, least_traffic=0.0) | work
     where = positions(topology, [object()] * topology.chips)
     return roofline(topology, collectives=found, coordinates=where, **work)
 
@@ -48,6 +48,7 @@ def test_slices_talk_over_the_network():
     reduce = Collective("all-reduce", 1, 3_125_000_000, np.array([[0, 16]]))
     roof = terms(topology, [reduce])
     assert (roof.network, roof.interconnect, roof.bound) == (1.0, 0.0, "network")
+    assert roof.sent == {"interconnect": 0.0, "network": 3_125_000_000}
 
 
 def test_positions_come_from_the_devices_if_they_know():
