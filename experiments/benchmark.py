@@ -15,8 +15,9 @@ checkpoint  what a save stalls, the share of training that is at the preset's in
 load        a new process: import, `flexlam_jax.load`, first `encode` of one pair (--checkpoint)
 
 --sweep repeats `train` with one thing changed at a time: batch, resolution, clip (at about the same
-number of transitions), slots, parameters (width). Any value of the preset is a
-flag after --config. Compare only rows of one sitting, in turns.
+number of transitions), slots, parameters (width), remat. Any value of the preset is a flag after
+--config. A batch that the device cannot hold is cut into micro-batches; the row says `accumulate`.
+Compare only rows of one sitting, in turns.
 """
 
 import json
@@ -36,13 +37,15 @@ import numpy as np
 from experiments import benchmark_parts, cli
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
+from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
 from flexlam_jax.training.workdir import git_revision
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset.")
 _WHAT = flags.DEFINE_list("what", None, "Any of train, parts, encode, loader, checkpoint, load; "
                           "train when neither this nor --sweep is given.")
-_SWEEP = flags.DEFINE_list("sweep", [], "Any of batch, resolution, clip, slots, parameters.")
+_SWEEP = flags.DEFINE_list("sweep", [], "Any of batch, resolution, clip, slots, "
+                          "parameters, remat.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for load and encode.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder, for loader.")
 _OUT = flags.DEFINE_string("out", None, "File that the row is appended to.")
@@ -196,9 +199,13 @@ def _parameters(config, factor):
             part[key] = round(part[key] * factor)
 
 
+def _remat(config, policy):
+    config.model.remat = policy
+
+
 _SWEEPS = {"batch": ((0.25, 0.5, 1, 2), _batch), "resolution": ((0.5, 1, 2), _resolution),
            "clip": ((2, 4, 8, 16), _clip), "slots": ((1, 2, 4, 8, 16), _slots),
-           "parameters": ((0.5, 1, 2), _parameters)}
+           "parameters": ((0.5, 1, 2), _parameters), "remat": (REMAT_NAMES, _remat)}
 
 
 if __name__ == "__main__":

@@ -4,9 +4,6 @@ Every function returns plain numbers, medians unless the name says otherwise. Pr
 compared run in turns, so that a machine that slows down slows all of them down.
 """
 
-from collections.abc import Callable
-import dataclasses
-import functools
 import statistics
 import tempfile
 import time
@@ -17,86 +14,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from data_pipelines.loader import training_batches
-from flexlam_jax.models.lam import build_lam
-from flexlam_jax.objectives.lam import lam_objective
+from experiments.benchmark_subject import build_micro_batch, build_that_fits, steps, timed
 from flexlam_jax.training import sharding
 from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
-from flexlam_jax.training.mesh import check_batch_size, make_mesh
-from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.performance import device_gib, measure_peak_tflops
-from flexlam_jax.training.state import create_state
-from flexlam_jax.training.step import make_train_step
-
-
-@dataclasses.dataclass
-class Subject:
-    """A preset ready to run, as `fit` would make it, with one batch of random frames."""
-
-    config: Any
-    model: Any
-    objective: Any
-    mesh: jax.sharding.Mesh
-    places: Any
-    state: Any
-    step: Callable
-    batch: Any
-
-    @property
-    def transitions(self) -> int:
-        return self.config.batch_size * (self.config.data.clip_length - 1)
-
-
-def build(config: Any) -> Subject:
-    """Raises what a run with this config would raise."""
-    model = build_lam(config.model)
-    objective = lam_objective(model, config.model, config.loss,
-                              clip_length=config.data.clip_length)
-    mesh = make_mesh(config.mesh)
-    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
-    schedule = make_schedule(config.optimizer, config.total_steps)
-    optimizer = make_optimizer(config.optimizer, schedule)
-    size = config.model.image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
-    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    create = functools.partial(create_state, objective, optimizer, seed=config.seed,
-                               ema=config.optimizer.ema_decay > 0)
-    with jax.set_mesh(mesh):
-        rows = sharding.batch_sharding(mesh)
-        batch = {"frames": jax.device_put(frames, rows)}
-        places = sharding.tree_shardings(jax.eval_shape(create, batch), mesh,
-                                         fsdp_min_size=config.mesh.fsdp_min_size)
-        state = jax.jit(create, out_shardings=places)(batch)
-        step = jax.jit(
-            make_train_step(objective, optimizer, schedule, seed=config.seed,
-                            accumulate=config.optimizer.accumulate,
-                            ema_decay=config.optimizer.ema_decay),
-            in_shardings=(places, rows), out_shardings=(places, sharding.replicated(mesh)),
-            donate_argnums=0)
-    return Subject(config, model, objective, mesh, places, state, step, batch)
-
-
-def timed(function: Callable, *args: Any) -> tuple[float, Any]:
-    """(seconds until the result is there, result)."""
-    start = time.perf_counter()
-    result = jax.block_until_ready(function(*args))
-    return time.perf_counter() - start, result
-
-
-def steps(subject: Subject, repeats: int) -> list[float]:
-    """Seconds of `repeats` updates, after one that may compile."""
-    seconds = []
-    with jax.set_mesh(subject.mesh):
-        for _ in range(repeats + 1):
-            took, (subject.state, _) = timed(subject.step, subject.state, subject.batch)
-            seconds.append(took)
-    return seconds[1:]
 
 
 def train(config: Any, repeats: int) -> dict[str, Any]:
     """The loop's own step; MFU is analytic FLOPs over a matmul measured before and after it."""
-    subject = build(config)
+    subject = build_that_fits(config)
     peaks = [measure_peak_tflops(subject.mesh, config.model.dtype)]
     seconds = steps(subject, repeats)
     peaks.append(measure_peak_tflops(subject.mesh, config.model.dtype))
@@ -104,6 +31,7 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
     flops = subject.objective.flops_per_example * config.batch_size
     row = {
         "parameters": sum(x.size for x in jax.tree.leaves(subject.state.params)),
+        "remat": config.model.remat, "accumulate": subject.config.optimizer.accumulate,
         "clip_length": config.data.clip_length, "batch_size": config.batch_size,
         "image_size": config.model.image_size, "slots": config.model.slots,
         "step_seconds": median, "step_seconds_range": [min(seconds), max(seconds)],
@@ -122,8 +50,10 @@ def parts(config: Any, repeats: int) -> dict[str, float]:
     encoder    forward and backward of the encoder alone, with a sum for a loss
     decoder    loss and all gradients, less the above: quantiser and losses are in it
     optimizer  the whole step, less loss and gradients: clipping, AdamW, metrics
+
+    Of one micro-batch, where the preset has several or the device cannot hold them together.
     """
-    subject = build(config)
+    subject = build_micro_batch(config)
     objective, model, key = subject.objective, subject.model, jax.random.key(0)
 
     def encoder(params, extra, batch):
@@ -149,8 +79,8 @@ def parts(config: Any, repeats: int) -> dict[str, float]:
 
 
 def encode(config: Any, repeats: int) -> dict[str, float]:
-    """Slots of a batch of clips, as in labelling a data set."""
-    subject = build(config)
+    """Slots of a batch of clips, as in labelling a data set; of a micro-batch, as `parts`."""
+    subject = build_micro_batch(config)
     program = jax.jit(lambda v, f: subject.model.apply(v, f, method="encode")[0])
     with jax.set_mesh(subject.mesh):
         arguments = subject.state.variables, subject.batch["frames"]
@@ -166,7 +96,7 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
     def batches():
         return training_batches(settings, seed=0, batch_size=config.batch_size)
 
-    subject = build(config)
+    subject = build_that_fits(config)
     alone = batches()
     next(alone)
     seconds = [timed(lambda: next(alone))[0] for _ in range(repeats)]
@@ -194,14 +124,14 @@ def checkpoint(config: Any, repeats: int) -> dict[str, float]:
     Training stops for the copy off the device (`save_blocks_seconds`); the rest is written while
     it goes on, and `slowdown_seconds` is what steps lose meanwhile.
     """
-    subject = build(config)
+    subject = build_that_fits(config)
     abstract = jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), subject.state,
         subject.places)
     step = statistics.median(steps(subject, repeats))
     blocks, writes, slow = [], [], []
     with jax.set_mesh(subject.mesh), tempfile.TemporaryDirectory() as folder:
-        with Checkpoints(folder, keep=1) as checkpoints:
+        with Checkpoints(folder, every=config.checkpoint.every, keep=1) as checkpoints:
             for _ in range(3):
                 start = time.perf_counter()
                 checkpoints.save(subject.state, {}, {})
@@ -209,10 +139,10 @@ def checkpoint(config: Any, repeats: int) -> dict[str, float]:
                 during = steps(subject, max(1, round(2 * blocks[-1] / step)))
                 slow.append(sum(during) - step * len(during))
         start = time.perf_counter()
-        with Checkpoints(folder, keep=1) as checkpoints:
+        with Checkpoints(folder, every=config.checkpoint.every, keep=1) as checkpoints:
             checkpoints.save(subject.state, {}, {})
         writes.append(time.perf_counter() - start)
-        with Checkpoints(folder, keep=1) as checkpoints:
+        with Checkpoints(folder, every=config.checkpoint.every, keep=1) as checkpoints:
             restore, _ = timed(lambda: checkpoints.restore_latest(abstract))
     lost = statistics.median(blocks) + max(0.0, statistics.median(slow))
     return {
@@ -220,5 +150,5 @@ def checkpoint(config: Any, repeats: int) -> dict[str, float]:
         "save_blocks_seconds": statistics.median(blocks),
         "slowdown_seconds": statistics.median(slow), "write_seconds": statistics.median(writes),
         "restore_seconds": restore, "every": config.checkpoint.every,
-        "stall_fraction": lost / (lost + config.checkpoint.every * step),
+        "stall_fraction": lost / (lost + config.checkpoint.every / 2 * step),  # Checkpoints.due
     }
