@@ -70,7 +70,7 @@ check_renewal() {
   [ "$revision" = "${made[0]}" ] || die "the workers have revision ${made[0]}, this checkout is" \
     "$revision: a new slice would run other code. Run setup first."
   [ "${bucket:--}" = "${mounted[0]}" ] || die "setup mounted '${mounted[0]}', --bucket is" \
-    "'${bucket:--}' (- is none): a new slice would not find the runs. Give run and setup the same --bucket."
+    "'${bucket:--}' (- is none): a new slice would not find the runs. Give run and setup the same."
 }
 
 start() {

@@ -14,7 +14,8 @@ everywhere() {
   rm -rf "$out" && mkdir "$out"
   if [ -n "$dry_run" ]; then echo '# in a folder that has an empty folder None in it:' >&3; fi
   (cd "$scratch" && tpus tpu-vm ssh "$name" --worker=all --output-directory=None \
-    ${ssh_flags[@]+"${ssh_flags[@]}"} --command="$1; echo flexlam-exit=\$?") >"$scratch/ssh" 2>&1 || true
+    ${ssh_flags[@]+"${ssh_flags[@]}"} --command="$1; echo flexlam-exit=\$?") \
+    >"$scratch/ssh" 2>&1 || true
   if [ -n "$dry_run" ]; then return 0; fi
   for ((i = 0; i < workers; i++)); do
     last=$(tail -n 1 "$out/$i.log" 2>/dev/null || true)
@@ -74,12 +75,15 @@ pack() {
     die "the checkout would be copied with $((kilobytes / 1024)) MB, the largest files are above" \
       '(in kB). Data and runs belong in a bucket, or into .gitignore.'
   fi
-  changes=$(cd "$repo" && xargs -0 cksum < "$list" 2>/dev/null | LC_ALL=C sort | cksum | tr ' ' -)
+  # A link to a folder has no sum, but a name.
+  changes=$(cd "$repo" && { tr '\0' '\n' < "$list"; xargs -0 cksum < "$list" 2>/dev/null || true; } \
+    | LC_ALL=C sort | cksum | tr ' ' -)
   if revision=$(git -C "$repo" rev-parse HEAD 2>/dev/null); then
     if [ -n "$(git -C "$repo" status --porcelain)" ]; then revision=$revision+changes-$changes; fi
   else
     revision=nogit-$changes
   fi
+  export COPYFILE_DISABLE=1     # macOS would add files of its own.
   mkdir "$scratch/tree"
   (cd "$repo" && tar -cf - --null -T "$list") | tar -xf - -C "$scratch/tree"
   printf '%s\n' "$revision" > "$scratch/tree/.revision"

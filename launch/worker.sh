@@ -161,7 +161,9 @@ state() {
 }
 
 # A line that is known among what ssh and a login shell may print.
-status() { echo "flexlam-state $(state) $(revision) $(cat "$root/bucket.name" 2>/dev/null || echo -)"; }
+status() {
+  echo "flexlam-state $(state) $(revision) $(cat "$root/bucket.name" 2>/dev/null || echo -)"
+}
 
 logs() {  # logs LINES [follow]
   [ -e "$root/logs/latest.log" ] || fail 'nothing was started here yet'
