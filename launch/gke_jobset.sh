@@ -7,7 +7,8 @@
 #
 # --slices=1           slices of that topology, joined by the data-centre network
 # --retries=100        restarts after an interruption; an error of the program is not retried
-# --bucket=NAME        mounted at /bucket on every worker (Cloud Storage FUSE)
+# --bucket=NAME        mounted at /bucket on every worker (Cloud Storage FUSE); it must have a
+#                      hierarchical namespace, or checkpoints cannot be renamed when complete
 # --service-account=   Kubernetes service account that may read and write the bucket
 # --namespace=default, --grace=300 seconds for the last checkpoint
 # --memory=            per worker; 25Gi per chip, which every machine with TPUs has
@@ -146,7 +147,7 @@ $(for pair in ${environment[@]+"${environment[@]}"}; do
                 volumeAttributes:
                   bucketName: $bucket
                   # Workers must see at once what others wrote.
-                  mountOptions: "implicit-dirs,metadata-cache:ttl-secs:0"
+                  mountOptions: "implicit-dirs,metadata-cache:ttl-secs:0,metadata-cache:negative-ttl-secs:0"
             - name: shared-memory      # For the loader's worker processes.
               emptyDir: {medium: Memory}
 YAML

@@ -49,15 +49,33 @@ find_python() {
 }
 
 # A folder that all workers share, for data and runs. Workers must see at once what others wrote,
-# so nothing that gcsfuse knows of files is kept.
+# so nothing that gcsfuse knows of files is kept, nor that there were none.
 mount_bucket() {
   local bucket
   bucket=$(cat "$root/bucket.name" 2>/dev/null) || return 0
   mountpoint --quiet "$root/bucket" && return
   command -v gcsfuse >/dev/null || install_gcsfuse || fail 'could not install gcsfuse'
   mkdir -p "$root/bucket"
-  gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 "$bucket" "$root/bucket" || fail \
+  gcsfuse --implicit-dirs --metadata-cache-ttl-secs=0 --metadata-cache-negative-ttl-secs=0 \
+    "$bucket" "$root/bucket" || fail \
     "could not mount the bucket '$bucket'; may the service account of the slice read and write it?"
+}
+
+# A checkpoint is written under another name and renamed when it is complete. Buckets without a
+# hierarchical namespace cannot rename folders (gcsfuse, docs/semantics.md).
+check_bucket() {
+  local bucket probe
+  bucket=$(cat "$root/bucket.name") probe=$root/bucket/.flexlam-probe-$(hostname)-$$
+  if ! mkdir -p "$probe.new/part" || ! echo probe > "$probe.new/part/file"; then
+    fail "cannot write to the bucket '$bucket'; may the service account of the slice do so?"
+  fi
+  if ! mv "$probe.new" "$probe"; then
+    rm -rf "$probe.new"
+    fail "folders in the bucket '$bucket' cannot be renamed, as checkpoints must be. Make one with" \
+      "gcloud storage buckets create gs://NAME --location=REGION --uniform-bucket-level-access" \
+      '--enable-hierarchical-namespace'
+  fi
+  rm -rf "$probe"
 }
 
 # Another bucket than that of the last setup must not be hidden behind its mount.
@@ -92,6 +110,7 @@ install() {  # install EXTRAS [BUCKET]
   fi
   if [ -f "$root/bucket.name" ]; then
     mount_bucket
+    check_bucket
     ln -sfn "$root/bucket" "$root/checkout/bucket"
   fi
   printf 'ready: revision %s, %s\n' "$(revision)" "$("$root/venv/bin/python" --version)"

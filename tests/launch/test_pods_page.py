@@ -32,6 +32,8 @@ def test_a_command_of_the_page_is_taken(command):
 
 
 @pytest.mark.parametrize("message, file", [
+    ("not all processes reached this one, the coordinator,",
+     "flexlam_jax/training/distributed.py"),
     ("the coordinator answers, but not all processes reached it",
      "flexlam_jax/training/distributed.py"),
     ("the coordinator cannot be reached", "flexlam_jax/training/distributed.py"),
@@ -40,6 +42,8 @@ def test_a_command_of_the_page_is_taken(command):
     ("data_wait_fraction", "flexlam_jax/training/performance.py"),
     ("could not get Python 3.11 or 3.12; is there a way to the internet?", "launch/worker.sh"),
     ("could not mount the bucket", "launch/worker.sh"),
+    ("cannot be renamed, as checkpoints must be", "launch/worker.sh"),
+    ("has revision", "launch/tpu_pod_run.sh"), ("not reached: ", "launch/tpu_pod_workers.sh"),
 ])
 def test_messages_on_the_page_are_those_of_the_code(message, file):
     assert message in " ".join(PAGE.split()) and message in (REPO / file).read_text()

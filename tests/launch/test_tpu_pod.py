@@ -248,6 +248,25 @@ def test_a_bucket_is_mounted_on_every_worker_and_again_after_a_restart(pod, tmp_
     assert done.returncode == 1 and "setup mounted 'videos', --bucket is '-'" in done.stderr
 
 
+def test_a_bucket_that_cannot_rename_folders_is_refused(pod, tmp_path):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    # As gcsfuse answers for a bucket without a hierarchical namespace.
+    for name, text in {
+            "mountpoint": "exit 1", "gcsfuse": "exit 0",
+            "mv": 'case $1 in */bucket/*) echo "mv: Function not implemented" >&2; exit 1 ;; esac\n'
+                  f'exec {shutil.which("mv")} "$@"'}.items():
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    pod.environment["PATH"] = f"{tools}:{pod.environment['PATH']}"
+    pod.cloud.allocate()
+    done = pod("setup", "--bucket=flat")
+    assert done.returncode == 1
+    assert "[worker 1] folders in the bucket 'flat' cannot be renamed" in done.stderr
+    assert "--enable-hierarchical-namespace" in done.stderr
+    assert list((pod.cloud.home(0) / "flexlam/bucket").iterdir()) == []
+
+
 # ---- what a stranger meets first ----
 
 def test_a_slice_that_is_not_there_or_not_ready(pod):
