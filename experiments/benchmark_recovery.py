@@ -3,18 +3,21 @@
     python -m experiments.benchmark_recovery --config=experiments/configs/doom.py \\
         --config.data.path=data/doom [--kills=3] [--processes=1]
 
-Starts `experiments.pretrain_lam` in a new work directory, kills it with SIGKILL between two
-checkpoints, starts it again, and so on. `seconds` is from the kill to the first update that the
-killed run had not saved, as metrics.jsonl shows it, with everything in between: starting Python,
-reading data, restoring, compiling (`--config.compilation_cache=DIR` keeps compiled programs, and is
-what a run that expects to be killed should set). `cpu_seconds` is what the new start used by then
-(Linux). The dataset must exist.
+Starts `experiments.pretrain_lam` in a new work directory and kills it with SIGKILL again and again,
+at moments drawn with --seed: every other kill hits a checkpoint that is being written, the others
+come anywhere in an interval. `seconds` is from the kill to the first update that the killed run had
+not saved, as metrics.jsonl shows it, with everything in between: starting Python, reading data,
+restoring, compiling (`--config.compilation_cache=DIR` keeps compiled programs, and is what a run
+that expects to be killed should set). `cpu_seconds` is what the new start used by then (Linux).
+`lost_steps` are the updates that were done and have to be done again; more of them than
+`config.checkpoint.every` is an error. The dataset must exist.
 """
 
 import json
 import os
 from pathlib import Path
 import platform
+import random
 import signal
 import socket
 import statistics
@@ -32,6 +35,7 @@ from flexlam_jax.errors import UserError
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, as for pretrain_lam.")
 _KILLS = flags.DEFINE_integer("kills", 3, "How often the run is killed.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the moments of the kills.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "Local processes of the run.", lower_bound=1)
 flags.mark_flags_as_required(["config"])
 
@@ -39,46 +43,51 @@ flags.mark_flags_as_required(["config"])
 def main(argv):
     del argv
     config = cli.config_value(_CONFIG)
-    interval = min(config.checkpoint.every, config.total_steps // (_KILLS.value + 1))
-    if interval < 2:
+    every = min(config.checkpoint.every, config.total_steps // (_KILLS.value + 2))
+    if every < 2:
         raise UserError(f"config.total_steps={config.total_steps} is too short for "
                         f"--kills={_KILLS.value}.")
     given = [arg for arg in sys.argv[1:] if arg.startswith("--config")]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "experiments.pretrain_lam", *given, f"--workdir={folder}",
-                   "--config.log.every=1", f"--config.checkpoint.every={interval}"]
-        kills = _kill_again_and_again(command, Path(folder), interval)
+                   "--config.log.every=1", f"--config.checkpoint.every={every}"]
+        kills = _kill_again_and_again(command, Path(folder), every, random.Random(_SEED.value))
     print(json.dumps({
         "python": platform.python_version(), "jax": jax.__version__, "cores": os.cpu_count(),
         "load": os.getloadavg()[0], "processes": _PROCESSES.value,
-        "compilation_cache": bool(config.compilation_cache), "checkpoint_every": interval,
+        "compilation_cache": bool(config.compilation_cache), "checkpoint_every": every,
         "seconds": statistics.median(k["seconds"] for k in kills),
         "cpu_seconds": statistics.median(k["cpu_seconds"] for k in kills),
         "lost_steps": max(k["lost_steps"] for k in kills), "kills": kills}))
 
 
-def _kill_again_and_again(command, folder, interval):
-    kills, saved, killed_at, reached, inode = [], 0, None, 0, None
+def _kill_again_and_again(command, folder, every, rng):
+    """One entry per kill; the run that the last one is measured with is killed unmeasured."""
+    kills = []
     for number in range(_KILLS.value + 1):
         group = _start(command)
         try:
-            if killed_at is not None:
+            if kills:
                 # A start drops the rows after the restored step by replacing the file.
                 _until(group, lambda: _inode(folder) != inode and _last_step(folder) > saved)
-                kills.append({"seconds": time.monotonic() - killed_at,
-                              "cpu_seconds": sum(_cpu_seconds(process) for process in group),
-                              "lost_steps": reached - saved})
+                kills[-1] |= {"seconds": time.monotonic() - killed_at,
+                              "cpu_seconds": sum(_cpu_seconds(process) for process in group)}
                 if number == _KILLS.value:
                     return kills
-            target = (number + 1) * interval + interval // 2
+            target = number * every + every // 2 + rng.randrange(every)
             _until(group, lambda: _last_step(folder) >= target)
+            if number % 2 == 0:
+                _until(group, lambda: _writing(folder))
         finally:
             for process in group:
                 process.send_signal(signal.SIGKILL)
             killed_at = time.monotonic()
             for process in group:
                 process.communicate()
-        saved, reached, inode = _saved(folder), _last_step(folder), _inode(folder)
+        saved, inode = _saved(folder), _inode(folder)
+        kills.append({"mid_write": _writing(folder), "lost_steps": _last_step(folder) - saved})
+        if kills[-1]["lost_steps"] > every:
+            raise UserError(f"a kill cost more than {every} updates: {kills}")
 
 
 def _start(command):
@@ -115,6 +124,11 @@ def _cpu_seconds(process):
 
 def _inode(folder):
     return (folder / "metrics.jsonl").stat().st_ino
+
+
+def _writing(folder):
+    """Whether there is a step without its final name."""
+    return any("tmp" in path.name for path in (folder / "checkpoints").glob("*"))
 
 
 def _saved(folder):

@@ -21,14 +21,12 @@ import traceback
 from typing import Any
 
 from absl import app, flags, logging
-import jax
 
 from data_pipelines.errors import DataError
 from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.training import distributed
 from flexlam_jax.training.signals import EXIT_INTERRUPTED
 
-_GONE = re.compile(r"gloo|nccl|connection|peer|socket|heartbeat|UNAVAILABLE|ABORTED", re.IGNORECASE)
 _KNOWN = (UserError, DataError, FloatingPointError)
 
 
@@ -115,12 +113,7 @@ def config_value(flag: flags.FlagHolder) -> Any:
 
 def _leave_run(error: Exception) -> None:
     """Ends one of several processes: with 77 where the error is that another one is gone."""
-    lost = str(error) if isinstance(error, distributed.ProcessLost) else None
-    if isinstance(error, jax.errors.JaxRuntimeError):
-        # A collective that broke off. Who ended in order has said so, or will in a moment.
-        lost = distributed.lost_process(wait=3)
-        if not lost and _GONE.search(str(error)):
-            lost = f"lost another process: {str(error).strip().splitlines()[0]}"
+    lost = distributed.lost_behind(error)
     if lost:
         print(f"error: {lost}", file=sys.stderr)
         distributed.leave(distributed.EXIT_LOST, lost)

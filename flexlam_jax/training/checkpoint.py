@@ -16,7 +16,7 @@ However a run ends, it loses at most `every` updates, although it does not wait 
 written: it saves twice as often, and no save begins before the write of the one before is complete.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 import json
 import logging
 from typing import Any
@@ -84,7 +84,7 @@ class Checkpoints:
           CheckpointError: this write failed or the one before; see also `check`.
         """
         items = _items(state)
-        meta = {"format": FORMAT,
+        meta = {"format": FORMAT, "data": dict(data),
                 "fingerprints": {name: fingerprint(tree) for name, tree in items.items()}}
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
@@ -105,12 +105,12 @@ class Checkpoints:
         """Full disks and vanished folders come as every kind of error from the libraries."""
         try:
             action()
-        except jax.errors.JaxRuntimeError:
-            raise  # Not the storage, but a device or another process.
         except Exception as error:
-            if isinstance(error, TimeoutError) and distributed.process_count() > 1:
-                raise distributed.ProcessLost(
-                    f"waited in vain for another process to write its part: {error}") from error
+            lost = distributed.lost_behind(error)
+            if lost:
+                raise distributed.ProcessLost(lost) from error
+            if isinstance(error, jax.errors.JaxRuntimeError):
+                raise  # A device.
             raise CheckpointError(
                 f"cannot write a checkpoint to {self._directory}: "
                 f"{checkpoint_report.first_line(error)}. Mend the storage (is it full, mounted, "
@@ -156,8 +156,7 @@ class Checkpoints:
         trees, problem = _problem(lambda: _read(self._directory, step, abstract))
         problem = _agreed(f"read step {step}", problem)
         if not problem:
-            _, problem = _problem(lambda: verify({name: trees[name] for name in _items(abstract)},
-                                                 trees["meta"]))
+            _, problem = _problem(lambda: _verify(trees, _items(abstract), step))
             problem = _agreed(f"verified step {step}", problem)
         return (None, problem) if problem else (_state(trees), "")
 
@@ -201,6 +200,16 @@ def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, A
             **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
             data=ocp.args.JsonRestore()))
     return {**{name: restored[name] for name in (*items, "data")}, "meta": meta}
+
+
+def _verify(trees: Mapping[str, Any], items: Iterable[str], step: int) -> None:
+    """Raises OSError if anything that `_read` returned is not what was saved as `step`."""
+    verify({name: trees[name] for name in items}, trees["meta"])
+    if trees["meta"].get("data", trees["data"]) != trees["data"]:  # Early runs have no copy.
+        raise OSError("the data position does not match its copy")
+    saved = int(jax.device_get(trees["optimizer"]["step"]))
+    if saved != step:
+        raise OSError(f"the folder holds step {saved}")
 
 
 def _agreed(name: str, problem: str) -> str:

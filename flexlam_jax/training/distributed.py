@@ -14,6 +14,7 @@ import collections
 from collections.abc import Callable
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -31,6 +32,9 @@ HEARTBEAT_TIMEOUT = 100     # seconds
 _ANSWER_TIMEOUT = 600       # seconds: hosts import and read their data folders at different speeds.
 _SHUTDOWN_TIMEOUT = 60      # seconds
 _FAILED = "flexlam_jax/failed/"
+_BROKEN = re.compile(r"gloo|nccl|heartbeat|barrier|coordination service", re.IGNORECASE)
+_BROKEN_IN_JAX = re.compile(_BROKEN.pattern + "|connection|peer|socket|UNAVAILABLE|ABORTED",
+                            re.IGNORECASE)
 _uses: collections.Counter = collections.Counter()
 
 
@@ -174,6 +178,24 @@ def lost_process(wait: float = 0.0) -> str | None:
             return None
         time.sleep(0.2)
     return None
+
+
+def lost_behind(error: Exception) -> str | None:
+    """What to tell of the lost process that `error` comes from; None if it comes from none.
+
+    Collectives and barriers that break off raise many types of errors. Who ended in order has said
+    so, or will in a moment; of a killed one only their text speaks.
+    """
+    if process_count() == 1:
+        return None
+    if isinstance(error, ProcessLost):
+        return str(error)
+    from_jax = isinstance(error, jax.errors.JaxRuntimeError)
+    broken = (_BROKEN_IN_JAX if from_jax else _BROKEN).search(str(error))
+    told = lost_process(wait=3) if from_jax or broken else None
+    if broken and not told:
+        return f"lost another process: {str(error).strip().splitlines()[0]}"
+    return told
 
 
 def leave(code: int, reason: str) -> None:

@@ -105,6 +105,11 @@ def damage(workdir, step, how):
         (item / "_METADATA").unlink()
     elif how == "json":
         (item.parent / "data" / "metadata").write_text("{")
+    elif how == "position":
+        (item.parent / "data" / "metadata").write_text('{"next_index": 13}')
+    elif how == "other step":
+        shutil.rmtree(item.parent)
+        shutil.copytree(item.parents[1] / "10", item.parent)
     elif how == "content":  # As if bytes had changed where no file format notices.
         meta = json.loads((item.parent / "meta" / "metadata").read_text())
         meta["fingerprints"]["optimizer"] ^= 1
@@ -114,7 +119,8 @@ def damage(workdir, step, how):
             file.unlink()
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "content", "metadata", "json", "empty"])
+@pytest.mark.parametrize("how", ["flip", "truncate", "content", "metadata", "json", "empty", "position",
+                                 "other step"])
 def test_damaged_newest_step_falls_back_and_says_so(whole, tmp_path, caplog, how):
     train(tmp_path)
     damage(tmp_path, 12, how)
