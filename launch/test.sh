@@ -9,4 +9,5 @@ set -euo pipefail
 
 ensure_environment dev
 # Two workers: on two cores it halves the wall time, and more only costs memory.
-exec env JAX_PLATFORMS=cpu "$python" -m pytest --numprocesses=2 --dist=loadfile "$@"
+exec env JAX_PLATFORMS=cpu "$python" -m pytest --numprocesses=2 --dist=loadfile \
+  --no-loadscope-reorder "$@"

@@ -75,7 +75,7 @@ pack() {
     die "the checkout would be copied with $((kilobytes / 1024)) MB, the largest files are above" \
       '(in kB). Data and runs belong in a bucket, or into .gitignore.'
   fi
-  # A link to a folder has no sum, but a name.
+  # A link to a folder or to nowhere has no sum, but a name.
   changes=$(cd "$repo" && { tr '\0' '\n' < "$list"; xargs -0 cksum < "$list" 2>/dev/null || true; } \
     | LC_ALL=C sort | cksum | tr ' ' -)
   if revision=$(git -C "$repo" rev-parse HEAD 2>/dev/null); then
