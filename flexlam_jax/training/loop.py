@@ -148,7 +148,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
             checkpoints.check()
 
     if step < config.total_steps:
-        raise Interrupted(f"stopped and saved at step {step} of {config.total_steps}; "
+        saved = "stopped and saved" if step else "stopped before the first update,"
+        raise Interrupted(f"{saved} at step {step} of {config.total_steps}; "
                           "the same command continues")
     return state
 

@@ -31,7 +31,8 @@ class RunLog:
         if jax.process_index() != 0:
             return
         start_step = resumed_at or 0
-        truncate_jsonl(run.file("metrics.jsonl"), -1 if resumed_at is None else resumed_at)
+        for name in ("metrics.jsonl", "performance.jsonl"):
+            truncate_jsonl(run.file(name), -1 if resumed_at is None else resumed_at)
         shared: list[Writer] = []
         if log["tensorboard"]:
             shared.append(TensorBoardWriter(run.path, start_step))

@@ -87,8 +87,12 @@ def test_signal_saves_and_the_rest_equals_the_whole_run(whole, tmp_path, number)
         with pytest.raises(Interrupted, match=r"stopped and saved at step \d+ of 12"):
             train(tmp_path, StopAt(at, number))
         assert signal.getsignal(number) == handler
+    with (tmp_path / "performance.jsonl").open("a") as file:
+        file.write('{"step": 99, "cut of')  # As by a full disk.
     same(train(tmp_path), whole[1])
     assert (tmp_path / "metrics.jsonl").read_bytes() == (whole[0] / "metrics.jsonl").read_bytes()
+    timed = [json.loads(line)["step"] for line in (tmp_path / "performance.jsonl").open()]
+    assert timed == sorted(set(timed)) and timed[-1] == 12
 
 
 def damage(workdir, step, how):
