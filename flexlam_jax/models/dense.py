@@ -18,18 +18,22 @@ lecun = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 
 @jax.custom_vjp
 def matmul(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x (..., M) @ kernel (M, F) -> (..., F).
+    """x (..., M) @ kernel (M, F) -> (..., F), computed in the type of x.
+
+    The kernel's gradient leaves the product in the kernel's own type, float32: rounded to bfloat16
+    first, it would also be summed over devices in bfloat16, and of 256 summands most are smaller
+    than the sum's last bit.
 
     The kernel's gradient contracts over all rows, for which XLA:CPU first transposes the left
     operand, and autodiff always puts the output's cotangent there, with whatever element-wise
     gradient is fused into the copy. Here the narrower of the two operands goes left. A GELU MLP of
     width 256 trains 2.3 times faster on two cores for it, and on accelerators it changes nothing.
     """
-    return x @ kernel
+    return x @ kernel.astype(x.dtype)
 
 
 def _forward(x, kernel):
-    return x @ kernel, (x, kernel)
+    return matmul(x, kernel), (x, kernel)
 
 
 def _backward(saved, gradient):
@@ -38,10 +42,10 @@ def _backward(saved, gradient):
     g_RF = gradient.reshape(-1, gradient.shape[-1])
     rows = (((0,), (0,)), ((), ()))
     if x_RM.shape[1] <= g_RF.shape[1]:
-        kernel_gradient = lax.dot_general(x_RM, g_RF, rows)
+        kernel_gradient = lax.dot_general(x_RM, g_RF, rows, preferred_element_type=kernel.dtype)
     else:
-        kernel_gradient = lax.dot_general(g_RF, x_RM, rows).T
-    x_gradient = lax.dot_general(g_RF, kernel, (((1,), (1,)), ((), ())))
+        kernel_gradient = lax.dot_general(g_RF, x_RM, rows, preferred_element_type=kernel.dtype).T
+    x_gradient = lax.dot_general(g_RF, kernel.astype(x.dtype), (((1,), (1,)), ((), ())))
     return x_gradient.reshape(x.shape), kernel_gradient
 
 
@@ -68,7 +72,7 @@ class Dense(nn.Module):
         def init(key):
             return self.kernel_init(key, (M, F), jnp.float32).reshape(M, *shape)
 
-        kernel = self.param("kernel", init).reshape(M, F).astype(self.dtype)
+        kernel = self.param("kernel", init).reshape(M, F)
         out = constrain_rows(matmul(constrain_rows(x.astype(self.dtype)), kernel))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, shape, jnp.float32)

@@ -53,6 +53,17 @@ def test_dense_keeps_the_shape_of_its_heads():
     )
 
 
+def test_gradients_of_bfloat16_kernels_are_float32():
+    """To the last bit of float32: rounded to bfloat16, they would be summed over devices in it."""
+    x, kernel, cotangent = normal(0, 64, 8), normal(1, 8, 12), normal(2, 64, 12)
+    x, cotangent = x.astype(jnp.bfloat16), cotangent.astype(jnp.bfloat16)
+    out, pull = jax.vjp(matmul, x, kernel)
+    x_gradient, kernel_gradient = pull(cotangent)
+    assert out.dtype == x_gradient.dtype == jnp.bfloat16 and kernel_gradient.dtype == jnp.float32
+    exact = np.asarray(x, np.float64).T @ np.asarray(cotangent, np.float64)
+    np.testing.assert_allclose(kernel_gradient, exact, rtol=1e-5, atol=1e-5)
+
+
 def test_rms_norm():
     x = normal(0, 4, 6) * 3 + 1
     out = RMSNorm().apply({"params": {"scale": jnp.full(6, 2.0)}}, x)
