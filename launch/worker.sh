@@ -128,7 +128,7 @@ start() {  # start [NAME=VALUE...] -- COMMAND...
   setsid bash "${BASH_SOURCE[0]}" _supervise "$@" </dev/null >>"$log" 2>&1 &
   exec 9>&-
   # A command that cannot even begin should be heard of now and not in the log.
-  local tries=10 code
+  local tries=5 code
   while [ ! -f "$run/exit" ] && [ $((tries -= 1)) -ge 0 ]; do sleep 0.2; done
   code=$(cat "$run/exit" 2>/dev/null || echo 0)
   # 75 is no failure: it saved itself, however early, and may be started again.

@@ -34,7 +34,7 @@ elif kind == "deaf":
 elif kind == "interrupted" or kind == "interrupted-once" and starts == 0:
     sys.exit(75)
 elif kind == "fails-on-1" and os.environ["TPU_WORKER_ID"] == "1":
-    time.sleep(2.5)     # Longer than a start is watched.
+    time.sleep(1.5)     # Longer than a start is watched.
     sys.exit("no such preset")
 elif kind == "fails-at-once-on-1" and os.environ["TPU_WORKER_ID"] == "1":
     sys.exit(3)
