@@ -59,6 +59,8 @@ def workspace(tmp_path_factory):
 
 def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
+    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):     # Of tests, not of a reader.
+        environment.pop(setting, None)
     # The scripts make .venv themselves for a reader; here they use the environment that runs this test.
     environment["FLEXLAM_VENV"] = str(pathlib.Path(sys.executable).parent.parent)
     environment["PYTHON"] = sys.executable

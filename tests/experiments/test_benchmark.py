@@ -15,8 +15,7 @@ def run(*flags):
     command = [sys.executable, "-m", "experiments.benchmark",
                "--config=tests/experiments/tiny.py", "--repeats=1", *flags]
     return subprocess.run(command, cwd=REPO, text=True, capture_output=True, timeout=600,
-                          env={**os.environ, "JAX_PLATFORMS": "cpu",
-                               "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"})
+                          env={**os.environ, "JAX_PLATFORMS": "cpu"})
 
 
 @pytest.fixture(scope="module")

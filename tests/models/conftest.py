@@ -37,15 +37,6 @@ class Family:
         return self.model.apply(self.variables, o_t, filled, method="decode")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick_compilation():
-    """Compiling is most of the time here, and optimised machine code is not what is tested."""
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
-
-
 @pytest.fixture(scope="session", params=FAMILIES)
 def family(request):
     return Family(request.param)
