@@ -5,6 +5,7 @@
         --config.batch_size=2048 --slices=2
     python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=12] [--json=FILE]
     python -m experiments.plan_pod --table=docs/pod_plans.md
+    python -m experiments.plan_pod --config=... --weak_scaling=8
 
 Compiles the very step that training runs, for the named topology, with the TPU compiler of libtpu
 (`pip install 'flexlam_jax[tpu]'`; no TPU needed, one to ten minutes). Without it, compiles
@@ -25,6 +26,7 @@ from ml_collections import config_flags     # noqa: E402
 
 from experiments import cli     # noqa: E402
 from flexlam_jax.errors import UserError     # noqa: E402
+from flexlam_jax.planning import scaling     # noqa: E402
 from flexlam_jax.planning.chips import GIB     # noqa: E402
 from flexlam_jax.planning.plan import plan     # noqa: E402
 from flexlam_jax.planning.report import describe, table     # noqa: E402
@@ -40,15 +42,19 @@ _SEARCH = flags.DEFINE_bool("search", False, "Try batch size x remat policy x me
 _LIMIT = flags.DEFINE_integer("limit", 12, "Compilations that --search may do.", lower_bound=1)
 _BEST = flags.DEFINE_integer("best", 3, "Plans that --search prints.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Appends every plan to this file, a JSON row each.")
+_WEAK = flags.DEFINE_integer("weak_scaling", None, "Counts collectives and state per device on 1, "
+                             "2, ... up to this many virtual CPU devices instead, with the "
+                             "config's batch on each.", lower_bound=1)
 _TABLE = flags.DEFINE_string("table", None, "Writes the table of all presets to this file.")
 
-# (preset:variant, topology) of the table; each preset as it is configured.
+# (preset:variant, topologies) of the table; each preset as it is configured.
 TABLE = (
-    ("debug", "v5e-8"), ("doom", "v5e-8"), ("vit256", "v5e-8"),
-    ("base:224", "v5e-16"), ("base:224", "v5e-256"), ("large:224", "v5e-64"),
-    ("xl:224", "v5e-256"), ("xl:224", "v5p-64"), ("xl:224", "v6e-64"), ("xl:224", "v4-64"))
-
-
+    ("debug", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
+    ("doom", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
+    ("vit256", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
+    ("base:224", ("v4-32", "v5e-16", "v5e-256", "v5p-32", "v6e-16")),
+    ("large:224", ("v4-64", "v5e-64", "v5p-64", "v6e-64")),
+    ("xl:224", ("v4-64", "v5e-256", "v5p-64", "v6e-64")))
 MARK = "<!-- From here on written by the command. -->"
 
 
@@ -58,9 +64,11 @@ def main(argv):
         _check_writable(path)
     if _TABLE.value:
         return _write_table(_TABLE.value)
-    if _CONFIG.value is None or _TOPOLOGY.value is None:
+    if _CONFIG.value is None or not (_TOPOLOGY.value or _WEAK.value):
         raise UserError("give --config=PRESET and --topology=NAME, or --table=FILE")
     config = cli.config_value(_CONFIG)
+    if _WEAK.value:
+        return _weak_scaling(config, _WEAK.value)
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     devices = _devices(topology)
     with cli.reading_config():
@@ -79,6 +87,14 @@ def _devices(topology):
         return describe_devices(topology)
     jax.config.update("jax_num_cpu_devices", topology.chips)
     return jax.devices()
+
+
+def _weak_scaling(config, most):
+    jax.config.update("jax_num_cpu_devices", most)
+    counts = [2**n for n in range(1, most.bit_length()) if 2**n <= most]
+    rows = [scaling.scaled(config, "data", 1)]
+    rows += [scaling.scaled(config, axis, n) for axis in ("data", "fsdp") for n in counts]
+    print(scaling.table(rows))
 
 
 def _search(config, topology, devices):
@@ -143,7 +159,7 @@ def _write_table(path):
     """
     text = open(path).read().partition(MARK)[0].rstrip()
     named = []
-    for preset, name in TABLE:
+    for preset, name in ((preset, name) for preset, names in TABLE for name in names):
         module, _, variant = preset.partition(":")
         config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
         topology = parse_topology(name)

@@ -1,17 +1,18 @@
 """The one table of chips: what a TPU chip can compute, hold and send. Everything is per chip.
 
-Sources, read in 2026:
-  v4   cloud.google.com/tpu/docs/v4: 275 TFLOP/s, 32 GiB, 1200 GB/s, 2400 Gbit/s of ICI over 6 links
-       out of the chip. Its data-centre network is not stated per chip: that of v5p is assumed.
-  v5e  cloud.google.com/tpu/docs/v5e: 197 TFLOP/s, 16 GB, 819 GB/s, ICI 400 GB/s in both directions
-       over 4 ports, data-centre network 6.4 Tbit/s per pod of 256.
-  v5p  cloud.google.com/tpu/docs/v5p: 459 TFLOP/s, 95 GiB, 2765 GB/s, ICI 1200 GB/s in both
-       directions over 6 links, data-centre network 50 Gbit/s per chip.
-  v6e  cloud.google.com/tpu/docs/v6e: 918 TFLOP/s, 32 GB, 1638 GB/s, ICI 800 GB/s in both directions
-       over 4 ports, data-centre network 25.6 Tbit/s per pod of 256.
+Sources: the vendor's pages, https://docs.cloud.google.com/tpu/docs/<v4|v5e|v5p|v6e>, read in 2026.
+  v4   275 TFLOP/s, 32 GiB, 1200 GB/s, 3-D torus of 6 links. Rates of its links and of its
+       data-centre network are not on the page: 50 GB/s per link and direction from the table of
+       arXiv 2304.01433; for the network that of v5p is assumed.
+  v5e  197 TFLOP/s, 16 GB, 819 GB/s, ICI 400 GB/s in both directions over 4 ports, data-centre
+       network 6.4 Tbit/s per pod of 256.
+  v5p  459 TFLOP/s, 95 GiB, 2765 GB/s, ICI 1200 GB/s in both directions over 6 links, data-centre
+       network 50 Gbit/s per chip.
+  v6e  918 TFLOP/s, 32 GB, 1638 GB/s (versions of the page have 1600 to 1640), ICI 800 GB/s in both
+       directions over 4 ports, data-centre network 25.6 Tbit/s per pod of 256.
 `hbm_bytes` is what the TPU compiler of libtpu 0.0.42 lets a program use, which is less than the
-data sheet: the number it prints when a program does not fit. For v6e it was not made to print one;
-31.25 GiB keeps back as much, in proportion, as on v5e. A plan reports the compiler's own limit.
+data sheet: the number in its message about a program that does not fit, seen on all four. Of a
+program that does not fit, a plan reports the compiler's own limit.
 """
 
 import dataclasses

@@ -65,17 +65,17 @@ def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tu
     shape = [int(sizes.get(axis, 1)) for axis in AXES[1:]]
     outer = int(sizes.get("slice", -1))
     shape.insert(0, slices if outer == -1 else outer)
-    asked = "x".join(str(size) for size in shape)
+    asked = ", ".join(f"{axis}={size}" for axis, size in zip(AXES, shape))
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise UserError(
-            f"config.mesh is {asked} ({'x'.join(AXES)}); sizes are positive, and one may be -1.")
+            f"config.mesh is {asked}; sizes are positive, and one may be -1.")
     fixed = math.prod(size for size in shape if size != -1)
     if -1 in shape and device_count % fixed == 0:
         shape[shape.index(-1)] = device_count // fixed
     if math.prod(shape) != device_count:
         raise UserError(
-            f"config.mesh is {asked} ({'x'.join(AXES)}) but there are {device_count} devices; "
-            f"the sizes must multiply to {device_count} (-1 takes what is left).")
+            f"config.mesh is {asked} but there are {device_count} devices; the sizes must multiply "
+            f"to {device_count} (-1 takes what is left).")
     return tuple(shape)
 
 

@@ -2,29 +2,21 @@
 
     JAX_NUM_CPU_DEVICES=8 python -m tests.planning.scaling AXIS:DEVICES:ROWS...
 
-ROWS per device. Prints one JSON object per line: collectives by kind, bytes of state and arguments.
+ROWS per device. Prints one JSON object per line: the fields of Scaled, and bytes of the frames.
 """
 
+import dataclasses
 import json
 import sys
 
-import jax
-
-from flexlam_jax.planning.compile import compile_step
-from flexlam_jax.planning.hlo import by_kind, collectives
-from flexlam_jax.planning.plan import lam_on_paper
+from flexlam_jax.planning.scaling import scaled
 from tests.experiments.tiny import get_config
 
 
 def describe(axis, devices, rows):
     config = get_config()
-    config.batch_size, config.optimizer.ema_decay = rows * devices, 0.0
-    config.mesh = dict(data=1, fsdp=1, model=1, fsdp_min_size=0) | {axis: devices}
-    objective, batch = lam_on_paper(config)
-    step = compile_step(objective, batch, config, jax.devices()[:devices])
-    return {"axis": axis, "devices": devices, "rows": rows, "argument": step.memory.argument,
-            "frames": rows * 3 * 16 * 16 * 3, "alias": step.memory.alias,
-            "collectives": by_kind(collectives(step.hlo, devices))}
+    config.batch_size, config.mesh.fsdp_min_size = rows, 0
+    return dataclasses.asdict(scaled(config, axis, devices)) | {"frames": rows * 3 * 16 * 16 * 3}
 
 
 if __name__ == "__main__":

@@ -53,11 +53,18 @@ def test_fsdp_sends_parameters_and_not_activations(compiled):
     assert sent(four) == pytest.approx(sent(two), rel=0.01)
 
 
-def test_state_of_fsdp_is_one_nth(compiled):
-    whole = compiled["data:8:2"]["argument"] - compiled["data:8:2"]["frames"]
+@pytest.mark.parametrize("part", ["params", "opt_state", "ema"])
+def test_state_of_fsdp_is_one_nth(compiled, part):
+    whole = compiled["data:8:2"]["state"][part]
     for devices in (2, 8):
-        row = compiled[f"fsdp:{devices}:2"]
+        # Not split: counters, and biases of a few values that no device count divides.
+        share = compiled[f"fsdp:{devices}:2"]["state"][part]
+        assert share == pytest.approx(whole / devices, rel=0.005, abs=256)
+
+
+def test_state_is_what_the_compiler_takes_and_gives_back(compiled):
+    for row in compiled.values():
         state = row["argument"] - row["frames"]
-        # Not split: the step, counters, and biases of a few values that no device count divides.
-        assert state == pytest.approx(whole / devices, rel=0.005, abs=256)
+        # The codebook's statistics and the step are state too.
+        assert sum(row["state"].values()) <= state <= sum(row["state"].values()) + 2048
         assert row["alias"] >= 0.99 * state     # All of it is donated.
