@@ -83,7 +83,7 @@ def _kill_again_and_again(command, folder, every, rng):
                 process.send_signal(signal.SIGKILL)
             killed_at = time.monotonic()
             for process in group:
-                process.communicate()
+                process.wait()
         saved, inode = _saved(folder), _inode(folder)
         kills.append({"mid_write": _writing(folder), "lost_steps": _last_step(folder) - saved})
         if kills[-1]["lost_steps"] > every:
