@@ -3,7 +3,7 @@
     python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256
     python -m experiments.plan_pod --config=experiments/configs/xl.py:224 --topology=v5p-64 \\
         --config.batch_size=2048 --slices=2
-    python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=12] [--json=FILE]
+    python -m experiments.plan_pod --config=... --topology=v5e-64 --search [--limit=12]
     python -m experiments.plan_pod --table=docs/pod_plans.md
     python -m experiments.plan_pod --config=... --weak_scaling=8
 
@@ -11,6 +11,7 @@ Compiles the very step that training runs, for the named topology, with the TPU 
 (`pip install 'flexlam_jax[tpu]'`; no TPU needed, one to ten minutes). Without it, compiles
 for as many virtual CPU devices and says so. The config's mesh and batch size are those of the
 run; a plan that does not fit says by how much, and tries what would. Exit code 1 if it does not.
+--json=FILE appends every plan to a file, a row each. docs/pod_plans.md says what the numbers mean.
 """
 
 import importlib
@@ -37,7 +38,8 @@ from flexlam_jax.planning.topology import (     # noqa: E402
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
 _TOPOLOGY = flags.DEFINE_string("topology", None, "As v5e-256, v5p-64 (cores), or v5p:4x4x12.")
-_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the data-centre network; or --topology=2xv5e-256.")
+_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the network; "
+                               "or --topology=2xv5e-256.")
 _SEARCH = flags.DEFINE_bool("search", False, "Try batch size x remat policy x mesh.")
 _LIMIT = flags.DEFINE_integer("limit", 12, "Compilations that --search may do.", lower_bound=1)
 _BEST = flags.DEFINE_integer("best", 3, "Plans that --search prints.", lower_bound=1)

@@ -1,9 +1,10 @@
 """How long a step takes at least: what must be computed, moved to and from memory, and sent.
 
-Each term is work over the data sheet's rate, and a step takes at least the largest of them. `memory`
-is what the compiled program moves, operation by operation: an estimate, as what the hardware keeps
-on the chip between two operations is only known in part. `memory_least` is what no program of this
-model can avoid. Where the first is many times the second, the program was compiled badly.
+Each term is work over the data sheet's rate, and a step takes at least the largest of them.
+`memory` is what the compiled program moves, operation by operation: an estimate, as what the
+hardware keeps on the chip between two operations is only known in part. `memory_least` is what no
+program of this model can avoid. Where the first is many times the second, the program was compiled
+badly.
 """
 
 from collections.abc import Sequence

@@ -63,6 +63,7 @@ def test_a_preset_for_v5e_256(tmp_path):
     (("--topology=v5e-300",), "there is no TPU topology 'v5e-300'"),
     (("--topology=v5e-8", "--config.batch_size=12"), "batch_size=12 must be a multiple of 8"),
     (("--topology=v5e-8", "--config.mesh.fsdp=3"), "must multiply to 8"),
+    (("--topology=v5e-8", "--json=/nowhere/rows.jsonl"), "cannot write /nowhere/rows.jsonl"),
     ((), "give --config=PRESET and --topology=NAME")])
 def test_bad_input_is_one_message(flags, message):
     done = plan_pod("--config=experiments/configs/debug.py", *flags)
