@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data_pipelines.loading.batch_layout import Batch
@@ -18,6 +18,7 @@ def joint_batches(
     batch_size: Mapping[str, int],
     process_index: int = 0,
     process_count: int = 1,
+    rows: Mapping[str, Sequence[int]] | None = None,
 ) -> JointBatches:
     """One batch of every part per step: {"labelled": batch, "video": batch}.
 
@@ -27,14 +28,18 @@ def joint_batches(
     Args:
       parts: {name: config of training_batches}.
       batch_size: {name: global rows of that part}, the same names.
+      process_index, process_count: as for training_batches.
+      rows: {name: rows of that part to read}, instead of the two.
 
     Raises:
-      DataError: as training_batches, with the part's name; no parts, or other names in batch_size.
+      DataError: as training_batches, with the part's name; no parts, or other names in batch_size
+        or rows.
     """
-    if not parts or set(parts) != set(batch_size):
+    if not parts or set(parts) != set(batch_size) or set(parts) != set(rows or parts):
         raise DataError(
-            f"joint batches of {sorted(parts)} with batch sizes for {sorted(batch_size)}; give "
-            "at least one part, and one batch size per part"
+            f"joint batches of {sorted(parts)} with batch sizes for {sorted(batch_size)} and rows "
+            f"of {sorted(rows or parts)}; give at least one part, one batch size per part, and rows "
+            "of all parts or of none"
         )
     opened = {}
     for name, config in parts.items():
@@ -45,6 +50,7 @@ def joint_batches(
                 batch_size=batch_size[name],
                 process_index=process_index,
                 process_count=process_count,
+                rows=rows[name] if rows else None,
             )
         except DataError as error:
             raise DataError(f"part {name!r}: {error}") from error

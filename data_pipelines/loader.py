@@ -1,17 +1,20 @@
 """Batches of windows from dataset folders.
 
 Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap (and the partner of a
-pair); then mix by weight, cut the block of this process, read, batch. All randomness comes before
-the cut and is a function of (seed, element index), so the global batch at step n depends on the
-seed and n only. Rows of a global batch lie in process order: process p of P holds rows p*B/P to
-(p+1)*B/P, which is what a NamedSharding over the data axis expects of each process.
+pair); then mix by weight, take the rows of this process, read, batch. All randomness comes before the
+cut and is a function of (seed, element index), so the global batch at step n depends on the seed
+and n only. Which of its rows a process reads is the caller's to say: on a TPU the devices of a
+host hold several blocks of rows (`flexlam_jax.training.sharding.process_rows`).
 """
 
 from __future__ import annotations
 
 import itertools
+import multiprocessing
+import os
 import pathlib
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import grain
@@ -35,12 +38,15 @@ def training_batches(
     batch_size: int,
     process_index: int = 0,
     process_count: int = 1,
+    rows: Sequence[int] | None = None,
 ) -> TrainingBatches:
     """Endless shuffled batches; `config` is described by options.LoaderOptions.
 
     Args:
       seed: decides the order, the gaps and the partners of pairs.
-      batch_size: global B; every process gets B / process_count rows.
+      batch_size: global B.
+      process_index, process_count: reads rows p*B/P to (p+1)*B/P of every global batch.
+      rows: reads these instead, ascending numbers in 0..B-1.
 
     Returns:
       An iterator of dicts: frames uint8 (b, T, H, W, C), gap int32 (b,), episode int64 (b,), t
@@ -52,10 +58,16 @@ def training_batches(
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
-        size; no episode long enough; a batch that the processes cannot share evenly.
+        size; no episode long enough; a batch that the processes cannot share evenly; wrong rows.
     """
     options = loader_options(config)
-    _check_sharing(options, batch_size, process_index, process_count)
+    if batch_size < 1 or batch_size % options.pairs_per_clip:
+        raise DataError(
+            f"batch size {batch_size} is no multiple of data.pairs_per_clip = "
+            f"{options.pairs_per_clip}; a group of neighbours belongs to one batch"
+        )
+    if rows is None:
+        rows = _block(batch_size, process_index, process_count)
     sources = open_sources(options)
     specs = [source.spec for source in sources]
     image_shape = common_image_shape(specs, options)
@@ -78,29 +90,36 @@ def training_batches(
         layout,
         group=options.pairs_per_clip,
         batch_size=batch_size,
-        shard=(process_index, process_count),
+        rows=_checked(rows, batch_size),
     )
     names = tuple(source.key for source in sources)
     return TrainingBatches(batches, options, names, partners.names if partners else ())
 
 
-def _check_sharing(options: LoaderOptions, batch_size: int, index: int, count: int) -> None:
-    if batch_size < 1 or batch_size % count:
+def _block(batch_size: int, index: int, count: int) -> range:
+    if batch_size % count:
         raise DataError(
             f"batch size {batch_size} cannot be shared evenly by {count} processes; "
             f"use a positive multiple of {count}"
         )
-    if batch_size % options.pairs_per_clip:
-        raise DataError(
-            f"batch size {batch_size} is no multiple of data.pairs_per_clip = "
-            f"{options.pairs_per_clip}; a group of neighbours belongs to one batch"
-        )
     if not 0 <= index < count:
         raise DataError(f"process index {index} is not in 0..{count - 1}")
+    size = batch_size // count
+    return range(index * size, (index + 1) * size)
+
+
+def _checked(rows: Sequence[int], batch_size: int) -> tuple[int, ...]:
+    rows = tuple(int(row) for row in rows)
+    inside = rows and rows[0] >= 0 and rows[-1] < batch_size
+    if not inside or any(a >= b for a, b in itertools.pairwise(rows)):
+        raise DataError(
+            f"rows must be ascending numbers in 0..{batch_size - 1}, at least one, not {rows[:8]}"
+        )
+    return rows
 
 
 class _ProcessBatches(grain.MapDataset):
-    """Element n is this process's block of rows of global batch n, read and decoded."""
+    """Element n is this process's rows of global batch n, read and decoded."""
 
     def __init__(
         self,
@@ -111,14 +130,12 @@ class _ProcessBatches(grain.MapDataset):
         *,
         group: int,
         batch_size: int,
-        shard: tuple[int, int],
+        rows: tuple[int, ...],
     ):
-        """Args: group, the rows of one element of the parent; shard, (process, processes)."""
+        """Args: group, how many rows one element of the parent is; rows of a batch to read."""
         super().__init__(parent)
         self._sources, self._partners, self._layout = sources, partners, layout
-        self._group, self._batch = group, batch_size
-        self._rows = batch_size // shard[1]
-        self._first = shard[0] * self._rows
+        self._group, self._batch, self._rows = group, batch_size, rows
 
     def __len__(self) -> int:
         return len(self._parent) // self._batch
@@ -126,16 +143,17 @@ class _ProcessBatches(grain.MapDataset):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return self.slice(index)
-        rows = self._references(index * self._batch + self._first)
+        rows = self._references(index * self._batch)
         return read_rows(rows, self._sources, self._partners, self._layout)
 
     def _references(self, first: int) -> list[RowReference]:
-        m, stop = self._group, first + self._rows
-        if m == 1:
-            return [self._parent[row] for row in range(first, stop)]
-        groups = range(first // m, -(-stop // m))
-        rows = list(itertools.chain.from_iterable(self._parent[group] for group in groups))
-        return rows[first - groups.start * m :][: self._rows]
+        numbers = [first + row for row in self._rows]
+        if self._group == 1:
+            return [self._parent[number] for number in numbers]
+        # Rows ascend, so those of one group follow one another.
+        groups = itertools.groupby(numbers, key=lambda number: number // self._group)
+        read = ((self._parent[group], members) for group, members in groups)
+        return [group[number % self._group] for group, members in read for number in members]
 
 
 class TrainingBatches(Iterator[Batch]):
@@ -180,7 +198,8 @@ class TrainingBatches(Iterator[Batch]):
             per_worker = max(1, options.prefetch // options.workers)
             return iter(
                 ahead.mp_prefetch(
-                    grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker)
+                    grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker),
+                    worker_init_fn=_end_with_parent,
                 )
             )
         read = grain.ReadOptions(num_threads=options.threads, prefetch_buffer_size=options.prefetch)
@@ -200,6 +219,20 @@ class TrainingBatches(Iterator[Batch]):
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
+
+
+def _end_with_parent(worker_index: int, worker_count: int) -> None:
+    """Ends this worker process when the trainer is gone, also when that was killed.
+
+    Workers would wait for ever, and a launcher for them: they hold the trainer's output open.
+    """
+    del worker_index, worker_count
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
 def _allow_unparsed_flags() -> None:

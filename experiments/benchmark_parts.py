@@ -101,8 +101,11 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
     next(alone)
     seconds = [timed(lambda: next(alone))[0] for _ in range(repeats)]
     alone.close()
-    rows = sharding.batch_sharding(subject.mesh)
-    with jax.set_mesh(subject.mesh), DeviceBatches(batches(), rows) as data:
+    size = config.batch_size
+    device_batches = DeviceBatches(
+        batches(), sharding.batch_sharding(subject.mesh), batch_size=size,
+        rows=sharding.process_rows(subject.mesh, size))
+    with jax.set_mesh(subject.mesh), device_batches as data:
         waited, start = 0.0, 0.0
         for turn in range(repeats + 1):
             batch = next(data)

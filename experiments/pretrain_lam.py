@@ -19,7 +19,7 @@ from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.mesh import make_mesh
-from flexlam_jax.training.sharding import batch_shard
+from flexlam_jax.training.sharding import process_rows
 from flexlam_jax.training.validation import mean_loss
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
@@ -41,25 +41,30 @@ def pretrain(config, workdir):
     with cli.reading_config():
         objective = lam_objective(build_lam(config.model), config.model, config.loss,
                                   clip_length=config.data.clip_length)
-        index, count = batch_shard(make_mesh(config.mesh), config.batch_size)
+        rows = process_rows(make_mesh(config.mesh), config.batch_size)
         data = training_batches(_data(config, config.data.split), seed=config.seed,
-                                batch_size=config.batch_size, process_index=index,
-                                process_count=count)
-        held_out = validation_batches(config)
-    evaluate = mean_loss(objective, held_out, seed=config.seed) if held_out else None
+                                batch_size=config.batch_size, rows=rows)
+        evaluate = validation(config, objective, rows)
     return fit(objective, data, config, workdir, evaluate=evaluate)
 
 
-def validation_batches(config):
-    """`eval.batches` shuffled batches of the validation split, the same in every run; 0 = none."""
+def validation(config, objective, rows):
+    """Mean loss on `eval.batches` shuffled batches of the validation split, the same in every run.
+
+    None for no batches. Opens the data now and reads it at the first evaluation.
+    """
     if not config.eval.batches:
-        return []
+        return None
     # Held-out rows are drawn one by one, however training draws its own.
     data = {**_data(config, "validation"), "pairs_per_clip": 1}
-    batches = training_batches(data, seed=0, batch_size=config.batch_size)
-    drawn = [next(batches) for _ in range(config.eval.batches)]
-    batches.close()
-    return drawn
+    batches = training_batches(data, seed=0, batch_size=config.batch_size, rows=rows)
+
+    def draw():
+        drawn = [next(batches) for _ in range(config.eval.batches)]
+        batches.close()
+        return drawn
+
+    return mean_loss(objective, draw, batch_size=config.batch_size, seed=config.seed)
 
 
 def _data(config, split):

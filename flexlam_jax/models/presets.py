@@ -9,11 +9,12 @@ The sizes of the ViTs are ours; those of the FlexLAM paper are not public.
 
 from typing import Any
 
-# width, heads, frame blocks, pair blocks, decoder blocks. A block has 12 width^2 parameters.
+# width, heads, frame blocks, pair blocks, decoder blocks, and the least recomputation with which the
+# preset's batch of 224-px clips fits the slices of docs/pod_plans.md. A block has 12 width^2 parameters.
 _VITS = {
-    "base": (512, 8, 4, 4, 10),
-    "large": (1024, 16, 6, 6, 12),
-    "xl": (1536, 12, 9, 9, 18),
+    "base": (512, 8, 4, 4, 10, "dots"),
+    "large": (1024, 16, 6, 6, 12, "mlp"),
+    "xl": (1536, 12, 9, 9, 18, "full"),
 }
 PRESETS = ("debug", "doom", *_VITS)
 
@@ -59,7 +60,7 @@ def _doom():
 
 
 def _vit(name, image_size):
-    width, heads, frame_blocks, pair_blocks, decoder_blocks = _VITS[name]
+    width, heads, frame_blocks, pair_blocks, decoder_blocks, remat = _VITS[name]
     vit = {
         "kind": "vit",
         "patch": 8 if image_size < 128 else 14,
@@ -76,5 +77,5 @@ def _vit(name, image_size):
         "quantizer": {"kind": "fsq", "levels": (5, 5, 5)},
         "decoder": {**vit, "blocks": decoder_blocks, "conditioning": "self"},
         "dtype": "bfloat16",
-        "remat": "dots" if name == "base" else "full",
+        "remat": remat,
     }

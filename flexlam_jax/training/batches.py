@@ -11,6 +11,7 @@ from jax.sharding import NamedSharding
 import numpy as np
 
 from flexlam_jax.errors import UserError
+from flexlam_jax.training.sharding import put_rows
 
 HostBatch = Mapping[str, np.ndarray]
 
@@ -31,10 +32,11 @@ class DeviceBatches:
     so a checkpoint never skips a prefetched batch.
     """
 
-    def __init__(self, data: DataIterator, sharding: NamedSharding, *, blocks: int = 1,
-                 ahead: int = 1):
-        """Args: `blocks`, by how many processes' rows the global batch is larger than ours."""
-        self._data, self._sharding, self._blocks = data, sharding, blocks
+    def __init__(self, data: DataIterator, sharding: NamedSharding, *, rows: np.ndarray,
+                 batch_size: int, ahead: int = 1):
+        """Args: `rows` of the global batch of `batch_size` that `data` gives: `process_rows`."""
+        self._data, self._sharding = data, sharding
+        self._rows, self._batch_size = rows, batch_size
         self._state = data.get_state()
         self._peeked: tuple[HostBatch, dict[str, Any]] | None = None
         self._queue: queue.Queue = queue.Queue(maxsize=ahead)
@@ -55,11 +57,14 @@ class DeviceBatches:
         """Global shapes and device dtypes of a batch. Looks at the first one without using it up.
 
         The position must be set afterwards or not at all: see `set_state`.
+
+        Raises:
+          UserError: data with another number of rows than this process holds.
         """
         if self._peeked is None:
             self._peeked = self._read()
-        return {name: jax.ShapeDtypeStruct((value.shape[0] * self._blocks, *value.shape[1:]),
-                                           value.dtype, sharding=self._sharding)
+        return {name: jax.ShapeDtypeStruct((self._batch_size, *value.shape[1:]), value.dtype,
+                                           sharding=self._sharding)
                 for name, value in self._peeked[0].items()}
 
     def get_state(self) -> dict[str, Any]:
@@ -105,11 +110,15 @@ class DeviceBatches:
 
     def _read(self) -> tuple[HostBatch, dict[str, Any]]:
         host = {name: canonical(np.asarray(x)) for name, x in next(self._data).items()}
+        for name, value in host.items():
+            if value.shape[:1] != self._rows.shape:
+                raise UserError(
+                    f"the data gives {name!r} of shape {value.shape}; this process holds "
+                    f"{len(self._rows)} rows of a global batch of {self._batch_size}.")
         return host, self._data.get_state()
 
     def _transfer(self, x: np.ndarray) -> jax.Array:
-        return jax.make_array_from_process_local_data(
-            self._sharding, x, (x.shape[0] * self._blocks, *x.shape[1:]))
+        return put_rows(self._sharding, self._rows, x, self._batch_size)
 
     def _put(self, item: Any) -> None:
         while not self._stop.is_set():

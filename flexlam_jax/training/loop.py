@@ -42,8 +42,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
     Args:
       objective: what to train.
-      data: endless iterator of host batches, this process's block of rows of each global batch
-        (`sharding.batch_shard`). Closed at the end.
+      data: endless iterator of host batches, this process's rows of each global batch
+        (`sharding.process_rows`). Closed at the end.
       config: see experiments/configs; the keys that are read here are seed, total_steps,
         batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops, profile, augmentation and
         watchdog_seconds.
@@ -81,11 +81,10 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### Abstract first: shapes of batch and state, where each array will live, and the step.
 
-        rows = sharding.batch_sharding(mesh)
-        _, blocks = sharding.batch_shard(mesh, config.batch_size)
-        batches = stack.enter_context(DeviceBatches(data, rows, blocks=blocks))
+        batches = stack.enter_context(DeviceBatches(
+            data, sharding.batch_sharding(mesh), batch_size=config.batch_size,
+            rows=sharding.process_rows(mesh, config.batch_size)))
         batch = batches.shapes()
-        _check_rows(batch, config.batch_size)
         program = train_program(objective, optimizer, schedule, config, mesh, batch)
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
@@ -161,13 +160,6 @@ def _check_positive(config: Any) -> None:
             ("checkpoint.keep", config.checkpoint.keep)):
         if value < 1:
             raise UserError(f"config.{key}={value} must be at least 1.")
-
-
-def _check_rows(batch: Mapping[str, Any], batch_size: int) -> None:
-    for name, value in batch.items():
-        if value.shape[:1] != (batch_size,):
-            raise UserError(f"the data gives {name!r} of shape {value.shape} for a global batch of "
-                            f"config.batch_size={batch_size} rows.")
 
 
 def _chrono(config: Any, objective: Objective, batch: Mapping[str, Any], mesh: Any) -> Chrono:

@@ -11,9 +11,9 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
+import numpy as np
 
-from flexlam_jax.errors import UserError
-from flexlam_jax.training.mesh import BATCH_AXES
+from flexlam_jax.training.mesh import BATCH_AXES, check_batch_size
 
 # Regular expression searched in the parameter path -> axes of the *trailing* dimensions (leading
 # ones, as the layer axis of a scanned stack, stay whole). First match wins; no match means no
@@ -81,21 +81,37 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(BATCH_AXES))
 
 
-def batch_shard(mesh: Mesh, batch_size: int) -> tuple[int, int]:
-    """(index, count): which of `count` equal contiguous blocks of the global batch is ours.
+def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> np.ndarray:
+    """Rows of a global batch that the devices of a process hold, int64, ascending.
 
-    It is not (process_index, process_count) when the model axis spans processes: those processes
-    feed the same rows. The data loader is asked for this block.
+    They are several blocks where the mesh follows a TPU's torus, of which a host is a square, and
+    the rows of other processes too where the model axis spans them. The data loader is asked for
+    these rows, whoever holds them: what row i of batch n is does not depend on the mesh.
+
+    Args:
+      process: its index; None = the calling one.
+
+    Raises:
+      UserError: the mesh does not divide the batch.
     """
-    slices = batch_sharding(mesh).addressable_devices_indices_map((batch_size,)).values()
-    starts = [s[0].start or 0 for s in slices]
-    stops = [batch_size if s[0].stop is None else s[0].stop for s in slices]
-    rows = max(stops) - min(starts)
-    if batch_size % rows or min(starts) % rows:
-        raise UserError(f"devices of this process hold rows {min(starts)}..{max(stops)} of "
-                         f"{batch_size}, which is no equal block; choose config.mesh so that a "
-                        "process holds whole rows of the mesh.")
-    return min(starts) // rows, batch_size // rows
+    check_batch_size(batch_size, 1, mesh)
+    process = jax.process_index() if process is None else process
+    held = batch_sharding(mesh).devices_indices_map((batch_size,))
+    blocks = [np.arange(batch_size)[index[0]] for device, index in held.items()
+              if device.process_index == process]
+    return np.unique(np.concatenate(blocks))
+
+
+def put_rows(sharding: NamedSharding, rows: np.ndarray, x: np.ndarray, batch_size: int
+             ) -> jax.Array:
+    """The global array (batch_size, ...) whose `rows` (`process_rows`) this process has in x."""
+    shape = (batch_size, *x.shape[1:])
+    held = []
+    for device, index in sharding.addressable_devices_indices_map(shape).items():
+        start, stop, _ = index[0].indices(batch_size)
+        first = int(np.searchsorted(rows, start))
+        held.append(jax.device_put(x[first:first + stop - start], device))
+    return jax.make_array_from_single_device_arrays(shape, sharding, held)
 
 
 def constrain_microbatches(batch: Any) -> Any:

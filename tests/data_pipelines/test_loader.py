@@ -1,5 +1,8 @@
 """Batches: what they hold, that they depend on (seed, step) only, nothing lost or doubled."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -81,6 +84,24 @@ def test_worker_processes_give_the_same_batches(square):
     parallel.set_state({"next_index": 1})
     for a, b in zip(expected[1:], take(parallel, 3), strict=True):
         assert_equal(a, b)
+
+
+_KILLED = """
+import sys
+from data_pipelines.loader import training_batches
+next(training_batches({"path": sys.argv[1], "workers": 1}, seed=0, batch_size=4))
+print("reading", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_end_with_a_trainer_that_is_killed(square):
+    """They hold its output open: whoever waits for the end of that would wait for ever."""
+    with subprocess.Popen([sys.executable, "-c", _KILLED, str(square)], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, text=True) as trainer:
+        assert trainer.stdout.readline() == "reading\n"
+        trainer.kill()
+        assert trainer.communicate(timeout=60) == ("", None)
 
 
 def test_state_restores_the_next_batch_across_epochs(square):

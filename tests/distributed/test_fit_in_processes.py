@@ -14,14 +14,14 @@ from tests.distributed.worker import STEPS
 # float32 sums in another order round differently, by about 1e-7 relative, a little more with each
 # of the twenty steps. The same number as for meshes of one process, in training/test_meshes.py.
 RTOL = 2e-6
-TWO = ("fsdp", "damaged", "unreadable_for_one", "uncommitted", "newer_format", "other_seed",
+TWO = ("fsdp", "torus", "damaged", "unreadable_for_one", "uncommitted", "newer_format", "other_seed",
        "other_folder", "other_config", "other_model")
 FOUR = ("fsdp", "slices", "tensor")
 
 
-def start(out, *scenarios, count):
+def start(out, *scenarios, count, devices=1):
     out.mkdir(exist_ok=True)
-    return Group(count, ["-m", "tests.distributed.worker", str(out), *scenarios],
+    return Group(count, ["-m", "tests.distributed.worker", str(out), *scenarios], devices=devices,
                  **compilation_cache(out.parent))
 
 
@@ -58,7 +58,7 @@ def one(folder):
 
 @pytest.fixture(scope="module")
 def two(folder):
-    return folder / "two", start(folder / "two", *TWO, count=2).run()
+    return folder / "two", start(folder / "two", *TWO, count=2, devices=2).run()
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,11 @@ def test_two_processes_are_one_run(one, two):
     assert len(list((out / "fsdp").glob("events.out.*"))) == 1  # Only process 0 writes.
     assert not list((out / "fsdp").glob(".shared"))
     first = json.loads((out / "fsdp" / "run.json").read_text())["starts"][0]
-    assert first["processes"] == 2 and first["devices"].startswith("2 x ")
+    assert first["processes"] == 2 and first["devices"].startswith("4 x ")
+
+
+def test_a_process_may_hold_several_blocks_of_rows(one, two):
+    assert_equal_to_rounding(two[0] / "torus", one)
 
 
 @pytest.mark.parametrize("mesh", FOUR)

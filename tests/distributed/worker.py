@@ -14,6 +14,8 @@ import shutil
 import time
 
 import jax
+from jax.experimental import mesh_utils
+import numpy as np
 import orbax.checkpoint as ocp
 
 from experiments import cli
@@ -46,10 +48,10 @@ def train(workdir, mesh=None, *, wait=0.0, fails=False, hangs=False, hidden=32, 
     config = toy.config(total_steps=STEPS, batch_size=16, checkpoint__every=5, checkpoint__keep=3,
                         log__every=1, log__tensorboard=True, eval__every=10, **overrides)
     config.mesh = {**(mesh or dict(data=1, fsdp=-1)), "fsdp_min_size": 64}
-    index, count = sharding.batch_shard(make_mesh(config.mesh), 16)
+    rows = sharding.process_rows(make_mesh(config.mesh), 16)
     return fit(toy.objective(hidden=hidden, noise=0.1, count_updates=True),
-               Rows(batch_size=16, index=index, count=count, wait=wait, fails=fails,
-                    hangs=hangs), config, workdir, evaluate=evaluate)
+               Rows(batch_size=16, rows=rows, wait=wait, fails=fails, hangs=hangs), config, workdir,
+               evaluate=evaluate)
 
 
 def evaluate(state):
@@ -100,6 +102,19 @@ def newer_format(out, name):
         checkpoint_files.FORMAT = 1
 
 
+def torus(out, name):
+    """As on a TPU, neighbours in the mesh are of several hosts: a process holds two blocks of rows."""
+    in_order = mesh_utils.create_device_mesh
+
+    def scattered(shape, devices, **kwargs):
+        return np.array(devices).reshape(2, 2).T.reshape(shape)
+    mesh_utils.create_device_mesh = scattered
+    try:
+        train(out / name)
+    finally:
+        mesh_utils.create_device_mesh = in_order
+
+
 def uncommitted(out, name):
     """A step directory under its final name, but nothing in it: as if the rename came too early."""
     def leave():
@@ -118,7 +133,7 @@ SCENARIOS = {
     "fails": lambda out, name: train(out / name, wait=0.02, fails=jax.process_index() == 1),
     "hangs": lambda out, name: train(out / name, hangs=True, watchdog_seconds=3.0),
     "damaged": damaged, "unreadable_for_one": unreadable_for_one, "newer_format": newer_format,
-    "uncommitted": uncommitted,
+    "uncommitted": uncommitted, "torus": torus,
     "other_seed": lambda out, name: train(out / name, seed=jax.process_index()),
     "other_folder": lambda out, name: train(out / f"{name}{jax.process_index()}"),
     "other_config": lambda out, name: train(out / "fsdp", optimizer__b1=0.8),

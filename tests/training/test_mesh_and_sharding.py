@@ -5,6 +5,7 @@ import types
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
+import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
@@ -84,9 +85,14 @@ def test_rules(path, shape, mesh, spec):
     assert sharding.leaf_spec(path, shape, mesh) == spec
 
 
-def test_our_block_of_one_process_is_everything():
+def test_one_process_holds_all_rows():
     mesh = mesh_lib.make_mesh({"data": 1}, jax.devices()[:1])
-    assert sharding.batch_shard(mesh, 12) == (0, 1)
+    np.testing.assert_array_equal(sharding.process_rows(mesh, 12), np.arange(12))
+
+
+def test_rows_of_a_batch_that_the_mesh_does_not_divide():
+    with pytest.raises(UserError, match="batch_size=0 must be a multiple of 1"):
+        sharding.process_rows(mesh_lib.make_mesh({"data": 1}, jax.devices()[:1]), 0)
 
 
 @pytest.mark.parametrize("conditioning", ["self", "cross", "add"])

@@ -25,7 +25,7 @@ def test_the_guard_sees_a_hidden_copy(guarded):
 
 def test_training_evaluating_saving_and_resuming_copy_nothing_in_secret(guarded, tmp_path):
     objective = toy.objective(noise=0.1, count_updates=True)
-    evaluate = mean_loss(objective, [next(toy.Rows(seed=5))], seed=0)
+    evaluate = mean_loss(objective, lambda: [next(toy.Rows(seed=5))], batch_size=8, seed=0)
     for steps in (8, 12):
         config = toy.config(total_steps=steps, optimizer__schedule="constant",
                             optimizer__accumulate=2)

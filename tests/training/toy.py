@@ -13,9 +13,9 @@ WIDTH = 8
 class Rows:
     """Batch n is a function of (seed, n), as the real loader's."""
 
-    def __init__(self, seed=0, batch_size=8, index=0, count=1, nan_at=None, end=None):
+    def __init__(self, seed=0, batch_size=8, rows=slice(None), nan_at=None, end=None):
         self.seed, self.batch_size, self.nan_at, self.end = seed, batch_size, nan_at, end
-        self.block = slice(index * batch_size // count, (index + 1) * batch_size // count)
+        self.rows = rows
         self.next_index, self.closed = 0, False
 
     def __next__(self):
@@ -31,7 +31,7 @@ class Rows:
         rows = np.arange(self.batch_size)
         batch = {"x": x, "y": y, "episode": number * 1000 + rows.astype(np.int64),
                  "t": rows.astype(np.int32)}
-        return {name: value[self.block] for name, value in batch.items()}
+        return {name: value[self.rows] for name, value in batch.items()}
 
     def get_state(self):
         return {"next_index": self.next_index}

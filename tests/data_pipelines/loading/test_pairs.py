@@ -119,6 +119,23 @@ def test_a_group_reads_its_record_and_decodes_each_frame_once(square, monkeypatc
     assert sum(frames) < 32 * 2
 
 
+@pytest.mark.parametrize("m", [1, 4])
+def test_a_process_reads_the_rows_it_holds(square, m):
+    """Several blocks, that begin and end within groups: so the hosts of a TPU hold them."""
+    config = {"path": str(square), "pairs_per_clip": m, "gap": (1, 4), "fields": ("action",)}
+    whole = take(training_batches(config, seed=2, batch_size=16), 3)
+    rows = [1, 2, 3, 5, 11, 12, 15]
+    for batch, part in zip(whole, take(training_batches(config, seed=2, batch_size=16, rows=rows), 3)):
+        for key in part:
+            np.testing.assert_array_equal(part[key], batch[key][rows])
+
+
+@pytest.mark.parametrize("rows", [[], [3, 2], [1, 1], [-1, 0], [15, 16]])
+def test_wrong_rows(square, rows):
+    with pytest.raises(DataError, match=r"rows must be ascending numbers in 0..15"):
+        training_batches({"path": str(square)}, seed=0, batch_size=16, rows=rows)
+
+
 @pytest.mark.parametrize("processes", [2, 8])
 def test_groups_with_gaps_over_processes_seeds_and_restarts(square, processes):
     config = {"path": str(square), "pairs_per_clip": 4, "gap": (1, 4), "fields": ("action",)}
