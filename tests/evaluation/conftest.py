@@ -2,6 +2,7 @@
 
 import types
 
+import jax
 import numpy as np
 import pytest
 
@@ -68,6 +69,15 @@ def make_transitions(count, seed, continuous=False):
 def in_batches(transitions, size=64):
     for start in range(0, len(transitions["t"]), size):
         yield {key: value[start : start + size] for key, value in transitions.items()}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def optimised():
+    """Probes are fitted for real here: running takes longer than compiling."""
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,8 @@ def place(tmp_path_factory):
 
 def run(binary, *arguments):
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
+    # Probes are fitted for real here: running takes longer than compiling.
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "false"
     return subprocess.run(
         [sys.executable, "-m", f"experiments.{binary}", *map(str, arguments)],
         cwd=REPO,
