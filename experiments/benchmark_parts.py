@@ -69,7 +69,7 @@ def parts(config: Any, repeats: int) -> dict[str, float]:
         for turn in range(repeats + 1):
             state = subject.state
             found = [timed(p, state.params, state.extra, subject.batch)[0] for p in programs]
-            took, (subject.state, _) = timed(subject.step, state, subject.batch)
+            took, (subject.state, _) = timed(subject.program.step, state, subject.batch)
             if turn:    # The first compiles.
                 for rows, value in zip(seconds, (*found, took), strict=True):
                     rows.append(value)
@@ -112,7 +112,7 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
             wait = data.take_wait()
             if turn:
                 waited += wait
-            _, (subject.state, _) = timed(subject.step, subject.state,
+            _, (subject.state, _) = timed(subject.program.step, subject.state,
                                           {"frames": batch["frames"]})
             if not turn:
                 start = time.perf_counter()
@@ -128,9 +128,7 @@ def checkpoint(config: Any, repeats: int) -> dict[str, float]:
     it goes on, and `slowdown_seconds` is what steps lose meanwhile.
     """
     subject = build_that_fits(config)
-    abstract = jax.tree.map(
-        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), subject.state,
-        subject.places)
+    abstract = subject.program.abstract
     step = statistics.median(steps(subject, repeats))
     blocks, writes, slow = [], [], []
     with jax.set_mesh(subject.mesh), tempfile.TemporaryDirectory() as folder:

@@ -1,9 +1,8 @@
 """The preset that experiments/benchmark.py times: model, step and state, as `fit` would make them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import copy
 import dataclasses
-import functools
 import logging
 import time
 from typing import Any
@@ -17,8 +16,8 @@ from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training import sharding
 from flexlam_jax.training.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
-from flexlam_jax.training.state import create_state
-from flexlam_jax.training.step import make_train_step
+from flexlam_jax.training.program import TrainProgram, train_program
+from flexlam_jax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +30,9 @@ class Subject:
     model: Any
     objective: Any
     mesh: jax.sharding.Mesh
-    places: Any
-    state: Any
-    step: Callable
-    batch: Any
+    program: TrainProgram
+    state: TrainState
+    batch: Mapping[str, jax.Array]
 
     @property
     def transitions(self) -> int:
@@ -54,21 +52,11 @@ def build(config: Any) -> Subject:
     height, width = (size, size) if isinstance(size, int) else size
     shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
     frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    create = functools.partial(create_state, objective, optimizer, seed=config.seed,
-                               ema=config.optimizer.ema_decay > 0)
     with jax.set_mesh(mesh):
-        rows = sharding.batch_sharding(mesh)
-        batch = {"frames": jax.device_put(frames, rows)}
-        places = sharding.tree_shardings(jax.eval_shape(create, batch), mesh,
-                                         fsdp_min_size=config.mesh.fsdp_min_size)
-        state = jax.jit(create, out_shardings=places)(batch)
-        step = jax.jit(
-            make_train_step(objective, optimizer, schedule, seed=config.seed,
-                            accumulate=config.optimizer.accumulate,
-                            ema_decay=config.optimizer.ema_decay),
-            in_shardings=(places, rows), out_shardings=(places, sharding.replicated(mesh)),
-            donate_argnums=0)
-    return Subject(config, model, objective, mesh, places, state, step, batch)
+        batch = {"frames": jax.device_put(frames, sharding.batch_sharding(mesh))}
+        program = train_program(objective, optimizer, schedule, config, mesh, batch)
+        state = program.create()
+    return Subject(config, model, objective, mesh, program, state, batch)
 
 
 def timed(function: Callable, *args: Any) -> tuple[float, Any]:
@@ -83,7 +71,7 @@ def steps(subject: Subject, repeats: int) -> list[float]:
     seconds = []
     with jax.set_mesh(subject.mesh):
         for _ in range(repeats + 1):
-            took, (subject.state, _) = timed(subject.step, subject.state, subject.batch)
+            took, (subject.state, _) = timed(subject.program.step, subject.state, subject.batch)
             seconds.append(took)
     return seconds[1:]
 

@@ -31,13 +31,19 @@ def compile_platform() -> str:
 
 
 def resolve_implementation(
-    implementation: str, dtype, platform: str | None = None, keys: int = 0, masked: bool = False
+    implementation: str,
+    dtype,
+    platform: str | None = None,
+    keys: int = 0,
+    masked: bool = False,
+    head_width: int = 64,
 ) -> str:
     """Turns 'auto' into the kernel for this platform; raises ValueError for an unknown name.
 
     Args:
       implementation: one of IMPLEMENTATIONS; everything but 'auto' is returned as it is.
-      dtype: of the queries. cuDNN has kernels for half precision only.
+      dtype: of the queries. cuDNN has kernels for half precision only,
+      head_width: and for multiples of 8 up to 128.
       platform: 'cpu', 'gpu', 'tpu'; None = compile_platform().
       keys: number of keys; see SPLASH_MIN_KEYS.
       masked: whether there is a mask other than causality, which splash does not take.
@@ -50,7 +56,7 @@ def resolve_implementation(
         return implementation
     platform = platform or compile_platform()
     half = jnp.dtype(dtype) in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
-    if platform == "gpu" and half:
+    if platform == "gpu" and half and head_width % 8 == 0 and head_width <= 128:
         return "cudnn"
     if platform == "tpu" and keys >= SPLASH_MIN_KEYS and not masked:
         return "splash"
@@ -82,7 +88,7 @@ def attend(
       ValueError: unknown implementation, or a mask for splash.
     """
     implementation = resolve_implementation(
-        implementation, q.dtype, keys=k.shape[-3], masked=mask is not None
+        implementation, q.dtype, keys=k.shape[-3], masked=mask is not None, head_width=q.shape[-1]
     )
     if implementation == "splash":
         if mask is not None:

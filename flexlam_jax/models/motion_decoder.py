@@ -54,7 +54,8 @@ def shift_columns(x_BHWC: jax.Array, weights_BGWS: jax.Array) -> jax.Array:
     mix = mix.reshape(B, G, W * (L + 1))[..., : W * L].reshape(B, G, W, L)
     x = jnp.pad(x_BHWC, ((0, 0), (0, 0), (P, P), (0, 0)), mode="edge")
     x = x.reshape(B, G, H // G, L, C).transpose(0, 1, 3, 2, 4).reshape(B, G, L, (H // G) * C)
-    x = jnp.matmul(mix, x).reshape(B, G, W, H // G, C)
+    # Copied pixels must not be rounded to bfloat16, as a TPU would without asking.
+    x = jnp.matmul(mix, x, precision=jax.lax.Precision.HIGHEST).reshape(B, G, W, H // G, C)
     return x.transpose(0, 1, 3, 2, 4).reshape(B, H, W, C)
 
 

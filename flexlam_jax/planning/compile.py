@@ -46,9 +46,12 @@ class DoesNotFit(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class CompiledStep:
-    """A compiled update step: the optimised program as text, its memory, seconds to compile."""
+    """A compiled update step: the optimised program as text, its memory, seconds to compile, and
+    `whole`, the bytes of large arrays of state that FSDP could not split.
+    """
 
     mesh: jax.sharding.Mesh
+    whole: int
     memory: Memory
     hlo: str
     seconds: float
@@ -82,7 +85,7 @@ def compile_step(objective: Objective, batch: Shapes, config: Any,
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
             raise _out_of_memory(str(error)) or error from error
-    return CompiledStep(mesh=mesh, memory=_memory(compiled.memory_analysis()),
+    return CompiledStep(mesh=mesh, whole=program.whole, memory=_memory(compiled.memory_analysis()),
                         hlo=compiled.as_text(), seconds=time.perf_counter() - start)
 
 

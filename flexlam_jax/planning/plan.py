@@ -31,6 +31,7 @@ Build = Callable[[Any], tuple[Objective, Shapes]]
 class Plan:
     """What is known of a run before it exists. Bytes and counts are per device and step.
 
+    `whole` are large arrays of state that the fsdp axis does not divide; every device holds them.
     `memory`, `collectives` and `roofline` are missing where the program does not fit; then `needed`
     says what it would take, and `limit` what there is.
     """
@@ -47,6 +48,7 @@ class Plan:
     needed: float
     compiler: str
     seconds: float = 0.0
+    whole: int = 0
     memory: Memory | None = None
     collectives: dict[str, dict[str, Any]] | None = None
     model_flops: float = 0.0
@@ -119,7 +121,8 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
     found = collectives(step.hlo, len(devices))
     model = objective.flops_per_example * config.batch_size
     return Plan(
-        **known, needed=step.memory.peak, seconds=step.seconds, memory=step.memory,
+        **known, needed=step.memory.peak, seconds=step.seconds, whole=step.whole,
+        memory=step.memory,
         collectives=by_kind(found), model_flops=model, executed_flops=executed,
         roofline=roofline(
             topology, model_flops=model, executed_flops=executed,

@@ -38,7 +38,9 @@ def _verdict(plan: Plan) -> str:
 def _memory(plan: Plan) -> list[str]:
     return ["memory per device"] + [
         f"  {name:<16}{getattr(plan.memory, name) / GIB:12.3f} GiB   {note}"
-        for name, note in _NOTES.items()]
+        for name, note in _NOTES.items()] + [
+        f"  {'not split':<16}{plan.whole / GIB:12.3f} GiB   large arrays of the state that the fsdp "
+        "axis does not divide"]
 
 
 def _sent(plan: Plan) -> list[str]:

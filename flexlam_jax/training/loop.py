@@ -86,6 +86,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
             rows=sharding.process_rows(mesh, config.batch_size)))
         batch = batches.shapes()
         program = train_program(objective, optimizer, schedule, config, mesh, batch)
+        _log.info(program.describe(mesh))
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
 

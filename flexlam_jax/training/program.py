@@ -5,6 +5,7 @@ compiles it, for hardware that is not there. One function builds it for both.
 from collections.abc import Callable, Mapping
 import dataclasses
 import functools
+import math
 from typing import Any
 
 import jax
@@ -25,14 +26,25 @@ class TrainProgram:
     Attributes:
       abstract: shapes, dtypes and shardings of the state.
       places: the NamedSharding of every leaf of the state.
+      whole: bytes of state that FSDP should split but no axis divides, on every device.
       create: jitted, () -> a fresh state, born in its shards.
       step: jitted, (state, batch) -> (state, metrics); the input state is donated.
     """
 
     abstract: TrainState
     places: Any
+    whole: int
     create: Callable[[], TrainState]
     step: Any
+
+    def describe(self, mesh: Mesh) -> str:
+        """One line for the log: the mesh, and what of the state each device holds."""
+        held = sum(math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf, place
+                   in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places)))
+        axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
+        return (f"mesh {axes}; state {sharding.tree_bytes(self.abstract) / 2**20:.1f} MiB, "
+                f"{held / 2**20:.1f} MiB per device, of which {self.whole / 2**20:.1f} MiB large "
+                "arrays that the fsdp axis does not divide")
 
 
 def train_program(objective: Objective, optimizer: optax.GradientTransformation,
@@ -40,18 +52,23 @@ def train_program(objective: Objective, optimizer: optax.GradientTransformation,
                   batch: Mapping[str, jax.ShapeDtypeStruct]) -> TrainProgram:
     """Args: `config` of a run (seed, optimizer, mesh, augmentation are read); `batch`, its global
     shapes.
+
+    Raises:
+      UserError: the mesh's axes do not divide the model; see `sharding.check_divides`.
     """
     create = functools.partial(create_state, objective, optimizer, seed=config.seed,
                                ema=config.optimizer.ema_decay > 0)
     abstract = jax.eval_shape(create, batch)
-    places = sharding.tree_shardings(
-        abstract, mesh, fsdp_min_size=config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE))
+    least = config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE)
+    sharding.check_divides(abstract, mesh, fsdp_min_size=least)
+    places = sharding.tree_shardings(abstract, mesh, fsdp_min_size=least)
     step = make_train_step(objective, optimizer, schedule, seed=config.seed,
                            accumulate=config.optimizer.accumulate,
                            ema_decay=config.optimizer.ema_decay,
                            augment=make_augmentation(config.get("augmentation")))
     return TrainProgram(
         abstract=sharding.with_shardings(abstract, places), places=places,
+        whole=sharding.tree_bytes(sharding.whole_leaves(abstract, mesh, fsdp_min_size=least)),
         create=jax.jit(lambda: create(zeros_like(batch)), out_shardings=places),
         step=jax.jit(step, in_shardings=(places, sharding.batch_sharding(mesh)),
                      out_shardings=(places, sharding.replicated(mesh)), donate_argnums=0))

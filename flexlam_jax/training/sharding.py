@@ -13,6 +13,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.training.mesh import BATCH_AXES, check_batch_size
 
 # Regular expression searched in the parameter path -> axes of the *trailing* dimensions (leading
@@ -31,16 +32,16 @@ RULES: tuple[Rule, ...] = (
 # Smaller arrays cost less memory replicated than they cost latency gathered.
 FSDP_MIN_SIZE = 2**16
 
+# Share of the state that may stay whole on every device though FSDP is asked to split it: what an
+# axis of odd size leaves over is borne, a run that would quietly be without FSDP is not.
+MOST_WHOLE = 0.1
+
 
 def leaf_spec(path: str, shape: Sequence[int], mesh: Mesh, rules: Sequence[Rule] = RULES,
               fsdp_min_size: int = FSDP_MIN_SIZE) -> P:
     """Spec of one array: its rule, plus "fsdp" on the largest free dimension that it divides."""
-    axes: list[str | None] = [None] * len(shape)
-    tail = next((tail for pattern, tail in rules if re.search(pattern, path)), ())
-    if len(tail) <= len(shape):
-        for dim, axis in enumerate(tail, start=len(shape) - len(tail)):
-            if axis and mesh.shape[axis] > 1 and shape[dim] % mesh.shape[axis] == 0:
-                axes[dim] = axis
+    axes = [axis if axis and mesh.shape[axis] > 1 and size % mesh.shape[axis] == 0 else None
+            for axis, size in zip(_ruled(path, shape, rules), shape)]
     fsdp = mesh.shape["fsdp"]
     if fsdp > 1 and math.prod(shape) >= fsdp_min_size:
         free = [d for d, size in enumerate(shape) if axes[d] is None and size % fsdp == 0]
@@ -50,6 +51,13 @@ def leaf_spec(path: str, shape: Sequence[int], mesh: Mesh, rules: Sequence[Rule]
     while axes and axes[-1] is None:
         axes.pop()
     return P(*axes)
+
+
+def _ruled(path: str, shape: Sequence[int], rules: Sequence[Rule]) -> tuple[str | None, ...]:
+    """The axis that the rules ask for, of every dimension."""
+    tail = next((tail for pattern, tail in rules if re.search(pattern, path)), ())
+    ahead = len(shape) - len(tail)
+    return (None,) * ahead + tail if ahead >= 0 else (None,) * len(shape)
 
 
 def path_name(path: Any) -> str:
@@ -64,6 +72,52 @@ def tree_shardings(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
         return NamedSharding(mesh, leaf_spec(path_name(path), leaf.shape, mesh, rules,
                                              fsdp_min_size))
     return jax.tree_util.tree_map_with_path(one, tree)
+
+
+def whole_leaves(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
+                 fsdp_min_size: int = FSDP_MIN_SIZE) -> dict[str, Any]:
+    """{path: leaf} of the leaves that FSDP should split and no axis of the mesh does."""
+    if mesh.shape["fsdp"] == 1:
+        return {}
+    return {path: leaf for path, leaf in _named(tree)
+            if math.prod(leaf.shape) >= max(2, fsdp_min_size)
+            and not leaf_spec(path, leaf.shape, mesh, rules, fsdp_min_size)}
+
+
+def check_divides(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
+                  fsdp_min_size: int = FSDP_MIN_SIZE) -> None:
+    """Raises UserError where `leaf_spec` would drop an axis that the run was asked to use: a model
+    axis that does not divide the heads or hidden units, an fsdp axis that leaves more than
+    MOST_WHOLE of the state whole on every device.
+    """
+    ruled = {path: leaf.shape[_ruled(path, leaf.shape, rules).index("model")]
+             for path, leaf in _named(tree) if "model" in _ruled(path, leaf.shape, rules)}
+    model, fsdp = mesh.shape["model"], mesh.shape["fsdp"]
+    for path, size in ruled.items():
+        if size % model:
+            raise UserError(
+                f"config.mesh.model={model} does not divide the {size} heads or hidden units of "
+                f"{path}; divisors of {math.gcd(*ruled.values())} divide all.")
+    whole = whole_leaves(tree, mesh, rules, fsdp_min_size)
+    held, total = tree_bytes(whole), tree_bytes(tree)
+    if held > MOST_WHOLE * total:
+        path, leaf = max(whole.items(), key=lambda item: math.prod(item[1].shape))
+        # A divisor of the axis, so that the data axis can take the rest.
+        smaller = next(n for n in range(fsdp - 1, 0, -1) if fsdp % n == 0
+                       and any(size % n == 0 for size in leaf.shape))
+        raise UserError(
+            f"config.mesh.fsdp={fsdp} divides no dimension of {path} {tuple(leaf.shape)}: every "
+            f"device would hold {held / 2**20:.1f} of the {total / 2**20:.1f} MiB of state whole; "
+            f"take config.mesh.fsdp={smaller}, and {fsdp // smaller} times the config.mesh.data.")
+
+
+def tree_bytes(tree: Any) -> int:
+    """Bytes of all leaves, of all devices together."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    return [(path_name(path), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
 
 
 def with_shardings(abstract: Any, shardings: Any) -> Any:

@@ -24,7 +24,9 @@ def make_train_step(objective: Objective, optimizer: optax.GradientTransformatio
 
     Args:
       accumulate: micro-batches per update, run one after the other by `lax.scan`: gradients, loss
-        and metrics are their means, so a model that treats rows alone sees no difference.
+        and metrics are their means, so a model that treats rows alone sees no difference but other
+        random draws. A VQ codebook moves once per micro-batch, and what depends on the size of a
+        batch, as the share of codes in it, is that of a micro-batch.
       ema_decay: per-step decay of the parameter average, 0 = off. It is warmed up as
         min(decay, (1 + step) / (10 + step)), so that short runs do not average the initial noise.
       augment: `(batch, key) -> batch`, applied to the whole global batch, before micro-batches are

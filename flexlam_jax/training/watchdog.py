@@ -15,8 +15,8 @@ _log = logging.getLogger(__name__)
 EXIT_HUNG = 76
 DEFAULT_SECONDS = 900
 # Compilation, evaluation and checkpoints may take this many times as long as a step.
-SLOW = 10.0
-_POLL = 2.0  # seconds
+SLOW = 4.0
+_POLL = 2.0  # seconds; longer in large runs, since one service answers all processes
 
 
 class Watchdog:
@@ -30,7 +30,8 @@ class Watchdog:
 
     def __init__(self, seconds: float, *, poll: float = _POLL):
         """Args: `seconds` without a step until the run counts as hung; 0 never."""
-        self._seconds, self._poll = seconds, poll
+        self._seconds = seconds
+        self._poll = poll * max(1.0, distributed.process_count() / 64)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.beat("starting", SLOW)

@@ -69,6 +69,8 @@ def test_auto_picks_by_platform_type_and_length():
 
     assert picked(jnp.bfloat16, "gpu", keys=80) == "cudnn"
     assert picked(jnp.float32, "gpu", keys=80) == "xla"
+    assert picked(jnp.bfloat16, "gpu", keys=80, head_width=12) == "xla"
+    assert picked(jnp.bfloat16, "gpu", keys=80, head_width=256) == "xla"
     assert picked(jnp.bfloat16, "cpu", keys=4096) == "xla"
     assert picked(jnp.bfloat16, "tpu", keys=528) == "splash"
     assert picked(jnp.bfloat16, "tpu", keys=272) == "xla"
