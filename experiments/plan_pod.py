@@ -17,6 +17,7 @@ run; a plan that does not fit says by how much, and tries what would. Exit code 
 import importlib
 import json
 import os
+import re
 import sys
 
 os.environ["JAX_PLATFORMS"] = "cpu"     # Compiles only; a TPU that is here stays free for others.
@@ -30,7 +31,7 @@ from flexlam_jax.errors import UserError     # noqa: E402
 from flexlam_jax.planning import scaling     # noqa: E402
 from flexlam_jax.planning.chips import GIB     # noqa: E402
 from flexlam_jax.planning.plan import plan     # noqa: E402
-from flexlam_jax.planning.report import describe, table     # noqa: E402
+from flexlam_jax.planning.report import describe, table, table_row, table_rows     # noqa: E402
 from flexlam_jax.planning.search import flags as settings     # noqa: E402
 from flexlam_jax.planning.search import remedies, search     # noqa: E402
 from flexlam_jax.planning.topology import (     # noqa: E402
@@ -48,15 +49,14 @@ _WEAK = flags.DEFINE_integer("weak_scaling", None, "Counts collectives and state
                              "2, ... up to this many virtual CPU devices instead, with the "
                              "config's batch on each.", lower_bound=1)
 _TABLE = flags.DEFINE_string("table", None, "Writes the table of all presets to this file.")
+_ROWS = flags.DEFINE_string("rows", "", "Rows of --table to compile: a regular expression, looked "
+                            "for in 'PRESET:VARIANT TOPOLOGY'.")
 
 # (preset:variant, topologies) of the table; each preset as it is configured.
 TABLE = (
-    ("debug", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
-    ("doom", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
-    ("vit256", ("v4-16", "v5e-8", "v5p-16", "v6e-8")),
-    ("base:224", ("v4-32", "v5e-16", "v5e-256", "v5p-32", "v6e-16")),
-    ("large:224", ("v4-64", "v5e-64", "v5p-64", "v6e-64")),
-    ("xl:224", ("v4-64", "v5e-256", "v5p-64", "v6e-64")))
+    ("debug", ("v5e-8",)), ("doom", ("v5e-8",)), ("vit256", ("v5e-8",)),
+    ("base:224", ("v5e-16", "v5e-256")), ("large:224", ("v5e-64", "v5p-64")),
+    ("xl:224", ("v5e-256", "v5p-64", "v6e-64", "v4-64")))
 MARK = "<!-- From here on written by the command. -->"
 
 
@@ -156,22 +156,26 @@ def _record(made, name=None):
 
 
 def _write_table(path):
-    """Fills the table row by row, so that what was compiled is kept if the rest fails. What stands
-    above MARK in the file stays.
+    """Writes a row as soon as it is compiled, in the place of the file's row of that preset and
+    topology. What stands above MARK in the file stays, and so do rows that --rows leaves out.
     """
-    text = open(path).read().partition(MARK)[0].rstrip()
-    named = []
-    for preset, name in ((preset, name) for preset, names in TABLE for name in names):
+    for preset, name in [(preset, name) for preset, names in TABLE for name in names]:
+        if not re.search(_ROWS.value, f"{preset} {name}"):
+            continue
         module, _, variant = preset.partition(":")
         config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
         topology = parse_topology(name)
         made = plan(config, topology, _devices(topology))
-        named.append((preset, made))
         _record(made, preset)
         print(f"{preset} on {name}: {'fits' if made.fits else 'does not fit'}", flush=True)
+        # Read again: another process may have written its rows meanwhile.
+        text, _, old = open(path).read().partition(MARK)
+        rows = table_rows(old) | {(preset, name): table_row(preset, made)}
+        order = [(preset, name) for preset, names in TABLE for name in names]
         with open(path, "w") as file:
-            file.write(f"{text}\n\n{MARK}\n\n`python -m experiments.plan_pod --table={path}`, jax "
-                       f"{jax.__version__}, compiler: {made.compiler}.\n\n{table(named)}\n")
+            file.write(f"{text.rstrip()}\n\n{MARK}\n\n`python -m experiments.plan_pod "
+                       f"--table={path}`, jax {jax.__version__}, compiler: {made.compiler}.\n\n"
+                       f"{table(rows[key] for key in order if key in rows)}\n")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,11 @@ _NOTES = {
     "output": "new state and metrics", "alias": "of the output, in the place of the old state",
     "peak": "most that is in use at one time: what must fit"}
 
+_HEAD = (
+    "preset", "topology", "mesh", "transitions", "remat", "argument GiB", "temporary GiB",
+    "peak / HBM GiB", "collectives", "MB moved by them", "summed in", "TFLOP",
+    "compute / memory (least) / link ms", "MFU ≤ %", "fits")
+
 
 def describe(plan: Plan) -> str:
     """One plan, over a screen; whether it fits comes first."""
@@ -39,8 +44,8 @@ def _memory(plan: Plan) -> list[str]:
     return ["memory per device"] + [
         f"  {name:<16}{getattr(plan.memory, name) / GIB:12.3f} GiB   {note}"
         for name, note in _NOTES.items()] + [
-        f"  {'not split':<16}{plan.whole / GIB:12.3f} GiB   large arrays of the state that the fsdp "
-        "axis does not divide"]
+        f"  {'not split':<16}{plan.whole / GIB:12.3f} GiB   large arrays of the state that "
+        "the fsdp axis does not divide"]
 
 
 def _sent(plan: Plan) -> list[str]:
@@ -74,30 +79,40 @@ def _time(plan: Plan) -> list[str]:
         f"overlaps, {100 * low:.0f} % if nothing does"]
 
 
-def table(named: Iterable[tuple[str, Plan]]) -> str:
-    """A Markdown table, one row per (name, plan)."""
-    head = ("preset", "topology", "mesh", "transitions", "remat", "argument GiB", "temporary GiB",
-            "peak / HBM GiB", "collectives", "MB moved by them", "summed in", "TFLOP",
-            "compute / memory (least) / link ms", "MFU ≤ %", "fits")
-    rows = [head, ("---",) * len(head)]
-    for name, plan in named:
-        peak = f"{plan.needed / GIB:.2f} / {plan.limit / GIB:.2f}"
-        start = (name, plan.topology, _mesh(plan), str(plan.transitions),
-                 plan.remat + (f", {plan.accumulate} parts" if plan.accumulate > 1 else ""))
-        if plan.memory is None:
-            rows.append((*start, "", "", peak, *[""] * 6, "no"))
-            continue
-        roof, total = plan.roofline, plan.collectives.values()
-        rows.append((
-            *start, f"{plan.memory.argument / GIB:.2f}", f"{plan.memory.temporary / GIB:.2f}",
-            peak, str(sum(entry["count"] for entry in total)),
-            f"{sum(entry['bytes'] for entry in total) / 1e6:.1f}",
-            max(plan.summed, key=plan.summed.get) if plan.summed else "",
-            f"{plan.model_flops / 1e12:.1f}",
-            f"{roof.compute * 1e3:.2f} / {roof.memory * 1e3:.2f} ({roof.memory_least * 1e3:.2f}) / "
-            f"{(roof.interconnect + roof.network) * 1e3:.2f}",
-            f"{100 * roof.mfu[0]:.0f} - {100 * roof.mfu[1]:.0f}", "yes" if plan.fits else "no"))
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+def table(rows: Iterable[str]) -> str:
+    """A Markdown table of lines by `table_row`."""
+    return "\n".join([_line(_HEAD), _line(["---"] * len(_HEAD)), *rows])
+
+
+def table_row(name: str, plan: Plan) -> str:
+    """One line of the table, for a preset called `name`."""
+    peak = f"{plan.needed / GIB:.2f} / {plan.limit / GIB:.2f}"
+    start = (name, plan.topology, _mesh(plan), str(plan.transitions),
+             plan.remat + (f", {plan.accumulate} parts" if plan.accumulate > 1 else ""))
+    if plan.memory is None:
+        return _line((*start, "", "", peak, *[""] * 6, "no"))
+    roof, total = plan.roofline, plan.collectives.values()
+    return _line((
+        *start, f"{plan.memory.argument / GIB:.2f}", f"{plan.memory.temporary / GIB:.2f}", peak,
+        str(sum(entry["count"] for entry in total)),
+        f"{sum(entry['bytes'] for entry in total) / 1e6:.1f}",
+        max(plan.summed, key=plan.summed.get) if plan.summed else "",
+        f"{plan.model_flops / 1e12:.1f}",
+        f"{roof.compute * 1e3:.2f} / {roof.memory * 1e3:.2f} ({roof.memory_least * 1e3:.2f}) / "
+        f"{(roof.interconnect + roof.network) * 1e3:.2f}",
+        f"{100 * roof.mfu[0]:.0f} - {100 * roof.mfu[1]:.0f}", "yes" if plan.fits else "no"))
+
+
+def table_rows(text: str) -> dict[tuple[str, str], str]:
+    """{(preset, topology): line} of a table that `table` wrote; {} if its columns were others."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    if lines[:1] != [_line(_HEAD)]:
+        return {}
+    return {tuple(line.strip("| ").split(" | ")[:2]): line for line in lines[2:]}
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
 
 
 def _types(types: dict[str, float]) -> str:

@@ -18,6 +18,12 @@ from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.state import TrainState, create_state, zeros_like
 from flexlam_jax.training.step import make_train_step
 
+# The TPU compiler may turn a product with gathered parameters into a ring of as many thin products
+# as there are chips in the group, each of which reads and writes the whole result: on v5p that is
+# five times the memory traffic (docs/pod_plans.md). The threshold, in MiB, keeps it from doing so;
+# parameters are then gathered whole, a layer ahead.
+TPU_OPTIONS = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": "1000000"}
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainProgram:
@@ -71,4 +77,11 @@ def train_program(objective: Objective, optimizer: optax.GradientTransformation,
         whole=sharding.tree_bytes(sharding.whole_leaves(abstract, mesh, fsdp_min_size=least)),
         create=jax.jit(lambda: create(zeros_like(batch)), out_shardings=places),
         step=jax.jit(step, in_shardings=(places, sharding.batch_sharding(mesh)),
-                     out_shardings=(places, sharding.replicated(mesh)), donate_argnums=0))
+                     out_shardings=(places, sharding.replicated(mesh)), donate_argnums=0,
+                     compiler_options=_compiler_options(mesh)))
+
+
+def _compiler_options(mesh: Mesh) -> dict[str, str] | None:
+    """Other compilers refuse the options of TPUs. Abstract meshes have no devices, nor programs."""
+    on_tpus = isinstance(mesh, Mesh) and mesh.devices.flat[0].platform == "tpu"
+    return TPU_OPTIONS if on_tpus else None
