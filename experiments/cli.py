@@ -82,7 +82,11 @@ def _parse(argv: Sequence[str]) -> list[str]:
     except flags.Error as error:
         lines = str(error).strip().splitlines()
         _fail(lines[-1].strip() if "Traceback" in str(error) else error)
+    except (SyntaxError, ImportError, NameError, ValueError) as error:
+        _fail(f"--config is no preset, a Python file as experiments/configs/base.py: {error}")
     except (AttributeError, KeyError, TypeError) as error:
+        if "'get_config'" in str(error):
+            _fail(f"--config is no preset: it has no function get_config ({error})")
         text = str(error).replace("\\n", ". ").replace("\\'", "'").replace("\n", ". ").strip("'\"")
         key = re.search(r"(\w+)", text)
         given = [arg for arg in argv[1:] if key and key.group(1) in arg.split("=")[0].split(".")]
