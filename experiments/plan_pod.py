@@ -92,6 +92,8 @@ def _devices(topology):
 
 
 def _weak_scaling(config, most):
+    # Collectives and arguments are settled before machine code is made, which takes the time.
+    jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_num_cpu_devices", most)
     counts = [2**n for n in range(1, most.bit_length()) if 2**n <= most]
     rows = [scaling.scaled(config, "data", 1)]
