@@ -120,7 +120,11 @@ def _mend(config, topology, devices):
     """Says which change makes the run fit; the cheapest that does, found by compiling it."""
     for change, other in remedies(config, topology):
         print(f"trying {change} ...", flush=True)
-        made = plan(other, topology, devices)
+        try:
+            made = plan(other, topology, devices)
+        except UserError as error:      # A mesh that does not divide this model, say.
+            print(f"  not possible: {error}")
+            continue
         _record(made)
         if made.fits:
             print(f"\nThis would fit: {change}\n{describe(made)}")

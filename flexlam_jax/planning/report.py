@@ -56,7 +56,8 @@ def _sent(plan: Plan) -> list[str]:
     if not plan.collectives:
         return lines + ["  none"]
     return lines + [
-        f"  sums over devices, that is, gradients: {_types(plan.summed) or 'none'}",
+        f"  sums over devices: {_types(plan.summed) or 'none'} (gradients, in f32; and what the "
+        "compiler gathers by summing)",
         f"  sent within a slice {_mb(plan.roofline.sent['interconnect'])}, between slices "
         f"{_mb(plan.roofline.sent['network'])}"]
 
