@@ -69,8 +69,8 @@ def _time(plan: Plan) -> list[str]:
     lines = ["least time of a step: work over the rate of the data sheet"]
     for name, note in (
             ("compute", f"{per_device:.3e} FLOPs of matrix products, recomputation included"),
-            ("memory", "as compiled (estimate); no program of this model can do with less than "
-                       f"{roof.memory_least * 1e3:.2f} ms"),
+            ("memory", f"as compiled (estimate); {roof.memory_least * 1e3:.2f} ms if operands and "
+                       "results of products moved once"),
             ("interconnect", "chips of a slice"), ("network", "between slices")):
         lines.append(f"  {name:<16}{getattr(roof, name) * 1e3:12.2f} ms    {note}")
     return lines + [
