@@ -223,7 +223,7 @@ def test_before_the_time_limit_the_tasks_save_and_the_job_is_queued_again(slurm)
     process = slurm.start(code="wait")
     slurm.wait_until_ready()
     process.send_signal(signal.SIGUSR1)
-    output = process.communicate(timeout=20)[0]
+    output = process.communicate(timeout=90)[0]
     assert (slurm.box / "scancel").read_text() == "--signal=TERM 5000\n"
     assert process.returncode == 75 and slurm.requeued(), output
 
@@ -234,5 +234,5 @@ def test_a_cancelled_job_is_not_queued_again(slurm):
     process.send_signal(signal.SIGTERM)
     for pid in (slurm.box / "tasks").read_text().split():
         os.kill(int(pid), signal.SIGTERM)
-    output = process.communicate(timeout=20)[0]
+    output = process.communicate(timeout=90)[0]
     assert process.returncode == 75 and not slurm.requeued(), output

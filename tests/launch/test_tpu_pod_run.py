@@ -239,7 +239,7 @@ def test_a_killed_worker_counts_as_interrupted(pod):
     pod.wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists() for worker in (0, 1))
              and not set(first) & set(pod.pids()), seconds=40)
     process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=20)[1]
+    error = process.communicate(timeout=90)[1]
     assert "starting the command again (1 of 1)" in error
 
 
