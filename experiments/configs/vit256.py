@@ -16,6 +16,7 @@ def get_config(variant=""):
     config.model.encoder.frame_blocks, config.model.encoder.pair_blocks = 3, 1
     config.model.encoder.motion_tokens = False
     config.model.decoder.blocks, config.model.decoder.conditioning = 4, "add"
+    config.model.residual = False   # In a few hundred steps it learns more without; see docs/PERF.md.
     config.model.dtype, config.model.remat = "float32", "none"
     config.model.unroll = True      # A scan over four layers costs a CPU a quarter of its speed.
     config.model.slots, config.model.quantizer.levels = 4, (5, 5, 5)
