@@ -8,7 +8,7 @@
 
 train       the loop's own step on random frames: transitions per second, analytic FLOPs, and MFU
             against a matmul measured in the same process
-parts       encoder, decoder and optimizer as shares of a step
+parts       encoder, decoder and optimizer as programs of their own, beside the step
 encode      clips of the preset; with --checkpoint `LoadedLam.encode`, as a policy team calls it
 loader      the loader on its own, and the share of step time that waits for it (--data)
 checkpoint  what a save stalls, the share of training that is at the preset's interval, restoring
@@ -20,6 +20,7 @@ number of transitions), slots, parameters (width), remat. Any value of the prese
 Compare only rows of one sitting, in turns.
 """
 
+import copy
 import json
 import os
 import statistics
@@ -31,7 +32,7 @@ from absl import flags
 import flax
 import jax
 import jaxlib
-from ml_collections import ConfigDict, config_flags
+from ml_collections import config_flags
 import numpy as np
 
 from experiments import benchmark_parts, cli
@@ -110,7 +111,7 @@ def _preset():
         raise UserError("this measure needs --config=PRESET")
     config = cli.config_value(_CONFIG)
     use_compilation_cache(config.compilation_cache)
-    return ConfigDict(config)
+    return copy.deepcopy(config)     # Sweeps change it.
 
 
 def _train():

@@ -18,6 +18,7 @@ from experiments.benchmark_subject import build_micro_batch, build_that_fits, st
 from flexlam_jax.training import sharding
 from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
+from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.performance import device_gib, measure_peak_tflops
 
 
@@ -45,37 +46,44 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
 
 
 def parts(config: Any, repeats: int) -> dict[str, float]:
-    """Where a step's time goes, by what it takes longer than a program with one part less.
+    """Seconds of a step's parts, each a program of its own, in turns with the whole step.
 
-    encoder    forward and backward of the encoder alone, with a sum for a loss
-    decoder    loss and all gradients, less the above: quantiser and losses are in it
-    optimizer  the whole step, less loss and gradients: clipping, AdamW, metrics
+    encoder    forward and backward, with a sum for a loss
+    decoder    the same, from o_t and slots
+    optimizer  clipping and AdamW on given gradients
 
-    Of one micro-batch, where the preset has several or the device cannot hold them together.
+    They need not add up: losses and metrics are in none, and fusion across parts spares copies. Of
+    one micro-batch, where the preset has several or the device cannot hold them together.
     """
     subject = build_micro_batch(config)
-    objective, model, key = subject.objective, subject.model, jax.random.key(0)
+    model, frames = subject.model, subject.batch["frames"]
+    schedule = make_schedule(config.optimizer, config.total_steps)
+    optimizer = make_optimizer(config.optimizer, schedule)
 
-    def encoder(params, extra, batch):
-        return jnp.sum(model.apply({"params": params, **extra}, batch["frames"],
-                                   method="encode")[0])
+    def encoder(params, extra):
+        return jnp.sum(model.apply({"params": params, **extra}, frames, method="encode")[0])
 
-    def everything(params, extra, batch):
-        return objective.loss(params, extra, batch, key)[0]
+    def decoder(params, slots):
+        return jnp.sum(model.apply({"params": params}, frames[:, :-1], slots, method="decode"))
 
-    programs = [jax.jit(jax.grad(f)) for f in (encoder, everything)]
-    seconds: list[list[float]] = [[], [], []]
     with jax.set_mesh(subject.mesh):
-        for turn in range(repeats + 1):
-            state = subject.state
-            found = [timed(p, state.params, state.extra, subject.batch)[0] for p in programs]
-            took, (subject.state, _) = timed(subject.program.step, state, subject.batch)
-            if turn:    # The first compiles.
-                for rows, value in zip(seconds, (*found, took), strict=True):
-                    rows.append(value)
-    alone, gradients, step = (statistics.median(values) for values in seconds)
-    return {"encoder": alone / step, "decoder": (gradients - alone) / step,
-            "optimizer": (step - gradients) / step, "step_seconds": step}
+        # Copies, because the step takes the state's own arrays with it.
+        state = jax.tree.map(jnp.copy, subject.state)
+        params, moments = state.params, state.opt_state
+        slots = jax.jit(lambda v: model.apply(v, frames, method="encode")[0])(state.variables)
+        programs = {
+            "encoder": (jax.jit(jax.grad(encoder)), params, state.extra),
+            "decoder": (jax.jit(jax.grad(decoder, (0, 1))), params, slots),
+            "optimizer": (jax.jit(optimizer.update), params, moments, params),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in (*programs, "step")}
+        for _ in range(repeats + 1):
+            for name, (program, *arguments) in programs.items():
+                seconds[name].append(timed(program, *arguments)[0])
+            took, (subject.state, _) = timed(subject.program.step, subject.state, subject.batch)
+            seconds["step"].append(took)
+    # The first of each compiles.
+    return {f"{name}_seconds": statistics.median(values[1:]) for name, values in seconds.items()}
 
 
 def encode(config: Any, repeats: int) -> dict[str, float]:

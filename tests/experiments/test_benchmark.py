@@ -22,7 +22,7 @@ def run(*flags):
 def rows(tmp_path_factory):
     out = tmp_path_factory.mktemp("rows") / "rows.jsonl"
     out.write_text('{"earlier": 1}\n')
-    done = run("--what=train,checkpoint", "--sweep=clip", f"--out={out}")
+    done = run("--what=train,parts,checkpoint", "--sweep=clip", f"--out={out}")
     assert done.returncode == 0, done.stderr
     return done.stdout, out.read_text().splitlines()
 
@@ -43,6 +43,12 @@ def test_the_row_says_what_was_measured_where(rows):
         train["tflops_per_second"] * 1e3 * train["step_seconds"])
 
 
+def test_parts_row(rows):
+    parts = json.loads(rows[1][-1])["parts"]
+    assert set(parts) == {f"{part}_seconds" for part in ("encoder", "decoder", "optimizer", "step")}
+    assert all(seconds > 0 for seconds in parts.values())
+
+
 def test_checkpoint_row(rows):
     saved = json.loads(rows[1][-1])["checkpoint"]
     assert saved["gib"] > 0 and saved["restore_seconds"] > 0
@@ -53,6 +59,7 @@ def test_longer_clips_share_frames(rows):
     """A frame of a clip is tokenised once, so a transition of a longer clip costs less."""
     clips = json.loads(rows[1][-1])["sweep"]["clip"]
     assert [row["clip_length"] for row in clips] == [2, 4, 8, 16]
+    assert [row["batch_size"] for row in clips] == [16, 5, 2, 1], "about 16 transitions each"
     costs = [row["gflops_per_transition"] for row in clips]
     assert costs == sorted(costs, reverse=True) and costs[0] > costs[-1]
 
