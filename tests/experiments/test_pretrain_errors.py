@@ -1,5 +1,6 @@
 """Wrong input to the pretraining binary: each is one message, and nothing is written."""
 
+import jax
 import numpy as np
 import pytest
 
@@ -61,3 +62,13 @@ def test_our_own_bugs_keep_their_traceback():
         return np.zeros(3).reshape(2)
     with pytest.raises(ValueError, match="cannot reshape"):
         cli.guarded(main, [])
+
+
+def test_a_run_that_does_not_fit_says_what_to_change(capsys):
+    def main(argv):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.\n...")
+
+    with pytest.raises(SystemExit) as stop:
+        cli.guarded(main, [])
+    told = capsys.readouterr().err
+    assert stop.value.code == 1 and "allocating 9 bytes.)" in told and "optimizer.accumulate=2" in told
