@@ -49,10 +49,16 @@ class Collective:
 
 def collectives(hlo: str, devices: int) -> list[Collective]:
     """All collectives of a program for `devices` devices; groups of one device are left out."""
-    found = []
+    found, chains = [], set()
     for times, computation, operation in operations(read_program(hlo)):
         kind = operation.kind.removesuffix("-start")
+        # In flight while several fusions run, a collective stands in each of them.
+        chain = re.search(r'chain_id="\d+"', operation.rest)
+        if chain and chain[0] in chains:
+            continue
         if kind in KINDS:
+            if chain:
+                chains.add(chain[0])
             # The TPU's name for an all-reduce of which every device keeps its part only.
             scattered = computation.startswith("all-reduce-scatter")
             found.append(_collective("reduce-scatter" if scattered else kind, times, operation,

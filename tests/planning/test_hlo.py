@@ -149,3 +149,45 @@ def test_traffic_follows_slices_into_nested_fusions():
     """Not the saved activations of all layers, and not the buffer of a collective in flight."""
     part = 8 * 128 * 2
     assert memory_traffic(NESTED) == (part + part + 4) + part   # Read, written, number; prefetch.
+
+
+FLYING = """
+%begin (b0: bf16[8,8]) -> (bf16[8,8], bf16[64,8]) {
+  %b0 = bf16[8,8]{1,0} parameter(0)
+  %g0 = bf16[64,8]{1,0} all-gather(%b0), channel_id=3, replica_groups=[1,8]<=[8], dimensions={0}, frontend_attributes={chain_id="0"}
+  ROOT %t0 = (bf16[8,8]{1,0}, bf16[64,8]{1,0}) tuple(%b0, %g0)
+}
+
+%async_collective_fusion.1 (f0: bf16[4,4], f1: bf16[8,8], f2: bf16[64,8]) -> (bf16[4,4], bf16[64,8]) {
+  %f0 = bf16[4,4]{1,0} parameter(0)
+  %f1 = bf16[8,8]{1,0} parameter(1)
+  %f2 = bf16[64,8]{1,0} parameter(2)
+  %g1 = bf16[64,8]{1,0} all-gather(%f1), channel_id=3, replica_groups=[1,8]<=[8], dimensions={0}, frontend_attributes={chain_id="0"}
+  %computed = bf16[4,4]{1,0} multiply(%f0, %f0)
+  ROOT %t1 = (bf16[4,4]{1,0}, bf16[64,8]{1,0}) tuple(%computed, %f2)
+}
+
+%end (e0: bf16[8,8], e1: bf16[64,8]) -> bf16[64,8] {
+  %e0 = bf16[8,8]{1,0} parameter(0)
+  %e1 = bf16[64,8]{1,0} parameter(1)
+  ROOT %g2 = bf16[64,8]{1,0} all-gather(%e0), channel_id=3, replica_groups=[1,8]<=[8], dimensions={0}, frontend_attributes={chain_id="0"}
+}
+
+ENTRY %main (x: bf16[8,8], y: bf16[4,4]) -> bf16[64,8] {
+  %x = bf16[8,8]{1,0:S(1)} parameter(0)
+  %y = bf16[4,4]{1,0:S(1)} parameter(1)
+  %async-collective-start = (bf16[8,8]{1,0:S(1)}, bf16[64,8]{1,0}) fusion(%x), kind=kCustom, calls=%begin
+  %whole = bf16[64,8]{1,0} get-tuple-element(%async-collective-start), index=1
+  %f = (bf16[4,4]{1,0:S(1)}, bf16[64,8]{1,0}) fusion(%y, %x, %whole), kind=kLoop, output_to_operand_aliasing={{1}: (2, {})}, calls=%async_collective_fusion.1
+  %handed = bf16[64,8]{1,0} get-tuple-element(%f), index=1
+  %async-collective-done = bf16[64,8]{1,0} fusion(%x, %handed), kind=kCustom, calls=%end
+  ROOT %c = bf16[64,8]{1,0:S(1)} copy(%y)
+}
+"""
+
+
+def test_a_collective_in_flight_counts_once():
+    """The text has it in every fusion that runs meanwhile; what is gathered is written once."""
+    (found,) = collectives(FLYING, 8)
+    assert (found.kind, found.count, found.bytes) == ("all-gather", 1, 64 * 8 * 2)
+    assert memory_traffic(FLYING) == 64 * 8 * 2
