@@ -20,7 +20,6 @@ number of transitions), slots, parameters (width), remat. Any value of the prese
 Compare only rows of one sitting, in turns.
 """
 
-import copy
 import json
 import os
 import statistics
@@ -36,17 +35,16 @@ from ml_collections import config_flags
 import numpy as np
 
 from experiments import benchmark_parts, cli
+from experiments.benchmark_sweeps import SWEEPS, variations
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
-from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
 from flexlam_jax.training.workdir import git_revision
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset.")
 _WHAT = flags.DEFINE_list("what", None, "Any of train, parts, encode, loader, checkpoint, load; "
                           "train when neither this nor --sweep is given.")
-_SWEEP = flags.DEFINE_list("sweep", [], "Any of batch, resolution, clip, slots, "
-                          "parameters, remat.")
+_SWEEP = flags.DEFINE_list("sweep", [], f"Any of {', '.join(SWEEPS)}.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for load and encode.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder, for loader.")
 _OUT = flags.DEFINE_string("out", None, "File that the row is appended to.")
@@ -69,7 +67,7 @@ def main(argv):
     del argv
     reuse_host_memory()
     what = _WHAT.value if _WHAT.value is not None else [] if _SWEEP.value else ["train"]
-    for flag, given, known in (("what", what, _MEASURES), ("sweep", _SWEEP.value, _SWEEPS)):
+    for flag, given, known in (("what", what, _MEASURES), ("sweep", _SWEEP.value, SWEEPS)):
         for name in given:
             if name not in known:
                 raise UserError(f"--{flag}={name} is unknown; choose any of {', '.join(known)}")
@@ -78,7 +76,9 @@ def main(argv):
         for name in what:
             row[name] = _MEASURES[name]()
         for name in _SWEEP.value:
-            row.setdefault("sweep", {})[name] = _sweep(name)
+            row.setdefault("sweep", {})[name] = [
+                benchmark_parts.train(config, _REPEATS.value)
+                for config in variations(_preset(), name)]
     text = json.dumps(row)
     print(text)
     if _OUT.value:
@@ -111,7 +111,7 @@ def _preset():
         raise UserError("this measure needs --config=PRESET")
     config = cli.config_value(_CONFIG)
     use_compilation_cache(config.compilation_cache)
-    return copy.deepcopy(config)     # Sweeps change it.
+    return config
 
 
 def _train():
@@ -162,51 +162,6 @@ def _load():
 
 _MEASURES = {"train": _train, "parts": _parts, "encode": _encode, "loader": _loader,
              "checkpoint": _checkpoint, "load": _load}
-
-
-def _sweep(name):
-    """Rows of `train`, one per value."""
-    rows = []
-    for value in _SWEEPS[name][0]:
-        config = _preset()
-        _SWEEPS[name][1](config, value)
-        rows.append(benchmark_parts.train(config, _REPEATS.value))
-    return rows
-
-
-def _batch(config, factor):
-    config.batch_size = max(1, round(config.batch_size * factor))
-
-
-def _resolution(config, factor):
-    config.model.image_size = round(config.model.image_size * factor)
-
-
-def _clip(config, frames):
-    transitions = config.batch_size * (config.data.clip_length - 1)
-    config.data.clip_length, config.batch_size = frames, max(1, round(transitions / (frames - 1)))
-
-
-def _slots(config, count):
-    config.model.slots = count
-
-
-def _parameters(config, factor):
-    """Width, heads and hidden units of a ViT; parameters grow with the square."""
-    for part in (config.model.encoder, config.model.decoder):
-        if part.kind != "vit":
-            raise UserError("--sweep=parameters needs a preset of ViTs")
-        for key in ("width", "heads", "mlp_hidden"):
-            part[key] = round(part[key] * factor)
-
-
-def _remat(config, policy):
-    config.model.remat = policy
-
-
-_SWEEPS = {"batch": ((0.25, 0.5, 1, 2), _batch), "resolution": ((0.5, 1, 2), _resolution),
-           "clip": ((2, 4, 8, 16), _clip), "slots": ((1, 2, 4, 8, 16), _slots),
-           "parameters": ((0.5, 1, 2), _parameters), "remat": (REMAT_NAMES, _remat)}
 
 
 if __name__ == "__main__":
