@@ -7,8 +7,9 @@ Starts `experiments.pretrain_lam` in a new work directory and kills it with SIGK
 at moments drawn with --seed: every other kill hits a checkpoint that is being written, the others
 come anywhere in an interval. `seconds` is from the kill to the first update that the killed run had
 not saved, as metrics.jsonl shows it, with everything in between: starting Python, reading data,
-restoring, compiling (`--config.compilation_cache=DIR` keeps compiled programs, and is what a run
-that expects to be killed should set). `cpu_seconds` is what the new start used by then (Linux).
+restoring, reading the compiled programs that the run kept in its work directory (compiling them
+anew with JAX_ENABLE_COMPILATION_CACHE=false). `cpu_seconds` is what the new start used by then
+(Linux).
 `lost_steps` are the updates that were done and have to be done again; more of them than
 `config.checkpoint.every` is an error. The dataset must exist.
 """
@@ -55,7 +56,7 @@ def main(argv):
     print(json.dumps({
         "python": platform.python_version(), "jax": jax.__version__, "cores": os.cpu_count(),
         "load": os.getloadavg()[0], "processes": _PROCESSES.value,
-        "compilation_cache": bool(config.compilation_cache), "checkpoint_every": every,
+        "compilation_cache": jax.config.jax_enable_compilation_cache, "checkpoint_every": every,
         "seconds": statistics.median(k["seconds"] for k in kills),
         "cpu_seconds": statistics.median(k["cpu_seconds"] for k in kills),
         "lost_steps": max(k["lost_steps"] for k in kills), "kills": kills}))

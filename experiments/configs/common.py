@@ -62,7 +62,7 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
     config.profile = ConfigDict(dict(start=0, steps=0))         # Trace this window of steps.
     config.peak_tflops = 0.0        # Per device, for MFU; 0 measures a matmul at the start.
     config.watchdog_seconds = 900.0 # A step that takes longer ends the run (exit code 76); 0: never.
-    config.compilation_cache = ""   # Folder of compiled programs; makes restarts quick.
+    config.compilation_cache = ""   # Folder of compiled programs; "": in the work directory.
     return config
 
 

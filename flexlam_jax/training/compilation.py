@@ -1,11 +1,16 @@
 """Settings of the process that make programs start and run faster; none changes a result."""
 
+from collections.abc import Iterator
+import contextlib
 import ctypes
+import hashlib
 import importlib.metadata
 import importlib.util
 from pathlib import Path
+import platform
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -20,6 +25,39 @@ def use_compilation_cache(directory: str) -> None:
         path = directory if "://" in directory else str(Path(directory).expanduser().absolute())
         jax.config.update("jax_compilation_cache_dir", path)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+
+
+@contextlib.contextmanager
+def compiled_programs_in(directory: Path) -> Iterator[None]:
+    """Keeps compiled programs in `directory` while it is open, where JAX is not told to keep them
+    elsewhere (`use_compilation_cache`, JAX_COMPILATION_CACHE_DIR).
+    """
+    if jax.config.jax_compilation_cache_dir:
+        yield
+        return
+    least = jax.config.jax_persistent_cache_min_compile_time_secs
+    use_compilation_cache(str(directory / _processor() if _cpu_only() else directory))
+    compilation_cache.reset_cache()     # JAX looks at the settings once, at the first compilation.
+    try:
+        yield
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
+        compilation_cache.reset_cache()
+
+
+def _processor() -> str:
+    """A name for this kind of CPU: its programs may hold instructions that another does not have.
+
+    Of accelerators JAX's own keys tell the kinds apart.
+    """
+    try:
+        with open("/proc/cpuinfo") as file:
+            features = next((line for line in file if line.startswith(("flags", "Features"))), "")
+    except OSError:     # Not Linux.
+        features = platform.processor()
+    words = " ".join(sorted(features.split()))
+    return f"{platform.machine()}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
 
 
 def reuse_host_memory() -> bool:

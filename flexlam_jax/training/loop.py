@@ -16,6 +16,7 @@ from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.checkpoint_files import FOLDER
+from flexlam_jax.training.compilation import compiled_programs_in
 from flexlam_jax.training.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
@@ -77,6 +78,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         optimizer = make_optimizer(config.optimizer, schedule)
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
         run = stack.enter_context(Workdir(workdir, plain))
+        stack.enter_context(compiled_programs_in(run.file("compilation_cache")))
         stop = stack.enter_context(StopSignals())
 
         ### Abstract first: shapes of batch and state, where each array will live, and the step.

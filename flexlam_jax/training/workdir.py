@@ -6,6 +6,7 @@
     performance.jsonl  timing and memory, different every time
     events.out.*       TensorBoard
     checkpoints/       see checkpoint.py
+    compilation_cache/ compiled programs, so that a restart trains again in seconds; may be deleted
 """
 
 from collections.abc import Mapping

@@ -3,6 +3,14 @@
 import subprocess
 import sys
 
+import jax
+import pytest
+
+from flexlam_jax.errors import Interrupted
+from flexlam_jax.training.compilation import compiled_programs_in
+from flexlam_jax.training.loop import fit
+from tests.training import toy
+
 # Page faults of a step on a 64 MB temporary: the fewest of six, after three that may fault as they
 # like. A step that has just broken up the freed block needs new memory once more.
 _FAULTS = """
@@ -36,3 +44,48 @@ def test_memory_of_a_step_is_reused():
     """
     assert page_faults("as-it-is") > 8_000
     assert min(page_faults("reuse") for _ in range(3)) < 2_000
+
+
+@pytest.fixture
+def hits():
+    """Names of what JAX reported; compiled programs found among them."""
+    heard = []
+    jax.monitoring.register_event_listener(lambda name, **_: heard.append(name))
+    yield lambda: heard.count("/jax/compilation_cache/cache_hits")
+    jax.monitoring.clear_event_listeners()
+
+
+def train(workdir, rows):
+    return fit(toy.objective(), rows, toy.config(), workdir)
+
+
+@pytest.fixture
+def stopped(tmp_path):
+    """A work directory with a run that was stopped at step 3 of 12."""
+    with pytest.raises(Interrupted):
+        train(tmp_path, toy.StopAt(2))
+    return tmp_path
+
+
+def test_a_continued_run_finds_its_programs(stopped, hits):
+    assert not hits()
+    train(stopped, toy.Rows())
+    assert hits()
+    assert jax.config.jax_compilation_cache_dir is None, "as it was before"
+
+
+def test_half_a_program_is_compiled_again(stopped):
+    """A kill may hit the file of a program that is being written."""
+    for file in (stopped / "compilation_cache").rglob("*-cache"):
+        file.write_bytes(file.read_bytes()[:-100])
+    with pytest.warns(UserWarning, match="compilation cache"):
+        assert int(train(stopped, toy.Rows()).step) == 12
+
+
+def test_programs_stay_where_the_user_wants_them(tmp_path):
+    jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+    try:
+        with compiled_programs_in(tmp_path / "run"):
+            assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)

@@ -36,19 +36,6 @@ def steps(workdir):
     return sorted(int(p.name) for p in (workdir / "checkpoints").iterdir() if p.name.isdigit())
 
 
-class StopAt(toy.Rows):
-    """Sends this process a signal while batch `at` is drawn."""
-
-    def __init__(self, at, number=signal.SIGTERM):
-        super().__init__()
-        self.at, self.number = at, number
-
-    def __next__(self):
-        if self.next_index == self.at:
-            os.kill(os.getpid(), self.number)
-        return super().__next__()
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory, shared_compilations):
     """(work directory, final state) of a run that nothing interrupted."""
@@ -85,7 +72,7 @@ def test_signal_saves_and_the_rest_equals_the_whole_run(whole, tmp_path, number)
     handler = signal.getsignal(number)
     for at in (3, 8):
         with pytest.raises(Interrupted, match=r"stopped and saved at step \d+ of 12"):
-            train(tmp_path, StopAt(at, number))
+            train(tmp_path, toy.StopAt(at, number))
         assert signal.getsignal(number) == handler
     with (tmp_path / "performance.jsonl").open("a") as file:
         file.write('{"step": 99, "cut of')  # As by a full disk.
@@ -147,7 +134,7 @@ def test_nothing_readable_is_an_error_and_moves_nothing(tmp_path):
 
 def test_half_written_step_is_never_loaded(whole, tmp_path):
     with pytest.raises(Interrupted):
-        train(tmp_path, StopAt(5))
+        train(tmp_path, toy.StopAt(5))
     saved = tmp_path / "checkpoints"
     newest = max(steps(tmp_path))
     (saved / str(newest)).rename(saved / f"{newest + 1}.orbax-checkpoint-tmp")
