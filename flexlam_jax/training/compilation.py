@@ -11,6 +11,9 @@ import platform
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
+import zstandard
+
+from flexlam_jax.training import distributed
 
 # Parameters of glibc's mallopt(3).
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -36,7 +39,10 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
         yield
         return
     least = jax.config.jax_persistent_cache_min_compile_time_secs
-    use_compilation_cache(str(directory / _processor() if _cpu_only() else directory))
+    folder = directory / _processor() if _cpu_only() else directory
+    if distributed.process_index() == 0:    # Who writes it.
+        _drop_halves(folder)
+    use_compilation_cache(str(folder))
     compilation_cache.reset_cache()     # JAX looks at the settings once, at the first compilation.
     try:
         yield
@@ -44,6 +50,15 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
         jax.config.update("jax_compilation_cache_dir", None)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
         compilation_cache.reset_cache()
+
+
+def _drop_halves(folder: Path) -> None:
+    """Deletes what a killed run had begun to write: JAX would warn of it in every run and keep it."""
+    for file in folder.glob("*-cache"):
+        try:
+            zstandard.ZstdDecompressor().decompress(file.read_bytes())
+        except zstandard.ZstdError:
+            file.unlink()
 
 
 def _processor() -> str:
