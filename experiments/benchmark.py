@@ -38,7 +38,8 @@ from experiments import benchmark_parts, cli
 from experiments.benchmark_sweeps import SWEEPS, variations
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
-from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
+from flexlam_jax.training.compilation import use_compilation_cache
+from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.workdir import git_revision
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "Preset.")

@@ -50,7 +50,8 @@ def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
-            _fail(f"the run does not fit into the memory of its devices ({_first_line(error)}). Take "
+            told = str(error).strip().splitlines()[0]
+            _fail(f"the run does not fit into the memory of its devices ({told}). Take "
                   "--config.optimizer.accumulate=2 or more, --config.model.remat=mlp or full, or "
                   "split parameters over more devices, --config.mesh.fsdp; experiments.plan_pod "
                   "says what fits.")
@@ -129,10 +130,6 @@ def _leave_run(error: Exception) -> None:
         distributed.leave(distributed.EXIT_LOST, lost)
     traceback.print_exception(error)
     distributed.leave(1, f"{type(error).__name__}: {error}")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
 
 
 def _fail(error: Any) -> None:

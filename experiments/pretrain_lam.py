@@ -16,7 +16,8 @@ from data_pipelines.loader import training_batches
 from experiments import cli
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
-from flexlam_jax.training.compilation import reuse_host_memory, use_compilation_cache
+from flexlam_jax.training.compilation import use_compilation_cache
+from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.mesh import make_mesh
 from flexlam_jax.training.sharding import process_rows

@@ -1,11 +1,8 @@
-"""Settings of the process that make programs start and run faster; none changes a result."""
+"""Compiled programs kept on disk, so that what was compiled before starts in seconds."""
 
 from collections.abc import Iterator
 import contextlib
-import ctypes
 import hashlib
-import importlib.metadata
-import importlib.util
 from pathlib import Path
 import platform
 
@@ -14,9 +11,6 @@ from jax.experimental.compilation_cache import compilation_cache
 import zstandard
 
 from flexlam_jax.training import distributed
-
-# Parameters of glibc's mallopt(3).
-_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
 
 def use_compilation_cache(directory: str) -> None:
@@ -39,7 +33,7 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
         yield
         return
     least = jax.config.jax_persistent_cache_min_compile_time_secs
-    folder = directory / _processor() if _cpu_only() else directory
+    folder = directory / _processor() if jax.default_backend() == "cpu" else directory
     if distributed.process_index() == 0:    # Who writes it.
         _drop_halves(folder)
     use_compilation_cache(str(folder))
@@ -73,30 +67,3 @@ def _processor() -> str:
         features = platform.processor()
     words = " ".join(sorted(features.split()))
     return f"{platform.machine()}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"
-
-
-def reuse_host_memory() -> bool:
-    """Where the CPU is the only device: freed memory stays with the process. True if it was set.
-
-    XLA:CPU allocates a step's activations anew in every step, and glibc maps and unmaps such large
-    blocks: the kernel then zeroes every page again (155,000 page faults in a step of the ViT of
-    docs/PERF.md, a fifth of its time). Resident memory stays at its largest; it grows no higher.
-
-    One arena for all threads, because only the first arena grows without maps. Call it before the
-    first array is made: threads keep the arena they have. No-op on other C libraries than glibc.
-    """
-    libc = ctypes.CDLL(None)
-    if not _cpu_only() or not hasattr(libc, "mallopt"):
-        return False
-    # -1 as a threshold: never give memory back.
-    return all([libc.mallopt(_ARENA_MAX, 1), libc.mallopt(_MMAP_MAX, 0),
-                libc.mallopt(_TRIM_THRESHOLD, -1)])
-
-
-def _cpu_only() -> bool:
-    """Without asking JAX for its devices: `jax.distributed` must come before that."""
-    platforms = jax.config.jax_platforms
-    if platforms:
-        return platforms == "cpu"
-    plugins = importlib.metadata.entry_points(group="jax_plugins")
-    return not plugins and importlib.util.find_spec("libtpu") is None
