@@ -36,8 +36,9 @@ def write_atomically(path: Any, content: Content) -> None:
 
 def cannot_write(path: Any, error: OSError) -> UserError:
     """What every failure to write is told as."""
-    return UserError(f"cannot write {path} ({error.strerror or error}); mend the storage or give "
-                     "another folder")
+    where = f": {error.filename}" if error.filename else ""
+    return UserError(f"cannot write {path} ({error.strerror or error}{where}); mend the storage or "
+                     "give another folder")
 
 
 def _write_local(path: Path, content: Content) -> None:

@@ -31,5 +31,5 @@ def test_what_fails_leaves_the_old_file_and_no_part(tmp_path, error, raised):
 
 def test_a_folder_that_cannot_be_made_is_one_message(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="cannot write .*below.*Not a directory"):
+    with pytest.raises(UserError, match="cannot write .*below.*(File exists.*file)"):
         write_atomically(tmp_path / "file" / "below", "text")
