@@ -23,14 +23,24 @@ from data_pipelines.spec import DatasetSpec
 
 
 class ItemError(DataError):
-    """One item or recording cannot be used. `reason` is its class in the manifest's counts."""
+    """One item or recording cannot be used.
 
-    def __init__(self, reason: str, detail: str):
+    reason: its class in the manifest's counts. episodes, frames: how much is lost with it, where that
+    is known; see Skipped.
+    """
+
+    def __init__(
+        self, reason: str, detail: str, *, episodes: int | None = None, frames: int | None = None
+    ):
         super().__init__(detail)
-        self.reason = reason
+        self.reason, self.episodes, self.frames = reason, episodes, frames
 
     def __reduce__(self):  # exceptions cross process borders
-        return type(self), (self.reason, str(self))
+        return _item_error, (self.reason, str(self), self.episodes, self.frames)
+
+
+def _item_error(reason, detail, episodes, frames) -> ItemError:
+    return ItemError(reason, detail, episodes=episodes, frames=frames)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +50,13 @@ class Item:
     name: unique, the same on every machine and run: a path relative to the source, perhaps with a
     key ("libero_goal/open_the_drawer_demo.hdf5:demo_3"). payload: JSON-able, all that `read` needs
     beside the options. size: bytes, or any measure of work that is comparable between items.
+    episodes: how many it holds; None where nobody knows before it is read.
     """
 
     name: str
     payload: dict[str, Any] = dataclasses.field(default_factory=dict)
     size: int = 1
+    episodes: int | None = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,13 +64,18 @@ class Skipped:
     """Something that was left out, for the manifest.
 
     reason: a short class, e.g. "missing clip"; detail: the whole story; expected: the publisher's
-    own tables rule it out, so it does not count against --max-failures.
+    own tables rule it out, so it does not count against --max-failures. episodes: how many are lost
+    with it, None if nobody knows (a file that cannot be opened is then taken to hold as many as the
+    others do on average). frames: how many frames are lost, at the rate that is kept; None if nobody
+    knows (then as many as an average episode has, for each).
     """
 
     name: str
     reason: str
     detail: str
     expected: bool = False
+    episodes: int | None = 1
+    frames: int | None = None
 
 
 def failures(skipped: Iterable[Skipped]) -> list[Skipped]:
@@ -96,6 +113,7 @@ class Plan:
     specs: every dataset that recordings may name. items: in natural order; that is the order of
     episodes. skipped: what is known to be unusable without opening it. sources: JSON-able facts
     (versions, folder, counts of files). one_recording_per_item: False where items hold many.
+    passed_over: files of the source that are none of this reader's; see listing.Listing.
     """
 
     specs: list[DatasetSpec]
@@ -103,3 +121,4 @@ class Plan:
     skipped: list[Skipped] = dataclasses.field(default_factory=list)
     sources: dict[str, Any] = dataclasses.field(default_factory=dict)
     one_recording_per_item: bool = True
+    passed_over: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)

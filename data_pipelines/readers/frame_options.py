@@ -46,6 +46,12 @@ def add_frame_arguments(
         choices=("stop", "report"),
         help="what to do if two splits share a sequence of frames: stop, or list it in the manifest",
     )
+    parser.add_argument(
+        "--no-follow-links",
+        dest="follow_links",
+        action="store_false",
+        help="skip symbolic links of the source; for sources that are not trusted",
+    )
 
 
 def frame_options(args) -> dict[str, Any]:
@@ -56,7 +62,14 @@ def frame_options(args) -> dict[str, Any]:
         raise DataError(f"--max-failures is {args.max_failures}; give a share from 0 to 1")
     codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
     source = str(pathlib.Path(args.source).expanduser().absolute())
-    return {"source": source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
+    kept = {"source": source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
+    # Only where it is not the default: folders of before links were followed have no such option.
+    return kept if args.follow_links else kept | {"follow_links": False}
+
+
+def follow_links(options: dict[str, Any]) -> bool:
+    """Whether symbolic links of the source are followed, for `listing` and `paths.inside`."""
+    return options.get("follow_links", True)
 
 
 def record_fields(options: dict[str, Any]) -> dict[str, Any]:

@@ -12,21 +12,28 @@ from data_pipelines.recordings import ItemError
 def source_folder(source: str) -> pathlib.Path:
     """The absolute folder of --source; raises DataError if there is none."""
     root = pathlib.Path(source).expanduser().absolute()
-    if not root.is_dir():
-        raise DataError(f"--source {source}: no such folder")
-    return root
+    if root.is_dir():
+        return root
+    if root.exists():
+        raise DataError(f"--source {source}: is a file; give the folder that holds it")
+    raise DataError(f"--source {source}: no such folder")
 
 
-def inside(root: pathlib.Path, relative: str | pathlib.Path) -> pathlib.Path:
+def inside(
+    root: pathlib.Path, relative: str | pathlib.Path, *, follow_links: bool = True
+) -> pathlib.Path:
     """`root / relative`, for a name read from a file of the source.
 
-    Raises ItemError ('unsafe path') if it leaves `root`: absolute, through '..', or by a link.
+    Raises ItemError ('unsafe path') if it leaves `root`: absolute or through '..'; without
+    `follow_links` also through a link.
     """
-    path = root / relative
-    if pathlib.PurePath(relative).is_absolute() or not path.resolve().is_relative_to(
-        root.resolve()
-    ):
+    path, pure = root / relative, pathlib.PurePath(relative)
+    if pure.is_absolute() or ".." in pure.parts or "\0" in str(relative):
         raise ItemError("unsafe path", f"{relative}: lies outside {root}; the source names it")
+    if not follow_links and not path.resolve().is_relative_to(root.resolve()):
+        raise ItemError(
+            "unsafe path", f"{relative}: a link out of {root}, not followed as --no-follow-links says"
+        )
     return path
 
 

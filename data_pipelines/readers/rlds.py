@@ -17,6 +17,7 @@ from data_pipelines.readers.cameras import camera_datasets, camera_specs
 from data_pipelines.errors import DataError
 from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
 from data_pipelines.framing import fit_frame
+from data_pipelines.names import plain_name
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.rlds_fields import (
@@ -26,7 +27,6 @@ from data_pipelines.readers.rlds_fields import (
     choose,
     joined,
     language,
-    plain_name,
 )
 from data_pipelines.readers.tfds_episodes import Episode, shard_episodes
 from data_pipelines.readers.tfds_folder import FILE_FORMATS, TfdsFolder, find_folders, open_folder

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.names import plain_name
 from data_pipelines.recordings import ItemError
 from data_pipelines.spec import ActionSpec
 from data_pipelines.readers.tfds_episodes import Episode
@@ -52,12 +52,6 @@ def choose(folder: TfdsFolder, options: dict[str, Any]) -> Choice:
         reward_key="reward" if reward and reward.is_number and not reward.shape else "",
         language_key=_language(folder, options["language_key"]),
     )
-
-
-def plain_name(text: str) -> str:
-    """Lower-case letters, digits and _ only, as dataset and camera names must be."""
-    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
-    return name if name[:1].isalpha() else f"d_{name}".rstrip("_")
 
 
 def _images(folder: TfdsFolder, keys: Sequence[str]) -> dict[str, str]:

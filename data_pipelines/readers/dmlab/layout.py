@@ -13,7 +13,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers.frame_options import record_fields
 from data_pipelines.framing import fit_frame
 from data_pipelines.recordings import ItemError
-from data_pipelines.readers.rlds_fields import plain_name
+from data_pipelines.names import plain_name
 from data_pipelines.spec import ActionSpec, DatasetSpec
 
 FPS, FRAME_SKIP = 15.0, 4  # 60 Hz simulator; every agent below repeated its actions four times

@@ -19,8 +19,9 @@ import numpy as np
 from data_pipelines.readers import hdf5_files, paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.framing import fit_frame
+from data_pipelines.names import plain_name
 from data_pipelines.readers.libero import alignment, language
-from data_pipelines.readers.libero.layout import EE_POSE, GRIPPER, JOINTS, check_actions, dataset_name
+from data_pipelines.readers.libero.layout import EE_POSE, GRIPPER, JOINTS, check_actions
 from data_pipelines.recordings import Item, ItemError, Recording, Skipped
 
 SUFFIXES = (".hdf5", ".h5")
@@ -128,7 +129,7 @@ def _measured(demo) -> bool | None:
 def _suite(root: pathlib.Path, file: pathlib.Path, attributes: dict[str, str]) -> str:
     """The folder of the file; for files directly in the source, the task definition's folder."""
     definition = pathlib.PurePosixPath(attributes.get("bddl_file_name", ""))
-    return dataset_name(file.parent.name or definition.parent.name or root.name)
+    return plain_name(file.parent.name or definition.parent.name or root.name, "libero")
 
 
 def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from data_pipelines.recordings import ItemError
@@ -17,12 +15,6 @@ FPS = 20.0
 EE_POSE = ("ee_x", "ee_y", "ee_z", "ee_rx", "ee_ry", "ee_rz")  # metres and axis-angle
 GRIPPER = ("gripper_left", "gripper_right")
 JOINTS = tuple(f"joint_{i}" for i in range(7))
-
-
-def dataset_name(text: str) -> str:
-    """`text` as the name of a dataset: lower-case letters, digits and _."""
-    name = re.sub(r"[^a-z0-9_]+", "_", text.lower()).strip("_")
-    return name if name[:1].isalpha() else f"libero_{name}".rstrip("_")
 
 
 def check_actions(actions: np.ndarray, where: str) -> None:

@@ -17,7 +17,8 @@ from data_pipelines.readers import paths, rlds
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
-from data_pipelines.readers.libero.layout import check_actions, dataset_name
+from data_pipelines.names import plain_name
+from data_pipelines.readers.libero.layout import check_actions
 from data_pipelines.recordings import Item, ItemError, Recording, Skipped
 from data_pipelines.readers.rlds_fields import check_flags, language
 from data_pipelines.readers.tfds_episodes import Episode
@@ -44,7 +45,7 @@ def list_items(
                 f"{path}: steps have no {', '.join(sorted(missing))}; is it a LIBERO set? They "
                 f"have {', '.join(sorted(folder.step_leaves()))}"
             )
-        suite = dataset_name(folder.name)
+        suite = plain_name(folder.name, "libero")
         if suite in versions:
             raise DataError(f"--source {root}: {suite} exists twice; name one of its versions")
         versions[suite] = folder.version

@@ -1,0 +1,70 @@
+"""JSON that is read again, checked against the type that it should have.
+
+One reader for manifests, summaries, other people's metadata: what does not fit is an error that
+names file, field and value. Unknown fields are ignored, as newer versions may add some.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import msgspec
+
+from data_pipelines.errors import DataError
+
+T = TypeVar("T")
+
+
+def read_json(path: str | os.PathLike, kind: type[T] | Any = Any, *, remedy: str = "") -> T:
+    """The content of a JSON file as `kind`: a dataclass, dict[str, int], list[...], Any, ...
+
+    Raises DataError for a file that cannot be read, is not JSON, or does not fit, followed by
+    `remedy`.
+    """
+    try:
+        data = pathlib.Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(_message(path, f"cannot be read ({error.strerror})", remedy)) from error
+    return parse_json(data, kind, where=str(path), remedy=remedy)
+
+
+def parse_json(data: bytes | str, kind: type[T] | Any = Any, *, where: str, remedy: str = "") -> T:
+    """`data` as `kind`; `where` names its origin in the DataError of text that does not fit."""
+    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    try:
+        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=kind)
+    except msgspec.ValidationError as error:
+        raise DataError(_message(where, f"does not hold what it should: {error}", remedy)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DataError(_message(where, f"is not JSON ({error})", remedy)) from None
+
+
+def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str = "") -> T:
+    """Plain data (dicts, lists, numbers) as `kind`; raises DataError as `parse_json` does."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise DataError(_message(where, f"does not hold what it should: {error}", remedy)) from None
+
+
+def read_json_lines(
+    path: str | os.PathLike, kind: type[T] | Any = Any, *, remedy: str = ""
+) -> Iterator[T]:
+    """One value per line; empty lines are skipped. Raises DataError as `read_json`, naming the line.
+
+    Lines end at \\n only: texts may hold every other separator (U+2028, U+0085) as they are.
+    """
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield parse_json(line, kind, where=f"{path}, line {number}", remedy=remedy)
+    except OSError as error:
+        raise DataError(_message(path, f"cannot be read ({error.strerror})", remedy)) from error
+
+
+def _message(where: str | os.PathLike, what: str, remedy: str) -> str:
+    return f"{where}: {what}" + (f"; {remedy}" if remedy else "")
