@@ -6,8 +6,10 @@ names file, field and value. Unknown fields are ignored, as newer versions may a
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 from typing import Any, TypeVar
 
@@ -33,13 +35,13 @@ def read_json(path: str | os.PathLike, kind: type[T] | Any = Any, *, remedy: str
 
 def parse_json(data: bytes | str, kind: type[T] | Any = Any, *, where: str, remedy: str = "") -> T:
     """`data` as `kind`; `where` names its origin in the DataError of text that does not fit."""
-    raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
+    text = data if isinstance(data, str) else data.decode("utf-8-sig", "surrogateescape")
     try:
-        return msgspec.json.decode(raw.removeprefix(b"\xef\xbb\xbf"), type=kind)
-    except msgspec.ValidationError as error:
-        raise DataError(_message(where, f"does not hold what it should: {error}", remedy)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        # Not msgspec's own decoder: it refuses names that are not UTF-8, and NaN, which others write.
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise DataError(_message(where, f"is not JSON ({error})", remedy)) from None
+    return as_type(value, kind, where=where, remedy=remedy)
 
 
 def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str = "") -> T:
@@ -47,7 +49,7 @@ def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str = "") ->
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise DataError(_message(where, f"does not hold what it should: {error}", remedy)) from None
+        raise DataError(_message(where, _misfit(value, str(error)), remedy)) from None
 
 
 def read_json_lines(
@@ -64,6 +66,19 @@ def read_json_lines(
                     yield parse_json(line, kind, where=f"{path}, line {number}", remedy=remedy)
     except OSError as error:
         raise DataError(_message(path, f"cannot be read ({error.strerror})", remedy)) from error
+
+
+def _misfit(document: Any, error: str) -> str:
+    """"field `splits.train`: expected `int`, got `str`: 'many'" from msgspec's words."""
+    told, _, place = error.partition(" - at ")
+    field, value = place.strip("`").removeprefix("$").removeprefix("."), document
+    for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field):
+        try:
+            value = value[int(index)] if index else value[name]
+        except (KeyError, IndexError, TypeError):  # a key of a mapping is written as [...]
+            break
+    where = f"field `{field}`" if field else "the whole"
+    return f"{where}: {told[:1].lower()}{told[1:]}: {repr(value)[:80]}"
 
 
 def _message(where: str | os.PathLike, what: str, remedy: str) -> str:
