@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.splash import splash_attention
 
 IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
@@ -38,7 +39,7 @@ def resolve_implementation(
     masked: bool = False,
     head_width: int = 64,
 ) -> str:
-    """Turns 'auto' into the kernel for this platform; raises ValueError for an unknown name.
+    """Turns 'auto' into the kernel for this platform; raises ConfigError for an unknown name.
 
     Args:
       implementation: one of IMPLEMENTATIONS; everything but 'auto' is returned as it is.
@@ -49,8 +50,8 @@ def resolve_implementation(
       masked: whether there is a mask other than causality, which splash does not take.
     """
     if implementation not in IMPLEMENTATIONS:
-        raise ValueError(
-            f"attention {implementation!r} is unknown; choose one of {IMPLEMENTATIONS}"
+        raise ConfigError(
+            f"attention={implementation!r} is unknown; choose one of {IMPLEMENTATIONS}"
         )
     if implementation != "auto":
         return implementation
@@ -92,7 +93,7 @@ def attend(
     )
     if implementation == "splash":
         if mask is not None:
-            raise ValueError("attention 'splash' takes no mask but causality; choose 'xla'")
+            raise ConfigError("attention 'splash' takes no mask but causality; choose 'xla'")
         return _sharded_splash(q, k, v, causal)
     if implementation == "cudnn":
         return _cudnn_attention(q, k, v, mask, causal)

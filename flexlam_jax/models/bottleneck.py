@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.config import strict
 
 SAMPLERS: dict[str, dict[str, Any]] = {
@@ -51,18 +52,18 @@ def keep_settings(config: Mapping[str, Any], slots: int) -> dict[str, Any]:
     (uniform over 1, 2, 4, ..., K), 'geometric' (P(k) ~ (1 - rate)^(k-1), cut at K) and 'fixed'
     (always `count`, default K: the Fixed-K baseline).
 
-    Raises ValueError for unknown kinds, unknown keys and values outside 0..K.
+    Raises ConfigError for unknown kinds, unknown keys and values outside 0..K.
     """
     kind, settings = strict("model.keep", config, SAMPLERS)
     if kind == "uniform" and not 0 <= settings["minimum"] <= slots:
-        raise ValueError(f"model.keep.minimum={settings['minimum']} is outside 0..{slots} (slots)")
+        raise ConfigError(f"model.keep.minimum={settings['minimum']} is outside 0..{slots} (slots)")
     if kind == "fixed":
         count = slots if settings["count"] is None else settings["count"]
         if not 0 <= count <= slots:
-            raise ValueError(f"model.keep.count={count} is outside 0..{slots} (slots)")
+            raise ConfigError(f"model.keep.count={count} is outside 0..{slots} (slots)")
         settings["count"] = count
     if kind == "geometric" and not 0.0 < settings["rate"] < 1.0:
-        raise ValueError(f"model.keep.rate={settings['rate']} is outside (0, 1)")
+        raise ConfigError(f"model.keep.rate={settings['rate']} is outside (0, 1)")
     return {"kind": kind, **settings}
 
 

@@ -4,30 +4,32 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+from flexlam_jax.errors import ConfigError
+
 
 def as_dict(section: str, config: Any) -> dict[str, Any]:
-    """Mapping or ml_collections.ConfigDict -> plain dict; raises ValueError for anything else."""
+    """Mapping or ml_collections.ConfigDict -> plain dict; raises ConfigError for anything else."""
     if isinstance(config, Mapping):
         return dict(config)
     if hasattr(config, "to_dict"):
         return dict(config.to_dict())
-    raise ValueError(f"{section} must be a mapping of settings, not {config!r}")
+    raise ConfigError(f"{section} must be a mapping of settings, not {config!r}")
 
 
 def check_keys(section: str, given, valid) -> None:
-    """Raises ValueError naming every key of `given` that is not in `valid`."""
+    """Raises ConfigError naming every key of `given` that is not in `valid`."""
     unknown = sorted(set(given) - set(valid))
     if unknown:
         keys = ", ".join(f"{section}.{key}" for key in unknown)
-        raise ValueError(f"unknown config key {keys}; valid keys of {section}: {sorted(valid)}")
+        raise ConfigError(f"unknown config key {keys}; valid keys of {section}: {sorted(valid)}")
 
 
 def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
-    """Splits {'kind': name, **rest} into (name, rest); raises ValueError for an unknown kind."""
+    """Splits {'kind': name, **rest} into (name, rest); raises ConfigError for an unknown kind."""
     rest = as_dict(section, config)
     kind = rest.pop("kind", None)
     if kind not in kinds:
-        raise ValueError(f"{section}.kind={kind!r} is unknown; choose one of {sorted(kinds)}")
+        raise ConfigError(f"{section}.kind={kind!r} is unknown; choose one of {sorted(kinds)}")
     return kind, rest
 
 
@@ -45,7 +47,7 @@ def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
     those that the module does not have are dropped, so that all kinds of one role can be built by
     one call.
 
-    Raises ValueError for an unknown kind, an unknown key and a missing required key.
+    Raises ConfigError for an unknown kind, an unknown key and a missing required key.
     """
     kind, given = check_kind(section, config, kinds)
     flax_fields = ("parent", "name")
@@ -62,5 +64,5 @@ def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
         and field.default_factory is dataclasses.MISSING
     ]
     if missing:
-        raise ValueError(f"{section} (kind {kind!r}) lacks the keys {missing}")
+        raise ConfigError(f"{section} (kind {kind!r}) lacks the keys {missing}")
     return kinds[kind](**arguments)

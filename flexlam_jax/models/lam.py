@@ -11,12 +11,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models import bottleneck
 from flexlam_jax.models.attention import resolve_implementation
 from flexlam_jax.models.config import as_dict, build_kind, check_keys
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
-from flexlam_jax.models.patches import to_float
+from flexlam_jax.models.patches import POSITIONS, to_float
 from flexlam_jax.models.quantizers import QUANTIZERS
 from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.models.vit_decoder import VitDecoder
@@ -138,13 +139,13 @@ class LatentActionModel(nn.Module):
 
 
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The `model` section with defaults; raises ValueError for unknown or missing keys."""
+    """The `model` section with defaults; raises ConfigError for unknown or missing keys."""
     given = as_dict("model", config)
     check_keys("model", given, DEFAULTS)
     settings = {**DEFAULTS, **given}
     missing = [key for key, value in settings.items() if value is None]
     if missing:
-        raise ValueError(f"the model config lacks the keys {missing}")
+        raise ConfigError(f"the model config lacks the keys {missing}")
     return settings
 
 
@@ -157,7 +158,8 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
     attention, residual.
 
     Raises:
-      ValueError: unknown key or kind (the message names it and the valid ones), or a missing key.
+      ConfigError: unknown key or kind (the message names it and the valid ones), a missing key, or
+        sizes that do not divide.
     """
     settings = resolve_config(config)
     if settings["dtype"] not in DTYPES:
@@ -174,16 +176,38 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
         **{key: settings[key] for key in ("remat", "unroll", "attention")},
     }
     quantizer = build_kind("model.quantizer", settings["quantizer"], QUANTIZERS)
+    encoder = build_kind(
+        "model.encoder", settings["encoder"], ENCODERS, features=quantizer.input_width, **shared
+    )
+    decoder = build_kind("model.decoder", settings["decoder"], DECODERS, **shared)
+    for section, part in (("model.encoder", encoder), ("model.decoder", decoder)):
+        if isinstance(part, (VitEncoder, VitDecoder)):
+            _check_vit(section, part)
     return LatentActionModel(
-        encoder=build_kind(
-            "model.encoder", settings["encoder"], ENCODERS, features=quantizer.input_width, **shared
-        ),
+        encoder=encoder,
         quantizer=quantizer,
-        decoder=build_kind("model.decoder", settings["decoder"], DECODERS, **shared),
+        decoder=decoder,
         slots=settings["slots"],
         residual=settings["residual"],
     )
 
 
+def _check_vit(section: str, part: Any) -> None:
+    """Raises ConfigError for sizes that do not divide one another."""
+    if part.width % part.heads:
+        raise ConfigError(
+            f"{section}.width={part.width} is not divisible by {section}.heads={part.heads}"
+        )
+    height, width = (part.image_size,) * 2 if isinstance(part.image_size, int) else part.image_size
+    if height % part.patch or width % part.patch:
+        raise ConfigError(
+            f"{section}.patch={part.patch} does not divide model.image_size, {height}x{width}"
+        )
+    if part.positions not in POSITIONS:
+        raise _unknown(f"{section[6:]}.positions", part.positions, POSITIONS)
+    if part.positions == "sincos" and part.width % 4:
+        raise ConfigError(f"{section}.width={part.width} is no multiple of 4, as 'sincos' needs")
+
+
 def _unknown(key, value, valid):
-    return ValueError(f"model.{key}={value!r} is unknown; choose one of {valid}")
+    return ConfigError(f"model.{key}={value!r} is unknown; choose one of {valid}")

@@ -8,12 +8,14 @@ XLA:CPU, and strided convolutions are slow there, which is why resolution change
 Dimension keys: B batch, H W C image, G cells per side, S shifts, P largest shift, L padded length.
 """
 
+import math
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import patchify, unpatchify
 
@@ -118,7 +120,7 @@ class MotionDecoder(nn.Module):
     """o_t (B, H, W, C) float and null-filled slots (B, K, D) -> change (B, H, W, C) float32.
 
     Fields: cells G per side and radius (dy, dx) of the shift field, in steps of two pixels;
-    channels and blocks of the correction; hidden widths. H and W must be multiples of 2 G.
+    channels and blocks of the correction; hidden widths. H = W must be a multiple of 2 G and of 4.
     """
 
     cells: int = 8
@@ -132,10 +134,11 @@ class MotionDecoder(nn.Module):
     @nn.compact
     def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
         B, H, W, C = o_t.shape
-        if H % (2 * self.cells) or W % (2 * self.cells):
-            raise ValueError(
+        unit = math.lcm(2 * self.cells, 4)
+        if H != W or H % unit:
+            raise ConfigError(
                 f"model.decoder.cells={self.cells} does not fit {H}x{W} frames: both sides must be"
-                f" multiples of {2 * self.cells}"
+                f" the same multiple of {unit}"
             )
         code = slots.reshape(B, -1)
         for i in range(2):

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 
@@ -28,6 +29,13 @@ class MotionEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
+        H, W = frames.shape[2:4]
+        rows, columns = (self.factor * windows for windows in self.windows)
+        if H % rows or W % columns:
+            raise ConfigError(
+                f"model.encoder.windows={tuple(self.windows)} with factor={self.factor} do not fit"
+                f" {H}x{W} frames: the sides must be multiples of {rows} and {columns}"
+            )
         x = motion_features(
             frames[:, :-1], frames[:, 1:], tuple(self.windows), tuple(self.radius), self.factor
         )

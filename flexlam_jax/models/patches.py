@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.errors import ConfigError
+
 
 def to_float(frames: jax.Array) -> jax.Array:
     """uint8 frames -> float32 in [0, 1]; floating frames must already be on that scale.
@@ -25,10 +27,10 @@ def to_float(frames: jax.Array) -> jax.Array:
 
 
 def grid_of(image_size: int | tuple[int, int], patch: int) -> tuple[int, int]:
-    """Rows and columns of patches; raises ValueError when the patch does not divide the image."""
+    """Rows and columns of patches; raises ConfigError when the patch does not divide the image."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     if height % patch or width % patch:
-        raise ValueError(f"patch {patch} does not divide the image size {height}x{width}")
+        raise ConfigError(f"patch {patch} does not divide the image size {height}x{width}")
     return height // patch, width // patch
 
 
@@ -56,12 +58,15 @@ def unpatchify(tokens: jax.Array, grid: tuple[int, int], patch: int) -> jax.Arra
 def sincos_positions(grid: tuple[int, int], width: int) -> np.ndarray:
     """Fixed sine-cosine table (N, M) float32; first half rows, second half columns."""
     if width % 4:
-        raise ValueError(f"sine-cosine positions need a width divisible by 4, not {width}")
+        raise ConfigError(f"sine-cosine positions need a width divisible by 4, not {width}")
     frequencies = 10_000.0 ** (-np.arange(width // 4) / (width // 4))
     rows, cols = np.meshgrid(*(np.arange(n) for n in grid), indexing="ij")
     angles = [axis.reshape(-1, 1) * frequencies for axis in (rows, cols)]
     table = [wave(angle) for angle in angles for wave in (np.sin, np.cos)]
     return np.concatenate(table, axis=-1).astype(np.float32)
+
+
+POSITIONS = ("learned", "sincos")
 
 
 class Positions(nn.Module):
@@ -79,5 +84,5 @@ class Positions(nn.Module):
         elif self.kind == "sincos":
             table = jnp.asarray(sincos_positions(self.grid, M))
         else:
-            raise ValueError(f"positions {self.kind!r} are unknown; choose 'learned' or 'sincos'")
+            raise ConfigError(f"positions={self.kind!r} is unknown; choose one of {POSITIONS}")
         return tokens + table.astype(tokens.dtype)

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
 
@@ -63,7 +64,7 @@ class Attention(nn.Module):
     def __call__(self, x, source=None, *, causal=False):
         M, heads = x.shape[-1], self.heads
         if M % heads:
-            raise ValueError(f"model width {M} is not divisible by {heads} heads")
+            raise ConfigError(f"model width {M} is not divisible by {heads} heads")
 
         def project(inputs, parts, name):
             # Heads come first: flattened for the matmul, a split over heads is then a split of the
@@ -140,7 +141,7 @@ class Transformer(nn.Module):
       unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the
         loop's copies of saved activations cost more than the larger program.
 
-    Raises ValueError for an unknown remat policy.
+    Raises ConfigError for an unknown remat policy.
     """
 
     layers: int
@@ -158,7 +159,7 @@ class Transformer(nn.Module):
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         """x (..., L, M), context (..., S, M) for cross-attention -> (..., L, M)."""
         if self.remat not in REMAT_NAMES:
-            raise ValueError(f"remat policy {self.remat!r} is unknown; choose one of {REMAT_NAMES}")
+            raise ConfigError(f"remat={self.remat!r} is unknown; choose one of {REMAT_NAMES}")
         if self.layers == 0:
             return x
 

@@ -13,6 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import Positions, grid_of, patchify, unpatchify
 from flexlam_jax.models.transformer import RMSNorm, Transformer
@@ -45,7 +46,7 @@ class VitDecoder(nn.Module):
     @nn.compact
     def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
         if self.conditioning not in CONDITIONING:
-            raise ValueError(
+            raise ConfigError(
                 f"model.decoder.conditioning={self.conditioning!r} is unknown; choose one of"
                 f" {CONDITIONING}"
             )

@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 from flexlam_jax.models.patches import Positions, grid_of, patchify
@@ -54,7 +55,7 @@ class VitEncoder(nn.Module):
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
         if self.pair_blocks < 1:
-            raise ValueError("model.encoder.pair_blocks must be at least 1: it reads the slots")
+            raise ConfigError("model.encoder.pair_blocks must be at least 1: it reads the slots")
         grid = grid_of(self.image_size, self.patch)
         tokens = self._stack(self.frame_blocks, "frame_blocks")(self._embed(frames, grid))
         x = self._pair_tokens(frames, tokens, grid)

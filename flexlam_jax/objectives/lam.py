@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.models.bottleneck import sample_keep
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.config import as_dict, check_keys
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.models.lam import LatentActionModel, resolve_config
@@ -41,14 +42,14 @@ def lam_objective(
       quantiser's losses and stats, and for discrete codes code_usage and code_perplexity.
 
     Raises:
-      ValueError: unknown loss key or pixel loss.
+      ConfigError: unknown loss key or pixel loss.
     """
     settings = resolve_config(model_config)
     loss_settings = as_dict("loss", loss_config or {})
     check_keys("loss", loss_settings, DEFAULTS)
     loss_settings = {**DEFAULTS, **loss_settings}
     if loss_settings["pixel"] not in PIXEL_LOSSES:
-        raise ValueError(
+        raise ConfigError(
             f"loss.pixel={loss_settings['pixel']!r} is unknown; choose one of"
             f" {sorted(PIXEL_LOSSES)}"
         )

@@ -6,6 +6,7 @@ Dimension keys: ... batch axes, H W C image in [0, 1].
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.motion import average_pool
 
 
@@ -27,11 +28,13 @@ def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) 
 
     Coarse levels reward moving large structures the right way before the pixels match.
 
-    Raises ValueError when H or W is not divisible by 2^levels.
+    Raises ConfigError when H or W is not divisible by 2^levels.
     """
     H, W = prediction.shape[-3:-1]
     if H % 2**levels or W % 2**levels:
-        raise ValueError(f"{levels} levels need an image divisible by {2**levels}, not {H}x{W}")
+        raise ConfigError(
+            f"loss.multiscale: {levels} levels need an image divisible by {2**levels}, not {H}x{W}"
+        )
     total = 0.0
     for _ in range(levels):
         prediction, target = average_pool(prediction, 2), average_pool(target, 2)

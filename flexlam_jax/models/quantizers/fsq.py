@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.quantizers.base import Quantized
 
 
@@ -28,8 +29,8 @@ class FSQ(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         if len(self.levels) == 0 or min(self.levels) < 2 or math.prod(self.levels) >= 2**31:
-            raise ValueError(
-                f"fsq levels {tuple(self.levels)}: give at least one dimension, each with 2 or more"
+            raise ConfigError(
+                f"model.quantizer.levels={tuple(self.levels)}: give at least one dimension, each with 2 or more"
                 " levels, and fewer than 2^31 codes in all"
             )
 

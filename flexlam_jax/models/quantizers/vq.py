@@ -18,6 +18,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.quantizers.base import Quantized
 
 # A TPU multiplies float32 in bfloat16 unless told otherwise: 0.7 % of the ids would be others than a
@@ -79,7 +80,9 @@ class VQ(nn.Module):
     def __post_init__(self):
         super().__post_init__()
         if self.metric not in ("euclid", "cosine"):
-            raise ValueError(f"vq metric {self.metric!r} is unknown; choose 'euclid' or 'cosine'")
+            raise ConfigError(
+                f"model.quantizer.metric={self.metric!r} is unknown; choose 'euclid' or 'cosine'"
+            )
 
     def setup(self):
         shape = (self.codes, self.width)
