@@ -34,7 +34,8 @@ Evaluate = Callable[[TrainState], Mapping[str, float]]
 
 
 def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], workdir: Any, *,
-        evaluate: Evaluate | None = None) -> TrainState:
+        evaluate: Evaluate | None = None,
+        data_hashes: Mapping[str, str] | None = None) -> TrainState:
     """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
 
     A work directory that already holds steps of this run is continued, and the result is that of a
@@ -51,6 +52,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
       workdir: directory for everything the run writes; see workdir.py.
       evaluate: called every `config.eval.every` updates, before the first and after the last one,
         with the state; returns scalars for metrics.jsonl. Must be deterministic.
+      data_hashes: name of each dataset -> hash of its content, recorded with the run, which is
+        continued on the same content only.
 
     Returns:
       The final state.
@@ -77,7 +80,7 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         schedule = make_schedule(config.optimizer, config.total_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
-        run = stack.enter_context(Workdir(workdir, plain))
+        run = stack.enter_context(Workdir(workdir, plain, data_hashes))
         stack.enter_context(compiled_programs_in(run.file("compilation_cache")))
         stop = stack.enter_context(StopSignals())
 

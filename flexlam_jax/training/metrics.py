@@ -1,15 +1,19 @@
 """Where numbers go: JSONL always, TensorBoard event files, Weights & Biases when asked."""
 
 from collections.abc import Mapping
+import dataclasses
 import json
 import os
 from pathlib import Path
 import time
 from typing import Any, Protocol
 
-from flexlam_jax.errors import UserError
+from flexlam_jax.errors import UserError, WorkdirError
+from flexlam_jax.files import write_atomically
+from flexlam_jax.typed_json import parse_json
 
 Row = Mapping[str, Any]
+_START = b'{"step": '   # Of every line that a JsonlWriter writes.
 
 
 class Writer(Protocol):
@@ -36,24 +40,37 @@ class JsonlWriter:
         self._file.close()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Row:
+    step: int
+
+
+def read_rows(path: Path) -> list[tuple[int, bytes]]:
+    """(step, line) of every row; none for a missing file. A half-written last line is no row.
+
+    Raises:
+      WorkdirError: a line that is no row, with its number: then this is not what a run wrote.
+    """
+    if not path.exists():
+        return []
+    *lines, half = path.read_bytes().split(b"\n")
+    remedy = "restore the file, or move it elsewhere: the run continues without it"
+    rows = [(parse_json(line, _Row, where=f"{path}, line {number},", remedy=remedy,
+                        error=WorkdirError).step, line + b"\n")
+            for number, line in enumerate(lines, 1)]
+    if not _START.startswith(half[:len(_START)].rstrip(b"\0")):
+        raise WorkdirError(f"{path}, line {len(lines) + 1}, is damaged: it is not the beginning of "
+                           f"a row; {remedy}")
+    return rows
+
+
 def truncate_jsonl(path: Path, step: int) -> None:
     """Drops rows after `step` and a half-written last line, so that a resumed run writes them anew.
 
-    The new file replaces the old one in one rename.
+    Raises as `read_rows`; then nothing is changed.
     """
-    if not path.exists():
-        return
-    kept = []
-    for line in path.read_text().splitlines(keepends=True):
-        try:
-            if not line.endswith("\n") or json.loads(line)["step"] > step:
-                break
-        except (ValueError, KeyError):
-            break
-        kept.append(line)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text("".join(kept))
-    os.replace(temporary, path)
+    if path.exists():
+        write_atomically(path, b"".join(line for at, line in read_rows(path) if at <= step))
 
 
 class TensorBoardWriter:

@@ -1,7 +1,8 @@
 """The work directory of a run: one writer at a time, one config for good.
 
     config.json        the config, as resolved
-    run.json           how each (re)start was made: command, git revision, versions, devices
+    run.json           how each (re)start was made: command, git revision, versions, devices;
+                       and hashes of the data that the run is trained on
     metrics.jsonl      a pure function of config and code: equal runs write equal bytes
     performance.jsonl  timing and memory, different every time
     events.out.*       TensorBoard
@@ -10,23 +11,26 @@
 """
 
 from collections.abc import Mapping
-import datetime
-import fcntl
+import dataclasses
 import json
-import os
+import logging
 from pathlib import Path
 import re
 import secrets
 import socket
-import subprocess
-import sys
 import time
 from typing import Any
 
-import jax
-
 from flexlam_jax.errors import WorkdirError
+from flexlam_jax.files import write_atomically
+from flexlam_jax.output_folder import RUN, Claim
 from flexlam_jax.training import distributed
+from flexlam_jax.training.checkpoint_files import FOLDER
+from flexlam_jax.training.metrics import read_rows
+from flexlam_jax.training.run_start import describe_start
+from flexlam_jax.typed_json import read_json
+
+_log = logging.getLogger(__name__)
 
 # Settings that may change when a run is continued: where and how fast it runs, what it writes, how
 # it ends up on disk. Everything else decides the numbers.
@@ -43,14 +47,20 @@ class Workdir:
     every process writes its own part of a checkpoint; errors of one are raised by all.
     """
 
-    def __init__(self, path: Any, config: Mapping[str, Any]):
-        """Args: `path`; `config` a plain JSON-able mapping."""
+    def __init__(self, path: Any, config: Mapping[str, Any],
+                 data: Mapping[str, str] | None = None):
+        """Args: `path`; `config` a plain JSON-able mapping; `data` the `data_hashes` of `fit`.
+
+        Raises:
+          WorkdirError: `path` is nowhere that a run may write; see `output_folder.check`.
+        """
+        self._claim = Claim(path, RUN)
         if "://" in str(path):
             raise WorkdirError(f"--workdir={path} is a bucket URL; logs need a mounted path "
                                "(gcsfuse, s3fs, NFS).")
         self.path = Path(path).expanduser().absolute()
         self.config = json.loads(json.dumps(config))
-        self._lock = None
+        self._data = None if data is None else dict(data)
 
     def __enter__(self) -> "Workdir":
         try:
@@ -58,20 +68,20 @@ class Workdir:
             self._check_shared()
             distributed.together("run.json", self._write)
         except BaseException:
-            self._release()
+            self._claim.release()
             raise
         return self
 
     def __exit__(self, *exc_info: Any) -> None:
-        self._release()
+        self._claim.release()
 
     def file(self, name: str) -> Path:
         return self.path / name
 
     def _open(self) -> None:
         if distributed.process_index() == 0:
-            self._acquire()
-            self._check_config()
+            self._claim.__enter__()
+            self._check_run()
 
     def _check_shared(self) -> None:
         """Process 0 writes a random word into the directory; every other one must read it there."""
@@ -91,67 +101,84 @@ class Workdir:
                 f"work directory {self.path}, as process 0 sees it, is not visible to {names}; "
                 "every process must see the same directory (NFS, Filestore, gcsfuse).")
 
-    def _acquire(self) -> None:
-        """Takes an flock, which the kernel drops however the process ends."""
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "a+")
-        except OSError as error:
-            raise WorkdirError(f"cannot write to work directory {self.path}: {error.strerror}; "
-                               "give another --workdir or mend its permissions.") from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            owner = lock.read().strip() or "another process"
-            lock.close()
-            raise WorkdirError(f"work directory {self.path} is in use by {owner}; wait for that "
-                               "run, stop it, or give another --workdir.") from None
-        lock.truncate(0)
-        lock.write(f"pid {os.getpid()} on {socket.gethostname()}")
-        lock.flush()
-        self._lock = lock
+    def _check_run(self) -> None:
+        """Raises WorkdirError if the directory holds a run with other settings or on other data.
 
-    def _release(self) -> None:
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+        What has not made a step yet may become another run: its first start failed.
+        """
+        there, began = self._read(), self._began()
+        problem = self._other_config() or self._other_data(there.data)
+        if problem and began:
+            raise WorkdirError(problem)
+        if problem:
+            _log.info("the run in %s never made a step; it takes the new settings", self.path)
 
-    def _check_config(self) -> None:
-        """Raises WorkdirError if the directory holds a run with other settings."""
-        file = self.path / "config.json"
+    def _read(self) -> "RunFile":
+        if not self.file("run.json").exists():
+            return RunFile(starts=[])
+        return read_json(self.file("run.json"), RunFile, error=WorkdirError,
+                         remedy="restore it or give another --workdir")
+
+    def _began(self) -> bool:
+        """Whether the run here saved a step, or wrote a row of one. Row 0 is an evaluation."""
+        saved = [child for folder in (FOLDER, f"{FOLDER}.damaged") if self.file(folder).is_dir()
+                 for child in self.file(folder).iterdir() if child.name.split(".")[0].isdigit()]
+        rows = [row for name in ("metrics.jsonl", "performance.jsonl")
+                for row in read_rows(self.file(name))]
+        return bool(saved) or any(step for step, _ in rows)
+
+    def _other_config(self) -> str:
+        """What differs from the run that is here and decides its numbers, as a message."""
+        file = self.file("config.json")
         if not file.exists():
-            return
-        try:
-            old = flatten(json.loads(file.read_text()))
-        except ValueError:
-            raise WorkdirError(f"{file} is not readable JSON; restore it or give another "
-                               "--workdir.") from None
+            return ""
+        old = flatten(read_json(file, dict[str, Any], error=WorkdirError,
+                                remedy="restore it or give another --workdir"))
         new = flatten(self.config)
         free = list(FREE)
         if new.get("optimizer.schedule") in _EXTENSIBLE:
             free.append("total_steps")
         changed = [key for key in sorted(old.keys() | new.keys())
                    if old.get(key) != new.get(key) and not re.fullmatch("|".join(free), key)]
-        if changed:
-            lines = [f"  {key}: {old.get(key, '(unset)')} there, {new.get(key, '(unset)')} now"
-                     for key in changed[:20]]
-            raise WorkdirError("\n".join(
-                [f"work directory {self.path} holds a run with another config:", *lines,
-                 *([f"  ... and {len(changed) - 20} more"] if len(changed) > 20 else []),
-                 "Give another --workdir, or the config of the run that is there."]))
+        return _difference(
+            f"work directory {self.path} holds a run with another config:",
+            [f"{key}: {old.get(key, '(unset)')} there, {new.get(key, '(unset)')} now"
+             for key in changed],
+            "Give another --workdir, or the config of the run that is there.")
+
+    def _other_data(self, old: dict[str, str] | None) -> str:
+        """Which data have other content than those of the run that is here, as a message."""
+        new = self._data
+        if old is None or new is None:      # Early versions recorded none.
+            return ""
+        return _difference(
+            f"work directory {self.path} holds a run on other data:",
+            [f"{key}: sha256 {old.get(key, '(none)')[:16]} there, {new.get(key, '(none)')[:16]} now"
+             for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)],
+            "Give another --workdir, or the data of the run that is there (config.data.path).")
 
     def _write(self) -> None:
         if distributed.process_index() != 0:
             return
-        try:
-            write_json(self.path / "config.json", self.config)
-            runs = self.path / "run.json"
-            starts = json.loads(runs.read_text())["starts"] if runs.exists() else []
-            write_json(runs, {"starts": [*starts, describe_start()]})
-        except OSError as error:
-            raise WorkdirError(f"cannot write to work directory {self.path}: {error.strerror}; "
-                               "give another --workdir or mend its permissions.") from None
+        there = self._read()
+        write_json(self.file("config.json"), self.config)
+        write_json(self.file("run.json"), {
+            "data": there.data if self._data is None else self._data,
+            "starts": [*there.starts, describe_start()]})
+
+
+@dataclasses.dataclass(frozen=True)
+class RunFile:
+    """run.json. `data` is None where a run was given none, or began before it was recorded."""
+
+    starts: list[dict[str, Any]]
+    data: dict[str, str] | None = None
+
+
+def _difference(head: str, lines: list[str], remedy: str) -> str:
+    """A message, or "" for no lines."""
+    more = [f"  ... and {len(lines) - 20} more"] if len(lines) > 20 else []
+    return "\n".join([head, *(f"  {line}" for line in lines[:20]), *more, remedy]) if lines else ""
 
 
 def _wait_for(file: Path, word: str, seconds: float = 10.0) -> bool:
@@ -169,10 +196,8 @@ def _wait_for(file: Path, word: str, seconds: float = 10.0) -> bool:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes beside and renames, so that a kill leaves the old file or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")
-    os.replace(temporary, path)
+    """Indented and sorted, for people; whole or not at all."""
+    write_atomically(path, json.dumps(value, indent=2, sort_keys=True) + "\n")
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -184,35 +209,3 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-def describe_start() -> dict[str, Any]:
-    """What one would want to know of a start a year later."""
-    import flax, numpy, optax, orbax.checkpoint  # noqa: E401  only for their versions
-    return {
-        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        "argv": sys.argv,
-        "git": git_revision(),
-        "host": socket.gethostname(),
-        "python": sys.version.split()[0],
-        "versions": {"jax": jax.__version__, "flax": flax.__version__, "optax": optax.__version__,
-                     "orbax": orbax.checkpoint.__version__, "numpy": numpy.__version__},
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-        "processes": jax.process_count(),
-    }
-
-
-def git_revision() -> str:
-    """Commit of this checkout with "+changes" when files differ from it.
-
-    Outside git it is $FLEXLAM_REVISION, which the launchers set on machines that have a copy of the
-    checkout only, or "unknown".
-    """
-    def git(*args: str) -> str:
-        return subprocess.run(["git", "-C", str(Path(__file__).parent), *args], check=True,
-                              capture_output=True, text=True, timeout=10).stdout.strip()
-    try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno")
-                                           else "")
-    except (OSError, subprocess.SubprocessError):
-        return os.environ.get("FLEXLAM_REVISION", "unknown")

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from flexlam_jax.errors import UserError
+from flexlam_jax.errors import UserError, WorkdirError
 from flexlam_jax.training.metrics import JsonlWriter, TensorBoardWriter, WandbWriter, truncate_jsonl
 from flexlam_jax.training.performance import Chrono
 from flexlam_jax.training.progress import Progress
@@ -28,6 +28,25 @@ def test_truncation_drops_later_rows_and_half_a_line(tmp_path):
     assert path.read_text() == "".join(lines[:2])
     truncate_jsonl(path, -1)
     assert path.read_text() == ""
+
+
+def test_text_separators_in_rows_and_the_rest_of_a_power_cut(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    rows = '{"step": 1, "note": "a\u2028b\x85c"}\n{"step": 2, "loss": NaN}\n'
+    for half in ("", '{"st', '{"step": 3, "lo\0\0\0', "\0" * 20):
+        path.write_text(rows + half, encoding="utf-8")
+        truncate_jsonl(path, 5)
+        assert path.read_text(encoding="utf-8") == rows
+
+
+@pytest.mark.parametrize("damage", ["[1]\n", '{"loss": 1}\n', "\x85\n", "text"])
+def test_what_is_no_row_is_refused_and_stays(tmp_path, damage):
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n' + damage, encoding="utf-8")
+    before = path.read_bytes()
+    with pytest.raises(WorkdirError, match="metrics.jsonl, line 2, is damaged"):
+        truncate_jsonl(path, -1)
+    assert path.read_bytes() == before
 
 
 def test_event_files_are_read_back_and_purged_after_a_restart(tmp_path):

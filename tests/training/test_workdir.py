@@ -14,6 +14,12 @@ CONFIG = {"seed": 0, "total_steps": 10, "log": {"every": 1}, "data": {"path": "a
           "optimizer": {"schedule": "cosine"}, "mesh": {"data": 1}}
 
 
+def begin(path, **options):
+    """Leaves a run that trained a step."""
+    with Workdir(path, CONFIG, **options) as run:
+        run.file("metrics.jsonl").write_text('{"step": 0, "eval/loss": NaN}\n{"step": 1}\n')
+
+
 def test_writes_config_and_how_it_was_started(tmp_path):
     for _ in range(2):
         with Workdir(tmp_path / "new" / "run", CONFIG) as run:
@@ -29,8 +35,7 @@ def test_writes_config_and_how_it_was_started(tmp_path):
     ({"model": {"slots": 4}}, r"model.slots: \(unset\) there, 4 now"),
 ])
 def test_another_config_is_refused_and_nothing_written(tmp_path, change, named):
-    with Workdir(tmp_path, CONFIG):
-        pass
+    begin(tmp_path)
     before = (tmp_path / "config.json").read_text()
     with pytest.raises(WorkdirError, match=named):
         Workdir(tmp_path, {**CONFIG, **change}).__enter__()
@@ -53,6 +58,62 @@ def test_schedules_without_a_fixed_end_may_be_extended(tmp_path, schedule):
         pass
     with Workdir(tmp_path, {**config, "total_steps": 20}):
         pass
+
+
+@pytest.mark.parametrize("left", ["metrics.jsonl", "checkpoints/3", "checkpoints.damaged/3.0"])
+def test_a_run_without_a_step_becomes_another(tmp_path, left, caplog):
+    caplog.set_level("INFO")
+    data = {"square/train": "a"}
+    with Workdir(tmp_path, CONFIG, data) as run:
+        run.file("metrics.jsonl").write_text('{"step": 0, "eval/loss": 1.0}\n')
+        run.file("checkpoints").mkdir()
+    with Workdir(tmp_path, {**CONFIG, "seed": 1}, {"square/train": "b"}):
+        pass
+    assert "never made a step" in caplog.text
+    assert json.loads(run.file("config.json").read_text())["seed"] == 1
+    assert json.loads(run.file("run.json").read_text())["data"] == {"square/train": "b"}
+    if left == "metrics.jsonl":
+        run.file(left).write_text('{"step": 0}\n{"step": 1}\n')
+    else:
+        run.file(left).mkdir(parents=True)
+    with pytest.raises(WorkdirError, match="seed: 1 there, 0 now"):
+        Workdir(tmp_path, CONFIG).__enter__()
+
+
+def test_other_content_behind_the_same_path_is_another_run(tmp_path):
+    begin(tmp_path)     # As early versions did: nothing is known of the data.
+    first = {"square/train": "1" * 64, "square/validation": "2" * 64}
+    with Workdir(tmp_path, CONFIG, first):
+        pass
+    with Workdir(tmp_path, {**CONFIG, "data": {"path": "moved", "gap": [1, 2]}}, first):
+        pass
+    with Workdir(tmp_path, CONFIG):     # Whoever says nothing changes nothing.
+        pass
+    for data, told in (({**first, "square/train": "3" * 64},
+                        "square/train: sha256 1{16} there, 3{16} now"),
+                       ({"square/train": "1" * 64}, "square/validation: .* now"),
+                       ({**first, "disc/train": "4" * 64}, r"disc/train: sha256 \(none\) there")):
+        with pytest.raises(WorkdirError, match=f"holds a run on other data:\n  {told}"):
+            Workdir(tmp_path, CONFIG, data).__enter__()
+
+
+@pytest.mark.parametrize("name, content, told", [
+    ("run.json", b"\x89PNG\r\n\x1a\n\xff", "run.json is damaged: it is not JSON"),
+    ("run.json", b"[]", "run.json is damaged: the whole: expected `object`, got `array`"),
+    ("run.json", b'{"starts": [3]}', r"run.json is damaged: starts\[0\]: .*, it is 3"),
+    ("run.json", b'{"starts": [], "data": {"a": 1}}', "data.*expected `str`, got `int`"),
+    ("config.json", b"\xff\xfe{", "config.json is damaged: it is not JSON"),
+    ("metrics.jsonl", b'{"step": 1}\n[3]\n', "line 2, is damaged: the whole: .* is \\[3\\]"),
+    ("metrics.jsonl", b'{"step": "1"}\n', 'line 1, is damaged: step: .*, it is "1"'),
+    ("metrics.jsonl", b'{"step": 1}\n\0\0{"step": 2}\n', "line 2, is damaged: it is not JSON"),
+    ("metrics.jsonl", b"\x89PNG", "line 1, is damaged: it is not the beginning of a row"),
+])
+def test_damaged_files_of_a_run_are_one_message_and_stay(tmp_path, name, content, told):
+    begin(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WorkdirError, match=told):
+        Workdir(tmp_path, {**CONFIG, "seed": 3}).__enter__()
+    assert (tmp_path / name).read_bytes() == content
 
 
 def test_two_runs_in_one_directory(tmp_path):

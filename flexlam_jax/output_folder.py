@@ -1,0 +1,245 @@
+"""Where a command may write: a folder that is new, empty, or provably its own of the same kind.
+
+    check(path, TRANSLATOR)                     # before any work; changes nothing
+    with Claim(path, TRANSLATOR) as folder:     # checked, made, and locked until the block ends
+        ...
+
+Everything else is refused before anything is written, so that no command ever replaces or deletes
+what somebody else put there. The lock file names the owner and the kind: it proves a folder whose
+writer was killed before the files that prove it otherwise.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import fcntl
+import json
+import os
+from pathlib import Path
+import re
+import socket
+from typing import Any, TextIO
+
+from etils import epath
+
+from flexlam_jax.errors import WorkdirError
+
+LOCK = ".lock"
+_OWNER = re.compile(r"pid \d+ on \S+(?:, (\w+))?")
+# What systems put into folders by themselves.
+_NOISE = {".DS_Store", "Thumbs.db", "desktop.ini", "lost+found", LOCK}
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of output.
+
+    name: in the lock file.  noun: in messages.  flag: that names the folder.  proof: whether a
+    folder holds files that only this package writes.  bucket: whether it may be a bucket URL.
+    """
+
+    name: str
+    noun: str
+    flag: str
+    proof: Callable[[epath.Path], bool]
+    bucket: bool = False
+
+
+def _is_run(folder: epath.Path) -> bool:
+    """config.json with the sections of ours, beside run.json or the lock file of early versions."""
+    config, starts = _object(folder / "config.json"), _object(folder / "run.json").get("starts")
+    sections = {"seed", "total_steps", "optimizer", "mesh", "log"} <= config.keys()
+    listed = isinstance(starts, list) and bool(starts) and all(
+        isinstance(start, dict) and {"argv", "versions", "devices"} <= start.keys()
+        for start in starts)
+    if config and not sections:     # Of another program, whatever lies beside it.
+        return False
+    return listed or (sections and _owner(folder) is not None)
+
+
+def _is_report(folder: epath.Path) -> bool:
+    return {"title", "summary", "run", "models", "data"} <= _object(folder / "report.json").keys()
+
+
+def _is_translator(folder: epath.Path) -> bool:
+    config = _object(folder / "config.json")
+    return config.get("kind") == "translator" and {"slots", "outputs", "lam"} <= config.keys()
+
+
+def _is_latents(folder: epath.Path) -> bool:
+    manifest = _object(folder / "manifest.json")
+    return {"format", "model", "gap", "data", "slots", "null", "files"} <= manifest.keys()
+
+
+RUN = Kind("run", "a training run", "--workdir", _is_run)
+REPORT = Kind("report", "a report", "--out", _is_report)
+TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
+LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
+_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS)
+
+
+def check(path: Any, kind: Kind) -> epath.Path:
+    """The folder, absolute, if a command may write output of `kind` to it. Changes nothing.
+
+    Raises:
+      WorkdirError: no name, a file, not writable, somebody else's, or in use.
+    """
+    if not str(path).strip():
+        raise WorkdirError(f"{kind.flag}= is empty; give the folder to write {kind.noun} to")
+    if "://" in str(path):
+        if not kind.bucket:
+            raise WorkdirError(f"{kind.flag}={path} is a bucket URL; {kind.noun} needs a local or "
+                               "mounted path (gcsfuse, s3fs, NFS)")
+        check_content(epath.Path(path), kind)
+        return epath.Path(path)
+    try:
+        folder = Path(path).expanduser().absolute()
+        _check_place(folder, kind)
+        check_content(epath.Path(folder), kind)
+    except (OSError, RuntimeError) as error:    # Names too long, homes that nobody has.
+        raise WorkdirError(f"{kind.flag}={path} cannot be looked into: "
+                           f"{getattr(error, 'strerror', None) or error}; give another "
+                           f"{kind.flag}") from error
+    _check_free(folder, kind)
+    return epath.Path(folder)
+
+
+def check_content(folder: epath.Path, kind: Kind) -> None:
+    """Raises WorkdirError unless the folder is missing, empty, or holds output of `kind`."""
+    if not folder.exists():
+        return
+    names = sorted(child.name for child in folder.iterdir())
+    content = [name for name in names if name not in _NOISE]
+    owner = _owner(folder)
+    if owner == kind.name or kind.proof(folder):
+        return
+    if content or (LOCK in names and owner is None):
+        raise WorkdirError(
+            f"{_name(folder, kind)} holds {_what(folder, content or names)}, not {kind.noun} of "
+            f"this package. Nothing was changed there; give {kind.flag} a new or empty folder")
+
+
+class Claim:
+    """A context manager: the folder, checked, made, and closed to other writers until it ends.
+
+    The lock is an flock, which the kernel drops however the process ends. Buckets know none: there
+    two writers into one folder are not noticed.
+
+    Raises on entering:
+      WorkdirError: see `check`.
+    """
+
+    def __init__(self, path: Any, kind: Kind):
+        self._path, self._kind = path, kind
+        self._file: TextIO | None = None
+
+    def __enter__(self) -> epath.Path:
+        folder = check(self._path, self._kind)
+        if "://" in str(folder):
+            return folder
+        try:
+            self._lock(Path(folder))
+        except OSError as error:
+            self.release()
+            raise WorkdirError(f"cannot write to {_name(folder, self._kind)}: {error.strerror}; "
+                               f"give another {self._kind.flag} or mend its permissions.") from None
+        except BaseException:
+            self.release()
+            raise
+        return folder
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self.release()
+
+    def release(self) -> None:
+        if self._file is None:
+            return
+        file, self._file = self._file, None
+        with file:      # An empty folder belongs to nobody.
+            if all(child.name in _NOISE for child in Path(file.name).parent.iterdir()):
+                file.truncate(0)
+
+    def _lock(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / LOCK, "a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise _in_use(folder, self._kind) from None
+        self._file = file
+        check_content(epath.Path(folder), self._kind)   # Another may have written since.
+        file.truncate(0)
+        file.write(f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}")
+        file.flush()
+
+
+def _check_place(folder: Path, kind: Kind) -> None:
+    """Raises WorkdirError unless it is a folder that can be written to, or can be made."""
+    if folder.is_symlink() and not folder.exists():
+        raise WorkdirError(f"{_name(folder, kind)} is a link to {os.readlink(folder)}, which does "
+                           f"not exist; give another {kind.flag}")
+    there = next(place for place in (folder, *folder.parents) if place.exists())
+    if not there.is_dir():
+        raise WorkdirError(f"cannot write to {_name(folder, kind)}: {there} is a file (Not a "
+                           f"directory); give another {kind.flag}")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise WorkdirError(f"cannot write to {_name(folder, kind)}: no permission to write in "
+                           f"{there}; give another {kind.flag} or mend its permissions.")
+
+
+def _check_free(folder: Path, kind: Kind) -> None:
+    """Raises WorkdirError if another process holds the lock; takes none itself."""
+    try:
+        with open(folder / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise _in_use(folder, kind) from None
+    except OSError:     # No lock file, or a file system without locks: `Claim` will tell.
+        pass
+
+
+def _owner(folder: epath.Path) -> str | None:
+    """The kind that the lock file names, "" if it names none, None if it is missing or not ours."""
+    if not (folder / LOCK).is_file():
+        return None
+    try:
+        text = (folder / LOCK).read_bytes()[:500].decode()
+    except (OSError, ValueError):
+        return None
+    match = _OWNER.fullmatch(text)
+    if not match:
+        return None if text else ""
+    return match[1] or ""
+
+
+def _what(folder: epath.Path, names: list[str]) -> str:
+    """What lies in a refused folder, in words where it is known."""
+    found = [kind.noun for kind in _KINDS if kind.proof(folder)]
+    if {"format_version", "datasets", "splits"} <= _object(folder / "manifest.json").keys():
+        found.append("a dataset")
+    if ".git" in names:
+        found.append("a git checkout")
+    shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return f"{' and '.join(found)} ({shown})" if found else shown
+
+
+def _object(file: epath.Path) -> dict[str, Any]:
+    """A JSON object, or {} for what is none: here it is only asked what a folder looks like."""
+    try:
+        value = json.loads(file.read_bytes()) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _name(folder: Any, kind: Kind) -> str:
+    return f"work directory {folder}" if kind is RUN else f"{kind.flag}={folder}"
+
+
+def _in_use(folder: Path, kind: Kind) -> WorkdirError:
+    try:
+        owner = (folder / LOCK).read_text(errors="replace").partition(",")[0].strip()
+    except OSError:
+        owner = ""
+    return WorkdirError(f"{_name(folder, kind)} is in use by {owner or 'another process'}; wait for "
+                        f"that run, stop it, or give another {kind.flag}.")
