@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from flexlam_jax.batching import in_buckets
-from flexlam_jax.errors import CheckpointError
+from flexlam_jax.errors import CheckpointError, DamagedFile
+from flexlam_jax.typed_json import read_json
 
 
 def load(path: Any, step: int | None = None) -> "LoadedLam":
@@ -70,10 +71,9 @@ def _declared_kind(path) -> str | None:
     """The `kind` that a config.json beside the checkpoints declares, if there is one."""
     from etils import epath
 
-    file = epath.Path(path) / "config.json"
     try:
-        return json.loads(file.read_text()).get("kind")
-    except (OSError, ValueError, AttributeError):
+        return read_json(epath.Path(path) / "config.json", dict[str, Any], remedy="").get("kind")
+    except DamagedFile:  # Or none: the checkpoints hold a config of their own.
         return None
 
 

@@ -3,11 +3,13 @@
     translator = flexlam_jax.load_translator(path)
     action = translator(lam.encode(o_t, o_next, keep=4))
 
-A folder holds config.json and params/ (Orbax).
+A folder holds config.json and params/ (Orbax), each verified when it is read.
 """
 
 import dataclasses
+import hashlib
 import json
+import logging
 from typing import Any
 
 import jax
@@ -17,9 +19,13 @@ from etils import epath
 
 from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.files import write_atomically
 from flexlam_jax.models.translator import Translator, prefix_features
+from flexlam_jax.output_folder import TRANSLATOR, check_content
+from flexlam_jax.typed_json import as_type, read_json
 
-KIND = "translator"
+_AGAIN = "restore it, or make the translator again with experiments.align_translator"
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,45 +51,49 @@ class TranslatorConfig:
     data: dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """config.json beside the fields of the config; early versions wrote neither hash.
+
+    fingerprint: of the weights, see `training.fingerprint`.  sha256: of all other fields.
+    """
+
+    kind: str
+    fingerprint: int | None = None
+    sha256: str | None = None
+
+
 def save_translator(path: Any, variables: dict, config: TranslatorConfig) -> None:
-    """Writes a folder that `load_translator` reads; config.json, written last, completes it."""
+    """Writes a folder that `load_translator` reads; config.json, written last, completes it.
+
+    Raises:
+      WorkdirError: the folder holds something else than a translator; nothing is changed there.
+    """
     import orbax.checkpoint as ocp
 
     path = epath.Path(path)
+    check_content(path, TRANSLATOR)
     path.mkdir(parents=True, exist_ok=True)
+    variables = jax.tree.map(np.asarray, variables)
     with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(
-            _absolute(path) / "params", jax.tree.map(np.asarray, variables), force=True
-        )
-    text = json.dumps({"kind": KIND, **dataclasses.asdict(config)}, indent=2)
-    partial = path / "config.json.tmp"
-    partial.write_text(text + "\n")
-    partial.replace(path / "config.json")
+        checkpointer.save(_absolute(path) / "params", variables, force=True)
+    values = {
+        "kind": TRANSLATOR.name,
+        **dataclasses.asdict(config),
+        "fingerprint": _fingerprint(variables),
+    }
+    values["sha256"] = _hash(values)
+    write_atomically(path / "config.json", json.dumps(values, indent=2) + "\n")
 
 
 def read_config(path: Any) -> TranslatorConfig | None:
     """The config of the translator in a folder; None if there is none.
 
     Raises:
-      CheckpointError: something else lies there.
+      CheckpointError: something else lies there, or it is damaged.
     """
-    file = epath.Path(path) / "config.json"
-    if not file.exists():
-        return None
-    try:
-        values = json.loads(file.read_text())
-        if values.pop("kind", None) != KIND:
-            raise CheckpointError(
-                f"{path} holds no translator (config.json does not say so); "
-                "for a latent action model use flexlam_jax.load"
-            )
-        values |= {name: tuple(values[name]) for name in ("action_names", "budgets")}
-        return TranslatorConfig(**values)
-    except (TypeError, KeyError, json.JSONDecodeError, AttributeError) as error:
-        raise CheckpointError(
-            f"{file} is damaged ({error}); make the translator again with "
-            "experiments.align_translator"
-        ) from error
+    found = _read(path)
+    return found and found[0]
 
 
 def load_translator(path: Any) -> "LoadedTranslator":
@@ -92,27 +102,75 @@ def load_translator(path: Any) -> "LoadedTranslator":
     Raises:
       CheckpointError (a ValueError): nothing there, damaged, or not a translator.
     """
-    import orbax.checkpoint as ocp
-
-    config = read_config(path)
-    if config is None:
+    found = _read(path)
+    if found is None:
         raise CheckpointError(
             f"no translator in {path}: config.json is missing; make one with "
             "python -m experiments.align_translator"
         )
+    config, file = found
     translator = Translator(config.outputs, config.hidden)
+    variables = _restore(path, translator, config)
+    if file.fingerprint is None:
+        _log.info("%s was written by an early version: its weights cannot be verified", path)
+    elif _fingerprint(variables) != file.fingerprint:
+        raise CheckpointError(
+            f"the weights of the translator in {path} are damaged: they do not match their "
+            f"fingerprint in config.json; {_AGAIN}"
+        )
+    return LoadedTranslator(translator, variables, config)
+
+
+def _read(path: Any) -> tuple[TranslatorConfig, _File] | None:
+    """What config.json says of a translator and of itself; see `read_config`."""
+    file = epath.Path(path) / "config.json"
+    if not file.exists():
+        return None
+    values = read_json(file, dict[str, Any], remedy=_AGAIN, error=CheckpointError)
+    if values.get("kind") != TRANSLATOR.name:
+        raise CheckpointError(
+            f"{path} holds no translator (config.json does not say so); "
+            "for a latent action model use flexlam_jax.load"
+        )
+    config, own = (
+        as_type(values, kind, where=str(file), remedy=_AGAIN, error=CheckpointError)
+        for kind in (TranslatorConfig, _File)
+    )
+    sizes = (config.outputs, config.hidden, config.slots, config.slot_width)
+    if min(sizes) < 1 or own.sha256 not in (None, _hash(values)):
+        raise CheckpointError(
+            f"{file} is damaged: its fields are not those that were written; {_AGAIN}"
+        )
+    return config, own
+
+
+def _restore(path: Any, translator: Translator, config: TranslatorConfig) -> dict:
+    import orbax.checkpoint as ocp
+
     features = jax.ShapeDtypeStruct((1, config.slots * config.slot_width), jnp.float32)
     abstract = dict(jax.eval_shape(translator.init, jax.random.key(0), features))
     try:
         with ocp.StandardCheckpointer() as checkpointer:
-            variables = checkpointer.restore(_absolute(epath.Path(path)) / "params", abstract)
+            return checkpointer.restore(_absolute(epath.Path(path)) / "params", abstract)
     except Exception as error:  # Orbax raises whatever a damaged file makes its readers raise
         reason = str(error).strip().splitlines()[:1]
         raise CheckpointError(
             f"the translator in {path} cannot be read ({type(error).__name__}: "
-            f"{' '.join(reason)[:200]}); make it again"
+            f"{' '.join(reason)[:200]}); {_AGAIN}"
         ) from error
-    return LoadedTranslator(translator, variables, config)
+
+
+def _fingerprint(variables: dict) -> int:
+    from flexlam_jax.training.fingerprint import fingerprint
+
+    return fingerprint(jax.tree.map(jnp.asarray, variables))
+
+
+def _hash(values: dict[str, Any]) -> str:
+    """sha256 of all fields but itself, as they are after a way through JSON."""
+    rest = json.loads(json.dumps(values))
+    rest.pop("sha256", None)
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 class LoadedTranslator:
@@ -127,7 +185,11 @@ class LoadedTranslator:
         self._outputs = jax.jit(lambda codes: translator.apply(variables, prefix_features(codes)))
 
     def __call__(self, codes):
-        """Null-filled codes (B, K, D) or (K, D) -> actions: int32 (B,) or float32 (B, A)."""
+        """Null-filled codes (B, K, D) or (K, D) -> actions: int32 (B,) or float32 (B, A).
+
+        Raises:
+          ValueError: as `outputs`.
+        """
         outputs = self.outputs(codes)
         return outputs.argmax(-1).astype(np.int32) if self.config.discrete else outputs
 
@@ -135,7 +197,9 @@ class LoadedTranslator:
         """Logits (B, classes), or the continuous action (B, A), float32.
 
         Raises:
-          ValueError: the codes have another shape than those the translator was fitted on.
+          ValueError: the codes have another shape than those the translator was fitted on, are no
+            floats, or hold NaN or infinity. Inside a caller's own `jit` values are not checked:
+            there NaN comes out as NaN, and as class 0 of a discrete action.
         """
         codes = codes if isinstance(codes, jax.Array) else np.asarray(codes)
         expected = (self.config.slots, self.config.slot_width)
@@ -144,6 +208,16 @@ class LoadedTranslator:
                 f"translator: codes have shape {codes.shape}; this one reads {expected} or "
                 f"(B, {expected[0]}, {expected[1]}), the codes of {self.config.lam}"
             )
+        if codes.ndim == 3 and not len(codes):
+            raise ValueError(f"translator: codes are an empty batch, shape {codes.shape}")
+        if not jnp.issubdtype(codes.dtype, jnp.floating):
+            raise ValueError(
+                f"translator: codes are {codes.dtype}; they must be float slots from encode"
+            )
+        codes = codes.astype(np.float32)
+        xp = np if isinstance(codes, np.ndarray) else jnp
+        if not isinstance(codes, jax.core.Tracer) and not bool(xp.isfinite(codes).all()):
+            raise ValueError("translator: codes hold NaN or infinity")
         batched = codes.ndim == 3
         return in_buckets(self._outputs, (codes if batched else codes[None],), batched)
 

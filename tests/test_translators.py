@@ -1,9 +1,14 @@
 import json
+import shutil
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
 import flexlam_jax
+from flexlam_jax.errors import CheckpointError, WorkdirError
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.translators import TranslatorConfig, read_config, save_translator
 
@@ -88,3 +93,89 @@ def test_missing_weights_are_one_message(tmp_path):
             file.unlink()
     with pytest.raises(ValueError, match="cannot be read"):
         flexlam_jax.load_translator(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made") / "t"
+    return folder, make(folder, True)
+
+
+def change_config(folder, **fields):
+    file = folder / "config.json"
+    values = json.loads(file.read_text()) | fields
+    file.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+
+def test_changed_weights_are_noticed(made, tmp_path):
+    """Each another translator's weights, whole and readable: only the fingerprint tells."""
+    shutil.copytree(made[0], tmp_path / "t")
+    config = made[1][-1]
+    with ocp.StandardCheckpointer() as checkpointer:
+        variables = checkpointer.restore(made[0] / "params")
+    for number, leaf in enumerate(jax.tree.leaves(variables)):
+        leaves = [np.array(x) for x in jax.tree.leaves(variables)]
+        bits = leaves[number].reshape(-1).view(np.uint32)
+        bits[len(bits) // 2] ^= 1 << (7 * number % 32)
+        changed = jax.tree.unflatten(jax.tree.structure(variables), leaves)
+        save_translator(tmp_path / "other", changed, config)
+        shutil.rmtree(tmp_path / "t" / "params")
+        shutil.copytree(tmp_path / "other" / "params", tmp_path / "t" / "params")
+        with pytest.raises(CheckpointError, match="do not match their fingerprint"):
+            flexlam_jax.load_translator(tmp_path / "t")
+
+
+@pytest.mark.parametrize("fields, told", [
+    ({"budgets": [1, 2]}, "not those that were written"),
+    ({"action_names": ["right", "left"]}, "not those that were written"),
+    ({"fingerprint": 3}, "not those that were written"),
+    ({"outputs": "2"}, 'config.json is damaged: outputs: expected `int`, got `str`, it is "2"'),
+    ({"budgets": 3}, "config.json is damaged: budgets: expected `array`, got `int`"),
+    ({"lam": None}, "missing required field `lam`"),
+    ({"slots": 0, "sha256": None}, "not those that were written"),
+])
+def test_a_changed_config_is_noticed(made, tmp_path, fields, told):
+    shutil.copytree(made[0], tmp_path / "t")
+    change_config(tmp_path / "t", **fields)
+    with pytest.raises(CheckpointError, match=told):
+        flexlam_jax.load_translator(tmp_path / "t")
+
+
+def test_translators_of_early_versions_load(made, tmp_path, caplog):
+    caplog.set_level("INFO")
+    shutil.copytree(made[0], tmp_path / "t")
+    change_config(tmp_path / "t", fingerprint=None, sha256=None)
+    codes = made[1][0]
+    loaded, known = (flexlam_jax.load_translator(f) for f in (tmp_path / "t", made[0]))
+    np.testing.assert_array_equal(loaded(codes), known(codes))
+    assert loaded.config == made[1][-1] and caplog.text.count("cannot be verified") == 1
+
+
+def test_a_folder_of_somebody_else_is_not_written_to(made, tmp_path):
+    (tmp_path / "params").mkdir()
+    (tmp_path / "params" / "mine").write_text("precious")
+    with pytest.raises(WorkdirError, match="holds params, not a translator"):
+        save_translator(tmp_path, {}, made[1][-1])
+    assert [file.name for file in tmp_path.rglob("*")] == ["params", "mine"]
+
+
+@pytest.mark.parametrize("bad, told", [
+    (np.float32("nan"), "NaN or infinity"), (np.float32("-inf"), "NaN or infinity"),
+    (np.int32(1), "codes are int32"),
+])
+@pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
+def test_codes_that_are_no_numbers_are_no_action(made, bad, told, array):
+    translator = flexlam_jax.load_translator(made[0])
+    codes = np.zeros((2, SLOTS, WIDTH), bad.dtype)
+    codes[1, 1, 1] = bad
+    for given in (codes, codes[1]):
+        with pytest.raises(ValueError, match=told):
+            translator(array(given))
+    with pytest.raises(ValueError, match="empty batch"):
+        translator(array(np.zeros((0, SLOTS, WIDTH), np.float32)))
+
+
+def test_inside_jit_values_are_not_checked(made):
+    translator = flexlam_jax.load_translator(made[0])
+    outputs = jax.jit(translator.outputs)(np.full((SLOTS, WIDTH), np.nan, np.float32))
+    assert np.isnan(outputs).all()
