@@ -3,15 +3,17 @@
     lam = flexlam_jax.load("gs://bucket/run")          # or a local work directory
     codes = lam.encode(frames, next_frames, keep=4)    # (B, K, D), slots from 4 on are the null latent
 
-`load` and `load_translator` are imported on first use, so that importing the package costs nothing.
+`load`, `load_translator` and `read_latents` are imported on first use, so that importing the package
+costs nothing.
 """
 
 from flexlam_jax.version import __version__
 
-__all__ = ["__version__", "load", "load_translator"]
+__all__ = ["__version__", "load", "load_translator", "read_latents"]
 
 
-_LAZY = {"load": "flexlam_jax.loading", "load_translator": "flexlam_jax.translators"}
+_LAZY = {"load": "flexlam_jax.loading", "load_translator": "flexlam_jax.translators",
+         "read_latents": "flexlam_jax.latents"}
 
 
 def __getattr__(name: str):
