@@ -1,0 +1,30 @@
+"""Which content a run is trained on, told by the hashes that the manifests of its data hold."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_pipelines.loading.mixture import select_datasets
+from data_pipelines.loading.options import loader_options
+from data_pipelines.manifest import open_dataset
+
+
+def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str]:
+    """{"<dataset>/<split>": sha256} of everything that a config's `data` section reads.
+
+    Of the records alone: where the folder lies and what its files are called is of no account.
+    In a mixture the name of the entry comes first.
+
+    Raises:
+      DataError: as `training_batches`.
+    """
+    hashes = {}
+    for entry, part in loader_options(data).parts.items():
+        info = open_dataset(part.path)
+        for name in select_datasets(info, part.datasets, part.cameras):
+            for split in splits:
+                shards = [[shard["records"], shard["sha256"]] for shard in info.shards[name][split]]
+                hashes["/".join(filter(None, (entry, name, split)))] = hashlib.sha256(
+                    json.dumps(shards).encode()).hexdigest()
+    return hashes
