@@ -10,19 +10,23 @@ from data_pipelines.errors import DataError
 FITS = ("crop", "stretch")
 
 
-def crop_box(width: int, height: int, fit: str) -> tuple[int, int, int, int]:
-    """(left, top, right, bottom) of the part of a picture that becomes the frame.
+def crop_box(
+    width: int, height: int, fit: str, pixel_aspect: float = 1.0
+) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom), in pixels, of the part of a picture that becomes the frame.
 
-    fit 'crop' is the centre square; 'stretch' keeps the whole picture and gives up its aspect
-    ratio.
+    fit 'crop' is the centre square as it is shown; 'stretch' keeps the whole picture and gives up
+    its aspect ratio. pixel_aspect: width over height of one pixel.
     """
     if fit not in FITS:
         raise DataError(f"unknown fit {fit!r}; use one of {', '.join(FITS)}")
     if fit == "stretch":
         return 0, 0, width, height
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    return left, top, left + side, top + side
+    side = min(width * pixel_aspect, height)
+    across = min(width, max(1, round(side / pixel_aspect)))
+    down = min(height, max(1, round(side)))
+    left, top = (width - across) // 2, (height - down) // 2
+    return left, top, left + across, top + down
 
 
 def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:

@@ -21,7 +21,8 @@ from data_pipelines.optional import require
 from data_pipelines.readers.paths import natural, source_folder
 from data_pipelines.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.readers.video_decoding import VIDEO_SUFFIXES, frames
+from data_pipelines.readers.video_decoding import frames
+from data_pipelines.readers.video_opening import SUFFIXES as VIDEO_SUFFIXES
 
 DESCRIPTION = "your own folder of videos (mp4, webm, gif, ...) or of image sequences; no labels"
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")

@@ -178,8 +178,8 @@ def test_files_that_are_no_videos(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     write_sound(tmp_path / "sound.mp4")
     assert reason(tmp_path / "text.mp4") == "unreadable"
-    assert reason(tmp_path / "empty.mp4") == "unreadable"
-    assert reason(tmp_path / "none.mp4") == "unreadable"
+    assert reason(tmp_path / "empty.mp4") == "empty file"
+    assert reason(tmp_path / "none.mp4") == "missing"
     assert reason(tmp_path / "sound.mp4") == "no video stream"
 
 
