@@ -2,23 +2,33 @@
 
 HDF5 can point at other files in three ways: an external link, a dataset whose bytes lie in an
 external raw file, and a virtual dataset made of other datasets. All three are refused before
-anything is followed. Links inside the file are fine.
+anything is followed. Links inside the file are fine. Frames that were declared but never written (by
+a recorder that was killed) would read as black, and are refused too.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import pathlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
 
+from data_pipelines.errors import DataError
 from data_pipelines.optional import require
+from data_pipelines.readers import opening
+from data_pipelines.readers.paths import natural
 from data_pipelines.recordings import ItemError
+
+SUFFIXES = (".hdf5", ".h5")
 
 MAX_ROWS = 1_000_000
 MAX_CHUNK_BYTES = 1 << 28  # a chunk is unpacked as a whole, whatever part of it is asked for
+MAX_ARRAY_BYTES = 1 << 30  # of labels, which are read as a whole
+MAX_TEXT_BYTES = 1 << 22  # of an attribute
 BLOCK_BYTES = 1 << 23  # of frames read at a time
 
 
@@ -26,16 +36,31 @@ BLOCK_BYTES = 1 << 23  # of frames read at a time
 def open_hdf5(path: pathlib.Path) -> Iterator:
     """The open h5py.File.
 
-    Raises ItemError 'unreadable' or 'unsafe path', also for damage that is found later in the
-    `with` block.
+    Raises ItemError 'unsafe path', or as opening.unreadable words it ('locked', 'git-lfs pointer',
+    'unreadable', ...), also for damage that is found later in the `with` block.
     """
     h5py = require("h5py")
     try:
-        with h5py.File(path, "r") as file:
+        with _open(h5py, path) as file:
             _refuse_foreign_links(h5py, file)
             yield file
-    except (OSError, RuntimeError, KeyError) as error:  # h5py's errors for damaged files
-        raise ItemError("unreadable", f"{path}: damaged or not an HDF5 file ({error})") from error
+    except DataError:
+        raise
+    # h5py's errors for damaged files, and for types that NumPy does not have
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise opening.unreadable(path, error, "an HDF5 file") from error
+
+
+def _open(h5py, path: pathlib.Path):
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        # Some network file systems have no locks at all, so no writer can hold one either. A lock
+        # that somebody holds is another error, and is respected.
+        without = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+        if "unable to lock file" in str(error) and error.errno in without:
+            return h5py.File(path, "r", locking=False)
+        raise
 
 
 def _refuse_foreign_links(h5py, file) -> None:
@@ -63,8 +88,24 @@ def _dataset(group, name: str):
     if not found.ndim or found.shape[0] > MAX_ROWS:
         raise ItemError("unreadable", f"{where} has shape {found.shape}; expected rows per step")
     if found.chunks and math.prod(found.chunks) * found.dtype.itemsize > MAX_CHUNK_BYTES:
-        raise ItemError("unreadable", f"{where} has chunks of {found.chunks}: too large")
+        raise ItemError("too large", f"{where} has chunks of {found.chunks}")
     return found
+
+
+def _check_written(found, where: str) -> None:
+    """Raises ItemError unless every part of the dataset is in the file."""
+    if not found.size:
+        return
+    if found.chunks:
+        sides = zip(found.shape, found.chunks, strict=True)
+        parts = math.prod(-(-side // chunk) for side, chunk in sides)
+        there = found.id.get_num_chunks()
+    else:
+        parts, there = 1, int(found.id.get_storage_size() > 0)
+    if there < parts:
+        raise ItemError(
+            "incomplete", f"{where}: {there} of its {parts} parts were written; record or copy it again"
+        )
 
 
 def subgroup(parent, name: str):
@@ -73,6 +114,14 @@ def subgroup(parent, name: str):
     if not isinstance(parent.get(name), h5py.Group):
         raise ItemError("unreadable", f"{parent.file.filename}: no group {parent.name}/{name}")
     return parent[name]
+
+
+def demo_names(data) -> list[str]:
+    """Names of the groups demo_N of the group `data`, by number; raises ItemError if there is none."""
+    names = sorted((name for name in data if re.fullmatch(r"demo_[0-9]+", name)), key=natural)
+    if not names:
+        raise ItemError("unreadable", f"{data.file.filename}: no groups data/demo_N")
+    return names
 
 
 def has_dataset(group, name: str) -> bool:
@@ -100,7 +149,36 @@ def read_array(group, name: str, width: int | None = None) -> np.ndarray:
         raise ItemError(
             "wrong shape", f"{where} is {found.dtype} {found.shape}; expected numbers {shape}"
         )
+    if found.size * found.dtype.itemsize > MAX_ARRAY_BYTES:
+        raise ItemError("too large", f"{where} is {found.dtype} {found.shape}")
     return found[:].astype(np.float32)
+
+
+def text_attribute(group, name: str) -> str:
+    """The attribute as text, '' if it is none; bytes that are not UTF-8 are replaced.
+
+    Raises ItemError 'too large'.
+    """
+    if name not in group.attrs:
+        return ""
+    size = group.attrs.get_id(name).get_storage_size()
+    value = group.attrs[name] if size <= MAX_TEXT_BYTES else None
+    if value is None or (isinstance(value, (str, bytes)) and len(value) > MAX_TEXT_BYTES):
+        raise ItemError("too large", f"{group.file.filename}: attribute {name} of {group.name}")
+    if isinstance(value, str):  # h5py keeps foreign bytes as surrogates
+        value = value.encode("utf-8", "surrogateescape")
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
+
+
+def picture_names(group) -> list[str]:
+    """Names of the datasets of `group` that look like frames: uint8 (T, H, W, 3)."""
+    h5py = require("h5py")
+    found = []
+    for name in group:
+        entry = group.get(name)
+        if isinstance(entry, h5py.Dataset) and entry.ndim == 4 and entry.dtype == np.uint8:
+            found += [name] if entry.shape[-1] == 3 else []
+    return found
 
 
 def frame_count(group, name: str) -> int:
@@ -108,14 +186,23 @@ def frame_count(group, name: str) -> int:
     found = _dataset(group, name)
     where = f"{group.file.filename}: {group.name}/{name}"
     if found is None:
-        raise ItemError("no images", f"{where} does not exist")
+        raise ItemError("no images", f"{where} does not exist; {_pictures_there(group, name)}")
     if found.ndim != 4 or found.shape[-1] != 3 or found.dtype != np.uint8:
         raise ItemError(
             "no images", f"{where} is {found.dtype} {found.shape}; expected uint8 (T, H, W, 3)"
         )
     if math.prod(found.shape[1:]) > MAX_CHUNK_BYTES:
-        raise ItemError("unreadable", f"{where}: frames of {found.shape[1:]} are too large")
+        raise ItemError("too large", f"{where}: frames of {found.shape[1:]}")
+    _check_written(found, where)
     return len(found)
+
+
+def _pictures_there(group, name: str) -> str:
+    """What pictures lie where dataset `name` was looked for."""
+    h5py = require("h5py")
+    parent = group.get(name.rpartition("/")[0]) if "/" in name else group
+    names = picture_names(parent) if isinstance(parent, h5py.Group) else []
+    return f"pictures there: {', '.join(names) or 'none'}"
 
 
 def iter_frames(path: pathlib.Path, group: str, name: str) -> Iterator[np.ndarray]:

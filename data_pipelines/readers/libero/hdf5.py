@@ -9,9 +9,8 @@ float64.
 from __future__ import annotations
 
 import pathlib
-import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,12 +18,12 @@ import numpy as np
 from data_pipelines.readers import hdf5_files, paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.framing import fit_frame
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.names import plain_name
 from data_pipelines.readers.libero import alignment, language
 from data_pipelines.readers.libero.layout import EE_POSE, GRIPPER, JOINTS, check_actions
 from data_pipelines.recordings import Item, ItemError, Recording, Skipped
 
-SUFFIXES = (".hdf5", ".h5")
 CAMERAS = {"agentview": "agentview_rgb", "eye_in_hand": "eye_in_hand_rgb"}
 # choice of --state -> ((array of a demo, width), ...) and the names of the dimensions
 STATES = {
@@ -38,23 +37,18 @@ STATES = {
 _TEXT = ("bddl_file_name", "bddl_file_content", "problem_info", "obs_when", "tag", "env_name")
 
 
-def find_files(root: pathlib.Path) -> list[pathlib.Path]:
-    """HDF5 files below `root`, relative to it, in natural order."""
-    found = (path for path in root.rglob("*") if path.suffix in SUFFIXES)
-    return sorted((path.relative_to(root) for path in found), key=paths.natural)
-
-
 def list_demos(
-    root: pathlib.Path, options: dict[str, Any]
+    root: pathlib.Path, files: Sequence[pathlib.Path], options: dict[str, Any]
 ) -> tuple[list[Item], list[Skipped], dict[str, Any]]:
     """One item per demo, files that cannot be used, and facts about the alignment of all files."""
     items, skipped = [], []
     facts = {"files": 0, "decided_by": {}, "alignment_check": {}, "contradicts": []}
-    for file in find_files(root):
+    for file in (path.relative_to(root) for path in files):
         try:
             found, decided, check = _demos_of(root, file, options)
         except ItemError as error:
-            skipped.append(Skipped(file.as_posix(), error.reason, str(error)))
+            # Nobody knows how many demos a file holds that cannot be opened.
+            skipped.append(Skipped(file.as_posix(), error.reason, str(error), episodes=None))
             continue
         items += found
         facts["files"] += 1
@@ -73,13 +67,10 @@ def list_demos(
 
 def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Item], str, str]:
     """The items of one file, what decided its alignment, and what its data say to that."""
-    with hdf5_files.open_hdf5(paths.inside(root, file)) as opened:
+    path = paths.inside(root, file, follow_links=follow_links(options))
+    with hdf5_files.open_hdf5(path) as opened:
         data = hdf5_files.subgroup(opened, "data")
-        demos = sorted(
-            (name for name in data if re.fullmatch(r"demo_\d+", name)), key=paths.natural
-        )
-        if not demos:
-            raise ItemError("unreadable", f"{file}: no groups data/demo_N")
+        demos = hdf5_files.demo_names(data)
         attributes = text_attributes(data)
         measured = _measured(hdf5_files.subgroup(data, demos[0]))
         rows = [hdf5_files.row_count(data, f"{demo}/actions") for demo in demos]
@@ -105,12 +96,8 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
 
 def text_attributes(data) -> dict[str, str]:
     """The attributes of the group `data` that are text and are used."""
-    values = {name: data.attrs[name] for name in _TEXT if name in data.attrs}
-    values = {
-        name: value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-        for name, value in values.items()
-    }
-    return {name: value for name, value in values.items() if isinstance(value, str)}
+    values = {name: hdf5_files.text_attribute(data, name) for name in _TEXT}
+    return {name: value for name, value in values.items() if value}
 
 
 def _measured(demo) -> bool | None:
@@ -135,24 +122,24 @@ def _suite(root: pathlib.Path, file: pathlib.Path, attributes: dict[str, str]) -
 def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     """One recording of N = T frames; raises ItemError for a demo that cannot be used."""
     where, root = item.payload, paths.source_folder(options["source"])
-    path = paths.inside(root, where["file"])
+    path = paths.inside(root, where["file"], follow_links=follow_links(options))
     cameras, follows = options["cameras"], where["observation_after_action"]
     with hdf5_files.open_hdf5(path) as opened:
         demo = hdf5_files.subgroup(opened, f"data/{where['demo']}")
-        counts = {name: hdf5_files.frame_count(demo, f"obs/{CAMERAS[name]}") for name in cameras}
+        counts = {name: _frame_count(demo, f"obs/{CAMERAS[name]}") for name in cameras}
         actions = hdf5_files.read_array(demo, "actions", 7)
         rewards = hdf5_files.read_array(demo, "rewards")
         state = read_state(demo, options["state"])
         measured = _measured(demo)
         attributes = text_attributes(opened["data"])
-        raw_is_upright = opened["data"].attrs.get("macros_image_convention") == "opencv"
+        convention = hdf5_files.text_attribute(opened["data"], "macros_image_convention")
     lengths = [*counts.values(), len(rewards), *([] if state is None else [len(state)])]
     if any(length != len(actions) for length in lengths):
         raise ItemError(
             "wrong shape", f"{item.name}: {len(actions)} actions, other arrays have rows {lengths}"
         )
     check_actions(actions, item.name)
-    flip = options["orientation"] == "upright" and not raw_is_upright
+    flip = options["orientation"] == "upright" and convention != "opencv"
     names = camera_datasets(where["suite"], cameras)
     task = pathlib.PurePosixPath(where["file"]).stem.removesuffix("_demo")
     yield Recording(
@@ -178,6 +165,14 @@ def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
             "alignment_check": alignment.verdict(follows, measured),
         },
     )
+
+
+def _frame_count(demo, name: str) -> int:
+    try:
+        return hdf5_files.frame_count(demo, name)
+    except ItemError as error:
+        hint = "`prepare robomimic` reads files with other cameras and robots"
+        raise ItemError(error.reason, f"{error}. {hint}") from None
 
 
 def read_state(demo, choice: str) -> np.ndarray | None:

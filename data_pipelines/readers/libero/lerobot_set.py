@@ -12,7 +12,8 @@ from data_pipelines.readers import lerobot, paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
-from data_pipelines.readers.libero.layout import check_actions
+from data_pipelines.readers.frame_options import follow_links
+from data_pipelines.readers.libero.layout import ACTION, check_actions
 from data_pipelines.recordings import Item, Recording
 
 CAMERAS = {
@@ -26,6 +27,7 @@ CAMERAS = {
 }
 ACTIONS = ("action", "actions")
 STATES = ("observation.state", "state")
+HINT = "For the set of another robot use `prepare lerobot`"
 BASE = "libero"  # the sets do not say which suite an episode is from
 
 
@@ -35,25 +37,39 @@ def feature(data: lerobot.LeRobot, names: tuple[str, ...], what: str) -> str:
         if name in data.features:
             return name
     raise DataError(
-        f"{data.root}: no {what} (looked for {', '.join(names)}); it has {', '.join(data.features)}"
+        f"{data.root}: no {what} (looked for {', '.join(names)}); it has "
+        f"{', '.join(data.features)}. {HINT}"
     )
 
 
-def list_items(data: lerobot.LeRobot, cameras: dict[str, str]) -> list[Item]:
-    """One item per episode; `cameras`: name -> feature."""
-    return [
+def check_actions_feature(data: lerobot.LeRobot) -> None:
+    """Raises DataError unless the set declares actions as wide as LIBERO's."""
+    name = feature(data, ACTIONS, "action")
+    width = data.features[name].width
+    if width != ACTION.count:
+        raise DataError(f"{data.root}: {name} has {width} numbers, LIBERO's have 7. {HINT}")
+
+
+def list_items(
+    data: lerobot.LeRobot, cameras: dict[str, str]
+) -> tuple[list[Item], dict[str, Any]]:
+    """One item per episode, and facts for the manifest; `cameras`: name -> feature."""
+    episodes = lerobot.list_episodes(data, list(cameras.values()))
+    items = [
         Item(
             name=f"episode_{episode['index']:06d}",
             payload={"episode": episode},
             size=max(1, episode["length"]),
         )
-        for episode in lerobot.list_episodes(data, list(cameras.values()))
+        for episode in episodes
     ]
+    return items, {"episodes_without_text": lerobot.without_text(data, episodes)}
 
 
 def read_episode(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     """One recording of N = T frames: row j holds obs[j] and the action that follows it."""
-    data = lerobot.open_lerobot(paths.source_folder(options["source"]))
+    root = paths.source_folder(options["source"])
+    data = lerobot.open_lerobot(root, follow_links=follow_links(options))
     episode = item.payload["episode"]
     action = feature(data, ACTIONS, "action")
     columns = {"action": action}
@@ -62,7 +78,7 @@ def read_episode(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     arrays = lerobot.read_columns(data, episode, list(columns.values()))
     check_actions(arrays[action], item.name)
     names = camera_datasets(BASE, options["cameras"])
-    tasks = episode["tasks"]
+    texts = lerobot.episode_texts(data, episode)
     yield Recording(
         name=item.name,
         frames={
@@ -71,9 +87,9 @@ def read_episode(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
         },
         action=arrays[action][:-1],
         state=arrays[columns["state"]] if "state" in columns else None,
-        metadata={
-            "language": tasks[0] if tasks else "",
-            "task": tasks[0].replace(" ", "_") if tasks else "",
+        metadata=lerobot.language_fields(texts)
+        | {
+            "task": texts[0].replace(" ", "_") if texts else "",
             "file": episode["data"],
             "episode": episode["index"],
             "num_samples": episode["length"],

@@ -9,7 +9,14 @@ from typing import Any
 from data_pipelines.readers import lerobot, paths
 from data_pipelines.readers.cameras import camera_specs, parse_cameras
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
+from data_pipelines.readers.hdf5_files import SUFFIXES
+from data_pipelines.readers.listing import list_files
 from data_pipelines.readers.libero import alignment, hdf5, layout, lerobot_set, rlds_set
 from data_pipelines.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.readers.tfds_folder import find_folders
@@ -62,7 +69,7 @@ def detect(root: pathlib.Path) -> str:
     """The layout of the folder; raises DataError if it is none of the three."""
     if lerobot.is_lerobot(root):
         return "lerobot"
-    if hdf5.find_files(root):
+    if list_files(root, SUFFIXES).files:
         return "hdf5"
     if find_folders(root):
         return "rlds"
@@ -126,7 +133,8 @@ def _specs(base: str, options, names: tuple[str, ...], fps: float, reward: bool,
 
 
 def _plan_hdf5(root: pathlib.Path, options: dict[str, Any]) -> Plan:
-    items, skipped, facts = hdf5.list_demos(root, options)
+    listing = list_files(root, SUFFIXES, follow_links=follow_links(options))
+    items, skipped, facts = hdf5.list_demos(root, listing.files, options)
     choice = state_choice(options["state"], "hdf5")
     names = () if choice == "none" else hdf5.STATES[choice][1]
     specs = []
@@ -142,12 +150,13 @@ def _plan_hdf5(root: pathlib.Path, options: dict[str, Any]) -> Plan:
             stored_orientation="upside down (rows reversed), unless the file says opencv",
             observation_after_action=sorted(follows),
         )
-    return Plan(specs=specs, items=items, skipped=skipped, sources=facts)
+    skipped += listing.skipped
+    return Plan(specs, items, skipped, facts, passed_over=listing.passed_over())
 
 
 def _plan_lerobot(root: pathlib.Path, options: dict[str, Any]) -> Plan:
-    data = lerobot.open_lerobot(root)
-    lerobot_set.feature(data, lerobot_set.ACTIONS, "action")
+    data = lerobot.open_lerobot(root, follow_links=follow_links(options))
+    lerobot_set.check_actions_feature(data)
     choice = state_choice(options["state"], "lerobot")
     names: tuple[str, ...] = ()
     if choice != "none":
@@ -165,8 +174,9 @@ def _plan_lerobot(root: pathlib.Path, options: dict[str, Any]) -> Plan:
         stored_orientation="turned by 180 degrees",
         features=cameras,
     )
-    sources = {"lerobot_version": data.version, "splits": data.splits}
-    return Plan(specs=specs, items=lerobot_set.list_items(data, cameras), sources=sources)
+    items, facts = lerobot_set.list_items(data, cameras)
+    sources = {"lerobot_version": data.version, "splits": data.splits} | facts
+    return Plan(specs=specs, items=items, sources=sources)
 
 
 def _plan_rlds(root: pathlib.Path, options: dict[str, Any]) -> Plan:

@@ -123,7 +123,7 @@ def _camera_features(data: lerobot.LeRobot) -> dict[str, str]:
     return {
         name.removeprefix("observation.").removeprefix("images."): name
         for name, feature in data.features.items()
-        if feature.get("dtype") in ("video", "image")
+        if feature.is_camera
     }
 
 
@@ -196,7 +196,7 @@ def _read_lerobot(root: pathlib.Path, item: Item, options: dict[str, Any]) -> ep
     state = FEATURES.get(options["state"])
     optional = [name for name in (state, REWARD) if name in data.features]
     columns = lerobot.read_columns(data, episode, ["action", *optional])
-    task = episode["tasks"][0] if episode["tasks"] else ""
+    texts = lerobot.episode_texts(data, episode)
     return episodes.Arrays(
         frames={
             camera: lambda name=name: lerobot.iter_frames(data, episode, name)
@@ -205,5 +205,7 @@ def _read_lerobot(root: pathlib.Path, item: Item, options: dict[str, Any]) -> ep
         action=columns["action"],
         state=columns[state] if state else np.zeros((episode["length"], 0), np.float32),
         reward=columns[REWARD].reshape(-1) if REWARD in columns else None,
-        metadata={"task": task, "language": task, "file": episode["data"]},
+        metadata={"task": texts[0] if texts else ""}
+        | lerobot.language_fields(texts)
+        | {"file": episode["data"]},
     )

@@ -8,6 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from data_pipelines.readers import lerobot, lerobot_frames
+from data_pipelines.readers.lerobot.episodes import fill_template
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import ItemError
 from tests.data_pipelines.readers import robot_files as rf
@@ -65,7 +66,8 @@ def test_pictures_beside_the_rows(tmp_path):
     for cell, reason in (
         ({"bytes": None, "path": "../b.png"}, "unsafe path"),
         ({"bytes": None, "path": str(tmp_path / "b.png")}, "unsafe path"),
-        ({"bytes": b"no picture", "path": None}, "unreadable"),
+        ({"bytes": None, "path": "absent.png"}, "missing"),
+        ({"bytes": b"no picture", "path": None}, "unreadable picture"),
         (None, "no images"),
     ):
         with pytest.raises(ItemError) as caught:
@@ -79,7 +81,7 @@ def test_pictures_beside_the_rows(tmp_path):
 def test_template_is_filled():
     template = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
     values = {"video_key": "observation.images.top", "chunk_index": 2, "file_index": 1234}
-    filled = lerobot.fill_template(template, values)
+    filled = fill_template(template, values)
     assert filled == "videos/observation.images.top/chunk-002/file-1234.mp4"
 
 
@@ -89,7 +91,7 @@ def test_template_is_filled():
 )
 def test_template_that_is_more_than_a_template(template):
     with pytest.raises(DataError, match="template"):
-        lerobot.fill_template(template, {"video_key": "a", "index": 1})
+        fill_template(template, {"video_key": "a", "index": 1})
 
 
 @pytest.mark.parametrize("field", ["data_path", "video_path"])
@@ -170,7 +172,7 @@ def test_damaged_and_missing_files(tmp_path):
     path.write_bytes(path.read_bytes()[:-50])
     assert rows_reason(root) == "unreadable"
     path.unlink()
-    assert rows_reason(root) == "unreadable"
+    assert rows_reason(root) == "missing"
     video = root / f"videos/chunk-000/{CAMERA}/episode_000001.mp4"
     video.write_bytes(video.read_bytes()[:300])
     data, episodes = opened(root)
@@ -221,7 +223,7 @@ def test_packed_video_of_another_length(tmp_path, change):
     else:
         path = root / "meta/episodes/chunk-000/file-000.parquet"
         rows = pa.parquet.read_table(path).to_pylist()
-        rows[2][f"videos/{CAMERA}/to_timestamp"] += 1 / rf.FPS
+        rows[2][f"videos/{CAMERA}/to_timestamp"] += 2 / rf.FPS
         pa.parquet.write_table(pa.Table.from_pylist(rows), path)
     data, episodes = opened(root)
     with pytest.raises(ItemError) as caught:

@@ -8,7 +8,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers.libero import recipe
 from data_pipelines.recordings import ItemError
 from tests.data_pipelines.readers import robot_files as rf
-from tests.data_pipelines.readers.libero_checks import options
+from tests.data_pipelines.readers.libero_checks import options, recordings
 
 
 def change(file, what):
@@ -109,11 +109,18 @@ def test_links_inside_a_file_are_followed(tmp_path):
 
 
 def test_link_out_of_the_source(tmp_path):
-    secret = rf.write_libero(tmp_path / "elsewhere/secret.hdf5", 1)
+    """Caches of downloads are made of links; a source that is not trusted keeps to itself."""
+    other = rf.write_libero(tmp_path / "elsewhere/secret.hdf5", 1)
     rf.write_libero(tmp_path / "in/libero_goal/a_demo.hdf5", 1)
-    (tmp_path / "in/libero_goal/b_demo.hdf5").symlink_to(secret)
-    (entry,) = recipe.plan(options(tmp_path / "in")).skipped
-    assert entry.reason == "unsafe path"
+    (tmp_path / "in/libero_goal/b_demo.hdf5").symlink_to(other)
+    plan = recipe.plan(options(tmp_path / "in"))
+    assert len(plan.items) == 2 and not plan.skipped
+    assert len(recordings(tmp_path / "in")) == 2
+    strict = options(tmp_path / "in", "--no-follow-links")
+    (entry,) = recipe.plan(strict).skipped
+    assert entry.reason == "link" and entry.expected
+    with pytest.raises(ItemError, match="--no-follow-links"):
+        list(recipe.read(plan.items[1], strict))
 
 
 def test_wrong_folder_is_explained(tmp_path):
