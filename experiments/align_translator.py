@@ -7,41 +7,57 @@ One translator serves every prefix length: in training each example is null-fill
 It is fitted by the recipe of the evaluation and loaded with flexlam_jax.load_translator.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import jax
 import numpy as np
 from absl import flags
 
 from experiments import cli, lam_inputs
 from experiments.progress import progress
-from flexlam_jax.errors import UserError
+from flexlam_jax import output_folder
+from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.collect import collect
-from flexlam_jax.translators import TranslatorConfig, read_config, save_translator
+from flexlam_jax.translators import (
+    TranslatorConfig,
+    load_translator,
+    read_config,
+    save_translator,
+)
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the latent action model.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write the translator to.")
 _LABELS = flags.DEFINE_string(
     "labels", "256", "How many labelled train transitions to use, or all."
 )
-_STEP = flags.DEFINE_integer("step", None, "Training step to load; default the newest.")
+_STEP = lam_inputs.define_step()
 _DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
 _DATASETS = flags.DEFINE_list(
     "datasets", [], "Datasets of the folder; default those of the training."
 )
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of the label draw and the fit.")
+_SEED = lam_inputs.define_seed("Seed of the label draw and the fit.")
 flags.mark_flags_as_required(["checkpoint", "workdir"])
 
 
 def main(argv):
     del argv
-    if _LABELS.value != "all" and not (_LABELS.value.isdigit() and int(_LABELS.value)):
+    workdir = output_folder.check(_WORKDIR.value, output_folder.TRANSLATOR)
+    wanted = lam_inputs.whole_number(_LABELS.value)
+    if _LABELS.value != "all" and not wanted:
         raise UserError(f"--labels={_LABELS.value} is neither a positive integer nor 'all'")
-    lams = lam_inputs.open_models(_CHECKPOINT.value, [], _STEP.value)
+    datasets = lam_inputs.listed(_DATASETS)
+    lams = lam_inputs.open_models(lam_inputs.text(_CHECKPOINT), [], _STEP.value)
     ((name, lam),) = lams.items()
-    source = lam_inputs.open_source(lam, _DATA.value, _DATASETS.value)
+    source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
+    source.check_splits(["train", "validation"])
     action, no_actions = source.actions()
     if action is None:
         raise UserError(f"a translator needs labels, but {no_actions}")
+    _check_labels(wanted, source.count("train"))
     request = {
         "labels": _LABELS.value,
         "seed": _SEED.value,
@@ -49,18 +65,62 @@ def main(argv):
         "gap": source.gap,
     }
     made_by = {"checkpoint": name, "step": lam.step, "fingerprint": lam.fingerprint()}
-    existing = read_config(_WORKDIR.value)
-    if existing:
-        if existing.lam != made_by or any(
-            existing.data.get(key) != request[key] for key in request
-        ):
-            raise UserError(
-                f"{_WORKDIR.value} holds a translator made with other settings; delete it or "
-                "give another --workdir"
-            )
-        print(f"{_WORKDIR.value}: this translator is already there, nothing to do")
-        return
-    train, held_out = (
+    with output_folder.Claim(workdir, output_folder.TRANSLATOR):
+        if already_there(workdir, made_by, request):
+            print(f"{workdir}: this translator is already there, nothing to do")
+            return
+        train, held_out = encode(lams, source)
+        labels = wanted or len(train)
+        _check_labels(labels, len(train))
+        spec = translator_fit.ActionSpec.of(
+            train.action, action.count if action.kind == "discrete" else None
+        )
+        variables, scores = fit(lam, train, held_out, name, labels, spec)
+        save_translator(
+            workdir,
+            variables,
+            TranslatorConfig(
+                discrete=spec.discrete,
+                outputs=spec.size,
+                hidden=translator_fit.TRANSLATOR.hidden,
+                slots=lam.slots,
+                slot_width=lam.slot_width,
+                action_names=tuple(action.names),
+                budgets=tuple(lam.budgets),
+                lam=made_by,
+                data={**request, "labels_used": labels, "validation": scores},
+            ),
+        )
+    print(
+        f"{workdir}: translator fitted on {labels} labels, "
+        "load it with flexlam_jax.load_translator"
+    )
+
+
+def already_there(workdir, made_by: dict, request: dict) -> bool:
+    """Whether the folder holds the translator that is asked for, as it was written.
+
+    Raises:
+      UserError: it holds another one, or one whose config cannot be read.
+    """
+    existing = read_config(workdir)
+    if existing is None:
+        return False
+    if existing.lam != made_by or any(existing.data.get(key) != request[key] for key in request):
+        raise UserError(
+            f"{workdir} holds a translator made with other settings; give another --workdir"
+        )
+    try:
+        load_translator(workdir)
+    except CheckpointError as damage:
+        print(f"fitted again: {damage}")
+        return False
+    return True
+
+
+def encode(lams: dict, source: lam_inputs.Source) -> list:
+    """Codes and actions of the train and the validation split."""
+    return [
         collect(
             lams,
             source.batches(split, actions=True),
@@ -69,13 +129,11 @@ def main(argv):
             tick=progress(f"encode {split}", source.count(split)),
         )
         for split in ("train", "validation")
-    )
-    labels = len(train) if _LABELS.value == "all" else int(_LABELS.value)
-    if labels > len(train):
-        raise UserError(f"--labels={labels}: the train split has {len(train)} transitions only")
-    spec = translator_fit.ActionSpec.of(
-        train.action, action.count if action.kind == "discrete" else None
-    )
+    ]
+
+
+def fit(lam, train, held_out, name: str, labels: int, spec: translator_fit.ActionSpec):
+    """(variables of the translator, its validation score at every prefix length)."""
     features = {
         split: np.stack([probes.null_filled(data.slots[name], k, lam.null) for k in lam.budgets])
         for split, data in (("train", train), ("validation", held_out))
@@ -98,25 +156,13 @@ def main(argv):
             f"k = {k:2d}: validation {scores[str(k)]['unit']} {scores[str(k)]['mean']:.3f} "
             f"[{scores[str(k)]['low']:.3f}, {scores[str(k)]['high']:.3f}]"
         )
-    save_translator(
-        _WORKDIR.value,
-        jax.tree.map(lambda leaf: leaf[0], variables),
-        TranslatorConfig(
-            discrete=spec.discrete,
-            outputs=spec.size,
-            hidden=translator_fit.TRANSLATOR.hidden,
-            slots=lam.slots,
-            slot_width=lam.slot_width,
-            action_names=tuple(action.names),
-            budgets=tuple(lam.budgets),
-            lam=made_by,
-            data={**request, "labels_used": labels, "validation": scores},
-        ),
-    )
-    print(
-        f"{_WORKDIR.value}: translator fitted on {labels} labels, "
-        "load it with flexlam_jax.load_translator"
-    )
+    return jax.tree.map(lambda leaf: leaf[0], variables), scores
+
+
+def _check_labels(labels: int | None, there: int) -> None:
+    """Raises UserError for more labels than there are transitions."""
+    if labels and labels > there:
+        raise UserError(f"--labels={labels}: the train split has {there} transitions only")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,11 @@ Reconstruction and probes at every prefix length, beside the baselines that give
 report is one file without network access; the table on the terminal and the report are one dict.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import datetime
 import json
 import os
@@ -21,12 +26,15 @@ from absl import flags
 
 from experiments import cli, lam_inputs
 from experiments.progress import progress
+from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import lam_evaluation, report_html, report_summary, report_table
+from flexlam_jax.files import write_atomically
+from flexlam_jax.training.checkpoint_files import FOLDER
 from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")
-_STEP = flags.DEFINE_integer("step", None, "Training step to load; default the newest.")
+_STEP = lam_inputs.define_step()
 _COMPARE = flags.DEFINE_list(
     "compare", [], "Further models as NAME=WORKDIR, shown in the same tables."
 )
@@ -40,31 +48,52 @@ _LABELS = flags.DEFINE_list("label_counts", ["64", "256", "1024", "all"], "Label
 _BUDGETS = flags.DEFINE_list(
     "budgets", [], "Prefix lengths; default powers of two and the longest."
 )
-_DRAWS = flags.DEFINE_integer("draws", 5, "Label draws per probe.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Seed of label draws, shuffles and the choice of pictures.")
+_DRAWS = flags.DEFINE_integer(
+    "draws", 5, "Label draws per probe.", lower_bound=1, upper_bound=1000
+)
+_SEED = lam_inputs.define_seed("Seed of label draws, shuffles and the choice of pictures.")
 _DECODE = flags.DEFINE_integer(
     "decode_limit", 1024, "Decode about this many transitions, evenly spaced.", lower_bound=2
 )
-_PICTURES = flags.DEFINE_integer("pictures", 6, "Transitions in the picture grid.", lower_bound=1)
+_PICTURES = flags.DEFINE_integer(
+    "pictures", 6, "Transitions in the picture grid.", lower_bound=1, upper_bound=1000
+)
+_CACHE = flags.DEFINE_string(
+    "compilation_cache", "", "Folder that keeps compiled programs for the next call; default none."
+)
 flags.mark_flag_as_required("checkpoint")
 
 
 def main(argv):
     del argv
-    out = Path(_OUT.value or Path(_CHECKPOINT.value) / "evaluation")
-    if not _OUT.value and "://" in _CHECKPOINT.value:
-        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
-    label_counts = _numbers("label_counts", _LABELS.value, {"all": lam_evaluation.ALL})
-    budgets = _numbers("budgets", _BUDGETS.value, {})
-    lams = lam_inputs.open_models(_CHECKPOINT.value, _COMPARE.value, _STEP.value)
+    out = output_folder.check(_out(), output_folder.REPORT)
+    label_counts = _numbers(_LABELS, 1, {"all": lam_evaluation.ALL})
+    budgets = _numbers(_BUDGETS, 0, {})
+    datasets, compare = lam_inputs.listed(_DATASETS), lam_inputs.listed(_COMPARE)
+    use_compilation_cache(_CACHE.value)
+    lams = lam_inputs.open_models(lam_inputs.text(_CHECKPOINT), compare, _STEP.value)
     main_name, lam = next(iter(lams.items()))
-    outside = [k for k in budgets if not 0 <= k <= lam.slots]
+    outside = [k for k in budgets if k > lam.slots]
     if outside:
         raise UserError(
             f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}"
         )
-    use_compilation_cache(lam.config.get("compilation_cache", ""))
-    source = lam_inputs.open_source(lam, _DATA.value, _DATASETS.value)
+    source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
+    source.check_splits(["train", _SPLIT.value] if source.actions()[0] else [_SPLIT.value])
+    with output_folder.Claim(out, output_folder.REPORT):
+        evaluation = evaluate(lams, source, tuple(budgets), tuple(label_counts))
+        report = evaluation.report
+        complete(report, main_name, lams)
+        text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+        write_atomically(out / "report.json", text)
+        write_atomically(out / "report.html", report_html.render(report, evaluation.pictures))
+    for table in report_table.all_tables(report):
+        print(f"\n{report_table.as_text(table)}")
+    print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
+
+
+def evaluate(lams: dict, source: lam_inputs.Source, budgets: tuple, label_counts: tuple):
+    """What the library measures of the models on the source, by the flags."""
     action, no_actions = source.actions()
     totals = {"encode train": source.count("train"), "encode test": source.count(_SPLIT.value)}
     evaluation = lam_evaluation.evaluate(
@@ -72,8 +101,8 @@ def main(argv):
         source.batches("train", actions=True) if action else None,
         source.batches(_SPLIT.value, actions=action is not None),
         lam_evaluation.Settings(
-            budgets=tuple(budgets),
-            label_counts=tuple(label_counts),
+            budgets=budgets,
+            label_counts=label_counts,
             draws=_DRAWS.value,
             seed=_SEED.value,
             pictures=_PICTURES.value,
@@ -83,19 +112,13 @@ def main(argv):
         no_actions=no_actions,
         stage=lambda name, total: progress(name, total or totals.get(name)),
     )
-    report = evaluation.report
-    report["data"] |= {
+    evaluation.report["data"] |= {
         "datasets": list(source.names),
         "split": _SPLIT.value,
         "gap": source.gap,
         "action_names": list(action.names) if action else [],
     }
-    complete(report, main_name, lams)
-    write(out, "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    write(out, "report.html", report_html.render(report, evaluation.pictures))
-    for table in report_table.all_tables(report):
-        print(f"\n{report_table.as_text(table)}")
-    print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
+    return evaluation
 
 
 def complete(report: dict, main_name: str, lams: dict) -> None:
@@ -130,30 +153,27 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
     }
 
 
-def write(folder: Path, name: str, text: str) -> None:
-    """Writes a file at once: an interrupted run leaves the old one or none."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = folder / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(folder / name)
-    except OSError as error:
-        raise UserError(
-            f"cannot write {folder / name} ({error.strerror}); give another --out"
-        ) from error
+def _out() -> str:
+    """The folder of the report: --out, or one in the work directory of the model."""
+    if _OUT.present:
+        return _OUT.value
+    if "://" in _CHECKPOINT.value:
+        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
+    checkpoint = Path(_CHECKPOINT.value)
+    return str((checkpoint.parent if checkpoint.name == FOLDER else checkpoint) / "evaluation")
 
 
-def _numbers(flag: str, texts: list[str], words: dict) -> list:
-    """Positive integers of a list flag, or the values of `words`."""
+def _numbers(flag: flags.FlagHolder, least: int, words: dict) -> list:
+    """Whole numbers of a list flag, or the values of `words`."""
     values = []
-    for text in texts:
-        if text in words:
-            values.append(words[text])
-        elif text.isdigit() and (int(text) or flag == "budgets"):
-            values.append(int(text))
-        else:
-            allowed = " or ".join(["positive integers", *words])
-            raise UserError(f"--{flag}: {text!r} is not one of {allowed}")
+    for text in lam_inputs.listed(flag):
+        number = lam_inputs.whole_number(text)
+        if text not in words and (number is None or number < least):
+            allowed = " or ".join([f"whole numbers from {least}", *words])
+            raise UserError(f"--{flag.name}: {text!r} is not one of {allowed}")
+        values.append(words[text] if text in words else number)
+    if len(set(values)) < len(values):
+        raise UserError(f"--{flag.name}={','.join(flag.value)} names a number more than once")
     return values
 
 

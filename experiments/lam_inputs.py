@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 
+from absl import flags
+
 import flexlam_jax
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loader import ordered_batches
@@ -14,6 +16,7 @@ from data_pipelines.spec import ActionSpec
 from flexlam_jax.errors import UserError
 
 BATCH_SIZE = 256  # the largest batch that a loaded model runs in one piece
+flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,12 @@ class Source:
             self.info.counts[key].get(split, {}).get("transitions", 0)
             for key in ([name] if name else self.names)
         )
+
+    def check_splits(self, splits: Sequence[str]) -> None:
+        """Raises DataError unless every dataset has these splits, with records and whole shards."""
+        for name in self.names:
+            for split in splits:
+                self.info.shard_paths(name, split)
 
     def identity(self) -> str:
         """sha256 of the folder's manifest, which holds the hashes of all its shards."""
@@ -113,6 +122,46 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
             f"the models read frames of different sizes ({sizes}); compare them separately"
         )
     return lams
+
+
+def text(flag: flags.FlagHolder) -> str:
+    """The value of a text flag; raises UserError for one that is given and empty."""
+    if flag.present and not flag.value.strip():
+        raise UserError(f"--{flag.name}= is empty; give a value, or leave the flag out")
+    return flag.value
+
+
+def listed(flag: flags.FlagHolder) -> list[str]:
+    """The items of a list flag; those of its default, if it is not given.
+
+    Raises:
+      UserError: given without items, with an empty one, or with one twice.
+    """
+    items = [item.strip() for item in flag.value]
+    if flag.present and not all(items or [""]):
+        raise UserError(f"--{flag.name}={','.join(items)} has an empty item; name what is wanted, "
+                        "or leave the flag out")
+    twice = sorted({item for item in items if items.count(item) > 1})
+    if twice:
+        raise UserError(f"--{flag.name} names {', '.join(twice)} more than once")
+    return items
+
+
+def whole_number(text: str) -> int | None:
+    """The number >= 0 that a text is, or None; no count has more than 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
+
+
+def define_seed(help_text: str) -> flags.FlagHolder:
+    """The flag --seed; every seed in its range is one of its own to NumPy and to JAX."""
+    return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**32 - 1)
+
+
+def define_step() -> flags.FlagHolder:
+    """The flag --step."""
+    return flags.DEFINE_integer(
+        "step", None, "Training step to load; default the newest.", lower_bound=0
+    )
 
 
 def model_name(checkpoint: str) -> str:

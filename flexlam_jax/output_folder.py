@@ -5,11 +5,12 @@
         ...
 
 Everything else is refused before anything is written, so that no command ever replaces or deletes
-what somebody else put there. The lock file names the owner and the kind: it proves a folder whose
-writer was killed before the files that prove it otherwise.
+what somebody else put there. While a command writes, the lock file names it and the kind: that proves
+the folder of one that was killed before it wrote the files that prove it otherwise.
 """
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import fcntl
 import json
@@ -45,15 +46,16 @@ class Kind:
 
 
 def _is_run(folder: epath.Path) -> bool:
-    """config.json with the sections of ours, beside run.json or the lock file of early versions."""
-    config, starts = _object(folder / "config.json"), _object(folder / "run.json").get("starts")
-    sections = {"seed", "total_steps", "optimizer", "mesh", "log"} <= config.keys()
-    listed = isinstance(starts, list) and bool(starts) and all(
+    """config.json with the sections of ours beside run.json, of which one may be damaged; or beside
+    the lock file of early versions, which wrote that first.
+    """
+    config = _object(folder / "config.json")
+    if {"seed", "total_steps", "optimizer", "mesh", "log"} <= config.keys():
+        return (folder / "run.json").is_file() or _owner(folder) is not None
+    starts = _object(folder / "run.json").get("starts")
+    return not config and isinstance(starts, list) and bool(starts) and all(
         isinstance(start, dict) and {"argv", "versions", "devices"} <= start.keys()
         for start in starts)
-    if config and not sections:     # Of another program, whatever lies beside it.
-        return False
-    return listed or (sections and _owner(folder) is not None)
 
 
 def _is_report(folder: epath.Path) -> bool:
@@ -151,26 +153,42 @@ class Claim:
         self.release()
 
     def release(self) -> None:
+        """Opens the folder to others. The lock file stays where it is the only proof of the kind."""
         if self._file is None:
             return
         file, self._file = self._file, None
-        with file:      # An empty folder belongs to nobody.
-            if all(child.name in _NOISE for child in Path(file.name).parent.iterdir()):
-                file.truncate(0)
+        lock = Path(file.name)
+        with file, contextlib.suppress(OSError):    # Somebody may have moved the folder.
+            empty = all(child.name in _NOISE for child in lock.parent.iterdir())
+            if empty or self._kind.proof(epath.Path(lock.parent)):
+                lock.unlink(missing_ok=True)
 
     def _lock(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / LOCK, "a+")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise _in_use(folder, self._kind) from None
-        self._file = file
+        lock = folder / LOCK
+        while self._file is None:
+            file = open(lock, "a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise _in_use(folder, self._kind) from None
+            if _is_at(lock, file):
+                self._file = file
+            else:   # Its owner removed it between our two lines.
+                file.close()
         check_content(epath.Path(folder), self._kind)   # Another may have written since.
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}")
         file.flush()
+
+
+def _is_at(path: Path, file: TextIO) -> bool:
+    """Whether the open file is the one that lies at `path` now."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 def _check_place(folder: Path, kind: Kind) -> None:

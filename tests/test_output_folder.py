@@ -1,5 +1,6 @@
 """Where a command may write: new, empty, or its own. Everything else stays as it is."""
 
+import fcntl
 import json
 import os
 import pathlib
@@ -112,6 +113,37 @@ def test_runs_of_early_versions_without_run_json(tmp_path):
     fill(tmp_path, {"config.json": CONFIG, ".lock": "pid 3 on host"})
     with Claim(tmp_path, RUN):
         pass
+
+
+@pytest.mark.parametrize("files, stays", [({}, False), (OURS["translator"], False),
+                                          ({"params": ""}, True)])
+def test_a_lock_goes_when_it_proves_nothing(tmp_path, files, stays):
+    with Claim(tmp_path, TRANSLATOR):
+        fill(tmp_path, files)
+        assert (tmp_path / ".lock").read_text().endswith(", translator")
+    assert (tmp_path / ".lock").exists() == stays
+    with Claim(tmp_path, TRANSLATOR):
+        pass
+
+
+def test_a_lock_that_its_owner_removed_is_no_lock(tmp_path, monkeypatch):
+    """Between opening the file and locking it."""
+    lock = fcntl.flock
+
+    def slow(file, how):
+        monkeypatch.setattr(fcntl, "flock", lock)
+        (tmp_path / ".lock").unlink()
+        lock(file, how)
+
+    claim = Claim(tmp_path, REPORT)
+    monkeypatch.setattr(fcntl, "flock", slow)
+    with claim, pytest.raises(WorkdirError, match="in use"):
+        Claim(tmp_path, REPORT).__enter__()
+
+
+def test_a_folder_that_was_moved_meanwhile(tmp_path):
+    with Claim(tmp_path / "a", RUN):
+        (tmp_path / "a").rename(tmp_path / "b")
 
 
 def test_damage_is_for_the_reader_of_the_file_to_tell(tmp_path):
