@@ -9,6 +9,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 from data_pipelines.framing import FITS
 
+SMALLEST = 8  # pixels of a side
 _KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leaks")
 
 
@@ -17,14 +18,16 @@ def add_frame_arguments(
 ) -> None:
     """Adds --source (described by `source`), --format and the shared options.
 
-    size: the default side. formats: layouts that the reader can be told to expect; by default it
-    finds out itself (`auto`), and a dataset with one layout has no other choice.
+    size: the default side; 0 for pictures as they are stored. formats: layouts that the reader can
+    be told to expect; by default it finds out itself (`auto`), and a dataset with one layout has no
+    other choice.
     """
     parser.add_argument("--source", required=True, help=source)
     parser.add_argument(
         "--format", default="auto", choices=("auto", *formats), help="layout of the source"
     )
-    parser.add_argument("--size", type=int, default=size, help="pixels of a side")
+    kept = "" if size else "; 0: as stored"
+    parser.add_argument("--size", type=int, default=size, help=f"pixels of a side{kept}")
     parser.add_argument("--fit", default="crop", choices=FITS, help="centre square, or all of it")
     parser.add_argument("--seed", type=int, default=0, help="decides the split")
     parser.add_argument(
@@ -54,13 +57,18 @@ def add_frame_arguments(
     )
 
 
-def frame_options(args) -> dict[str, Any]:
-    """The shared options as data; raises DataError for values that make no sense."""
-    if args.size < 8:
-        raise DataError(f"--size is {args.size}; use at least 8")
+def frame_options(args, *, as_stored: bool = False) -> dict[str, Any]:
+    """The shared options as data; raises DataError for values that make no sense.
+
+    as_stored: whether the reader can keep pictures as they are (--size=0); codec 'auto' then stays
+    open until their size is known.
+    """
+    if args.size < SMALLEST and not (as_stored and args.size == 0):
+        zero = ", or 0 for pictures as they are stored" if as_stored else ""
+        raise DataError(f"--size is {args.size}; use at least {SMALLEST}{zero}")
     if not 0 <= args.max_failures <= 1:
         raise DataError(f"--max-failures is {args.max_failures}; give a share from 0 to 1")
-    codec = args.codec if args.codec != "auto" else ("zstd" if args.size <= 128 else "jpeg")
+    codec = _codec(args.codec, args.size) if args.size else args.codec
     source = str(pathlib.Path(args.source).expanduser().absolute())
     kept = {"source": source, "codec": codec} | {name: getattr(args, name) for name in _KEPT}
     # Only where it is not the default: folders of before links were followed have no such option.
@@ -72,12 +80,22 @@ def follow_links(options: dict[str, Any]) -> bool:
     return options.get("follow_links", True)
 
 
-def record_fields(options: dict[str, Any]) -> dict[str, Any]:
-    """The DatasetSpec fields that follow from the shared options, for DatasetSpec(**...)."""
+def _codec(asked: str, side: int) -> str:
+    return asked if asked != "auto" else ("zstd" if side <= 128 else "jpeg")
+
+
+def record_fields(
+    options: dict[str, Any], stored: tuple[int, int] | None = None
+) -> dict[str, Any]:
+    """The DatasetSpec fields that follow from the shared options, for DatasetSpec(**...).
+
+    stored: height and width of the source, which count where --size is 0.
+    """
     size = options["size"]
+    height, width = (size, size) if size else stored
     return {
-        "image_shape": (size, size, 3),
-        "codec": options["codec"],
+        "image_shape": (height, width, 3),
+        "codec": _codec(options["codec"], max(height, width)),
         "clip_stride": options["clip_stride"],
         "max_span": options["max_span"],
     }

@@ -11,7 +11,7 @@ import dataclasses
 import os
 import pathlib
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data_pipelines.readers.opening import kind_of
@@ -59,10 +59,13 @@ def list_files(
     root: pathlib.Path,
     suffixes: Sequence[str] = (),
     *,
+    named: Callable[[str], bool] | None = None,
     follow_links: bool = True,
     deep: bool = True,
 ) -> Listing:
     """All regular files below `root` with one of `suffixes` (lower case; () for all).
+
+    named: says by a file's name whether it is asked for, in the place of `suffixes`.
 
     Links to files and folders are followed wherever they lead, every folder once; a link to a folder
     inside the source adds nothing. Without `follow_links` every link is listed as skipped. deep:
@@ -71,7 +74,7 @@ def list_files(
     listing = Listing(root)
     wanted = tuple(suffix.lower() for suffix in suffixes)
     for entry in _walk(root, listing, follow_links, deep):
-        asked = not wanted or _suffix(entry.name) in wanted
+        asked = named(entry.name) if named else not wanted or _suffix(entry.name) in wanted
         problem = _problem(entry, follow_links)
         if problem is not None:
             name = str(pathlib.Path(entry.path).relative_to(root))

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import pathlib
 import stat
+from typing import Any
 
 from data_pipelines.recordings import ItemError
+from data_pipelines.typed_json import T, read_json
 
 APPLE_DOUBLE = b"\x00\x05\x16\x07"
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -77,6 +79,14 @@ def fault(path: str | os.PathLike, expected: str = "what its name says") -> Item
     except OSError as error:
         return ItemError("unreadable", f"{path}: cannot be read from its disk ({error.strerror})")
     return _by_content(path, head, expected)
+
+
+def source_json(path: str | os.PathLike, kind: type[T] | Any = Any, *, remedy: str = "") -> T:
+    """`typed_json.read_json` for a file of the source: a pointer, a pipe, a web page are named."""
+    found = fault(path, "a JSON file")
+    if found is not None:
+        raise found
+    return read_json(path, kind, remedy=remedy)
 
 
 def _missing(path: pathlib.Path, error: OSError) -> ItemError:

@@ -7,17 +7,25 @@ rewards.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.readers.cameras import camera_datasets, camera_specs
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
-from data_pipelines.framing import fit_frame
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
 from data_pipelines.names import plain_name
+from data_pipelines.readers.listing import Listing, list_files
+from data_pipelines.readers.opening import fault
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.rlds_fields import (
@@ -27,10 +35,21 @@ from data_pipelines.readers.rlds_fields import (
     choose,
     joined,
     language,
+    wrong_flags,
 )
+from data_pipelines.readers.rlds_frames import camera_frames, camera_sizes, step_count
 from data_pipelines.readers.tfds_episodes import Episode, shard_episodes
-from data_pipelines.readers.tfds_folder import FILE_FORMATS, TfdsFolder, find_folders, open_folder
+from data_pipelines.readers.tfds_features import FILE as FEATURES
+from data_pipelines.readers.tfds_folder import (
+    FILE_FORMATS,
+    INFO,
+    TfdsFolder,
+    find_folders,
+    open_folder,
+)
 
+_MOST_NAMED = 20  # folders in a message
+MOST_ACTIONS = 1 << 16
 DESCRIPTION = "episodes in RLDS schema prepared by TFDS (Open X-Embodiment and others)"
 SPLITS = {
     "train": "train",
@@ -60,7 +79,7 @@ def episodes(folder: str | pathlib.Path, split: str) -> Iterator[Episode]:
 def add_arguments(parser) -> None:
     add_frame_arguments(
         parser,
-        size=224,
+        size=0,
         source="folder with features.json, dataset_info.json and the shards",
         formats=FILE_FORMATS,  # of the shards; auto: what dataset_info.json says
     )
@@ -80,23 +99,27 @@ def add_arguments(parser) -> None:
         "--state-key", default="", help="numeric fields to keep as state, by comma; default: none"
     )
     parser.add_argument(
-        "--language-key", default="", help=f"default: the first of {', '.join(LANGUAGE_KEYS)}"
+        "--language-key",
+        default="",
+        help="texts, by comma, of which the first that is not empty is taken, per episode; default: "
+        f"{', '.join(LANGUAGE_KEYS)}, each also with a number behind it",
     )
     parser.add_argument("--fps", type=float, default=0.0, help="of the recording; 0 = unknown")
     parser.add_argument("--name", default="", help="name of the dataset; default: the folder's own")
 
 
 def options(args) -> dict[str, Any]:
-    if args.fps < 0 or args.action_count < 0:
+    if not 0 <= args.fps < math.inf or not 0 <= args.action_count <= MOST_ACTIONS:
         raise DataError(
-            f"--fps and --action-count cannot be negative, got {args.fps}, {args.action_count}"
+            f"--fps must be a number from 0 on, --action-count from 0 to {MOST_ACTIONS}; got "
+            f"{args.fps} and {args.action_count}"
         )
     if args.name and args.name != plain_name(args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
     lists = ("image_keys", "action_key", "state_key")
     kept = ("format", "language_key", "action_count", "fps", "name")
     return (
-        frame_options(args)
+        frame_options(args, as_stored=True)
         | {name: [key for key in getattr(args, name).split(",") if key] for name in lists}
         | {name: getattr(args, name) for name in kept}
     )
@@ -104,10 +127,22 @@ def options(args) -> dict[str, Any]:
 
 def plan(options: dict[str, Any]) -> Plan:
     root = source_folder(options["source"])
-    folder = _only_folder(root)
+    folder = _only_folder(root, follow_links(options))
     if options["format"] not in ("auto", folder.file_format):
         raise DataError(f"{folder.path}: holds {folder.file_format}, not {options['format']}")
     choice = choose(folder, options)
+    links = follow_links(options)
+    items, skipped = shard_items(folder, root, follow_links=links)
+    if not items:
+        raise DataError(
+            f"{folder.path}: none of its {len(skipped)} shards can be read: {skipped[0].detail}"
+        )
+    sizes = {}
+    if not options["size"]:
+        shards = [folder.path / item.payload["shard"] for item in items]
+        sizes = camera_sizes(folder, choice.images, shards)
+        for item in items:
+            item.payload["sizes"] = sizes
     specs = camera_specs(
         options["name"] or plain_name(folder.name),
         list(choice.images),
@@ -119,13 +154,14 @@ def plan(options: dict[str, Any]) -> Plan:
         details={
             "image_keys": choice.images,
             "action_keys": choice.action_keys,
-            "language_key": choice.language_key,
+            "language_keys": choice.language_keys,
         },
-        **record_fields(options),
+        **record_fields(options, next(iter(sizes.values()), None)),
     )
-    items, skipped = shard_items(folder, root)
-    if not items:
-        raise DataError(f"{folder.path}: none of its {len(skipped)} shards exists")
+    specs = [
+        dataclasses.replace(spec, **record_fields(options, sizes.get(spec.camera)))
+        for spec in specs
+    ]
     sources = {
         "folder": str(folder.path),
         "dataset": folder.name,
@@ -133,13 +169,21 @@ def plan(options: dict[str, Any]) -> Plan:
         "format": folder.file_format,
         "splits": {split: len(shards) for split, shards in folder.shards.items()},
     }
-    return Plan(specs, items, skipped, sources, one_recording_per_item=False)
+    return Plan(
+        specs,
+        items,
+        skipped,
+        sources,
+        one_recording_per_item=False,
+        passed_over=list_shards(folder, follow_links=links).passed_over(),
+    )
 
 
-def _only_folder(root: pathlib.Path) -> TfdsFolder:
-    found = find_folders(root)
+def _only_folder(root: pathlib.Path, links: bool) -> TfdsFolder:
+    found = find_folders(root, follow_links=links)
     if len(found) != 1:
-        names = ", ".join(str(path.relative_to(root)) for path in found)
+        names = ", ".join(str(path.relative_to(root)) for path in found[:_MOST_NAMED])
+        names += ", ..." if len(found) > _MOST_NAMED else ""
         raise DataError(
             f"--source {root}: expected one folder with features.json and dataset_info.json, found "
             + (f"{len(found)}: {names}. Name one of them" if found else "none")
@@ -147,12 +191,24 @@ def _only_folder(root: pathlib.Path) -> TfdsFolder:
     return open_folder(found[0])
 
 
-def shard_items(folder: TfdsFolder, root: pathlib.Path) -> tuple[list[Item], list[Skipped]]:
-    """One item per shard of `folder` (below `root`), and the shards that are missing.
+def list_shards(folder: TfdsFolder, *, follow_links: bool = True) -> Listing:
+    """The files of the folder: those that its metadata name, and what lies beside them."""
+    known = {FEATURES, INFO, *folder.lengths}
+    return list_files(
+        folder.path, named=known.__contains__, follow_links=follow_links, deep=False
+    )
+
+
+def shard_items(
+    folder: TfdsFolder, root: pathlib.Path, *, follow_links: bool = True
+) -> tuple[list[Item], list[Skipped]]:
+    """One item per shard of `folder` (below `root`), and the shards that cannot be read.
 
     A lone `train` split is no split at all: its items have split None, so that the usual shares
     are cut from it.
     """
+    listing = list_shards(folder, follow_links=follow_links)
+    unusable = {entry.name: entry for entry in listing.skipped}
     items, skipped = [], []
     lone = sum(bool(shards) for shards in folder.shards.values()) == 1
     for split, shards in folder.shards.items():
@@ -163,11 +219,21 @@ def shard_items(folder: TfdsFolder, root: pathlib.Path) -> tuple[list[Item], lis
                 "shard": shard.name,
                 "split": None if lone else SPLITS.get(split.lower()),
             }
-            if shard.is_file():
-                items.append(Item(name, payload, shard.stat().st_size))
+            count = folder.lengths[shard.name]
+            problem = unusable.get(shard.name) or _fault(shard, folder.file_format)
+            if problem is None:
+                items.append(Item(name, payload, shard.stat().st_size, count))
             else:
-                skipped.append(Skipped(name, "missing shard", f"{shard}: no such file"))
+                skipped.append(dataclasses.replace(problem, name=name, episodes=count))
     return items, skipped
+
+
+def _fault(shard: pathlib.Path, file_format: str) -> Skipped | None:
+    found = fault(shard, FILE_FORMATS[file_format])
+    if found is None:
+        return None
+    reason = "missing shard" if found.reason == "missing" else found.reason
+    return Skipped(shard.name, reason, str(found))
 
 
 def item_episodes(item: Item, root: pathlib.Path) -> Iterator[tuple[str, Episode | ItemError]]:
@@ -184,13 +250,16 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     choice = choose(folder, options)
     base = options["name"] or plain_name(folder.name)
     datasets = camera_datasets(base, list(choice.images))
+    sizes = item.payload.get("sizes", {})
     for name, episode in item_episodes(item, root):
+        if isinstance(episode, ItemError):
+            yield Skipped(name, episode.reason, str(episode), episodes=episode.episodes)
+            continue
         try:
-            if isinstance(episode, ItemError):
-                raise episode
-            count = _frame_count(episode, choice)
+            count = step_count(episode, choice.images)
+            check_flags(episode, count)
             frames = {
-                datasets[camera]: fitted(episode.steps[key], options)
+                datasets[camera]: camera_frames(episode, key, count, options, sizes.get(camera))
                 for camera, key in choice.images.items()
             }
             yield Recording(
@@ -202,23 +271,6 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
             )
         except ItemError as error:
             yield Skipped(name, error.reason, str(error))
-
-
-def _frame_count(episode: Episode, choice: Choice) -> int:
-    counts = {len(episode.steps[key]) for key in choice.images.values()}
-    if len(counts) > 1:
-        raise ItemError("step count", f"cameras have {sorted(counts)} frames")
-    count = counts.pop()
-    if count < 2:
-        raise ItemError("too short", f"{count} steps, no transition")
-    check_flags(episode, count)
-    return count
-
-
-def fitted(pictures: Sequence[np.ndarray], options: dict[str, Any]) -> Iterator[np.ndarray]:
-    """The pictures one by one at the size that the options ask for."""
-    for t in range(len(pictures)):
-        yield fit_frame(pictures[t], options["size"], options["fit"])
 
 
 def _labels(episode: Episode, choice: Choice, count: int) -> dict[str, Any]:
@@ -245,12 +297,15 @@ def _labels(episode: Episode, choice: Choice, count: int) -> dict[str, Any]:
 def _metadata(episode: Episode, choice: Choice) -> dict[str, Any]:
     """Language first, then what the publisher says about the episode (texts and numbers)."""
     metadata: dict[str, Any] = {}
-    if choice.language_key:
-        metadata["language"] = language(episode, choice.language_key)
-    for key in episode.metadata:
-        value = episode.metadata[key]
-        if isinstance(value, (str, np.generic)):
-            metadata[key] = value if isinstance(value, str) else value.item()
-    if "is_terminal" in episode.steps:
+    if choice.language_keys:
+        metadata["language"] = language(episode, *choice.language_keys)
+    for key, value in episode.metadata.scalars().items():
+        # JSON has no number for infinity or for none at all.
+        finite = not isinstance(value, float) or math.isfinite(value)
+        metadata[key] = value if finite else str(value)
+    wrong = wrong_flags(episode, choice.images)
+    if wrong:
+        metadata["wrong_flags"] = wrong
+    if "is_terminal" in episode.steps and episode.steps.held("is_terminal"):
         metadata["terminal"] = bool(np.any(episode.steps["is_terminal"][-1:]))
     return metadata

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,21 +13,29 @@ from data_pipelines.errors import DataError
 from data_pipelines.names import plain_name
 from data_pipelines.recordings import ItemError
 from data_pipelines.spec import ActionSpec
-from data_pipelines.readers.tfds_episodes import Episode
-from data_pipelines.readers.tfds_folder import Leaf, TfdsFolder
+from data_pipelines.readers.paths import natural
+from data_pipelines.readers.tfds_episodes import Episode, Pictures
+from data_pipelines.readers.tfds_features import Leaf
+from data_pipelines.readers.tfds_folder import TfdsFolder
 
+# Each of them also with a number behind it: DROID has up to three texts per episode, any of which
+# may be empty.
 LANGUAGE_KEYS = (
     "language_instruction",
     "observation/natural_language_instruction",
     "observation/language_instruction",
     "natural_language_instruction",
+    "instruction",
+    "observation/instruction",
     "episode_metadata/language_instruction",
+    "episode_metadata/natural_language_instruction",
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
-    """The fields in use. images: camera -> key; action_keys and state_keys are joined in order."""
+    """The fields in use. images: camera -> key; action_keys and state_keys are joined in order;
+    language_keys are asked in order until one of them has a text."""
 
     images: dict[str, str]
     action: ActionSpec | None
@@ -34,7 +43,7 @@ class Choice:
     state_keys: tuple[str, ...]
     state_names: tuple[str, ...]
     reward_key: str
-    language_key: str
+    language_keys: tuple[str, ...]
 
 
 def choose(folder: TfdsFolder, options: dict[str, Any]) -> Choice:
@@ -50,7 +59,7 @@ def choose(folder: TfdsFolder, options: dict[str, Any]) -> Choice:
         state_keys=state_keys,
         state_names=_names(leaves, state_keys),
         reward_key="reward" if reward and reward.is_number and not reward.shape else "",
-        language_key=_language(folder, options["language_key"]),
+        language_keys=_language(folder, options["language_key"]),
     )
 
 
@@ -114,15 +123,26 @@ def _action(folder: TfdsFolder, keys: Sequence[str], count: int) -> ActionSpec:
     return ActionSpec("continuous", _names(leaves, keys))
 
 
-def _language(folder: TfdsFolder, key: str) -> str:
+def _language(folder: TfdsFolder, chosen: str) -> tuple[str, ...]:
+    """The keys that were asked for, by comma, or all LANGUAGE_KEYS that are there."""
     texts = {k for k, leaf in folder.step_leaves().items() if leaf.kind == "text"}
     texts |= {k for k, leaf in folder.leaves.items() if not leaf.sequences and leaf.kind == "text"}
-    if key and key not in texts:
-        raise DataError(
-            f"{folder.path}: --language-key {key} is no text; those are: "
-            f"{', '.join(sorted(texts)) or 'none'}"
-        )
-    return key or next((key for key in LANGUAGE_KEYS if key in texts), "")
+    keys = [key.strip() for key in chosen.split(",") if key.strip()]
+    for key in keys:
+        if key not in texts:
+            raise DataError(
+                f"{folder.path}: --language-key {key} is no text; those are: "
+                f"{', '.join(sorted(texts)) or 'none'}"
+            )
+    if keys:
+        return tuple(keys)
+    ordered = sorted(texts, key=natural)
+    return tuple(
+        key
+        for known in LANGUAGE_KEYS
+        for key in ordered
+        if re.fullmatch(re.escape(known) + r"(_?\d+)?", key)
+    )
 
 
 def joined(episode: Episode, keys: Sequence[str]) -> np.ndarray:
@@ -136,13 +156,50 @@ def joined(episode: Episode, keys: Sequence[str]) -> np.ndarray:
     return np.concatenate(columns, axis=1)
 
 
-def language(episode: Episode, key: str) -> str:
-    """The first text that is not empty, or ""."""
-    if not key:
-        return ""
-    if key in episode.metadata:
-        return episode.metadata[key]
-    return next((text for text in episode.steps[key] if text), "")
+def language(episode: Episode, *keys: str) -> str:
+    """The first text that is not empty, key after key and step after step, or ""."""
+    for key in keys:
+        fields = episode.steps if key in episode.steps else episode.metadata
+        if fields.held(key):
+            for text in _texts(fields[key]):
+                if text.strip():
+                    return text
+    return ""
+
+
+def _texts(values: str | Sequence) -> Iterator[str]:
+    if isinstance(values, str):
+        yield values
+    else:
+        for value in values:
+            yield from _texts(value)
+
+
+def shows_something(pictures: Pictures | Sequence[np.ndarray]) -> bool:
+    """Whether a camera's pictures may be some: not all missing (no bytes), not all the same.
+
+    Encoded pictures are compared as they are; this is what flags are held against, no more.
+    """
+    if isinstance(pictures, Pictures):
+        return len(set(pictures.encoded)) > 1
+    return any(not np.array_equal(picture, pictures[0]) for picture in pictures[1:])
+
+
+def wrong_flags(episode: Episode, images: dict[str, str]) -> list[str]:
+    """The flags has_<camera> of the episode that its pictures contradict.
+
+    Publishers copy them from elsewhere (the debug set of Octo says that it has no camera at all), so
+    pictures count, not flags.
+    """
+    flags = {f"has_{key.rsplit('/', 1)[-1]}": key for key in images.values()}
+    wrong = []
+    for key in episode.metadata:
+        image = flags.get(key.rsplit("/", 1)[-1])
+        if image is None or not episode.metadata.held(key) or not episode.steps.held(image):
+            continue
+        if bool(episode.metadata[key]) != shows_something(episode.steps[image]):
+            wrong.append(key)
+    return wrong
 
 
 def check_flags(episode: Episode, count: int) -> None:

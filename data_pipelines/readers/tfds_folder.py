@@ -8,40 +8,22 @@ record (see tfds_episodes.py).
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator
-from typing import Any
 
 from data_pipelines.errors import DataError
+from data_pipelines.readers import tfds_features
+from data_pipelines.readers.listing import list_files
+from data_pipelines.readers.opening import source_json
+from data_pipelines.readers.paths import inside, natural
+from data_pipelines.readers.tfds_features import Leaf
+from data_pipelines.recordings import ItemError
 
 STEPS = "steps/"
-FILE_FORMATS = ("tfrecord", "array_record")
-
-
-@dataclasses.dataclass(frozen=True)
-class Leaf:
-    """One field of the schema. shape: of one step, None where it varies; classes: of a label."""
-
-    key: str  # "steps/observation/image"
-    kind: str  # 'image' | 'tensor' | 'text' | 'other'
-    dtype: str = ""
-    shape: tuple[int | None, ...] = ()
-    encoding: str = "none"
-    sequences: int = 0  # nested sequences around it, `steps` included
-    classes: int = 0
-
-    @property
-    def is_image(self) -> bool:
-        """A colour picture with 8 bits per channel, encoded or not."""
-        if self.sequences != 1 or self.dtype != "uint8" or len(self.shape) != 3:
-            return False
-        return self.kind in ("image", "tensor") and self.shape[-1] == 3
-
-    @property
-    def is_number(self) -> bool:
-        """Numbers of a fixed shape, one set per step."""
-        return self.kind == "tensor" and self.sequences == 1 and None not in self.shape
+# What the shards of each format are called in messages.
+FILE_FORMATS = {"tfrecord": "a TFRecord file", "array_record": "an ArrayRecord file"}
+INFO = "dataset_info.json"
+_TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+_LONGEST_TEMPLATE = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,111 +45,103 @@ class TfdsFolder:
         return {k[len(STEPS) :]: v for k, v in self.leaves.items() if k.startswith(STEPS)}
 
 
-def find_folders(root: pathlib.Path) -> list[pathlib.Path]:
-    """Folders at or below `root` (three levels) that TFDS prepared."""
-    patterns = ("", "*/", "*/*/", "*/*/*/")
-    found = {p.parent for start in patterns for p in root.glob(start + "features.json")}
-    return sorted(path for path in found if (path / "dataset_info.json").is_file())
+@dataclasses.dataclass
+class _Split:
+    name: str
+    shardLengths: list[int | str] = dataclasses.field(default_factory=list)  # noqa: N815
+    filepathTemplate: str | None = None  # noqa: N815
+
+
+@dataclasses.dataclass
+class _Info:
+    name: str | None = None
+    configName: str | None = None  # noqa: N815
+    version: str | None = None
+    fileFormat: str | None = None  # noqa: N815
+    splits: list[_Split] = dataclasses.field(default_factory=list)
+
+
+def find_folders(root: pathlib.Path, *, follow_links: bool = True) -> list[pathlib.Path]:
+    """Folders at or below `root` that TFDS prepared, in natural order.
+
+    Raises DataError if the only metadata that are there cannot be read (broken links, say).
+    """
+    names = (INFO, tfds_features.FILE)
+    listing = list_files(root, named=names.__contains__, follow_links=follow_links)
+    files = set(listing.files)
+    found = {path.parent for path in files if path.name == tfds_features.FILE}
+    whole = [folder for folder in found if folder / INFO in files]
+    lost = [entry for entry in listing.skipped if pathlib.PurePath(entry.name).name in names]
+    if lost and not whole:
+        raise DataError(f"--source {root}: {lost[0].detail}")
+    return sorted(whole, key=lambda path: natural(path.relative_to(root)))
 
 
 def open_folder(path: str | pathlib.Path) -> TfdsFolder:
     """Reads the metadata; raises DataError if the folder is not in RLDS schema or not readable."""
     path = pathlib.Path(path)
-    info, features = _json(path / "dataset_info.json"), _json(path / "features.json")
-    file_format = info.get("fileFormat") or "tfrecord"
+    info = source_json(path / INFO, _Info, remedy="copy the folder again")
+    leaves = tfds_features.read_leaves(path)
+    file_format = info.fileFormat or "tfrecord"
     if file_format not in FILE_FORMATS:
         raise DataError(
             f"{path}: shards are {file_format}; this reads {', '.join(FILE_FORMATS)}. Convert it "
             "with tfds.beam.convert or prepare it again"
         )
-    leaves = {leaf.key: leaf for leaf in _leaves(features, "", 0, path)}
     if not any(key.startswith(STEPS) for key in leaves):
         raise DataError(
             f"{path}: no nested sequence `steps` in features.json, so this is no RLDS dataset; it "
             f"holds {', '.join(sorted(leaves)) or 'nothing'}"
         )
-    shards = {split["name"]: _shards(path, info, split) for split in info.get("splits", ())}
+    shards = {split.name: _shards(path, info, split) for split in info.splits}
+    if len(shards) < len(info.splits):
+        raise DataError(f"{path / INFO}: two splits have the same name; copy the folder again")
     if not any(shards.values()):
-        raise DataError(f"{path}: dataset_info.json lists no shards")
+        raise DataError(f"{path / INFO} lists no shards; prepare the dataset again with TFDS 4")
     return TfdsFolder(
         path=path,
-        name=info.get("name", path.name),
-        config=info.get("configName", ""),
-        version=info.get("version", ""),
+        name=info.name or path.name,
+        config=info.configName or "",
+        version=info.version or "",
         file_format=file_format,
         leaves=leaves,
         shards=shards,
         lengths={
-            shard.name: int(length)
-            for split in info.get("splits", ())
-            for shard, length in zip(shards[split["name"]], split.get("shardLengths", ()))
+            shard.name: max(0, tfds_features.integer(length, f"{path / INFO}: a shard's length"))
+            for split in info.splits
+            for shard, length in zip(shards[split.name], split.shardLengths, strict=True)
         },
     )
 
 
-def _json(path: pathlib.Path) -> dict[str, Any]:
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise DataError(f"{path}: missing; give the folder with features.json in it") from None
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON ({error})") from None
-    if not isinstance(data, dict):
-        raise DataError(f"{path}: expected a JSON object")
-    return data
-
-
-def _shards(path: pathlib.Path, info: dict[str, Any], split: dict[str, Any]) -> list[pathlib.Path]:
-    count = len(split.get("shardLengths", ()))
-    template = split.get("filepathTemplate") or "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+def _shards(path: pathlib.Path, info: _Info, split: _Split) -> list[pathlib.Path]:
+    count = len(split.shardLengths)
+    template = split.filepathTemplate or _TEMPLATE
     fields = {
-        "{DATASET}": info.get("name", ""),
-        "{SPLIT}": split["name"],
-        "{FILEFORMAT}": info.get("fileFormat") or "tfrecord",
+        "{DATASET}": info.name or "",
+        "{SPLIT}": split.name,
+        "{FILEFORMAT}": info.fileFormat or "tfrecord",
         "{NUM_SHARDS}": f"{count:05d}",
     }
     for field, value in fields.items():
         template = template.replace(field, value)
+    if len(template) > _LONGEST_TEMPLATE:
+        raise DataError(f"{path / INFO}: names of shards have {len(template)} characters")
     names = [
         template.replace("{SHARD_X_OF_Y}", f"{i:05d}-of-{count:05d}").replace(
             "{SHARD_INDEX}", f"{i:05d}"
         )
         for i in range(count)
     ]
-    for name in names:
-        # Not a check of where links lead: download caches link shards to a store of their own.
-        if pathlib.PurePath(name).name != name:
-            raise DataError(f"{path}/dataset_info.json: shard {name!r} is no plain file name")
-    return [path / name for name in names]
+    return [_shard(path, name) for name in names]
 
 
-def _leaves(node: dict[str, Any], key: str, sequences: int, path: pathlib.Path) -> Iterator[Leaf]:
-    """Walks features.json (the JSON form of tensorflow_datasets/core/proto/feature.proto)."""
-    if "type" in node and "content" in node:
-        raise DataError(f"{path}: features.json is of TFDS before 4.4; prepare the dataset again")
-    if "featuresDict" in node:
-        for name, child in node["featuresDict"].get("features", {}).items():
-            yield from _leaves(child, f"{key}/{name}" if key else name, sequences, path)
-    elif "sequence" in node:
-        yield from _leaves(node["sequence"]["feature"], key, sequences + 1, path)
-    elif "image" in node:
-        image = node["image"]
-        shape = _shape(image) or (None, None, 3)
-        yield Leaf(key, "image", image.get("dtype") or "uint8", shape, sequences=sequences)
-    elif "tensor" in node:
-        tensor = node["tensor"]
-        kind = "text" if tensor["dtype"] in ("string", "object") else "tensor"
-        encoding = tensor.get("encoding") or "none"
-        yield Leaf(key, kind, tensor["dtype"], _shape(tensor), encoding, sequences)
-    elif "text" in node:
-        yield Leaf(key, "text", "string", sequences=sequences)
-    elif "classLabel" in node:
-        classes = int(node["classLabel"].get("numClasses", 0))
-        yield Leaf(key, "tensor", "int64", sequences=sequences, classes=classes)
-    else:
-        yield Leaf(key, "other", sequences=sequences)
-
-
-def _shape(node: dict[str, Any]) -> tuple[int | None, ...]:
-    sizes = [int(size) for size in node.get("shape", {}).get("dimensions", ())]
-    return tuple(None if size < 0 else size for size in sizes)
+def _shard(path: pathlib.Path, name: str) -> pathlib.Path:
+    """Not a check of where a link leads: download caches link shards to a store of their own."""
+    try:
+        shard = inside(path, name)
+    except ItemError:
+        shard = None
+    if shard is None or shard.name != name:
+        raise DataError(f"{path / INFO}: shard {name[:80]!r} is no plain file name")
+    return shard

@@ -18,10 +18,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from data_pipelines.optional import require
+from data_pipelines.readers.opening import fault
 from data_pipelines.recordings import ItemError
 
 _PIECE = 1 << 24  # bytes read at once: a wrong length must not allocate gigabytes
 _LARGEST = 1 << 31  # protobuf messages are smaller
+# What a record may unpack to: this, or so many times the compressed file, whichever is more.
+# Pictures hardly shrink, so only a file made to fill the memory comes near.
+_UNPACKED, _RATIO = 1 << 26, 100
 
 
 @functools.cache
@@ -39,20 +43,23 @@ def records(path: str | os.PathLike) -> Iterator[bytes | ItemError]:
     """The records of a TFRecord file, plain or gzip (told apart by content).
 
     A damaged record comes as an ItemError in its place: reason 'corrupt record', after which the
-    file goes on where its lengths are intact, or 'truncated file', always the last. Raises
-    ItemError ('not a TFRecord') if the file is neither.
+    file goes on where its lengths are intact (episodes is 1), or 'corrupt record', 'truncated file'
+    or 'too large' as the last, after which nobody knows how many there were (episodes is None).
+    Raises ItemError ('not a TFRecord', or what `opening.fault` says) if the file is neither.
     """
     path = pathlib.Path(path)
+    problem = fault(path, "a TFRecord file")
+    if problem is not None:
+        raise problem
     with open(path, "rb") as file:
         head = file.read(12)
         file.seek(0)
-        if not head:
-            raise ItemError("empty file", f"{path}: zero bytes")
         if len(head) == 12 and _length_is_sound(head):
-            yield from _records(file, path)
+            yield from _records(file, path, _LARGEST)
         elif head[:2] == b"\x1f\x8b":
+            most = min(_LARGEST, max(_UNPACKED, _RATIO * path.stat().st_size))
             with gzip.open(file) as unzipped:
-                yield from _records(unzipped, path)
+                yield from _records(unzipped, path, most)
         elif len(head) < 12:
             yield ItemError("truncated file", f"{path}: {len(head)} bytes, not one whole record")
         else:
@@ -63,7 +70,8 @@ def _length_is_sound(head: bytes) -> bool:
     return struct.unpack("<I", head[8:12])[0] == masked_crc32c(head[:8])
 
 
-def _records(file: BinaryIO, path: pathlib.Path) -> Iterator[bytes | ItemError]:
+def _records(file: BinaryIO, path: pathlib.Path, most: int) -> Iterator[bytes | ItemError]:
+    """most: bytes of a record, beyond which nothing more of the file is read."""
     number = 0
     while True:
         where = f"{path}, record {number}"
@@ -75,8 +83,9 @@ def _records(file: BinaryIO, path: pathlib.Path) -> Iterator[bytes | ItemError]:
                 yield ItemError("corrupt record", f"{where}: checksum of its length is wrong")
                 return  # nobody knows where the next one starts
             length = struct.unpack("<Q", head[:8])[0] if len(head) == 12 else 0
-            if length > _LARGEST:
-                yield ItemError("corrupt record", f"{where}: says it has {length} bytes")
+            if length > most:
+                reason = "corrupt record" if length > _LARGEST else "too large"
+                yield ItemError(reason, f"{where}: says it has {length} bytes, at most {most}")
                 return
             body = _read(file, length + 4)
         except EOFError:  # gzip without its end
@@ -85,12 +94,16 @@ def _records(file: BinaryIO, path: pathlib.Path) -> Iterator[bytes | ItemError]:
         except (zlib.error, gzip.BadGzipFile) as error:
             yield ItemError("corrupt record", f"{where}: {error}")
             return
+        except OSError as error:
+            yield ItemError("unreadable", f"{where}: cannot be read ({error})")
+            return
         if len(head) < 12 or len(body) < length + 4:
             got = f"{len(body)} of {length + 4} bytes" if len(head) == 12 else "half a header"
             yield ItemError("truncated file", f"{where}: the file ends after {got}")
             return
         if masked_crc32c(body[:length]) != struct.unpack("<I", body[length:])[0]:
-            yield ItemError("corrupt record", f"{where}: checksum of its {length} bytes is wrong")
+            detail = f"{where}: checksum of its {length} bytes is wrong"
+            yield ItemError("corrupt record", detail, episodes=1)
         else:
             yield body[:length]
         number += 1

@@ -287,17 +287,31 @@ def test_shard_cut_between_records(by_hand):
     assert cut.reason == "truncated file"
 
 
-@pytest.mark.parametrize("keep", [0, 1 << 16])
-def test_cut_array_record(by_tfds, tmp_path, keep):
-    folder = tmp_path / "copy"
-    folder.mkdir()
-    for path in by_tfds.iterdir():
-        (folder / path.name).write_bytes(path.read_bytes())
+def copy_of(folder, to):
+    to.mkdir(parents=True)
+    for path in folder.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_cut_array_record(by_tfds, tmp_path):
+    folder = copy_of(by_tfds, tmp_path / "copy")
     shard = folder / "flexlam_test_robot-train.array_record-00000-of-00001"
-    shard.write_bytes(shard.read_bytes()[:keep])
+    shard.write_bytes(shard.read_bytes()[: 1 << 16])
     _, (damaged, good) = read_all(options(folder))
-    assert damaged.reason == "corrupt file"
+    assert (damaged.reason, damaged.episodes) == ("corrupt file", 2)
     assert good.split == "validation"
+
+
+def test_damaged_record_of_an_array_record_is_lost_alone(by_tfds, tmp_path):
+    folder = copy_of(by_tfds, tmp_path / "copy")
+    shard = folder / "flexlam_test_robot-train.array_record-00000-of-00001"
+    data = bytearray(shard.read_bytes())
+    data[300] ^= 255  # of the first record
+    shard.write_bytes(data)
+    _, (damaged, good, _) = read_all(options(folder))
+    assert (damaged.reason, damaged.episodes) == ("corrupt record", 1)
+    assert isinstance(good, Recording)
 
 
 def with_steps(folder, edit):
