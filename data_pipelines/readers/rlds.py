@@ -181,6 +181,7 @@ def plan(options: dict[str, Any]) -> Plan:
 
 def _only_folder(root: pathlib.Path, links: bool) -> TfdsFolder:
     found = find_folders(root, follow_links=links)
+    found = [root] if root in found else found  # what lies below it was not named
     if len(found) != 1:
         names = ", ".join(str(path.relative_to(root)) for path in found[:_MOST_NAMED])
         names += ", ..." if len(found) > _MOST_NAMED else ""

@@ -8,6 +8,7 @@ import pytest
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
+from data_pipelines.readers import tfrecord as tfrecord_reader
 from data_pipelines.recordings import ItemError
 from data_pipelines.readers.tfrecord import masked_crc32c, parse_example, records
 from tests.data_pipelines.readers.tfrecord_writer import framed, tfrecord
@@ -114,3 +115,34 @@ def test_example_message():
     }
     with pytest.raises(ItemError, match=r"tf\.train\.Example"):
         parse_example(b"\xff\xff\xff")
+
+
+def test_gzip_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
+    """Stopped at the record's length, before anything of it is unpacked."""
+    monkeypatch.setattr(tfrecord_reader, "_UNPACKED", 1 << 16)
+    data = gzip.compress(framed(b"small") + framed(bytes(1 << 24)) + framed(b"more"))
+    first, *rest = records(write(tmp_path / "a", data))
+    assert first == b"small"
+    assert [(error.reason, error.episodes) for error in rest] == [("too large", None)]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "git-lfs pointer"),
+        (b"<html><body>404", "other format"),
+        (b"\x28\xb5\x2f\xfd" + bytes(20), "other format"),
+    ],
+)
+def test_files_that_are_something_else(tmp_path, data, reason):
+    with pytest.raises(ItemError) as caught:
+        next(records(write(tmp_path / "a", data)))
+    assert caught.value.reason == reason
+
+
+def test_episodes_that_damage_costs(tmp_path):
+    """One where its length is intact; nobody knows how many where the file ends early."""
+    broken = bytearray(FILE[:-1])
+    broken[12] ^= 1
+    found = [r for r in records(write(tmp_path / "a", bytes(broken))) if isinstance(r, ItemError)]
+    assert [error.episodes for error in found] == [1, None]
