@@ -10,10 +10,7 @@ host hold several blocks of rows (`flexlam_jax.training.sharding.process_rows`).
 from __future__ import annotations
 
 import itertools
-import multiprocessing
-import os
 import pathlib
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +24,7 @@ from data_pipelines.loading.options import LoaderOptions, loader_options
 from data_pipelines.loading.pairing import Partners
 from data_pipelines.loading.row_order import RowReference, row_sequence
 from data_pipelines.loading.row_reading import read_rows
+from data_pipelines.processes import end_with_parent
 
 __all__ = ["TrainingBatches", "open_dataset", "ordered_batches", "training_batches"]
 
@@ -199,7 +197,7 @@ class TrainingBatches(Iterator[Batch]):
             return iter(
                 ahead.mp_prefetch(
                     grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker),
-                    worker_init_fn=_end_with_parent,
+                    worker_init_fn=end_with_parent,
                 )
             )
         read = grain.ReadOptions(num_threads=options.threads, prefetch_buffer_size=options.prefetch)
@@ -219,20 +217,6 @@ class TrainingBatches(Iterator[Batch]):
         if self._iterator is not None:
             self._iterator.close()
             self._iterator = None
-
-
-def _end_with_parent(worker_index: int, worker_count: int) -> None:
-    """Ends this worker process when the trainer is gone, also when that was killed.
-
-    Workers would wait for ever, and a launcher for them: they hold the trainer's output open.
-    """
-    del worker_index, worker_count
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
 def _allow_unparsed_flags() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import collections
 import concurrent.futures
-import multiprocessing
 import pathlib
 import zlib
 from collections.abc import Callable, Iterator
@@ -140,10 +139,3 @@ def _in_order(spec, folder, seed, pool, ahead, numbers, pending) -> Iterator[tup
     while pending:
         done, future = pending.popleft()
         yield done, future.result()
-
-
-def make_pool(workers: int) -> concurrent.futures.ProcessPoolExecutor:
-    """Fresh processes, always: forks of a process that runs threads (JAX, Grain) may hang."""
-    return concurrent.futures.ProcessPoolExecutor(
-        max_workers=workers, mp_context=multiprocessing.get_context("spawn")
-    )

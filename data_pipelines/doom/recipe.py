@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from data_pipelines.doom.behaviours import BEHAVIOURS, split_name
-from data_pipelines.doom.collector import collect_dataset, make_pool
+from data_pipelines.doom.collector import collect_dataset
 from data_pipelines.doom.game import FRAME_SKIP, TICS_PER_SECOND, import_vizdoom
 from data_pipelines.doom.scenarios import SCENARIOS
 from data_pipelines.errors import DataError
+from data_pipelines.processes import worker_pool
 from data_pipelines.registry import Collected
 from data_pipelines.spec import ActionSpec, DatasetSpec
 
@@ -122,7 +123,7 @@ def collect(
     collected = Collected(
         specs=[], sources={"simulator": "vizdoom", "version": vizdoom.__version__}
     )
-    with make_pool(workers) as pool:
+    with worker_pool(workers) as pool:
         for name, transitions in options["plan"].items():
             spec = make_spec(name, options)
             collected.skipped_items += collect_dataset(
