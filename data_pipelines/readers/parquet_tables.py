@@ -41,7 +41,7 @@ def iter_dicts(
 
     path: names the file in errors. Raises ItemError 'too large', or 'unreadable' for damaged pages.
     """
-    for batch in _batches(table, path, columns, row_groups):
+    for batch in iter_batches(table, path, columns, row_groups):
         yield from batch.to_pylist()
 
 
@@ -57,7 +57,7 @@ def read_dicts(
         raise ItemError("too large", f"{path}: {table.metadata.num_rows} rows")
     rows: list[dict[str, Any]] = []
     unpacked = 0
-    for batch in _batches(table, path, list(filter(keep, table.schema_arrow.names)), None):
+    for batch in iter_batches(table, path, list(filter(keep, table.schema_arrow.names)), None):
         unpacked += batch.nbytes
         if unpacked > MAX_TABLE_BYTES:
             raise ItemError("too large", f"{path}: more than {MAX_TABLE_BYTES} bytes unpacked")
@@ -65,7 +65,10 @@ def read_dicts(
     return rows
 
 
-def _batches(table, path, columns: Sequence[str], row_groups: Sequence[int] | None) -> Iterator:
+def iter_batches(
+    table, path: str | os.PathLike, columns: Sequence[str], row_groups: Sequence[int] | None
+) -> Iterator:
+    """As `iter_dicts`, but pyarrow.RecordBatches of a few rows each."""
     groups = range(table.num_row_groups) if row_groups is None else row_groups
     for group in groups:
         largest = _largest_column(table.metadata.row_group(group), path, columns)

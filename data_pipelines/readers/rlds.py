@@ -24,6 +24,7 @@ from data_pipelines.readers.frame_options import (
     record_fields,
 )
 from data_pipelines.names import plain_name
+from data_pipelines.readers.labels import choices
 from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.readers.opening import fault
 from data_pipelines.readers.paths import source_folder
@@ -278,7 +279,8 @@ def _labels(episode: Episode, choice: Choice, count: int) -> dict[str, Any]:
     """action (N-1, ...), reward (N-1,), state (N, S) as a Recording takes them; N is `count`."""
     labels: dict[str, Any] = {}
     if choice.action and choice.action.kind == "discrete":
-        labels["action"] = episode.steps[choice.action_keys[0]].astype(np.int32)
+        key = choice.action_keys[0]
+        labels["action"] = choices(episode.steps[key], key)
     elif choice.action:
         labels["action"] = joined(episode, choice.action_keys)
     if choice.reward_key:

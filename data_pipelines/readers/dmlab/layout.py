@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.frame_options import record_fields
 from data_pipelines.framing import fit_frame
-from data_pipelines.recordings import ItemError
 from data_pipelines.names import plain_name
+from data_pipelines.pictures import picture_array
 from data_pipelines.spec import ActionSpec, DatasetSpec
 
 FPS, FRAME_SKIP = 15.0, 4  # 60 Hz simulator; every agent below repeated its actions four times
@@ -38,7 +37,12 @@ def level_dataset(level: str) -> str:
 
 
 def chosen_levels(found: Sequence[str], options: dict[str, Any]) -> list[str]:
-    """The levels asked for, or all; raises DataError for one that is not there."""
+    """The levels asked for, or all; raises DataError for one that is not there, or for two that
+    would be one dataset."""
+    dataset, count = Counter(map(level_dataset, found)).most_common(1)[0]
+    if count > 1:
+        same = ", ".join(level for level in found if level_dataset(level) == dataset)
+        raise DataError(f"{options['source']}: {same} would all be {dataset}; name one folder")
     missing = [level for level in options["levels"] if level not in found]
     if missing:
         raise DataError(
@@ -58,11 +62,7 @@ def upright_rgb(
     """uint8 RGB (size, size, 3), one by one, of encoded or plain pictures in `order`."""
     for t, picture in enumerate(pictures):
         if isinstance(picture, bytes):
-            try:
-                with Image.open(io.BytesIO(picture)) as image:
-                    picture = np.asarray(image.convert("RGB"))
-            except (OSError, SyntaxError) as error:
-                raise ItemError("unreadable picture", f"frame {t}: {error}") from None
+            picture = picture_array(picture, f"frame {t}")
         if order == "bgr":
             picture = np.ascontiguousarray(picture[..., ::-1])
         yield fit_frame(picture, options["size"], options["fit"])

@@ -34,9 +34,13 @@ from data_pipelines.readers.dmlab.parquet_files import (
     Position,
     SplitRows,
     end_flags,
+    is_rows,
     largest_action,
 )
 from data_pipelines.errors import DataError
+from data_pipelines.readers import labels
+from data_pipelines.readers.frame_options import follow_links
+from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 
 LAYOUT = "<level>/{train,test}-*.parquet (30 levels)"
@@ -45,24 +49,35 @@ ITEM_BYTES = 256 << 20  # large beside an episode: reading on behind the end cos
 LONGEST = 100_000  # rows: two hours; beyond, the ends of episodes are missing
 
 
-def find(root: pathlib.Path) -> list[str]:
+def find(root: pathlib.Path, links: bool = True) -> list[str]:
     """Folders of levels, relative to `root` ("." if `root` is one), sorted."""
-    found = {
-        str(path.parent.relative_to(root))
-        for split in SPLITS
-        for start in ("", "*/")
-        for path in root.glob(f"{start}{split}-*.parquet")
-    }
-    return sorted(found)
+    found = _list(root, links).files
+    return sorted({str(path.parent.relative_to(root)) for path in found})
+
+
+def _list(root: pathlib.Path, links: bool) -> Listing:
+    def named(name: str) -> bool:
+        return any(is_rows(name, split) for split in SPLITS)
+
+    return list_files(root, named=named, follow_links=links)
 
 
 def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
-    folders = {(root / folder).name: folder for folder in find(root)}
+    links = follow_links(options)
+    folders: dict[str, str] = {}
+    for folder in find(root, links):
+        level = (root / folder).name
+        if level in folders:
+            raise DataError(
+                f"{root}: level {level} is in {folders[level]} and in {folder}; name the folder "
+                "that holds one of them"
+            )
+        folders[level] = folder
     levels = chosen_levels(list(folders), options)
     items, skipped, largest = [], [], -1
     for level in levels:
         for split in SPLITS:
-            rows = SplitRows(root / folders[level], split)
+            rows = SplitRows(root / folders[level], split, follow_links=links)
             found, bad, top = _split_items(rows, level, folders[level], split)
             items, skipped, largest = items + found, skipped + bad, max(largest, top)
     if not items:
@@ -81,7 +96,15 @@ def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
         for level in levels
     ]
     sources = {"levels": levels, "largest_action": largest, "action_table": table}
-    return Plan(specs, items, skipped, sources, one_recording_per_item=False)
+    listing = _list(root, links)
+    return Plan(
+        specs,
+        items,
+        skipped + listing.skipped,
+        sources,
+        one_recording_per_item=False,
+        passed_over=listing.passed_over(),
+    )
 
 
 def _split_items(
@@ -91,17 +114,19 @@ def _split_items(
     items, skipped, largest = [], [], -1
     for number in rows.missing():
         name = f"{folder}/{split}-{number:05d}"
-        skipped.append(Skipped(name, "missing shard", f"{name}: the others announce it"))
+        detail = f"{name}: the others announce it"
+        skipped.append(Skipped(name, "missing shard", detail, episodes=None))
     for index, path in enumerate(rows.files):
         try:
             largest = max(largest, largest_action(rows, index))
         except ItemError as error:
-            skipped.append(Skipped(f"{folder}/{path.name}", error.reason, str(error)))
+            name = f"{folder}/{path.name}"
+            skipped.append(Skipped(name, error.reason, str(error), episodes=None))
             continue
         for start, stop, size in _ranges(rows.open(index).metadata):
             payload = {"level": level, "folder": folder, "split": split, "file": path.name}
             payload |= {"start": start, "stop": stop}
-            items.append(Item(f"{folder}/{path.name}:{start}-{stop}", payload, size))
+            items.append(Item(f"{folder}/{path.name}:{start}-{stop}", payload, size, None))
     return items, skipped, largest
 
 
@@ -127,14 +152,14 @@ class _Episode:
     nulls: int = 0
     length: int = 0
 
-    def add(self, table) -> None:
-        """Appends the rows of a pyarrow.Table; beyond LONGEST it only counts them."""
-        self.length += len(table)
+    def add(self, rows) -> None:
+        """Appends the rows of a pyarrow.RecordBatch; beyond LONGEST it only counts them."""
+        self.length += len(rows)
         if self.length > LONGEST:
             self.frames.clear()
             return
-        columns = [table.column(name).to_pylist() for name in COLUMNS[1:]]
-        frames = [cell and cell.get("bytes") for cell in table.column(COLUMNS[0]).to_pylist()]
+        columns = [rows.column(name).to_pylist() for name in COLUMNS[1:]]
+        frames = [cell and cell.get("bytes") for cell in rows.column(COLUMNS[0]).to_pylist()]
         self.nulls += sum(None in row for row in zip(frames, *columns, strict=True))
         self.frames += frames
         self.action += columns[0]
@@ -143,7 +168,9 @@ class _Episode:
 
 def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     where = item.payload
-    rows = SplitRows(root / where["folder"], where["split"])
+    rows = SplitRows(
+        root / where["folder"], where["split"], follow_links=follow_links(options)
+    )
     names = [path.name for path in rows.files]
     if where["file"] not in names:
         raise ItemError("missing shard", f"{where['folder']}/{where['file']}: it was there before")
@@ -166,14 +193,11 @@ def owned_episodes(
         owned = position < stop
         if not owned and episode is None:
             return
-        table = rows.read(position)
-        ends = np.flatnonzero(end_flags(table)) + 1
-        bounds = sorted({0, *ends.tolist(), len(table)})
-        for begin, end in zip(bounds[:-1], bounds[1:]):
+        for row, part, ended in _runs(rows.read(position)):
             if inside:
-                episode = episode or _new_episode(rows, position, begin)
-                episode.add(table.slice(begin, end - begin))
-            if end in ends:
+                episode = episode or _new_episode(rows, position, row)
+                episode.add(part)
+            if ended:
                 if episode is not None:
                     yield episode, True
                     episode = None
@@ -182,6 +206,17 @@ def owned_episodes(
                 inside = True
     if episode is not None:
         yield episode, False
+
+
+def _runs(batches: Iterator) -> Iterator[tuple[int, Any, bool]]:
+    """(first row, pyarrow.RecordBatch, whether an episode ends with it) of rows of one episode."""
+    first = 0
+    for batch in batches:
+        ends = np.flatnonzero(end_flags(batch)) + 1
+        bounds = sorted({0, *ends.tolist(), len(batch)})
+        for begin, end in zip(bounds[:-1], bounds[1:]):
+            yield first + begin, batch.slice(begin, end - begin), end in ends
+        first += len(batch)
 
 
 def _new_episode(rows: SplitRows, position: Position, row: int) -> _Episode:
@@ -208,9 +243,9 @@ def _recording(
     return Recording(
         name,
         {level_dataset(where["level"]): upright_rgb(episode.frames, order, options)},
-        action=np.array(episode.action[:-1], np.int32),
-        reward=np.array(episode.reward[:-1], np.float32),
-        episode_return=float(np.sum(episode.reward, dtype=np.float64)),
+        action=labels.choices(episode.action[:-1], f"{name}: action"),
+        reward=labels.floats(episode.reward[:-1], f"{name}: reward"),
+        episode_return=labels.total(np.sum(episode.reward, dtype=np.float64), f"{name}: return"),
         split=where["split"],
         metadata=metadata,
     )

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.optional import require
-from data_pipelines.readers.paths import natural
+from data_pipelines.readers.listing import list_files
+from data_pipelines.readers.parquet_tables import iter_batches, open_parquet
 from data_pipelines.recordings import ItemError
 
 COLUMNS = ("observation", "action", "reward", "terminated", "truncated")
 ENDS = ("terminated", "truncated")
-_NUMBERED = re.compile(r"-(\d+)-of-(\d+)")
+_NUMBERED = re.compile(r"-(\d{1,9})-of-(\d{1,5})(?!\d)")
 
 Position = tuple[int, int]  # file, row group
 
@@ -24,8 +25,13 @@ class SplitRows:
     """Files in natural order, opened when needed. A file that is missing from the numbering, or
     that cannot be read, breaks the run of rows: no episode goes on behind it."""
 
-    def __init__(self, folder: pathlib.Path, split: str):
-        self.files = sorted(folder.glob(f"{split}-*.parquet"), key=natural)
+    def __init__(self, folder: pathlib.Path, split: str, *, follow_links: bool = True):
+        self.files = list_files(
+            folder,
+            named=lambda name: is_rows(name, split),
+            follow_links=follow_links,
+            deep=False,
+        ).files
         self._opened: dict[int, Any] = {}
 
     def open(self, index: int):
@@ -67,14 +73,11 @@ class SplitRows:
                 return
             file, group = file + 1, 0
 
-    def read(self, position: Position, columns: tuple[str, ...] = COLUMNS):
-        """pyarrow.Table of a row group; raises ItemError if its pages are damaged."""
+    def read(self, position: Position, columns: tuple[str, ...] = COLUMNS) -> Iterator:
+        """pyarrow.RecordBatches of a row group, a few rows each; raises ItemError if its pages are
+        damaged."""
         file, group = position
-        try:
-            return self.open(file).read_row_group(group, columns=list(columns))
-        except (OSError, require("pyarrow").ArrowInvalid) as error:
-            where = f"{self.files[file]}, row group {group}"
-            raise ItemError("corrupt file", f"{where}: {error}") from None
+        return iter_batches(self.open(file), self.files[file], columns, [group])
 
     def starts_episode(self, position: Position) -> bool:
         """Whether the row before this row group ended an episode, or there is none."""
@@ -88,7 +91,8 @@ class SplitRows:
             group -= 1
             if self.open(file).metadata.row_group(group).num_rows:
                 try:
-                    return bool(end_flags(self.read((file, group), ENDS))[-1])
+                    *_, last = self.read((file, group), ENDS)
+                    return bool(end_flags(last)[-1])
                 except ItemError:
                     return False  # unknown: wait for an end that can be read
 
@@ -102,12 +106,13 @@ class SplitRows:
         return file > 0 or bool(number and int(number[1]))
 
 
+def is_rows(name: str, split: str) -> bool:
+    """Whether a file of this name holds rows of the split, whatever the case of its suffix."""
+    return name.startswith(f"{split}-") and name.lower().endswith(".parquet")
+
+
 def _open(path: pathlib.Path):
-    arrow, parquet = require("pyarrow"), require("pyarrow.parquet")
-    try:
-        file = parquet.ParquetFile(path)
-    except (OSError, arrow.ArrowInvalid) as error:
-        raise ItemError("corrupt file", f"{path}: {error}") from None
+    arrow, file = require("pyarrow"), open_parquet(path)
     schema = file.schema_arrow
     missing = [name for name in COLUMNS if name not in schema.names]
     if missing:
@@ -116,12 +121,21 @@ def _open(path: pathlib.Path):
     cell = schema.field("observation").type
     if not arrow.types.is_struct(cell) or cell.get_field_index("bytes") < 0:
         raise ItemError("missing columns", f"{path}: observation is {cell}, not {{bytes, path}}")
+    _check_types(path, schema)
     return file
 
 
-def end_flags(table) -> np.ndarray:
+def _check_types(path: pathlib.Path, schema) -> None:
+    types = require("pyarrow").types
+    wanted = {"action": types.is_integer, "reward": types.is_floating}
+    for name, test in (wanted | dict.fromkeys(ENDS, types.is_boolean)).items():
+        if not test(schema.field(name).type):
+            raise ItemError("wrong columns", f"{path}: column {name} is {schema.field(name).type}")
+
+
+def end_flags(batch) -> np.ndarray:
     """bool (rows,): the row ends an episode. A null does not."""
-    flags = [table.column(name).fill_null(False).to_numpy() for name in ENDS]
+    flags = [batch.column(name).fill_null(False).to_numpy(zero_copy_only=False) for name in ENDS]
     return np.logical_or(*flags).astype(bool)
 
 
@@ -135,8 +149,8 @@ def largest_action(rows: SplitRows, index: int) -> int:
         if statistics is not None and statistics.has_min_max:
             largest = max(largest, int(statistics.max))
         else:
-            values = rows.read((index, group), ("action",)).column(0).drop_null()
-            largest = max([largest, *values.unique().to_pylist()])
+            for batch in rows.read((index, group), ("action",)):
+                largest = max([largest, *batch.column(0).drop_null().to_pylist()])
     return largest
 
 

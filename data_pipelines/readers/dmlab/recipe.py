@@ -11,7 +11,12 @@ from typing import Any
 from data_pipelines.readers.dmlab import parquet, rlu, teco, tfds
 from data_pipelines.readers.dmlab.actions import TABLES
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+)
+from data_pipelines.readers.listing import is_junk
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, Plan, Recording, Skipped
 
@@ -45,14 +50,15 @@ def options(args) -> dict[str, Any]:
     return frame_options(args) | {"levels": levels} | {name: getattr(args, name) for name in kept}
 
 
-def detect(root: pathlib.Path, asked: str) -> str:
+def detect(root: pathlib.Path, asked: str, links: bool = True) -> str:
     """The format of `root`; raises DataError if there is none, or several."""
-    found = [name for name, layout in FORMATS.items() if layout.find(root)]
+    found = [name for name, layout in FORMATS.items() if layout.find(root, links)]
     if asked in found:
         return asked
     known = "; ".join(f"{name}: {layout.LAYOUT}" for name, layout in FORMATS.items())
     if asked != "auto" or not found:
-        held = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
+        names = sorted(path.name for path in root.iterdir() if not is_junk(path.name))
+        held = ", ".join(names[:8]) or "nothing"
         raise DataError(f"{root}: no DMLab data (--format={asked}). Known {known}. Found: {held}")
     if len(found) > 1:
         raise DataError(f"{root}: looks like {' and '.join(found)}; choose with --format")
@@ -61,7 +67,7 @@ def detect(root: pathlib.Path, asked: str) -> str:
 
 def plan(options: dict[str, Any]) -> Plan:
     root = source_folder(options["source"])
-    name = detect(root, options["format"])
+    name = detect(root, options["format"], follow_links(options))
     if options["actions"] != "auto" and name != "parquet":
         raise DataError(f"--actions is for the parquet layout; {name} has actions of its own")
     made = FORMATS[name].plan(root, options)

@@ -26,7 +26,9 @@ from data_pipelines.readers.dmlab.layout import (
     level_spec,
     upright_rgb,
 )
-from data_pipelines.readers.paths import natural
+from data_pipelines.readers import labels
+from data_pipelines.readers.frame_options import follow_links
+from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.tfrecord import parse_example, records
 
@@ -35,15 +37,18 @@ ACTIONS = 15
 DEFAULT_CHANNELS = "bgr"
 
 
-def find(root: pathlib.Path) -> list[pathlib.Path]:
+def find(root: pathlib.Path, links: bool = True) -> list[pathlib.Path]:
     """The shards at or below `root`, in natural order."""
-    starts = ("", "*/", "*/*/", "*/*/*/")
-    found = (path for start in starts for path in root.glob(f"{start}tfrecord-*"))
-    return sorted((path for path in found if path.is_file()), key=natural)
+    return _list(root, links).files
+
+
+def _list(root: pathlib.Path, links: bool) -> Listing:
+    return list_files(root, named=lambda name: name.startswith("tfrecord-"), follow_links=links)
 
 
 def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
-    shards = find(root)
+    listing = _list(root, follow_links(options))
+    shards = listing.files
     by_level = {path: path.parent.parent.name for path in shards}
     levels = chosen_levels(sorted(set(by_level.values())), options)
     shards = [path for path in shards if by_level[path] in levels]
@@ -63,19 +68,22 @@ def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
             str(path.relative_to(root)),
             {"level": by_level[path], "run": path.parent.name},
             path.stat().st_size,
+            None,
         )
         for path in shards
     ]
     runs = sorted({f"{by_level[path]}/{path.parent.name}" for path in shards})
-    return Plan(specs, items, [], {"files": len(items), "runs": runs}, False)
+    sources = {"files": len(items), "runs": runs}
+    return Plan(specs, items, listing.skipped, sources, False, listing.passed_over())
 
 
 def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     for number, record in enumerate(records(root / item.name)):
         name = f"{item.name}:{number}"
+        if isinstance(record, ItemError):
+            yield Skipped(name, record.reason, str(record), episodes=record.episodes)
+            continue
         try:
-            if isinstance(record, ItemError):
-                raise record
             yield _recording(name, parse_example(record), item, options)
         except ItemError as error:
             yield Skipped(name, error.reason, str(error))
@@ -90,8 +98,11 @@ def _recording(
         held = ", ".join(sorted(raw))
         raise ItemError("not RL Unplugged", f"{name}: no {', '.join(missing)}; it holds {held}")
     pictures = raw["observations_pixels"]
-    action, reward = np.array(raw["actions"], np.int32), np.array(raw["rewards"], np.float32)
-    before = np.array(raw["observations_action"], np.float32)
+    if not all(isinstance(picture, bytes) for picture in pictures):
+        raise ItemError("not RL Unplugged", f"{name}: observations_pixels holds no pictures")
+    action = labels.choices(raw["actions"], f"{name}: actions")
+    reward = labels.floats(raw["rewards"], f"{name}: rewards")
+    before = labels.floats(raw["observations_action"], f"{name}: observations_action")
     sizes = (len(action), len(reward), len(before) / ACTIONS)
     if set(sizes) != {len(pictures)}:
         raise ItemError(
@@ -103,14 +114,14 @@ def _recording(
     metadata["previous_action_agrees"] = round(float(repeated.mean()), 4) if len(repeated) else 1.0
     for key in ("episode_id", "start_idx"):
         if raw.get(key):
-            metadata[key] = int(raw[key][0])
-    returns = raw.get("episode_return")
+            metadata[key] = int(labels.choices(raw[key], f"{name}: {key}")[0])
+    returns = labels.floats(raw.get("episode_return") or reward.sum(keepdims=True), name)
     order = channel_order(options, DEFAULT_CHANNELS)
     return Recording(
         name,
         {level_dataset(item.payload["level"]): upright_rgb(pictures, order, options)},
         action=action[:-1],
         reward=reward[:-1],
-        episode_return=float(returns[0]) if returns else float(reward.sum()),
+        episode_return=labels.total(returns[0], f"{name}: episode_return"),
         metadata=metadata,
     )

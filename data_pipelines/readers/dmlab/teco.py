@@ -9,17 +9,19 @@ one; this reader is for DMLab only). Frames per second are not stated by the pub
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from data_pipelines.readers import labels
 from data_pipelines.readers.dmlab.layout import channel_order, level_dataset, level_spec, upright_rgb
-from data_pipelines.readers.paths import natural
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.readers.frame_options import follow_links
+from data_pipelines.readers.listing import Listing, list_files
+from data_pipelines.readers.npz import array_names, read_npz
+from data_pipelines.recordings import Item, ItemError, Plan, Recording
 from data_pipelines.spec import ActionSpec
 
 LAYOUT = "{train,test}/**/*.npz (TECO)"
@@ -27,10 +29,14 @@ LEVEL = "teco"
 ACTIONS = ActionSpec("discrete", ("action_0", "action_1", "action_2"))
 
 
-def find(root: pathlib.Path) -> list[pathlib.Path]:
+def find(root: pathlib.Path, links: bool = True) -> list[pathlib.Path]:
     """The npz files below train/ and then test/ of `root` or of `root`/dmlab, in natural order."""
+    return [path for listing in _lists(root, links) for path in listing.files]
+
+
+def _lists(root: pathlib.Path, links: bool) -> list[Listing]:
     bases = (base / split for base in (root, root / "dmlab") for split in ("train", "test"))
-    return [path for base in bases for path in sorted(base.glob("**/*.npz"), key=natural)]
+    return [list_files(base, (".npz",), follow_links=links) for base in bases if base.is_dir()]
 
 
 def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
@@ -45,12 +51,18 @@ def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
         fps=0.0,
         has_reward=False,
     )
-    items = []
-    for path in find(root):
+    items, skipped, passed_over = [], [], {}
+    for listing in _lists(root, follow_links(options)):
+        inside = listing.root.relative_to(root)
+        skipped += [
+            dataclasses.replace(entry, name=str(inside / entry.name)) for entry in listing.skipped
+        ]
+        passed_over |= listing.passed_over()
+    for path in find(root, follow_links(options)):
         name = path.relative_to(root)
         split = name.parts[1] if name.parts[0] == "dmlab" else name.parts[0]
         items.append(Item(str(name), {"split": split}, path.stat().st_size))
-    return Plan([spec], items, [], {"files": len(items)})
+    return Plan([spec], items, skipped, {"files": len(items)}, passed_over=passed_over)
 
 
 def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording]:
@@ -58,22 +70,16 @@ def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Re
     yield Recording(
         item.name,
         {level_dataset(LEVEL): upright_rgb(video, channel_order(options, "rgb"), options)},
-        action=action[:-1].astype(np.int32),
+        action=labels.choices(action[:-1], f"{item.name}: actions"),
         split=item.payload["split"],
     )
 
 
 def _arrays(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as data:
-            held = {name: data[name] for name in ("video", "actions") if name in data.files}
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ItemError("corrupt file", f"{path}: {error}") from None
-    except ValueError as error:
-        pickled = "pickle" in str(error)
-        raise ItemError("pickled" if pickled else "corrupt file", f"{path}: {error}") from None
+    held = read_npz(path, ("video", "actions").__contains__)
     if len(held) < 2:
-        raise ItemError("missing array", f"{path}: expected video and actions, has {sorted(held)}")
+        names = ", ".join(array_names(path)) or "nothing"
+        raise ItemError("missing array", f"{path}: expected video and actions, has {names}")
     video, action = held["video"], held["actions"]
     if video.dtype != np.uint8 or video.ndim != 4 or video.shape[-1] != 3:
         raise ItemError("wrong video", f"{path}: video is {video.dtype} {video.shape}")

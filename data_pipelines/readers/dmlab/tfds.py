@@ -21,8 +21,10 @@ from data_pipelines.readers.dmlab.layout import (
     upright_rgb,
 )
 from data_pipelines.errors import DataError
+from data_pipelines.readers import labels
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.readers.rlds import item_episodes, shard_items
+from data_pipelines.readers.rlds import item_episodes, list_shards, shard_items
 from data_pipelines.readers.rlds_fields import check_flags
 from data_pipelines.readers.tfds_episodes import Episode
 from data_pipelines.readers.tfds_folder import TfdsFolder, find_folders, open_folder
@@ -33,8 +35,8 @@ FIELDS = ("observation/pixels", "action", "reward")
 FIRST_RGB_VERSION = (1, 2, 0)
 
 
-def find(root: pathlib.Path) -> list[pathlib.Path]:
-    return find_folders(root)
+def find(root: pathlib.Path, links: bool = True) -> list[pathlib.Path]:
+    return find_folders(root, follow_links=links)
 
 
 def source_channels(folder: TfdsFolder) -> str:
@@ -46,7 +48,8 @@ def source_channels(folder: TfdsFolder) -> str:
 
 
 def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
-    folders = [open_folder(path) for path in find(root)]
+    links = follow_links(options)
+    folders = [open_folder(path) for path in find(root, links)]
     for folder in folders:
         missing = [key for key in FIELDS if key not in folder.step_leaves()]
         if missing:
@@ -67,15 +70,17 @@ def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
         )
         for level in levels
     ]
-    items, skipped = [], []
+    items, skipped, passed_over = [], [], {}
     for folder in folders:
-        found, missing = shard_items(folder, root)
+        found, missing = shard_items(folder, root, follow_links=links)
+        passed_over |= list_shards(folder, follow_links=links).passed_over()
         for item in found:
             item.payload["level"] = _level(folder)
         items += found
         skipped += missing
     versions = {name: open_folder(root / name).version for name in orders}
-    return Plan(specs, items, skipped, {"versions": versions, "channels": orders}, False)
+    sources = {"versions": versions, "channels": orders}
+    return Plan(specs, items, skipped, sources, False, passed_over)
 
 
 def _level(folder: TfdsFolder) -> str:
@@ -86,9 +91,10 @@ def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Re
     folder = open_folder(root / item.payload["folder"])
     order = channel_order(options, source_channels(folder))
     for name, episode in item_episodes(item, root):
+        if isinstance(episode, ItemError):
+            yield Skipped(name, episode.reason, str(episode), episodes=episode.episodes)
+            continue
         try:
-            if isinstance(episode, ItemError):
-                raise episode
             yield _recording(name, episode, item, order, options, folder.config)
         except ItemError as error:
             yield Skipped(name, error.reason, str(error))
@@ -98,22 +104,22 @@ def _recording(
     name: str, episode: Episode, item: Item, order: str, options: dict[str, Any], run: str
 ) -> Recording:
     pictures = episode.steps["observation/pixels"]
-    action = episode.steps["action"].astype(np.int32)
-    reward = episode.steps["reward"].astype(np.float32)
+    action = labels.choices(episode.steps["action"], f"{name}: action")
+    reward = labels.floats(episode.steps["reward"], f"{name}: reward")
     if not len(pictures) == len(action) == len(reward):
         counts = f"{len(pictures)} frames, {len(action)} actions, {len(reward)} rewards"
         raise ItemError("step count", f"{name}: {counts}")
     check_flags(episode, len(pictures))
     metadata = {"level": item.payload["level"], "run": run}
-    if "episode_id" in episode.metadata:
-        metadata["episode_id"] = int(episode.metadata["episode_id"])
-    total = episode.metadata.get("episode_return", reward.sum())
+    facts = episode.metadata.scalars()
+    if "episode_id" in facts:
+        metadata["episode_id"] = facts["episode_id"]
     return Recording(
         name,
         {level_dataset(item.payload["level"]): upright_rgb(pictures, order, options)},
         action=action[:-1],
         reward=reward[:-1],
-        episode_return=float(total),
+        episode_return=labels.total(facts.get("episode_return", reward.sum()), f"{name}: return"),
         split=item.payload["split"],
         metadata=metadata,
     )

@@ -128,7 +128,7 @@ def test_teco_cut_file(tmp_path):
     path.write_bytes(path.read_bytes()[:5000])
     with pytest.raises(ItemError) as caught:
         read_all(options(tmp_path))
-    assert caught.value.reason == "corrupt file"
+    assert caught.value.reason == "unreadable"
 
 
 def test_formats_are_told_apart(tmp_path):

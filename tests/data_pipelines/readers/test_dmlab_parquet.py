@@ -92,7 +92,7 @@ def test_parquet_missing_and_damaged_files_break_the_rows(tmp_path):
     damaged = level / "train-00002-of-00004.parquet"
     damaged.write_bytes(damaged.read_bytes()[:200])
     plan, results = read_all(options(tmp_path))
-    assert [skip.reason for skip in plan.skipped] == ["missing shard", "corrupt file"]
+    assert [skip.reason for skip in plan.skipped] == ["missing shard", "unreadable"]
     assert [times_of(recording) for recording in results][2:] == [[2, 3, 4, 5], [0, 1, 2, 3, 4, 5]]
 
 

@@ -1,0 +1,39 @@
+"""Labels of strangers as arrays: what does not fit is an error, never another number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipelines.recordings import ItemError
+
+
+def choices(values: Sequence | np.ndarray, where: str) -> np.ndarray:
+    """int32 (T,) of numbers of actions; raises ItemError 'bad labels' for what int32 cannot hold."""
+    found, bounds = _numbers(values, where), np.iinfo(np.int32)
+    lowest, highest = found.min(initial=0), found.max(initial=0)
+    if found.dtype.kind not in "iu" or lowest < bounds.min or highest > bounds.max:
+        raise ItemError("bad labels", f"{where}: {lowest}..{highest} are no numbers of actions")
+    return found.astype(np.int32)
+
+
+def floats(values: Sequence | np.ndarray, where: str) -> np.ndarray:
+    """float32 (T, ...); raises ItemError 'bad labels' for what is no number."""
+    return _numbers(values, where).astype(np.float32)
+
+
+def total(value: float | np.generic, where: str) -> float:
+    """A return as a float; raises ItemError 'bad labels' for NaN and infinity."""
+    if not np.isfinite(value):
+        raise ItemError("bad labels", f"{where} is {value}")
+    return float(value)
+
+
+def _numbers(values: Sequence | np.ndarray, where: str) -> np.ndarray:
+    if not len(values):
+        return np.empty(0, np.int64)
+    found = np.asarray(values)
+    if found.dtype.kind not in "iufb":
+        raise ItemError("bad labels", f"{where}: {str(found.flat[0])[:40]!r} is no number")
+    return found
