@@ -6,23 +6,30 @@ by `benchmark_codecs.py`; the numbers are in docs/data.md.
 
 from __future__ import annotations
 
+import functools
 import io
+import math
 import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import zstandard
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from data_pipelines.errors import DataError
 
 JPEG_QUALITY = 95
 ZSTD_LEVEL = 3
+_UNKNOWN = -1  # a zstd frame may keep its size to itself
 
 
 class Codec(NamedTuple):
-    """encode: uint8 (H, W, C) -> bytes.  decode: (bytes, (H, W, C)) -> uint8 (H, W, C)."""
+    """encode: uint8 (H, W, C) -> bytes.  decode: (bytes, (H, W, C)) -> uint8 (H, W, C).
+
+    What `decode` gets may be damaged or forged: it unpacks nothing that is not of this size, and
+    raises whatever its library raises, mostly ValueError; see Clip.decode_frames.
+    """
 
     encode: Callable[[np.ndarray], bytes]
     decode: Callable[[bytes, tuple[int, int, int]], np.ndarray]
@@ -42,8 +49,15 @@ def _encode_image(frame: np.ndarray, **options) -> bytes:
     return buffer.getvalue()
 
 
-def _decode_image(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
+def _decode_image(data: bytes, shape: tuple[int, int, int], format: str) -> np.ndarray:
+    try:
+        opened = Image.open(io.BytesIO(data), formats=(format,))  # reads the header alone
+    except UnidentifiedImageError:
+        raise ValueError("no such picture") from None
+    with opened as image:
+        found = (image.height, image.width, len(image.getbands()))
+        if found != shape:
+            raise ValueError(f"a picture of shape {found}")
         return np.asarray(image).reshape(shape)
 
 
@@ -56,7 +70,12 @@ def _encode_zstd(frame: np.ndarray) -> bytes:
 def _decode_zstd(data: bytes, shape: tuple[int, int, int]) -> np.ndarray:
     if not hasattr(_local, "decompress"):
         _local.decompress = zstandard.ZstdDecompressor().decompress
-    return np.frombuffer(_local.decompress(data), np.uint8).reshape(shape)
+    size = math.prod(shape)
+    # The library takes as much memory as the header asks for.
+    found = zstandard.frame_content_size(data)
+    if found not in (size, _UNKNOWN):
+        raise ValueError(f"{found} bytes once unpacked")
+    return np.frombuffer(_local.decompress(data, max_output_size=size), np.uint8).reshape(shape)
 
 
 CODECS: dict[str, Codec] = {
@@ -67,14 +86,14 @@ CODECS: dict[str, Codec] = {
     ),
     "png": Codec(
         encode=lambda frame: _encode_image(frame, format="PNG", compress_level=6),
-        decode=_decode_image,
+        decode=functools.partial(_decode_image, format="PNG"),
         lossless=True,
     ),
     "jpeg": Codec(
         encode=lambda frame: _encode_image(
             frame, format="JPEG", quality=JPEG_QUALITY, subsampling=0
         ),
-        decode=_decode_image,
+        decode=functools.partial(_decode_image, format="JPEG"),
         lossless=False,
     ),
     "zstd": Codec(encode=_encode_zstd, decode=_decode_zstd, lossless=True),

@@ -4,16 +4,86 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import pathlib
-from typing import Any
+import stat
+from typing import Annotated, Any, NotRequired, TypedDict
 
-from data_pipelines.layout import dataset_folder, episodes_file
+import msgspec
+
 from data_pipelines.errors import DataError
+from data_pipelines.layout import episodes_file, shard_file
+from data_pipelines.names import check_name
 from data_pipelines.spec import ActionSpec, DatasetSpec
+from data_pipelines.typed_json import as_type, read_json, read_json_lines
 
 FORMAT_VERSION = 1
 FILE_NAME = "manifest.json"
+AGAIN = "prepare the folder again"
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Shard(TypedDict):
+    """One file of records."""
+
+    file: str
+    bytes: Count
+    records: Count
+    sha256: str
+
+
+class Counts(TypedDict):
+    """What a split holds."""
+
+    episodes: Count
+    transitions: Count
+    records: Count
+
+
+class Leakage(TypedDict):
+    """What the search for frames in two splits found; see conversion.leakage."""
+
+    windows: Count
+    shared_starts: Count
+    leaks: NotRequired[list[str]]
+
+
+class Facts(TypedDict):
+    """What stands in a manifest beside the datasets: how they were made, and totals.
+
+    skipped: how many per reason. skipped_items: [name, reason, detail, ...] each. passed_over: files
+    of the source that the reader does not read. Folders of older versions lack some of these.
+    """
+
+    recipe: str
+    options: dict[str, Any]
+    episodes: Count
+    transitions: Count
+    splits: dict[str, Any]
+    mixture: NotRequired[dict[str, Count]]
+    skipped: NotRequired[dict[str, Count]]
+    skipped_items: NotRequired[list[list[Any]]]
+    passed_over: NotRequired[dict[str, Any]]
+    sources: NotRequired[dict[str, Any]]
+    leakage_check: NotRequired[Leakage]
+    content_hash: NotRequired[str]
+
+
+class _Entry(TypedDict):
+    """One dataset in the manifest; its parts are parsed one by one, to name what does not fit."""
+
+    spec: dict[str, Any]
+    splits: dict[str, Any]
+    shards: dict[str, Any]
+
+
+class Episode(TypedDict):
+    """One line of a list of episodes; further keys are what the reader knew of it."""
+
+    episode: Count
+    length: Annotated[int, msgspec.Meta(ge=2, le=2**31 - 1)]
+    source: str
+    episode_return: float
 
 
 def file_hash(path: pathlib.Path) -> str:
@@ -22,25 +92,48 @@ def file_hash(path: pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def disk_error(reason: str | None) -> str:
+    """What is said of a file that the system does not hand over: nothing about its content."""
+    return (
+        f"cannot be read from its disk ({reason}); what it holds may be whole: look after the disk, "
+        "the mount or the permissions, then run this again"
+    )
+
+
+def regular_file(file: pathlib.Path, what: str) -> int:
+    """Its size in bytes; DataError unless `file`, the `what` of a split, is a file that is there."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        raise DataError(f"{file}: {what} is missing; {AGAIN}") from None
+    except OSError as error:
+        raise DataError(f"{file}: {disk_error(error.strerror)}") from error
+    if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
+        raise DataError(f"{file}: {what} is no regular file; {AGAIN}")
+    return status.st_size
+
+
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
-    """The manifest of a folder; raises DataError if there is none or it is of another format."""
+    """The manifest of a folder; DataError if there is none, or it is of another format or type."""
     file = pathlib.Path(path) / FILE_NAME
     remedy = "make one with `python -m data_pipelines.prepare <dataset> --out=DIR`"
-    if not file.parent.is_dir():
-        raise DataError(f"{file.parent}: no such dataset folder; {remedy}")
-    if not file.is_file():
-        raise DataError(f"{file}: no manifest, so this is no finished dataset folder; {remedy}")
     try:
-        manifest = json.loads(file.read_text())
-    except (OSError, json.JSONDecodeError) as error:
+        if not file.parent.is_dir():
+            raise DataError(f"{file.parent}: no such dataset folder; {remedy}")
+        if not file.is_file():
+            raise DataError(f"{file}: no manifest, so this is no finished dataset folder; {remedy}")
+    except OSError as error:  # no permission, a name too long, a disk that fails
+        raise DataError(f"{file}: {disk_error(error.strerror)}") from error
+    manifest = read_json(file, dict[str, Any], remedy=AGAIN)
+    version = manifest.get("format_version")
+    if version != FORMAT_VERSION:
         raise DataError(
-            f"{file}: cannot be read as JSON ({error}); prepare the folder again"
-        ) from error
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise DataError(
-            f"{file}: format_version {manifest.get('format_version')}, this code reads "
-            f"{FORMAT_VERSION}; prepare the folder again"
+            f"{file}: format_version {version!r}, this code reads {FORMAT_VERSION}; {AGAIN}"
         )
+    as_type(manifest, Facts, where=str(file), remedy=AGAIN)
+    _by_split(manifest["splits"], Counts, f"{file}, splits")
+    if not isinstance(manifest.get("datasets"), dict) or not manifest["datasets"]:
+        raise DataError(f"{file}: field `datasets` holds none; {AGAIN}")
     return manifest
 
 
@@ -48,19 +141,20 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
 class DatasetInfo:
     """An opened dataset folder.
 
-    `datasets` maps a dataset's name to its spec; `shards[name][split]` lists {"file", "bytes",
-    "records", "sha256"} and `counts[name][split]` is {"episodes", "transitions", "records"}.
+    `datasets` maps a dataset's name to its spec; `shards[name][split]` lists its shards in record
+    order and `counts[name][split]` says what they hold. `manifest` is the file's content: Facts, and
+    whatever else stands there.
     """
 
     path: pathlib.Path
     manifest: dict[str, Any]
     datasets: dict[str, DatasetSpec]
-    counts: dict[str, dict[str, dict[str, int]]]
-    shards: dict[str, dict[str, list[dict[str, Any]]]]
+    counts: dict[str, dict[str, Counts]]
+    shards: dict[str, dict[str, list[Shard]]]
 
     @property
-    def splits(self) -> dict[str, dict[str, int]]:
-        """Totals of each split over all datasets: {"episodes", "transitions", "records"}."""
+    def splits(self) -> dict[str, Counts]:
+        """Totals of each split over all datasets."""
         return self.manifest["splits"]
 
     @property
@@ -96,18 +190,25 @@ class DatasetInfo:
         """
         self.shard_paths(name, split)
         file = episodes_file(self.path, name, split)
-        try:
-            return [json.loads(line) for line in file.read_text().splitlines()]
-        except (OSError, json.JSONDecodeError) as error:
+        regular_file(file, "list of episodes")
+        listed = []
+        for number, facts in enumerate(read_json_lines(file, dict[str, Any], remedy=AGAIN), 1):
+            as_type(facts, Episode, where=f"{file}, entry {number}", remedy=AGAIN)
+            listed.append(facts)
+        expected = self.counts[name][split]["episodes"]
+        if len(listed) != expected:
             raise DataError(
-                f"{file}: cannot read the list of episodes ({error}); prepare the folder again"
-            ) from error
+                f"{file}: this list of episodes does not fit the index and the manifest: it has "
+                f"{len(listed)} episodes, they have {expected}; {AGAIN}"
+            )
+        return listed
 
     def shard_paths(self, name: str, split: str) -> list[pathlib.Path]:
         """The shards of one split, in record order.
 
-        Raises DataError for a missing split, an empty one, and a shard that is missing or not of
-        its recorded size (cheap; `prepare validate` compares hashes).
+        Raises DataError for a missing split, an empty one, shards that hold another number of
+        records, and a shard that is missing or not of its recorded size (cheap; `prepare validate`
+        compares hashes).
         """
         self.spec(name)
         if split not in self.shards[name]:
@@ -119,28 +220,65 @@ class DatasetInfo:
                 "split"
             )
         paths = []
+        held = sum(shard["records"] for shard in self.shards[name][split])
+        if held != self.counts[name][split]["records"]:
+            raise DataError(
+                f"{self.path / FILE_NAME}, dataset {name!r}, split {split!r}: "
+                f"{self.counts[name][split]['records']} records, its shards hold {held}; {AGAIN}"
+            )
         for shard in self.shards[name][split]:
-            file = dataset_folder(self.path, name) / shard["file"]
-            if not file.is_file():
-                raise DataError(f"{file}: shard is missing; prepare the folder again")
-            size = file.stat().st_size
+            file = shard_file(self.path, name, shard["file"])
+            size = regular_file(file, "shard")
             if size != shard["bytes"]:
                 raise DataError(
                     f"{file}: shard has {size} bytes, the manifest says {shard['bytes']}; it is "
-                    "truncated or damaged, prepare the folder again"
+                    f"truncated or damaged, {AGAIN}"
                 )
             paths.append(file)
         return paths
 
 
 def open_dataset(path: str | pathlib.Path) -> DatasetInfo:
-    """Opens a dataset folder: reads its manifest, no records. Raises as read_manifest does."""
+    """Opens a dataset folder: reads its manifest, no records.
+
+    Raises DataError as read_manifest does, and for names, specs, counts and lists of shards that do
+    not fit.
+    """
     manifest = read_manifest(path)
-    entries = manifest["datasets"]
+    path = pathlib.Path(path)
+    entries = {name: _entry(path, name, entry) for name, entry in manifest["datasets"].items()}
     return DatasetInfo(
-        path=pathlib.Path(path),
+        path=path,
         manifest=manifest,
-        datasets={name: DatasetSpec.from_json(entry["spec"]) for name, entry in entries.items()},
-        counts={name: entry["splits"] for name, entry in entries.items()},
-        shards={name: entry["shards"] for name, entry in entries.items()},
+        datasets={name: spec for name, (spec, _) in entries.items()},
+        counts={name: entry["splits"] for name, (_, entry) in entries.items()},
+        shards={name: entry["shards"] for name, (_, entry) in entries.items()},
     )
+
+
+def _entry(path: pathlib.Path, name: str, data: Any) -> tuple[DatasetSpec, _Entry]:
+    where = f"{path / FILE_NAME}, dataset {name!r}"
+    entry = as_type(data, _Entry, where=where, remedy=AGAIN)
+    spec = DatasetSpec.from_json(entry["spec"], where=f"{where}, spec")
+    if spec.name != name:
+        raise DataError(f"{where}: its spec is called {spec.name!r}; {AGAIN}")
+    if entry["splits"].keys() != entry["shards"].keys():
+        raise DataError(
+            f"{where}: counts of splits {sorted(entry['splits'])}, shards of "
+            f"{sorted(entry['shards'])}; {AGAIN}"
+        )
+    counts = _by_split(entry["splits"], Counts, f"{where}, splits")
+    shards = _by_split(entry["shards"], list[Shard], f"{where}, shards")
+    for split, files in shards.items():
+        for shard in files:
+            check_name(shard["file"], f"{where}, split {split!r}: shard")
+    return spec, _Entry(spec=entry["spec"], splits=counts, shards=shards)
+
+
+def _by_split(data: dict[str, Any], kind: Any, where: str) -> dict[str, Any]:
+    return {
+        check_name(split, f"{where}: split"): as_type(
+            value, kind, where=f"{where}, {split}", remedy=AGAIN
+        )
+        for split, value in data.items()
+    }

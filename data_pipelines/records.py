@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,45 +112,73 @@ def _tfds_frame(spec: DatasetSpec, data: bytes) -> Any:
 
 
 class Clip:
-    """One parsed record. Frames and labels are decoded only when asked for."""
+    """One parsed record. Frames and labels are decoded only when asked for.
 
-    def __init__(self, spec: DatasetSpec, record: bytes):
+    where: tells which record it is, in the DataError of what does not decode to what the spec says.
+    Raises DecodeError of protobuf for bytes that are no record.
+    """
+
+    def __init__(self, spec: DatasetSpec, record: bytes, where: Callable[[], str] | None = None):
         self._spec = spec
+        self._where = where or (lambda: f"dataset {spec.name}")
         message = example_pb2.Example()
         message.ParseFromString(record)
         self._features = message.features.feature
+        self._frames = self._features["frames"].bytes_list.value
 
     def frame_count(self) -> int:
-        return len(self._features["frames"].bytes_list.value)
+        return len(self._frames)
 
     def encoded_frame(self, offset: int) -> bytes:
-        return self._features["frames"].bytes_list.value[offset]
+        return self._frames[offset]
 
     def integer(self, name: str) -> int:
-        return self._features[name].int64_list.value[0]
+        values = self._features[name].int64_list.value
+        if len(values) != 1:
+            raise self._fault(f"{name} holds {len(values)} numbers, expected one")
+        return values[0]
 
     def decode_frames(self, offsets: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        """uint8 (T, H, W, C): the frames at these offsets in the record, in `out` if given."""
-        encoded = self._features["frames"].bytes_list.value
-        decode = get_codec(self._spec.codec).decode
+        """uint8 (T, H, W, C): the frames at these offsets in the record, in `out` if given.
+
+        Raises DataError for a frame that does not decode to the spec's shape.
+        """
+        spec = self._spec
+        decode = get_codec(spec.codec).decode
         if out is None:
-            out = np.empty((len(offsets), *self._spec.image_shape), np.uint8)
-        for i, offset in enumerate(offsets):
-            out[i] = decode(encoded[offset], self._spec.image_shape)
+            out = np.empty((len(offsets), *spec.image_shape), np.uint8)
+        try:
+            for i, offset in enumerate(offsets):
+                out[i] = decode(self._frames[offset], spec.image_shape)
+        except MemoryError:
+            raise
+        except Exception as error:  # decoders of pictures raise nearly everything
+            raise self._fault(
+                f"frame {offset} does not decode from {spec.codec} to {spec.image_shape} ({error})"
+            ) from error
         return out
 
     def decode_label(self, label: str) -> np.ndarray:
-        """action (L-1, ...), reward float32 (L-1,) or state float32 (L, S) of the whole record."""
-        data = self._features[label].bytes_list.value[0]
+        """action (L-1, ...), reward float32 (L-1,) or state float32 (L, S) of the whole record.
+
+        Raises DataError for a label of another length, and for numbers that are no action.
+        """
+        values = self._features[label].bytes_list.value
+        data = values[0] if len(values) == 1 else b""
         shape, dtype = label_type(self._spec, label)
         count = self.frame_count() - (label != "state")
         expected = dtype.itemsize * count * int(np.prod(shape, dtype=np.int64))
         if len(data) != expected:
-            raise DataError(
-                f"dataset {self._spec.name}, episode {self.integer('episode')}: {label} holds "
-                f"{len(data)} bytes, expected {expected}; the shard is damaged, prepare it again"
-            )
-        return np.frombuffer(data, dtype).reshape(count, *shape)
+            raise self._fault(f"{label} holds {len(data)} bytes, expected {expected}")
+        decoded = np.frombuffer(data, dtype).reshape(count, *shape)
+        if label == "action" and dtype.kind == "i":  # numbers of actions: used as positions
+            fault = self._spec.action.fault(decoded)
+            if fault:
+                raise self._fault(fault)
+        return decoded
+
+    def _fault(self, what: str) -> DataError:
+        return DataError(f"{self._where()}: {what}; the shard is damaged, prepare the folder again")
 
 
 def check_fields(spec: DatasetSpec, fields: tuple[str, ...]) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 
+from data_pipelines.codecs import get_codec
 from data_pipelines.errors import DataError
+from data_pipelines.names import check_name
+from data_pipelines.typed_json import as_type
 
 LABELS = ("action", "reward", "state")
+# Larger frames are no frames but a trap for memory: 192 MB is a picture of 8000 x 8000.
+LARGEST_FRAME = 192_000_000  # bytes
+_MOST_FRAMES = 2**31 - 1  # of a record: the index holds int32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +34,9 @@ class ActionSpec:
     def __post_init__(self):
         if self.kind not in ("discrete", "continuous") or not self.names:
             raise DataError(f"action spec needs a kind and names, got {self}")
+        bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        if not all(map(math.isfinite, bounds)) or bounds != sorted(bounds):
+            raise DataError(f"action spec needs finite bounds, low <= high, got {self}")
 
     @property
     def count(self) -> int:
@@ -85,11 +95,25 @@ class DatasetSpec:
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        if self.clip_stride < 1 or self.max_span < 1:
+        check_name(self.name, "dataset")
+        get_codec(self.codec)
+        shape = self.image_shape
+        if len(shape) != 3 or min(shape) < 1 or math.prod(shape) > LARGEST_FRAME:
             raise DataError(
-                f"dataset {self.name}: clip_stride and max_span must be at least 1, got "
-                f"{self.clip_stride} and {self.max_span}"
+                f"dataset {self.name}: image_shape is {shape}; use (H, W, C), each at least 1, and "
+                f"{LARGEST_FRAME} bytes at most"
             )
+        if not (math.isfinite(self.fps) and self.fps >= 0):
+            raise DataError(
+                f"dataset {self.name}: fps is {self.fps}; use stored frames per second, or 0 where "
+                "nobody knows"
+            )
+        for field in ("clip_stride", "max_span", "frame_skip"):
+            if not 1 <= getattr(self, field) <= _MOST_FRAMES:
+                raise DataError(
+                    f"dataset {self.name}: {field} is {getattr(self, field)}, it must be at least 1"
+                    f" and at most {_MOST_FRAMES}"
+                )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -105,15 +129,6 @@ class DatasetSpec:
         return dataclasses.asdict(self) | {"labels": self.labels}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> DatasetSpec:
-        fields = {field.name for field in dataclasses.fields(cls)}
-        data = {key: value for key, value in data.items() if key in fields}
-        action = data.get("action")
-        return cls(
-            **data
-            | {
-                "image_shape": tuple(data["image_shape"]),
-                "state_names": tuple(data["state_names"]),
-                "action": action and ActionSpec(**action | {"names": tuple(action["names"])}),
-            }
-        )
+    def from_json(cls, data: dict[str, Any], where: str = "dataset spec") -> DatasetSpec:
+        """The spec that `to_json` wrote; raises DataError with `where` for what does not fit."""
+        return as_type(data, cls, where=where)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import functools
 
 import numpy as np
-from array_record.python import array_record_data_source as array_record
+from google.protobuf.message import DecodeError
 
 from data_pipelines.layout import index_file
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import DatasetInfo
+from data_pipelines.loading.index import read_index
+from data_pipelines.loading.shard_files import ShardFiles
+from data_pipelines.manifest import AGAIN, DatasetInfo
 from data_pipelines.records import Clip
 from data_pipelines.spec import DatasetSpec
-
-
-class _Shard(NamedTuple):
-    """What ArrayRecordDataSource wants to know, so that opening many shards reads none of them."""
-
-    filename: str
-    skip: int
-    take: int
-    examples_in_shard: int
 
 
 class ClipReader:
@@ -33,34 +26,38 @@ class ClipReader:
     def __init__(self, info: DatasetInfo, name: str, split: str):
         self.spec: DatasetSpec = info.spec(name)
         self.split = split
-        paths = info.shard_paths(name, split)
-        counts = [shard["records"] for shard in info.shards[name][split]]
-        shards = [_Shard(str(p), 0, n, n) for p, n in zip(paths, counts, strict=True)]
-        self._records = array_record.ArrayRecordDataSource(shards)
-        file = index_file(info.path, name, split)
-        try:
-            # A plain view of the mapped file: indexing np.memmap itself is slow.
-            self.index = np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{file}: cannot read the index ({error}); prepare it again") from error
-        if self.index.shape != (sum(counts), 4):
-            raise DataError(
-                f"{file}: index of shape {self.index.shape}, the shards hold {sum(counts)} "
-                "records; prepare the folder again"
-            )
+        counts = [shard["records"] for shard in info.shards[name].get(split, ())]
+        self._shards = ShardFiles(info.shard_paths(name, split), counts)
+        self.index = read_index(index_file(info.path, name, split), self.spec, sum(counts))
 
     def __len__(self) -> int:
         return len(self.index)
 
+    def where(self, record: int) -> str:
+        """Which record that is, for messages."""
+        episode, start = self.index[record, :2]
+        return (
+            f"dataset {self.spec.name}, split {self.split!r}, {self._shards.where(record)} "
+            f"(episode {episode} from frame {start})"
+        )
+
     def clip(self, record: int) -> Clip:
-        """The parsed record; raises DataError if its shard is damaged."""
+        """The parsed record; raises DataError if it cannot be read or is not what it should be."""
         try:
-            clip = Clip(self.spec, self._records[record])
-        except Exception as error:  # array_record and protobuf raise several kinds
+            data = self._shards.read(record)
+        except DataError as error:
+            raise DataError(f"{self.where(record)}: {error}") from error
+        where = functools.partial(self.where, record)
+        try:
+            clip = Clip(self.spec, data, where)
+        except DecodeError as error:
+            raise DataError(f"{where()}: is no record of this package ({error}); {AGAIN}") from error
+        held, listed = (clip.integer("start"), clip.frame_count()), self.index[record, 1:3]
+        if held != tuple(listed.tolist()):
             raise DataError(
-                f"dataset {self.spec.name}, split {self.split!r}, record {record}: cannot be read "
-                f"({error}); the shard is damaged, prepare the folder again"
-            ) from error
+                f"{where()}: starts at frame {held[0]} and holds {held[1]}, the index says "
+                f"{listed[0]} and {listed[1]}; {AGAIN}"
+            )
         return clip
 
     def owned_starts(self, span: int) -> np.ndarray:

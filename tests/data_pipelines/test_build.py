@@ -175,7 +175,7 @@ def test_missing_folder_and_missing_manifest(tmp_path, copy):
     with pytest.raises(DataError, match="manifest.json: no manifest, so this is no finished"):
         open_dataset(copy)
     (copy / "manifest.json").write_text("{")
-    with pytest.raises(DataError, match="cannot be read as JSON"):
+    with pytest.raises(DataError, match="manifest.json: is not JSON"):
         open_dataset(copy)
     (copy / "manifest.json").write_text('{"format_version": 0}')
     with pytest.raises(DataError, match="format_version 0, this code reads 1"):
