@@ -1,5 +1,8 @@
 """Dataset folders shared by the tests of this package."""
 
+import pathlib
+import shutil
+
 import pytest
 
 from data_pipelines.build import prepare
@@ -19,3 +22,9 @@ def square(tmp_path_factory, square_options):
     out = tmp_path_factory.mktemp("data") / "square"
     assert prepare("synthetic", out, square_options)
     return out
+
+
+@pytest.fixture
+def copy(square, tmp_path):
+    """A copy of the synthetic folder, to be damaged."""
+    return pathlib.Path(shutil.copytree(square, tmp_path / "copy"))

@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import pathlib
-import shutil
 import signal
 import subprocess
 import sys
@@ -21,27 +20,10 @@ from data_pipelines.loader import ordered_batches, training_batches
 from data_pipelines.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
+from tests.data_pipelines.damage import change_manifest, shard
 
 REPOSITORY = pathlib.Path(__file__).parents[2]
 SMALL = ("--episodes=4", "--length=20", "--size=16")
-
-
-@pytest.fixture
-def copy(square, tmp_path):
-    """A copy of the synthetic folder, to be damaged."""
-    return pathlib.Path(shutil.copytree(square, tmp_path / "copy"))
-
-
-def shard(folder, split="train"):
-    (path,) = dataset_folder(folder, "square").glob(f"square-{split}.array_record-*")
-    return path
-
-
-def change_manifest(folder, change):
-    file = folder / "manifest.json"
-    manifest = json.loads(file.read_text())
-    change(manifest)
-    file.write_text(json.dumps(manifest))
 
 
 def test_manifest_counts_what_was_written(square):
