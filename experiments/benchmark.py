@@ -20,6 +20,11 @@ number of transitions), slots, parameters (width), remat. Any value of the prese
 Compare only rows of one sitting, in turns.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import json
 import os
 import statistics
@@ -31,7 +36,6 @@ from absl import flags
 import flax
 import jax
 import jaxlib
-from ml_collections import config_flags
 import numpy as np
 
 from experiments import benchmark_parts, cli
@@ -40,9 +44,9 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
-from flexlam_jax.training.workdir import git_revision
+from flexlam_jax.training.run_start import git_revision
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset.")
+_CONFIG = cli.define_config()
 _WHAT = flags.DEFINE_list("what", None, "Any of train, parts, encode, loader, checkpoint, load; "
                           "train when neither this nor --sweep is given.")
 _SWEEP = flags.DEFINE_list("sweep", [], f"Any of {', '.join(SWEEPS)}.")
@@ -73,13 +77,12 @@ def main(argv):
             if name not in known:
                 raise UserError(f"--{flag}={name} is unknown; choose any of {', '.join(known)}")
     row = _description()
-    with cli.reading_config():
-        for name in what:
-            row[name] = _MEASURES[name]()
-        for name in _SWEEP.value:
-            row.setdefault("sweep", {})[name] = [
-                benchmark_parts.train(config, _REPEATS.value)
-                for config in variations(_preset(), name)]
+    for name in what:
+        row[name] = _MEASURES[name]()
+    for name in _SWEEP.value:
+        row.setdefault("sweep", {})[name] = [
+            benchmark_parts.train(config, _REPEATS.value)
+            for config in variations(_preset(), name)]
     text = json.dumps(row)
     print(text)
     if _OUT.value:

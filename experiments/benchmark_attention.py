@@ -8,6 +8,11 @@ moves and the temporary memory it needs. Needs libtpu (`pip install flexlam_jax[
 are the compiler's estimate, not a measured time.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import json
 
 from absl import flags

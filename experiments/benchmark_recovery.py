@@ -14,6 +14,11 @@ anew with JAX_ENABLE_COMPILATION_CACHE=false). `cpu_seconds` is what the new sta
 `config.checkpoint.every` is an error. The dataset must exist.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import json
 import os
 from pathlib import Path
@@ -29,12 +34,11 @@ import time
 
 from absl import flags
 import jax
-from ml_collections import config_flags
 
 from experiments import cli
 from flexlam_jax.errors import UserError
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset, as for pretrain_lam.")
+_CONFIG = cli.define_config("Preset, as for pretrain_lam.")
 _KILLS = flags.DEFINE_integer("kills", 3, "How often the run is killed.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the moments of the kills.")
 _PROCESSES = flags.DEFINE_integer("processes", 1, "Local processes of the run.", lower_bound=1)

@@ -2,19 +2,20 @@
 
     0   done
     1   an error, told in one message (with a traceback only if it is a bug of ours)
-    75  interrupted by SIGTERM or Ctrl-C after saving: run the same command again
+    75  training, stopped by SIGTERM or Ctrl-C, in the loop after saving: run the same command again
     76  hung; the stacks of all threads were printed: run the same command again
     77  another process of the run was lost: start all processes again
     134 the same, noticed by JAX; see flexlam_jax/training/distributed.py
+    130 or 143, other binaries than training: stopped by Ctrl-C or SIGTERM
 
 So a launcher starts a run again after every code but 0, 1 and 2 (what Python and the shell say of
 wrong use).
 """
 
 from collections.abc import Callable, Sequence
-import contextlib
 import functools
 import logging as python_logging
+import os
 import re
 import sys
 import traceback
@@ -22,18 +23,30 @@ from typing import Any
 
 from absl import app, flags, logging
 import jax
+from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
-from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.config_ranges import check_ranges, describe_ranges
+from flexlam_jax.errors import ConfigError, Interrupted, UserError
+from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.training import distributed
 from flexlam_jax.training.signals import EXIT_INTERRUPTED
 
 _KNOWN = (UserError, DataError, FloatingPointError)
+flags.disclaim_key_flags()  # What is defined here belongs to the binary that asks for it: --help.
 
 
 def run(main: Callable[[Sequence[str]], Any]) -> None:
     """`absl.app.run` for people: known errors are one message on stderr and exit code 1."""
-    app.run(functools.partial(guarded, main), flags_parser=_parse)
+    flags.FLAGS.set_gnu_getopt(True)    # Flags after a stray word are read, the word is refused.
+    try:
+        app.run(functools.partial(guarded, main), flags_parser=_parse)
+    except SystemExit as stop:
+        if stop.code == 1:
+            # An error may leave threads of libraries at work, whom the end of Python would crash.
+            sys.stdout.flush()
+            os._exit(1)
+        raise
 
 
 def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
@@ -55,6 +68,9 @@ def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
                   "--config.optimizer.accumulate=2 or more, --config.model.remat=mlp or full, or "
                   "split parameters over more devices, --config.mesh.fsdp; experiments.plan_pod "
                   "says what fits.")
+        full = storage_error(error) if isinstance(error, OSError) else None
+        if full:
+            _fail(cannot_write(full.filename or "to the output", full))
         if distributed.process_count() > 1:
             _leave_run(error)
         raise
@@ -85,10 +101,15 @@ def define_process_flags() -> None:
 def _parse(argv: Sequence[str]) -> list[str]:
     """Reads the flags. ml_collections answers a wrong config file or key with a traceback."""
     try:
-        return flags.FLAGS(argv)
+        rest = flags.FLAGS(argv)
+        if len(rest) > 1:
+            _fail(_stray(argv, rest[1:]))
+        return rest
     except flags.Error as error:
         lines = str(error).strip().splitlines()
         _fail(lines[-1].strip() if "Traceback" in str(error) else error)
+    except ConfigError as error:
+        _fail(error)
     except (SyntaxError, ImportError, NameError, ValueError) as error:
         _fail(f"--config is no preset, a Python file as experiments/configs/base.py: {error}")
     except (AttributeError, KeyError, TypeError) as error:
@@ -102,23 +123,34 @@ def _parse(argv: Sequence[str]) -> list[str]:
         _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
 
 
-@contextlib.contextmanager
-def reading_config():
-    """Turns what building parts from a config raises (plain ValueErrors) into user errors."""
-    try:
-        yield
-    except _KNOWN:
-        raise
-    except (ValueError, AttributeError, KeyError) as error:
-        raise UserError(f"bad config: {error}") from error
+def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
+    """What to do about words that belong to no flag: most are items of a list."""
+    told = f"unexpected words {' '.join(words)}" if len(words) > 1 else f"unexpected word {words[0]}"
+    given = " ".join(argv[1:argv.index(words[0], 1)]).rpartition("--")[2].replace(" ", "=")
+    name = given.partition("=")[0]
+    if name in flags.FLAGS and isinstance(flags.FLAGS[name].parser, flags.ListParser):
+        return f"{told}; lists are written --{','.join([given, *words])}"
+    return f"{told}; values are written --flag=value, in quotes where they hold spaces"
+
+
+def define_config(help_text: str = "Preset, as FILE or FILE:variant.") -> flags.FlagHolder:
+    """The flag --config, whose help lists the ranges of all numbers."""
+    return config_flags.DEFINE_config_file(
+        "config", None, f"{help_text} Any value of it is a flag after it, as "
+        f"--config.optimizer.learning_rate=1e-4. Its numbers:\n{describe_ranges()}")
 
 
 def config_value(flag: flags.FlagHolder) -> Any:
-    """The config of a `DEFINE_config_file` flag; a file that is not there only shows on reading."""
+    """The config of the flag, with numbers in their ranges; touches no device.
+
+    Raises:
+      ConfigError: a number out of its range.
+    """
     try:
-        flag.value.keys()
+        flag.value.keys()   # A file that is not there only shows on reading.
     except OSError as error:
         _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
+    check_ranges(flag.value)
     return flag.value
 
 

@@ -14,6 +14,11 @@ run; a plan that does not fit says by how much, and tries what would. Exit code 
 --json=FILE appends every plan to a file, a row each. docs/pod_plans.md says what the numbers mean.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start()
+
 import importlib
 import json
 import os
@@ -24,7 +29,6 @@ os.environ["JAX_PLATFORMS"] = "cpu"     # Compiles only; a TPU that is here stay
 
 from absl import flags     # noqa: E402  (after the line that JAX reads when imported)
 import jax     # noqa: E402
-from ml_collections import config_flags     # noqa: E402
 
 from experiments import cli     # noqa: E402
 from flexlam_jax.errors import UserError     # noqa: E402
@@ -37,7 +41,7 @@ from flexlam_jax.planning.search import remedies, search     # noqa: E402
 from flexlam_jax.planning.topology import (     # noqa: E402
     describe_devices, has_compiler, parse_topology)
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
+_CONFIG = cli.define_config()
 _TOPOLOGY = flags.DEFINE_string("topology", None, "As v5e-256, v5p-64 (cores), or v5p:4x4x12.")
 _SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the network; "
                                "or --topology=2xv5e-256.")
@@ -73,10 +77,9 @@ def main(argv):
         return _weak_scaling(config, _WEAK.value)
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
     devices = _devices(topology)
-    with cli.reading_config():
-        if _SEARCH.value:
-            return _search(config, topology, devices)
-        made = plan(config, topology, devices)
+    if _SEARCH.value:
+        return _search(config, topology, devices)
+    made = plan(config, topology, devices)
     _record(made)
     print(describe(made))
     if not made.fits:

@@ -9,21 +9,30 @@ pods, Slurm and GKE start it on every host; elsewhere add --coordinator_address=
 See flexlam_jax/training/loop.py for the loop.
 """
 
+if __name__ == "__main__":  # Before the imports, which take seconds.
+    from experiments import process
+
+    process.start(restart=True)
+
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipelines.loader import training_batches
 from experiments import cli
+from experiments.data_hashes import data_hashes
+from flexlam_jax import output_folder
+from flexlam_jax.config_ranges import check_ranges
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.training import distributed
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.loop import fit
+from flexlam_jax.training.memory_needed import check_device_memory, check_host_memory
 from flexlam_jax.training.mesh import make_mesh
 from flexlam_jax.training.sharding import process_rows
 from flexlam_jax.training.validation import mean_loss
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Preset file, as FILE or FILE:variant.")
+_CONFIG = cli.define_config()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Directory for all that the run writes.")
 flags.mark_flags_as_required(["config", "workdir"])
 cli.define_process_flags()
@@ -31,22 +40,29 @@ cli.define_process_flags()
 
 def main(argv):
     del argv
+    config = cli.config_value(_CONFIG)  # Before this waits for other processes.
     reuse_host_memory()
     cli.join_processes()
-    pretrain(cli.config_value(_CONFIG), _WORKDIR.value)
+    pretrain(config, _WORKDIR.value)
 
 
 def pretrain(config, workdir):
     """Builds data, model and objective from a preset, and trains; returns the final TrainState."""
+    if distributed.process_index() == 0:
+        output_folder.check(workdir, output_folder.RUN)
+    check_ranges(config)
+    check_host_memory(config)
     use_compilation_cache(config.compilation_cache)
-    with cli.reading_config():
-        objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                                  clip_length=config.data.clip_length)
-        rows = process_rows(make_mesh(config.mesh), config.batch_size)
-        data = training_batches(_data(config, config.data.split), seed=config.seed,
-                                batch_size=config.batch_size, rows=rows)
-        evaluate = validation(config, objective, rows)
-    return fit(objective, data, config, workdir, evaluate=evaluate)
+    objective = lam_objective(build_lam(config.model), config.model, config.loss,
+                              clip_length=config.data.clip_length)
+    check_device_memory(objective, config)
+    rows = process_rows(make_mesh(config.mesh), config.batch_size)
+    data = training_batches(_data(config, config.data.split), seed=config.seed,
+                            batch_size=config.batch_size, rows=rows)
+    evaluate = validation(config, objective, rows)
+    splits = [config.data.split, *(["validation"] if evaluate else [])]
+    hashes = data_hashes(_data(config, config.data.split), splits)
+    return fit(objective, data, config, workdir, evaluate=evaluate, data_hashes=hashes)
 
 
 def validation(config, objective, rows):

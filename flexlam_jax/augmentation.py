@@ -10,7 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.errors import UserError
+from flexlam_jax.config_ranges import check_ranges
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.random import fold_name
 
 DEFAULTS: dict[str, Any] = {
@@ -35,7 +36,7 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
     numbers then depend on the key and the row's place in it, not on the number of devices.
 
     Raises:
-      UserError: unknown key or a value out of range.
+      ConfigError: unknown key or a value out of range.
     """
     settings = check_settings(settings or {})
     geometric = any(settings[k] != DEFAULTS[k] for k in ("crop_scale", "crop_aspect", "shift"))
@@ -61,29 +62,17 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
 
 
 def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with defaults filled in; raises UserError naming key and value."""
+    """The settings with defaults filled in; raises ConfigError naming key and value."""
     settings = dict(settings)
     unknown = sorted(set(settings) - set(DEFAULTS))
     if unknown:
-        raise UserError(f"config.augmentation has unknown keys {unknown}; known: {list(DEFAULTS)}")
+        raise ConfigError(
+            f"config.augmentation has unknown keys {unknown}; known: {list(DEFAULTS)}"
+        )
     settings = {**DEFAULTS, **settings}
+    check_ranges({"augmentation": settings})
     settings["crop_scale"] = tuple(settings["crop_scale"])
     settings["crop_aspect"] = tuple(settings["crop_aspect"])
-    ranges = {"shift": (0, 64), "hue": (0, 0.5)}
-    ranges |= {name: (0, 1) for name in ("brightness", "contrast", "saturation")}
-    wrong = [k for k, (low, high) in ranges.items() if not low <= settings[k] <= high]
-    for name, top in (("crop_scale", 1.0), ("crop_aspect", float("inf"))):
-        value = settings[name]
-        if len(value) != 2 or not 0 < value[0] <= value[1] <= top:
-            wrong.append(name)
-    if settings["shift"] != int(settings["shift"]):
-        wrong.append("shift")
-    if wrong:
-        raise UserError(
-            f"config.augmentation.{wrong[0]}={settings[wrong[0]]!r} is out of range; shift is whole "
-            "pixels up to 64, hue 0..0.5, other strengths 0..1, crop_scale (lo, hi) with "
-            "0 < lo <= hi <= 1, crop_aspect (lo, hi) with 0 < lo <= hi"
-        )
     return settings
 
 
@@ -159,12 +148,12 @@ def _weights(
 def jitter(frames: jax.Array, key: jax.Array, settings: Mapping[str, Any]) -> jax.Array:
     """Brightness, contrast, saturation and hue, in this order, of RGB (B, T, H, W, 3) in [0, 1].
 
-    Grey images, C = 1, take brightness and contrast only. Raises ValueError for other settings.
+    Grey images, C = 1, take brightness and contrast only. Raises ConfigError for other settings.
     """
     strength = {name: settings[name] for name in ("brightness", "contrast", "saturation", "hue")}
     if frames.shape[-1] != 3 and (strength["saturation"] or strength["hue"]):
-        raise ValueError(
-            f"saturation and hue need RGB frames, these have {frames.shape[-1]} channels"
+        raise ConfigError(
+            f"augmentation.saturation and .hue need RGB frames, these have {frames.shape[-1]} channels"
         )
     draws = jax.random.uniform(key, (4, frames.shape[0], 1, 1, 1, 1), minval=-1.0, maxval=1.0)
     change = {name: strength[name] * draw for name, draw in zip(strength, draws, strict=True)}

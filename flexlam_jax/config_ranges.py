@@ -29,7 +29,7 @@ def whole(low: int, high: int = MOST) -> Range:
     def holds(value: Any) -> bool:
         return (isinstance(value, numbers.Integral) and not isinstance(value, bool)
                 and low <= value <= high)
-    return Range(f"a whole number >= {low}" if high == MOST else
+    return Range(f"at least {low}, a whole number" if high == MOST else
                  f"a whole number from {low} to {high}", holds)
 
 
@@ -171,7 +171,8 @@ def check_ranges(config: Mapping[str, Any], sections: tuple[str, ...] = ()) -> N
     Raises:
       ConfigError: every key that is out of range, its value and its range, a line each.
     """
-    wrong = [f"config.{key}={value!r} is not {range_.text}" for key, value in _leaves(config)
+    wrong = [f"config.{key}={value!r} {_fault(range_)}"
+             for key, value in _leaves(config)
              if (not sections or key.split(".")[0] in sections)
              and (range_ := range_of(key)) and not range_.holds(value)]
     if wrong:
@@ -186,6 +187,11 @@ def range_of(key: str) -> Range | None:
     if parts[:2] == ["data", "datasets"] and len(parts) == 3:
         return MIXTURE["weight"]
     return RANGES.get(key)
+
+
+def _fault(range_: Range) -> str:
+    least = range_.text.startswith("at least")
+    return f"must be {range_.text}" if least else f"is out of range; give {range_.text}"
 
 
 def describe_ranges() -> str:

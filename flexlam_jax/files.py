@@ -1,14 +1,19 @@
 """Writing files so that whoever reads them sees the old content or the new, never a part."""
 
 from collections.abc import Callable
+import errno
 import io
 import os
 from pathlib import Path
+import shutil
 from typing import Any, BinaryIO
 
 from etils import epath
 
 from flexlam_jax.errors import UserError
+
+# What the storage answers, whatever the program does.
+_STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 
 Content = str | bytes | Callable[[BinaryIO], Any]
 
@@ -34,11 +39,53 @@ def write_atomically(path: Any, content: Content) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Any, error: OSError) -> UserError:
-    """What every failure to write is told as."""
-    where = f": {error.filename}" if error.filename else ""
-    return UserError(f"cannot write {path} ({error.strerror or error}{where}); mend the storage or "
-                     "give another folder")
+def cannot_write(path: Any, error: Exception, kind: type[UserError] = UserError, remedy: str = ""
+                 ) -> UserError:
+    """What every failure to write is told as: what could not be written, why, how much is free.
+
+    Args:
+      error: of the system, or of a library that had one of the system's.
+    """
+    full = storage_error(error)
+    cause = full or error
+    why = getattr(cause, "strerror", None) or str(cause).strip().split("\n")[0][:200]
+    file = getattr(cause, "filename", None)
+    if file and str(file) != str(path):
+        why += f": {file}"
+    free = _free(path) if full else None
+    if free is not None:
+        why += f"; {free / 2**20:.1f} MiB are free there"
+    return kind(f"cannot write {path} ({why}); "
+                f"{remedy or 'make room, mend the storage, or give another folder'}")
+
+
+def storage_error(error: BaseException | None) -> OSError | None:
+    """The error of the storage that is, or is behind, `error`; None where there is none.
+
+    Libraries in C++ pass on its text only.
+    """
+    text = str(error)
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _STORAGE:
+            return error
+        error = error.__cause__ or error.__context__
+    for number in _STORAGE:
+        if os.strerror(number) in text:
+            return OSError(number, os.strerror(number))
+    return None
+
+
+def _free(path: Any) -> int | None:
+    """Bytes that a user may still write where `path` lies; None for a bucket."""
+    if "://" in str(path):
+        return None
+    try:
+        place = Path(path).absolute()
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
 
 
 def _write_local(path: Path, content: Content) -> None:

@@ -8,7 +8,7 @@
 Not a preset itself.
 """
 
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FieldReference
 
 from flexlam_jax.models.lam import resolve_config
 from flexlam_jax.models.presets import model_preset
@@ -26,7 +26,8 @@ def base(preset: str, image_size: int = 64) -> ConfigDict:
         datasets=(),                # Names in it, {name: weight}, or () for all.
         split="train",
         clip_length=2,              # Frames per clip; a clip of T frames holds T - 1 transitions.
-        gap=1,                      # Frame distance of a transition, or (lo, hi) drawn per clip.
+        # Frame distance of a transition, or (lo, hi) drawn per clip; "0.5s" are seconds.
+        gap=FieldReference(1, field_type=object),
         fields=(),                  # Labels to load: none of them in pretraining.
         image_size=image_size,
         resize=False,               # Bring frames of another size to image_size, or refuse them.

@@ -10,7 +10,8 @@ import jax
 import ml_collections
 
 from flexlam_jax.augmentation import make_augmentation
-from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.config_ranges import check_ranges
+from flexlam_jax.errors import Interrupted
 from flexlam_jax.training import sharding
 from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
@@ -29,6 +30,10 @@ from flexlam_jax.training.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
+
+# What this reads of a config; the rest belongs to the model and its data.
+_READ = ("seed", "total_steps", "batch_size", "optimizer", "mesh", "checkpoint", "log", "eval",
+         "peak_tflops", "profile", "augmentation", "watchdog_seconds")
 
 Evaluate = Callable[[TrainState], Mapping[str, float]]
 
@@ -71,8 +76,8 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### Mesh and work directory: every cheap check before anything is written or compiled.
 
+        check_ranges(plain, sections=_READ)
         watchdog = stack.enter_context(Watchdog(config.get("watchdog_seconds", DEFAULT_SECONDS)))
-        _check_positive(config)
         check_agreement(plain)
         mesh = make_mesh(config.mesh)
         stack.enter_context(jax.set_mesh(mesh))
@@ -157,15 +162,6 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
         raise Interrupted(f"{saved} at step {step} of {config.total_steps}; "
                           "the same command continues")
     return state
-
-
-def _check_positive(config: Any) -> None:
-    for key, value in (
-            ("total_steps", config.total_steps), ("log.every", config.log.every),
-            ("eval.every", config.eval.every), ("checkpoint.every", config.checkpoint.every),
-            ("checkpoint.keep", config.checkpoint.keep)):
-        if value < 1:
-            raise UserError(f"config.{key}={value} must be at least 1.")
 
 
 def _chrono(config: Any, objective: Objective, batch: Mapping[str, Any], mesh: Any) -> Chrono:
