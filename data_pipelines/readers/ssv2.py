@@ -8,7 +8,7 @@ The newer download calls the tables labels/{train,validation,test,labels}.json; 
 
 from __future__ import annotations
 
-import json
+import dataclasses
 import os
 import pathlib
 import re
@@ -16,10 +16,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
-from data_pipelines.readers.paths import inside, natural, source_folder
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
+from data_pipelines.readers.listing import list_files
+from data_pipelines.readers.opening import source_json
+from data_pipelines.readers.paths import natural, source_folder
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.spec import DatasetSpec
+from data_pipelines.typed_json import as_type
 from data_pipelines.readers.video_decoding import frames
 from data_pipelines.readers.videos import add_rate_arguments, decoder_versions, rate_options
 
@@ -28,6 +36,17 @@ NAME = "ssv2"
 VIDEOS = "20bn-something-something-v2"
 RATE = 12.0  # frames per second of the published files
 SPLITS = ("train", "validation", "test")
+_REMEDY = "download the table again"
+
+
+@dataclasses.dataclass
+class _Row:
+    """A row of a table; the test split is published without labels."""
+
+    id: str | int
+    template: str | None = None
+    label: str | None = None
+    placeholders: list[str] | None = None
 
 
 def add_arguments(parser) -> None:
@@ -44,17 +63,27 @@ def plan(options: dict[str, Any]) -> Plan:
     if not (root / VIDEOS).is_dir():
         raise DataError(f"--source {root}: expected the folder {VIDEOS}/ with <id>.webm in it")
     classes = _classes(root)
-    with os.scandir(root / VIDEOS) as entries:
-        files = {entry.name: entry for entry in entries}
+    listing = list_files(
+        root / VIDEOS, (".webm",), follow_links=follow_links(options), deep=False
+    )
+    files = {path.stem: path for path in listing.files}
+    unusable = {pathlib.PurePath(entry.name).stem: entry for entry in listing.skipped}
     items, skipped, seen, counts = [], [], {}, {}
     for split in SPLITS:
-        rows = _table(root, split, list) if split != "test" or _path(root, split) else []
+        rows = _table(root, split, list[Any]) if split != "test" or _path(root, split) else []
         counts[split] = len(rows)
-        for row in rows:
+        for number, row in enumerate(rows):
             try:
-                item = _item(row, split, classes, files, root)
+                row = as_type(row, _Row, where=f"{_path(root, split)}, row {number}")
+                if str(row.id) in unusable:
+                    skipped.append(unusable[str(row.id)])
+                    continue
+                item = _item(row, split, classes, files)
             except ItemError as error:
-                skipped.append(Skipped(f"{_identity(row)}.webm", error.reason, str(error)))
+                skipped.append(Skipped(f"{row.id}.webm", error.reason, str(error)))
+                continue
+            except DataError as error:
+                skipped.append(Skipped(f"{split} row {number}", "bad row", str(error)))
                 continue
             if seen.setdefault(item.name, split) != split:
                 raise DataError(f"{item.name} is in {seen[item.name]} and in {split}")
@@ -66,7 +95,16 @@ def plan(options: dict[str, Any]) -> Plan:
         skipped=skipped,
         sources={"folder": str(root), "listed": counts, "classes": len(classes)}
         | decoder_versions(),
+        passed_over=listing.passed_over() | _unlisted(files, unique),
     )
+
+
+def _unlisted(files: dict[str, pathlib.Path], items: dict[str, Item]) -> dict[str, dict]:
+    """Videos that no table names, as Plan.passed_over has it."""
+    names = [path.name for path in files.values() if f"{VIDEOS}/{path.name}" not in items]
+    if not names:
+        return {}
+    return {".webm": {"files": len(names), "example": f"{VIDEOS}/{min(names, key=natural)}"}}
 
 
 def _spec(options: dict[str, Any], classes: int) -> DatasetSpec:
@@ -83,10 +121,10 @@ def _spec(options: dict[str, Any], classes: int) -> DatasetSpec:
 def _path(root: pathlib.Path, name: str) -> pathlib.Path | None:
     long = f"something-something-v2-{name}.json"
     places = [root / long, root / "labels" / long, root / "labels" / f"{name}.json"]
-    return next((path for path in places if path.is_file()), None)
+    return next((path for path in places if os.path.lexists(path)), None)
 
 
-def _table(root: pathlib.Path, name: str, kind: type) -> Any:
+def _table(root: pathlib.Path, name: str, kind: Any) -> Any:
     """The parsed table; raises DataError if it is missing, damaged or of another form."""
     path = _path(root, name)
     if path is None:
@@ -94,53 +132,45 @@ def _table(root: pathlib.Path, name: str, kind: type) -> Any:
             f"--source {root}: something-something-v2-{name}.json is neither there nor in "
             "labels/; it belongs to the download"
         )
-    try:
-        with open(path, encoding="utf-8") as file:
-            table = json.load(file)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON ({error}); download it again") from error
-    if not isinstance(table, kind):
-        raise DataError(f"{path}: expected a JSON {kind.__name__}; download it again")
-    return table
+    return source_json(path, kind, remedy=_REMEDY)
 
 
 def _classes(root: pathlib.Path) -> dict[str, int]:
     """Template without brackets -> class number."""
-    table = _table(root, "labels", dict)
-    try:
-        return {template: int(number) for template, number in table.items()}
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{_path(root, 'labels')}: a class is no number ({error})") from error
+    numbers = {}
+    for template, number in _table(root, "labels", dict[str, str | int]).items():
+        if not re.fullmatch(r"[0-9]{1,6}", str(number)):
+            raise DataError(
+                f"{_path(root, 'labels')}: class {str(number)[:40]!r} of {template[:80]!r} is no "
+                f"number; {_REMEDY}"
+            )
+        numbers[template] = int(number)
+    return numbers
 
 
-def _identity(row: Any) -> str:
-    return str(row.get("id")) if isinstance(row, dict) else repr(row)
-
-
-def _item(row: Any, split: str, classes: dict[str, int], files: dict, root: pathlib.Path) -> Item:
+def _item(
+    row: _Row, split: str, classes: dict[str, int], files: dict[str, pathlib.Path]
+) -> Item:
     """One video; raises ItemError 'unsafe path', 'missing clip' or 'unknown label'."""
-    identity = _identity(row)
+    identity = str(row.id)
     if not re.fullmatch(r"\w[\w-]*", identity):
-        inside(root / VIDEOS, f"{identity}.webm")
-        raise ItemError("unsafe path", f"{identity!r}: ids are letters and digits")
-    entry = files.get(f"{identity}.webm")
-    if entry is None or not entry.is_file():
+        raise ItemError("unsafe path", f"{identity[:80]!r}: ids are letters and digits")
+    path = files.get(identity)
+    if path is None:
         raise ItemError("missing clip", f"{VIDEOS}/{identity}.webm is listed in {split}, not there")
-    if entry.is_symlink():
-        inside(root / VIDEOS, entry.name)
     payload: dict[str, Any] = {"split": split, "metadata": {"id": identity}}
-    if row.get("template") is not None:  # the test split is published without labels
-        template = str(row["template"])
+    if row.template is not None:
+        template = row.template
         plain = template.replace("[", "").replace("]", "")
         if plain not in classes:
             raise ItemError("unknown label", f"{identity}: {template!r} is not in labels.json")
         payload["metadata"] |= {
-            "language": str(row.get("label") or plain),
+            "language": row.label or plain,
             "template": template,
-            "placeholders": list(row.get("placeholders") or []),
+            "placeholders": row.placeholders or [],
             "class": classes[plain],
         }
-    return Item(f"{VIDEOS}/{entry.name}", payload, entry.stat().st_size)
+    return Item(f"{VIDEOS}/{path.name}", payload, path.stat().st_size)
 
 
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:

@@ -81,6 +81,8 @@ def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Re
     for number, record in enumerate(records(root / item.name)):
         name = f"{item.name}:{number}"
         if isinstance(record, ItemError):
+            # Where nobody knows how much is lost, the file stands for it, less what was read.
+            name = item.name if record.episodes is None else name
             yield Skipped(name, record.reason, str(record), episodes=record.episodes)
             continue
         try:

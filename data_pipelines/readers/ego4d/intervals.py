@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from data_pipelines.errors import DataError
 from data_pipelines.recordings import Skipped
+from data_pipelines.typed_json import as_type
 
-
+_MOST = 1 << 31  # frames or seconds of a file
 # Actions that Ego4D's own tables rule out.
 NOT_MEANT = ("no critical frames", "rejected annotation")
+
+
+@dataclasses.dataclass
+class Narrated:
+    """A narration, or an action of fho_main.json with its frames in the clip and in the video."""
+
+    narration_text: str | None = None
+    timestamp_sec: float | None = None
+    structured_verb: str | None = None
+    is_rejected: bool | None = None
+    is_invalid_annotation: bool | None = None
+    clip_critical_frames: dict[str, Any] | None = None
+    critical_frames: dict[str, Any] | None = None
+
+
+@dataclasses.dataclass
+class _Annotated:
+    clip_uid: str | None = None
+    narrated_actions: list[Narrated] | None = None
+    redacted: Any = None
+
+
+@dataclasses.dataclass
+class _FhoVideo:
+    video_uid: str
+    annotated_intervals: list[_Annotated] | None = None
+
+
+@dataclasses.dataclass
+class Fho:
+    """fho_main.json."""
+
+    videos: list[_FhoVideo]
+
+
+@dataclasses.dataclass
+class _Pass:
+    narrations: list[Narrated] | None = None
+
+
+@dataclasses.dataclass
+class _NarratedVideo:
+    narration_pass_1: _Pass | None = None
+    narration_pass_2: _Pass | None = None
 
 
 class Interval(NamedTuple):
@@ -44,7 +89,7 @@ def parse_narration(text: str) -> tuple[str, str]:
 
 
 def fho_intervals(
-    annotations: Any, of_clips: bool
+    annotations: Fho, of_clips: bool
 ) -> tuple[dict[str, list[Interval]], list[Skipped], dict[str, str]]:
     """Intervals by file uid from fho_main.json, the actions left out, and clip uid -> video uid.
 
@@ -53,24 +98,24 @@ def fho_intervals(
     """
     key = "clip_critical_frames" if of_clips else "critical_frames"
     intervals, skipped, parents, numbers = defaultdict(list), [], {}, Counter()
-    for video in _videos(annotations, "fho_main.json"):
-        video_uid = str(video.get("video_uid"))
-        for annotated in video.get("annotated_intervals") or []:
-            clip_uid = annotated.get("clip_uid")
+    for video in annotations.videos:
+        video_uid = video.video_uid
+        for annotated in video.annotated_intervals or []:
+            clip_uid = annotated.clip_uid
             if clip_uid:
-                parents[str(clip_uid)] = video_uid
+                parents[clip_uid] = video_uid
             uid = str(clip_uid) if of_clips else video_uid
-            for action in annotated.get("narrated_actions") or []:
+            for action in annotated.narrated_actions or []:
                 name = f"{uid}:action_{numbers[uid]}"
                 numbers[uid] += 1
                 problem = "missing clip" if of_clips and not clip_uid else _unusable(action, key)
                 if problem:
-                    detail = f"{action.get('narration_text')!r} of video {video_uid}"
+                    detail = f"{action.narration_text!r} of video {video_uid}"
                     skipped.append(Skipped(name, problem, detail, problem in NOT_MEANT))
                     continue
-                frames = action[key]
+                frames = getattr(action, key)
                 facts = _action_facts(action) | {"clip_uid": clip_uid}
-                if annotated.get("redacted"):
+                if annotated.redacted:
                     facts["redacted"] = True
                 intervals[uid].append(
                     Interval(name, frames["pre_frame"], frames["post_frame"], None, None, facts)
@@ -78,46 +123,56 @@ def fho_intervals(
     return dict(intervals), skipped, parents
 
 
-def _unusable(action: dict[str, Any], key: str) -> str | None:
-    if action.get("is_rejected") or action.get("is_invalid_annotation"):
+def _unusable(action: Narrated, key: str) -> str | None:
+    if action.is_rejected or action.is_invalid_annotation:
         return "rejected annotation"
-    frames = action.get(key) or {}
+    frames = getattr(action, key) or {}
     first, last = frames.get("pre_frame"), frames.get("post_frame")
     if first is None or last is None:
         return "no critical frames"
-    if not isinstance(first, int) or not isinstance(last, int) or not 0 <= first < last:
+    if not isinstance(first, int) or not isinstance(last, int) or not 0 <= first < last < _MOST:
         return "bad critical frames"
     return None
 
 
-def _action_facts(action: dict[str, Any]) -> dict[str, Any]:
-    narration = str(action.get("narration_text") or "")
+def _action_facts(action: Narrated) -> dict[str, Any]:
+    narration = action.narration_text or ""
     language, who = parse_narration(narration)
     facts = {"language": language, "narration": narration, "who": who}
-    if action.get("structured_verb"):
-        facts["verb"] = action["structured_verb"]
+    if action.structured_verb:
+        facts["verb"] = action.structured_verb
     return facts
 
 
-def narration_intervals(annotations: Any, longest: float) -> dict[str, list[Interval]]:
-    """Intervals by video uid from narration.json: each narration until the next of its pass.
+def narrated_videos(annotations: dict[str, Any], where: str) -> dict[str, _NarratedVideo]:
+    """narration.json by video uid; some versions have the videos in a field of their own.
+
+    where: names the file in the DataError for another form.
+    """
+    videos = annotations.get("videos", annotations)
+    if isinstance(videos, dict):  # beside the videos may stand a version or a date
+        videos = {uid: video for uid, video in videos.items() if isinstance(video, dict)}
+    return as_type(videos, dict[str, _NarratedVideo], where=where, remedy="download it again")
+
+
+def narration_intervals(
+    videos: dict[str, _NarratedVideo], longest: float
+) -> dict[str, list[Interval]]:
+    """Intervals by video uid from `narrated_videos`: each narration until the next of its pass.
 
     `longest`: seconds; also the length of the last one, which nothing ends.
     """
     intervals = defaultdict(list)
-    videos = annotations.get("videos", annotations) if isinstance(annotations, dict) else None
-    if not isinstance(videos, dict):
-        raise DataError("narration.json: expected an object of videos; download it again")
     for uid, video in videos.items():
         for source in ("narration_pass_1", "narration_pass_2"):
-            found = (video.get(source) if isinstance(video, dict) else None) or {}
+            found = getattr(video, source) or _Pass()
             spoken = [
                 item
-                for item in found.get("narrations") or []
-                if isinstance(item.get("timestamp_sec"), int | float)
+                for item in found.narrations or []
+                if item.timestamp_sec is not None and 0 <= item.timestamp_sec < _MOST
             ]
-            spoken.sort(key=lambda item: item["timestamp_sec"])
-            times = [float(item["timestamp_sec"]) for item in spoken]
+            spoken.sort(key=lambda item: item.timestamp_sec)
+            times = [item.timestamp_sec for item in spoken]
             for number, (item, start) in enumerate(zip(spoken, times, strict=True)):
                 later = (time for time in times[number + 1 :] if time > start)
                 stop = min(next(later, start + longest), start + longest)
@@ -126,10 +181,3 @@ def narration_intervals(annotations: Any, longest: float) -> dict[str, list[Inte
                     Interval(name, None, None, start, stop, _action_facts(item))
                 )
     return dict(intervals)
-
-
-def _videos(annotations: Any, file: str) -> list[dict[str, Any]]:
-    videos = annotations.get("videos") if isinstance(annotations, dict) else None
-    if not isinstance(videos, list):
-        raise DataError(f"{file}: expected an object with a list `videos`; download it again")
-    return videos

@@ -10,18 +10,28 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers.ego4d.intervals import Interval, fho_intervals, narration_intervals
+from data_pipelines.readers.ego4d.intervals import (
+    Fho,
+    Interval,
+    fho_intervals,
+    narrated_videos,
+    narration_intervals,
+)
 from data_pipelines.readers.ego4d.layout import (
     KINDS,
     Clip,
     Download,
+    VideoFacts,
     find_download,
     list_clips,
-    published_split,
-    video_facts,
 )
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, Plan, Recording, Skipped, failures
 from data_pipelines.spec import DatasetSpec
@@ -31,6 +41,7 @@ from data_pipelines.readers.videos import add_rate_arguments, decoder_versions, 
 DESCRIPTION = "Ego4D as its command line tool downloads it (clips, video_540ss or full_scale)"
 NAME = "ego4d"
 CANONICAL_RATE = 30.0  # frames per second of Ego4D's own encodings
+_ABSENT = ("missing clip", "broken link")  # a link: listed by a tool that was to fetch it later
 _OWN = ("videos", "intervals", "split", "missing", "max_episode_seconds")
 
 
@@ -79,27 +90,29 @@ def options(args) -> dict[str, Any]:
 
 
 def plan(options: dict[str, Any]) -> Plan:
-    download = find_download(options["source"], options["videos"])
+    download = find_download(
+        options["source"], options["videos"], follow_links=follow_links(options)
+    )
     intervals, skipped, parents = _intervals(download, options)
     clips, unusable = list_clips(download, parents)
     skipped += unusable + _missing(download, clips, unusable, intervals)
-    facts = video_facts(download.metadata)
+    facts = download.metadata.by_video()
     items = []
     for clip in clips:
         chosen = None if intervals is None else intervals.get(clip.uid, [])
         if chosen == []:
             continue
-        split = None
+        known, split = facts.get(clip.video, VideoFacts()), None
         if options["split"] != "seeded":
-            split = published_split(facts.get(clip.video, {}), options["split"])
+            split = known.published_split(options["split"])
             if split is None:
                 detail = f"ego4d.json gives video {clip.video} no split_{options['split']}"
                 skipped.append(Skipped(clip.path, "no published split", detail, expected=True))
                 continue
-        items.append(_item(clip, chosen, split, _kept_facts(facts.get(clip.video, {}))))
+        items.append(_item(clip, chosen, split, known.kept()))
     if options["missing"] == "allow":
         skipped = [
-            dataclasses.replace(entry, expected=True) if entry.reason == "missing clip" else entry
+            dataclasses.replace(entry, expected=True) if entry.reason in _ABSENT else entry
             for entry in skipped
         ]
     _check_absent(items, skipped, options)
@@ -116,6 +129,7 @@ def plan(options: dict[str, Any]) -> Plan:
         skipped=skipped,
         sources=sources | decoder_versions(),
         one_recording_per_item=False,
+        passed_over=download.listing.passed_over(),
     )
 
 
@@ -151,14 +165,15 @@ def _intervals(
         return None, [], {}
     of_clips = download.kind == "clips"
     if options["intervals"] == "fho":
-        return fho_intervals(download.annotations("fho_main.json"), of_clips)
+        return fho_intervals(download.annotations("fho_main.json", Fho), of_clips)
     if of_clips:
         raise DataError(
             "--intervals=narration counts time in whole videos; use --videos=video_540ss or "
             "--videos=full_scale"
         )
-    annotations = download.annotations("narration.json")
-    return narration_intervals(annotations, options["max_episode_seconds"]), [], {}
+    annotations = download.annotations("narration.json", dict[str, Any])
+    videos = narrated_videos(annotations, "narration.json")
+    return narration_intervals(videos, options["max_episode_seconds"]), [], {}
 
 
 def _missing(download: Download, clips, unusable, intervals) -> list[Skipped]:
@@ -180,15 +195,8 @@ def _item(clip: Clip, intervals: list[Interval] | None, split: str | None, facts
         "facts": facts,
         "intervals": intervals and [interval._asdict() for interval in intervals],
     }
-    return Item(clip.path, payload, clip.size)
-
-
-def _kept_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """What episodes carry of their video's entry in ego4d.json."""
-    kept = {key: facts[key] for key in ("scenarios", "device", "is_stereo") if facts.get(key)}
-    if facts.get("redactions") or facts.get("has_redacted_regions"):
-        kept["redacted"] = True
-    return kept
+    # How many pieces a file has that is not cut by intervals, its length tells.
+    return Item(clip.path, payload, clip.size, len(intervals) if intervals else None)
 
 
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:

@@ -279,7 +279,7 @@ def test_layouts_that_are_not_there(tmp_path, source):
     with pytest.raises(DataError, match="fho_main.json is missing"):
         recipe.plan(options(tmp_path, "--intervals=fho"))
     (tmp_path / "ego4d.json").write_text("{")
-    with pytest.raises(DataError, match="ego4d.json is not JSON"):
+    with pytest.raises(DataError, match="ego4d.json: is not JSON"):
         recipe.plan(options(tmp_path))
 
 

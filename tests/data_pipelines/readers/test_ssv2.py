@@ -1,6 +1,7 @@
 """Something-Something V2 in its published layout."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -116,20 +117,78 @@ def test_prepared_folder_keeps_the_published_split(source, tmp_path):
     validate(out)
 
 
-def test_links_out_of_the_folder_are_not_followed(source, tmp_path):
-    (source / ssv2.VIDEOS / "77.webm").symlink_to(source / ssv2.VIDEOS / "9.webm")
-    (source / ssv2.VIDEOS / "12.webm").unlink()
-    (tmp_path / "far.webm").write_bytes(b"")
-    (source / ssv2.VIDEOS / "12.webm").symlink_to(tmp_path / "far.webm")
+def test_links_are_followed_unless_told_otherwise(source, tmp_path):
+    videos = source / ssv2.VIDEOS
+    (videos / "12.webm").rename(tmp_path / "blob")
+    (videos / "12.webm").symlink_to(tmp_path / "blob")
+    (videos / "77.webm").symlink_to(tmp_path / "never_fetched")
     plan = ssv2.plan(options(source))
-    assert "77.webm" in {item.name.split("/")[1] for item in plan.items}
-    assert ("12.webm", "unsafe path") in {(entry.name, entry.reason) for entry in plan.skipped}
+    assert "12.webm" in names(plan)
+    assert ("77.webm", "broken link") in reasons(plan)
+    plan = ssv2.plan(options(source, "--no-follow-links"))
+    assert "12.webm" not in names(plan)
+    assert {("12.webm", "link"), ("77.webm", "link")} <= reasons(plan)
 
 
-def test_labels_that_nobody_listed(source):
-    write_tables(source, train=[row("9", "Eating [something]"), {"label": "x"}, "9"])
+def names(plan):
+    return {item.name.split("/")[1] for item in plan.items}
+
+
+def reasons(plan):
+    return {(entry.name, entry.reason) for entry in plan.skipped}
+
+
+def test_suffixes_in_upper_case_and_what_else_lies_there(source):
+    videos = source / ssv2.VIDEOS
+    (videos / "9.webm").rename(videos / "9.WEBM")
+    (videos / "._9.WEBM").write_bytes(b"\x00\x05\x16\x07")
+    (videos / "9.txt").write_text("")
+    os.mkfifo(videos / "77.webm")
     plan = ssv2.plan(options(source))
-    assert ("9.webm", "unknown label") in {(entry.name, entry.reason) for entry in plan.skipped}
+    assert {"9.WEBM", "12.webm"} <= names(plan)
+    assert ("77.webm", "not a file") in reasons(plan)
+    assert plan.passed_over == {
+        ".txt": {"files": 1, "example": "9.txt"},
+        ".webm": {"files": 1, "example": f"{ssv2.VIDEOS}/500.webm"},  # in no table
+    }
+
+
+def test_rows_that_are_none_are_skipped_alone(source):
+    rows = [row("9", "Eating [something]"), {"label": "x"}, "9", row("10", placeholders=3)]
+    write_tables(source, train=[*rows, row("10", label="Holding \u2028 \x85")])
+    plan = ssv2.plan(options(source))
+    assert reasons(plan) >= {
+        ("9.webm", "unknown label"),
+        ("train row 1", "bad row"),
+        ("train row 2", "bad row"),
+        ("train row 3", "bad row"),
+    }
+    (found,) = (item for item in plan.items if item.name.endswith("/10.webm"))
+    assert found.payload["metadata"]["language"] == "Holding \u2028 \x85"
+    bad = next(entry.detail for entry in plan.skipped if entry.name == "train row 3")
+    assert "train.json, row 3: field `placeholders`" in bad
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"", "zero bytes"),
+        (b'{"a": "b"}', "no number"),
+        (b'{"a": 1e9}', "got `float`.*1000000000"),
+        (b"\xff\xfe[", "not JSON"),
+    ],
+)
+def test_tables_that_are_none(source, content, message):
+    path = source / "something-something-v2-labels.json"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message) as caught:
+        ssv2.plan(options(source))
+    assert path.name in str(caught.value)
+    path.unlink()
+    path.symlink_to("gone")
+    with pytest.raises(DataError, match="its target gone is not there"):
+        ssv2.plan(options(source))
 
 
 def test_a_video_in_two_splits_is_refused(source):
@@ -144,12 +203,12 @@ def test_sources_that_are_not_complete(source, tmp_path):
     (source / "something-something-v2-test.json").unlink()
     assert len(ssv2.plan(options(source)).items) == 3
     (source / "something-something-v2-labels.json").write_text("[]")
-    with pytest.raises(DataError, match="labels.json: expected a JSON dict"):
+    with pytest.raises(DataError, match="labels.json: .*expected `object`"):
         ssv2.plan(options(source))
     (source / "something-something-v2-labels.json").unlink()
     with pytest.raises(DataError, match="something-something-v2-labels.json is neither there"):
         ssv2.plan(options(source))
     (source / "something-something-v2-train.json").write_text("[{")
     (source / "something-something-v2-labels.json").write_text("{}")
-    with pytest.raises(DataError, match="train.json is not JSON"):
+    with pytest.raises(DataError, match="train.json: is not JSON"):
         ssv2.plan(options(source))
