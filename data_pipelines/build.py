@@ -3,49 +3,39 @@
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
 import os
 import pathlib
-import shutil
-from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_pipelines.conversion.assembly import SHARD_BYTES, Assembly, assemble
-from data_pipelines.conversion.units import SUMMARY, UNITS, UnitJob, cut_units, too_many
-from data_pipelines.conversion.engines import LOCAL, STOP, run_stages
-from data_pipelines.errors import DataError
-from data_pipelines.manifest import FILE_NAME, FORMAT_VERSION, read_manifest
+from data_pipelines.conversion import place
+from data_pipelines.conversion.assembly import SHARD_BYTES, assemble
+from data_pipelines.conversion.description import assembly_facts, manifest
+from data_pipelines.conversion.engines import Engine, run_stages
+from data_pipelines.conversion.losses import allowed, budget, expected_episodes, told, too_many
 from data_pipelines.conversion.progress import Progress
+from data_pipelines.conversion.shards import ShardJob, finish_dataset
+from data_pipelines.conversion.splits import MORE, SPLITS
+from data_pipelines.conversion.spool import list_episodes, read_episode
+from data_pipelines.conversion.units import SUMMARY, UNITS, UnitJob, cut_units
+from data_pipelines.errors import DataError
+from data_pipelines.manifest import FILE_NAME
+from data_pipelines.option_ranges import check_ranges
 from data_pipelines.recordings import Plan, Skipped, failures
 from data_pipelines.registry import get_recipe
-from data_pipelines.conversion.shards import DONE, ShardJob, finish_dataset
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.conversion.splits import SPLITS
-from data_pipelines.conversion.spool import list_episodes, read_episode
 
-PLAN = "plan.json"
-ASSEMBLY = "assembly.json"
+__all__ = ["Engine", "prepare"]
 # Options that decide whether a job goes on, not what it writes: raising one keeps what is done.
 TOLERANCES = ("max_failures", "leaks")
 
 
-@dataclasses.dataclass(frozen=True)
-class Engine:
-    """How a build runs; never what it builds. runner: 'local' or the name of a Beam runner."""
-
-    runner: str = LOCAL
-    workers: int = 1
-    beam_arguments: tuple[str, ...] = ()
-
-
 def prepare(
     recipe: str,
-    out: str | pathlib.Path,
+    out: str | os.PathLike,
     options: dict[str, Any],
     *,
     engine: Engine = Engine(),  # noqa: B008 (frozen)
@@ -56,154 +46,75 @@ def prepare(
 
     Everything is written to a hidden sibling folder and renamed at the end, so a killed run leaves
     nothing that looks complete. The next run of the same command keeps the units and shards that
-    were done; simulators start afresh. Raises DataError for an unknown recipe, options that differ
-    from what `out` holds, an `out` that is something else, a folder that cannot be written, a
-    source of which too much is unusable, or data that fails a check.
+    were done; simulators start afresh. Raises DataError for an unknown recipe, options that make no
+    sense or differ from what `out` holds, an `out` that is something else, a source of which too
+    much is unusable, or data that fails a check; OutputError where something cannot be written.
     """
-    if engine.workers < 1:
-        raise DataError(f"--workers is {engine.workers}; use at least 1")
     module = get_recipe(recipe)
-    out = pathlib.Path(out).absolute()
     options = json.loads(json.dumps(options))  # what a manifest read back would hold
-    if _already_there(out, recipe, options):
+    check_ranges(options)
+    engine.check()
+    out = place.out_folder(out)
+    if place.already_there(out, recipe, options):
         return False
+    place.check_apart(out, options.get("source"))
     resumable = hasattr(module, "plan")
-    if resumable:
-        plan = module.plan(options)
-        _check_plan(plan)
-    with _building_folder(out, resumable) as folder:
+    with place.building_folder(out, resumable) as folder:
+        if place.already_there(out, recipe, options):  # by a run that has just ended
+            return False
         with Progress(folder, progress) as bar:
             if resumable:
+                plan = module.plan(options)
+                _check_plan(plan)
                 units = _unit_jobs(plan, recipe, options, shard_bytes, folder)
                 bar.expect(len(units))
             else:
-                _empty(folder)
+                place.begin(folder, _fingerprint(recipe, "", os.urandom(8).hex()))
                 plan, units = _collect(module, options, folder, engine.workers, bar), []
             step = functools.partial(
                 _assemble, str(folder), options, plan, shard_bytes, resumable=resumable
             )
-            run_stages(
-                folder,
-                units,
-                step,
-                runner=engine.runner,
-                workers=engine.workers,
-                beam_arguments=engine.beam_arguments,
-            )
-        assembly = json.loads((folder / ASSEMBLY).read_text())
-        _write_manifest(recipe, options, plan, assembly, folder)
-        for name in (UNITS, DONE, PLAN, ASSEMBLY, STOP):
-            path = folder / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        _finish(folder, out)
+            run_stages(folder, units, step, engine)
+        _write_manifest(recipe, options, plan, folder)
+        place.finish(folder, out)
     return True
-
-
-def _already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> bool:
-    """True if `out` was finished by this recipe and options; raises DataError for anything else."""
-    if not out.exists():
-        return False
-    if not out.is_dir():
-        raise DataError(f"{out} is a file; give --out a new folder")
-    if not (out / FILE_NAME).exists():
-        if any(out.iterdir()):
-            raise DataError(
-                f"{out} holds files but no {FILE_NAME}; it is not a dataset folder and is left as "
-                "it is. Give --out a new or empty folder"
-            )
-        return False
-    manifest = read_manifest(out)
-    if manifest["recipe"] != recipe:
-        raise DataError(f"{out} holds {manifest['recipe']!r}, not {recipe!r}; give another --out")
-    there = manifest["options"]
-    differences = [
-        f"{key}: {there.get(key)!r} there, {options.get(key)!r} asked"
-        for key in sorted(there.keys() | options.keys())
-        if there.get(key) != options.get(key)
-    ]
-    if differences:
-        raise DataError(
-            f"{out} was prepared with other options ({'; '.join(differences)}). Give another "
-            "--out, or remove that folder first"
-        )
-    return True
-
-
-@contextlib.contextmanager
-def _building_folder(out: pathlib.Path, resumable: bool) -> Iterator[pathlib.Path]:
-    """A locked, hidden sibling of `out`. Unless `resumable`, a failure leaves nothing of it."""
-    folder = out.parent / f".{out.name}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise DataError(
-            f"cannot write in {out.parent}: {error}; give --out a writable place"
-        ) from error
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise DataError(f"another run is preparing {out}; wait for it to finish") from error
-        try:
-            yield folder
-        except BaseException:
-            if not resumable:
-                shutil.rmtree(folder, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise DataError(f"cannot write {out}: {error}") from error
-    finally:
-        os.close(descriptor)
-
-
-def _empty(folder: pathlib.Path) -> None:
-    for item in folder.iterdir():
-        shutil.rmtree(item) if item.is_dir() else item.unlink()
 
 
 def _check_plan(plan: Plan) -> None:
     names = [item.name for item in plan.items]
     if not names:
-        reasons = collections.Counter(item.reason for item in plan.skipped)
-        raise DataError(f"the source holds nothing to read; skipped: {dict(reasons) or 'nothing'}")
+        what = told(plan.skipped) or "; nothing was found"
+        raise DataError(f"the source holds nothing to read{what}")
     if len(set(names)) != len(names):
         twice = next(name for name, count in collections.Counter(names).items() if count > 1)
         raise DataError(f"the source lists {twice!r} twice; remove one of them")
+    expected = expected_episodes(plan)
+    if expected is not None and expected < len(SPLITS):
+        raise DataError(
+            f"the source has {expected} episodes; three are needed for train, validation and test"
+            f"{told(failures(plan.skipped))}. {MORE}"
+        )
+
+
+def _fingerprint(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _unit_jobs(
     plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
 ) -> list[UnitJob]:
     """The jobs of the first stage, after throwing away what another plan left in `folder`."""
+    limit = budget(plan, options["max_failures"])
+    if limit and limit.exceeded(0):
+        raise DataError(limit.message(0, failures(plan.skipped)))
     specs = tuple(spec.to_json() for spec in plan.specs)
     content = {key: value for key, value in options.items() if key not in TOLERANCES}
-    text = json.dumps(
-        [recipe, content, shard_bytes, specs, [dataclasses.astuple(item) for item in plan.items]]
-    )
-    fingerprint = hashlib.sha256(text.encode()).hexdigest()
-    file = folder / PLAN
-    if not file.exists() or file.read_text() != fingerprint:
-        _empty(folder)
-        file.write_text(fingerprint)
-    for leftover in (folder / UNITS).glob("work-*"):
-        shutil.rmtree(leftover)
-    allowed = None
-    if plan.one_recording_per_item:
-        failed = failures(plan.skipped)
-        most = _allowed(len(plan.items) + len(failed), options)
-        allowed = most - len(failed)
-        if allowed < 0:
-            raise DataError(too_many(len(failed), most, options["max_failures"], failed[-1]))
+    items = [dataclasses.astuple(item) for item in plan.items]
+    place.begin(folder, _fingerprint(recipe, content, shard_bytes, specs, items))
     return [
-        UnitJob(str(folder), recipe, options, specs, number, items, allowed)
+        UnitJob(str(folder), recipe, options, specs, number, items, limit)
         for number, items in enumerate(cut_units(plan.items))
     ]
-
-
-def _allowed(total: int, options: dict[str, Any]) -> int:
-    """How many of `total` items may fail."""
-    return max(1, int(options["max_failures"] * total))
 
 
 def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress) -> Plan:
@@ -244,92 +155,28 @@ def _assemble(
         options.get("seed", 0),
         shard_bytes,
         stop_at_leaks=options.get("leaks") != "report",
+        items=plan.items,
+        skipped=plan.skipped,
     )
     if resumable:
-        _check_skipped(result, plan, options)
-    facts = {
-        "jobs": [dataclasses.asdict(job) for job in result.jobs],
-        "skipped": [
-            (item.name, item.reason, item.detail) for item in plan.skipped + result.skipped
-        ],
-        "leakage": result.leakage,
-    }
-    (root / ASSEMBLY).write_text(json.dumps(facts))
+        share = options["max_failures"]
+        if result.loss.lost > allowed(share, result.loss.total):
+            raise DataError(too_many(result.loss, share, failures(result.skipped)))
+    (root / place.ASSEMBLY).write_text(json.dumps(assembly_facts(result, plan)))
     return result.jobs
 
 
-def _check_skipped(result: Assembly, plan: Plan, options: dict[str, Any]) -> None:
-    failed = failures(plan.skipped + result.skipped)
-    allowed = _allowed(result.recordings + len(failed), options)
-    if len(failed) > allowed:
-        raise DataError(too_many(len(failed), allowed, options["max_failures"], failed[-1]))
-
-
 def _write_manifest(
-    recipe: str,
-    options: dict[str, Any],
-    plan: Plan,
-    assembly: dict[str, Any],
-    folder: pathlib.Path,
+    recipe: str, options: dict[str, Any], plan: Plan, folder: pathlib.Path
 ) -> None:
-    jobs = [ShardJob(**job) for job in assembly["jobs"]]
-    used = [spec for spec in plan.specs if any(job.spec["name"] == spec.name for job in jobs)]
-    entries = {
-        spec.name: finish_dataset(
-            folder, spec, [job for job in jobs if job.spec["name"] == spec.name]
-        )
-        for spec in used
-    }
-    manifest = _manifest(recipe, options, plan.sources, assembly, entries)
-    (folder / FILE_NAME).write_text(json.dumps(manifest, indent=1) + "\n")
+    facts = json.loads((folder / place.ASSEMBLY).read_text())
+    jobs = [ShardJob(**job) for job in facts["jobs"]]
 
+    def entry(spec: DatasetSpec) -> dict[str, Any] | None:
+        own = [job for job in jobs if job.spec["name"] == spec.name]
+        return finish_dataset(folder, spec, own) if own else None
 
-def _manifest(
-    recipe: str,
-    options: dict[str, Any],
-    sources: dict[str, Any],
-    assembly: dict[str, Any],
-    entries: dict[str, dict[str, Any]],
-) -> dict[str, Any]:
-    """The whole manifest. No times and no host names: the same options give the same bytes."""
-    totals = {
-        split: {
-            key: sum(entry["splits"].get(split, {}).get(key, 0) for entry in entries.values())
-            for key in ("episodes", "transitions", "records")
-        }
-        for split in SPLITS
-    }
-    hashes = [
-        shard["sha256"]
-        for entry in entries.values()
-        for shards in entry["shards"].values()
-        for shard in shards
-    ]
-    transitions = {
-        name: sum(s["transitions"] for s in entry["splits"].values())
-        for name, entry in entries.items()
-    }
-    return {
-        "format_version": FORMAT_VERSION,
-        "recipe": recipe,
-        "options": options,
-        "episodes": sum(split["episodes"] for split in totals.values()),
-        "transitions": sum(transitions.values()),
-        "splits": totals,
-        "mixture": transitions,
-        "skipped": dict(collections.Counter(reason for _, reason, _ in assembly["skipped"])),
-        "skipped_items": [list(item) for item in assembly["skipped"]],
-        "sources": sources,
-        "leakage_check": assembly["leakage"],
-        "content_hash": hashlib.sha256("".join(hashes).encode()).hexdigest(),
-        "datasets": entries,
-    }
-
-
-def _finish(folder: pathlib.Path, out: pathlib.Path) -> None:
-    """Flushes everything to disk, then makes the folder visible under its name in one step."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-    os.rename(folder, out)
+    entries = {spec.name: entry(spec) for spec in plan.specs}
+    entries = {name: entry for name, entry in entries.items() if entry}
+    text = json.dumps(manifest(recipe, options, plan, facts, entries), indent=1)
+    (folder / FILE_NAME).write_text(text + "\n")

@@ -1,33 +1,35 @@
 """The front door of all datasets.
 
     python -m data_pipelines.prepare <dataset> --out=DIR [options]     build a dataset folder
-    python -m data_pipelines.prepare inspect DIR                       print its manifest, draw a
+    python -m data_pipelines.prepare inspect DIR                       tell what it holds, draw a
     contact sheet
     python -m data_pipelines.prepare validate DIR                      re-read and check everything
 
 `<dataset> --help` lists the options of one dataset. Running a finished build again says so and does
-nothing; running a killed one again goes on where it stopped. Files are converted on Apache Beam:
---runner names the runner, flags that are not listed go to it. `--runner=local` uses plain processes
-of this machine instead, and needs no Beam; simulators always run that way.
+nothing; running a killed or interrupted one again goes on where it stopped (simulators start
+afresh). Files are converted by processes of this machine; --runner names a runner of Apache Beam
+instead, which gets the flags that are not listed. Simulators always run on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
-from data_pipelines.build import Engine, prepare
-from data_pipelines.conversion.engines import LOCAL
+from data_pipelines.console import run_command
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import read_manifest
-from data_pipelines.registry import RECIPES, get_recipe
+
+_DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+# Imports that take seconds are in the functions: before `main` nothing could answer Ctrl-C.
 
 
 def parser(more: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The whole command line; one sub-command per dataset, those in `more` (dotted paths) too,
     plus inspect and validate."""
+    from data_pipelines.registry import RECIPES, get_recipe
+
     top = argparse.ArgumentParser(
         prog="python -m data_pipelines.prepare",
         description="Build, inspect and validate dataset folders.",
@@ -50,25 +52,31 @@ def parser(more: Sequence[str] = ()) -> argparse.ArgumentParser:
         if hasattr(recipe, "plan"):
             command.add_argument(
                 "--runner",
-                default="DirectRunner",
-                help="a runner of Apache Beam, which gets all further flags, or `local`",
+                default="local",
+                help="`local`, or a runner of Apache Beam, which gets all further flags",
             )
         recipe.add_arguments(command)
+        _add_verbose(command)
     inspect = commands.add_parser("inspect", help="print a manifest and draw a contact sheet")
     inspect.add_argument("out", help="dataset folder")
+    _add_verbose(inspect)
     inspect.add_argument(
         "--sheet", default="", help="PNG to write; default <folder>/contact_sheet.png"
     )
     inspect.add_argument("--seed", type=int, default=0, help="which transitions are drawn")
     validate = commands.add_parser("validate", help="re-read and check every record of a folder")
     validate.add_argument("out", help="dataset folder")
+    _add_verbose(validate)
     return top
+
+
+def _add_verbose(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--verbose", action="store_true", help="errors with their tracebacks")
 
 
 def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
     """Runs one parsed command; raises DataError for anything a user can mend."""
-    runner = getattr(args, "runner", LOCAL)
-    if beam_arguments and runner == LOCAL:
+    if beam_arguments and not hasattr(args, "runner"):
         raise DataError(
             f"unknown arguments {' '.join(beam_arguments)}; "
             f"see python -m data_pipelines.prepare {args.command} --help"
@@ -77,38 +85,63 @@ def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
         from data_pipelines.inspection import inspect
 
         inspect(args.out, args.sheet or None, args.seed)
-        return
-    if args.command == "validate":
+    elif args.command == "validate":
         from data_pipelines.validation import validate
 
         validate(args.out)
-        return
-    recipe = get_recipe(args.command)
-    engine = Engine(runner, args.workers, tuple(beam_arguments))
-    built = prepare(args.command, args.out, recipe.options(args), engine=engine, progress=True)
-    manifest = read_manifest(pathlib.Path(args.out))
+    else:
+        _build(args, beam_arguments)
+
+
+def _build(args: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
+    """Builds a dataset folder and prints what it holds."""
+    from data_pipelines.build import Engine, prepare
+    from data_pipelines.conversion.place import out_folder
+    from data_pipelines.counting import episodes_text, notes
+    from data_pipelines.manifest import read_manifest
+    from data_pipelines.registry import get_recipe
+
+    engine = Engine(getattr(args, "runner", "local"), args.workers, tuple(beam_arguments))
+    options = get_recipe(args.command).options(args)
+    built = prepare(args.command, args.out, options, engine=engine, progress=True)
+    manifest = read_manifest(out_folder(args.out))
     counts = ", ".join(
         f"{split} {count['transitions']}" for split, count in manifest["splits"].items()
     )
     state = "prepared" if built else "already prepared, nothing to do"
     print(
-        f"{args.out}: {state}: {manifest['episodes']} episodes, {manifest['transitions']} "
-        f"transitions ({counts})"
+        f"{args.out}: {state}: {episodes_text(manifest)}, {manifest['transitions']} transitions "
+        f"({counts})"
     )
-    if manifest["skipped"]:
-        print(f"skipped: {manifest['skipped']} (listed in the manifest)")
+    for line in notes(manifest):
+        print(line)
+
+
+def _after_interrupt(command: str) -> str:
+    """What the next start of an interrupted command does."""
+    from data_pipelines.registry import get_recipe
+
+    if command in ("inspect", "validate"):
+        return ""
+    try:
+        resumable = hasattr(get_recipe(command), "plan")
+    except DataError:
+        return ""
+    return "the same command goes on where it stopped" if resumable else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        own = [argv[0]] if argv and "." in argv[0] else []
+    argv = list(sys.argv[1:] if argv is None else argv)
+    first = argv[0] if argv else ""
+
+    def command() -> None:
+        own = [first] if _DOTTED.fullmatch(first) else []
         args, beam_arguments = parser(own).parse_known_args(argv)
         run(args, beam_arguments)
-    except DataError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+
+    return run_command(
+        command, verbose="--verbose" in argv, after_interrupt=lambda: _after_interrupt(first)
+    )
 
 
 if __name__ == "__main__":

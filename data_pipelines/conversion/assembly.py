@@ -5,17 +5,17 @@ It sees hashes, sizes and names, never pixels, and is the one step that runs in 
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import json
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_pipelines.conversion.units import SUMMARY, UNITS
 from data_pipelines.errors import DataError
+from data_pipelines.typed_json import read_json
+from data_pipelines.conversion.losses import Loss, told, weigh
 from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
-from data_pipelines.recordings import Skipped
+from data_pipelines.recordings import Item, Skipped
 from data_pipelines.conversion.shards import ShardJob
 from data_pipelines.spec import DatasetSpec
 from data_pipelines.conversion.splits import SPLITS, assign_splits
@@ -35,16 +35,25 @@ class Spooled:
     datasets: tuple[str, ...]
     group: str
     split: str | None
+    item: str
+    frames: int
+    language: bool | None  # whether it has a text; None where the source has no such field
 
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """What all units together hold, and the shards they become."""
+    """What all units together hold, and the shards they become.
+
+    loss: what the failures of units and plan lose. language: {"recordings", "empty"} of those whose
+    source has texts, or None.
+    """
 
     jobs: list[ShardJob]
     recordings: int
     skipped: list[Skipped]
     leakage: dict[str, Any]
+    loss: Loss
+    language: dict[str, int] | None
 
 
 def assemble(
@@ -54,16 +63,18 @@ def assemble(
     shard_bytes: int = SHARD_BYTES,
     *,
     stop_at_leaks: bool = True,
+    items: Sequence[Item] = (),
+    skipped: Sequence[Skipped] = (),
 ) -> Assembly:
-    """Reads the summaries of all units below `folder`.
+    """Reads the summaries of all units below `folder`; `items` and `skipped` are the plan's.
 
     Raises DataError if nothing could be read, a name occurs twice, a dataset is too small to
     split, or two splits share a sequence of frames.
     """
-    recordings, skipped = _recordings(folder)
+    recordings, missed = _recordings(folder)
+    skipped = [*skipped, *missed]
     if not recordings:
-        reasons = collections.Counter(item.reason for item in skipped)
-        raise DataError(f"no episode could be read; skipped: {dict(reasons) or 'nothing'}")
+        raise DataError(f"no episode could be read{told(skipped) or '; the source holds none'}")
     splits = _assign(recordings, specs, seed)
     jobs: list[ShardJob] = []
     hashes: list[EpisodeHashes] = []
@@ -79,9 +90,30 @@ def assemble(
             for member in members:
                 episode = read_episode(folder / member.folder / spec.name, member.number)
                 sizes.append(episode.encoded_bytes)
-                hashes.append(EpisodeHashes(spec.name, split, member.episode, episode.hashes))
+                hashes.append(
+                    EpisodeHashes(spec.name, split, member.episode, episode.hashes, member.name)
+                )
             jobs += _shard_jobs(folder, spec, split, members, sizes, shard_bytes)
-    return Assembly(jobs, len(recordings), skipped, check_leakage(hashes, stop=stop_at_leaks))
+    return Assembly(
+        jobs,
+        len(recordings),
+        skipped,
+        leakage=check_leakage(hashes, stop=stop_at_leaks),
+        loss=_loss(recordings, skipped, items),
+        language=_language(recordings),
+    )
+
+
+def _loss(recordings: list[Spooled], skipped: list[Skipped], items: Sequence[Item]) -> Loss:
+    kept = dict.fromkeys((item.name for item in items), 0)
+    for recording in recordings:
+        kept[recording.item] = kept.get(recording.item, 0) + 1
+    return weigh(skipped, kept, sum(recording.frames for recording in recordings))
+
+
+def _language(recordings: list[Spooled]) -> dict[str, int] | None:
+    known = [recording.language for recording in recordings if recording.language is not None]
+    return {"recordings": len(known), "empty": known.count(False)} if known else None
 
 
 def _recordings(folder: pathlib.Path) -> tuple[list[Spooled], list[Skipped]]:
@@ -89,7 +121,7 @@ def _recordings(folder: pathlib.Path) -> tuple[list[Spooled], list[Skipped]]:
     skipped: list[Skipped] = []
     seen: dict[str, str] = {}
     for unit in sorted((folder / UNITS).glob("[0-9]*")):
-        summary = json.loads((unit / SUMMARY).read_text())
+        summary = read_json(unit / SUMMARY, dict[str, list])
         skipped += [Skipped(*item) for item in summary["skipped"]]
         relative = str(unit.relative_to(folder))
         base = recordings[-1].episode + 1 if recordings else 0
@@ -109,6 +141,9 @@ def _recordings(folder: pathlib.Path) -> tuple[list[Spooled], list[Skipped]]:
                     datasets=tuple(entry["datasets"]),
                     group=entry["group"],
                     split=entry["split"],
+                    item=entry.get("item", entry["name"]),
+                    frames=entry.get("frames", 0),
+                    language=entry.get("language"),
                 )
             )
     return recordings, skipped

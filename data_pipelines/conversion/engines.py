@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import dataclasses
-import multiprocessing
+import json
+import logging
+import os
 import pathlib
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data_pipelines.conversion.units import UnitJob, convert_unit
 from data_pipelines.errors import DataError
 from data_pipelines.optional import require
+from data_pipelines.processes import worker_pool
+from data_pipelines.conversion.output import OutputError
 from data_pipelines.conversion.shards import ShardJob, write_shard
 
 LOCAL = "local"
@@ -24,33 +30,54 @@ STOP = ".stop"
 Assemble = Callable[[], Sequence[ShardJob]]
 
 
+@dataclasses.dataclass(frozen=True)
+class Engine:
+    """How a build runs; never what it builds. runner: 'local' or the name of a Beam runner."""
+
+    runner: str = LOCAL
+    workers: int = 1
+    beam_arguments: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        """Raises DataError for a number of workers, a runner or flags that cannot be used."""
+        most = max(16, 4 * (os.cpu_count() or 1))
+        if not 1 <= self.workers <= most:
+            raise DataError(
+                f"--workers is {self.workers}; use 1 to {most} (four for each processor of this "
+                "machine)"
+            )
+        if self.runner != LOCAL:
+            with _quiet_beam():
+                _beam_pipeline(self)
+        elif self.beam_arguments:
+            raise DataError(
+                f"unknown arguments {' '.join(self.beam_arguments)}; see --help after the "
+                "dataset's name (flags for Apache Beam need --runner)"
+            )
+
+
 def run_stages(
     folder: pathlib.Path,
     units: Sequence[UnitJob],
     assemble: Assemble,
-    *,
-    runner: str = LOCAL,
-    workers: int = 2,
-    beam_arguments: Sequence[str] = (),
+    engine: Engine,
 ) -> None:
     """convert_unit for every unit, then assemble() once, then write_shard for every job it returns.
 
-    folder: the build's. runner: 'local', or the name of a Beam runner, which gets
-    `beam_arguments`. A DataError of a stage comes out as one, on any engine.
+    folder: the build's. A DataError of a stage comes out as one, on any engine; whatever else a
+    Beam runner raises is a DataError that tells its last line.
     """
-    if runner == LOCAL:
-        _map(convert_unit, units, workers)
-        _map(write_shard, assemble(), workers)
-    else:
-        pipeline = _beam_pipeline(runner, workers, beam_arguments)
-        stop = folder / STOP
-        stop.unlink(missing_ok=True)
+    if engine.runner == LOCAL:
+        _map(convert_unit, units, engine.workers)
+        _map(write_shard, assemble(), engine.workers)
+        return
+    stop = folder / STOP
+    stop.unlink(missing_ok=True)
+    with _quiet_beam():
         try:
-            _run_beam(pipeline, units, assemble, stop)
+            _run_beam(_beam_pipeline(engine), units, assemble, stop)
         except Exception as error:  # each runner wraps errors in its own way
-            if stop.exists():
-                raise DataError(stop.read_text()) from error
-            raise
+            raise _beam_error(engine.runner, stop, error) from error
 
 
 def _map(function: Callable[[Any], None], jobs: Sequence[Any], workers: int) -> None:
@@ -58,21 +85,15 @@ def _map(function: Callable[[Any], None], jobs: Sequence[Any], workers: int) -> 
         for job in jobs:
             function(job)
         return
-    # Fresh processes: forks of a process that runs threads (JAX, Grain, PyAV) may hang.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         futures = [pool.submit(function, job) for job in jobs]
-        try:
-            for future in concurrent.futures.as_completed(futures):
-                future.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        for future in concurrent.futures.as_completed(futures):
+            future.result()
 
 
 @dataclasses.dataclass(frozen=True)
 class _Reporting:
-    """A stage for a remote worker: the text of a DataError is kept in a file for the driver."""
+    """A stage for a remote worker: what a DataError says is kept in a file for the driver."""
 
     function: Callable[..., Any]
     stop: pathlib.Path
@@ -81,16 +102,48 @@ class _Reporting:
         try:
             return self.function(*arguments)
         except DataError as error:
-            self.stop.write_text(str(error))
+            with contextlib.suppress(OSError):  # the disk may be what is full
+                self.stop.write_text(json.dumps([isinstance(error, OutputError), str(error)]))
             raise
 
 
-def _beam_pipeline(runner: str, workers: int, arguments: Sequence[str]):
+def _beam_error(runner: str, stop: pathlib.Path, error: Exception) -> DataError:
+    if isinstance(error, DataError):
+        return error
+    with contextlib.suppress(OSError, ValueError):
+        output, text = json.loads(stop.read_text())
+        return OutputError(text) if output else DataError(text)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = lines[-1] if lines else type(error).__name__
+    return DataError(f"{runner} failed: {told}; --verbose shows the whole story")
+
+
+@contextlib.contextmanager
+def _quiet_beam() -> Iterator[None]:
+    """Beam warns of optional packages that nobody asked for, in this process and in its workers."""
+    names = ("apache_beam", "apitools", "google")
+    root, before = logging.getLogger(), logging.getLogger().level
+    levels = {name: logging.getLogger(name).level for name in names}
+    root.setLevel(logging.ERROR)
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        root.setLevel(before)
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+
+
+def _beam_pipeline(engine: Engine):
+    runner, arguments = engine.runner, engine.beam_arguments
     beam = require("apache_beam")
     options = require("apache_beam.options.pipeline_options")
     _check_flags(options.PipelineOptions, arguments)
     try:
-        return beam.Pipeline(options=options.PipelineOptions(beam_flags(runner, workers, arguments)))
+        return beam.Pipeline(options=options.PipelineOptions(beam_flags(engine)))
     except (SystemExit, ValueError, ImportError, AttributeError) as error:
         raise DataError(
             f"Apache Beam does not accept --runner={runner} {' '.join(arguments)}: {error}"
@@ -144,19 +197,20 @@ class _After:
         return self.function()
 
 
-def beam_flags(runner: str, workers: int, arguments: Sequence[str]) -> list[str]:
+def beam_flags(engine: Engine) -> list[str]:
     """The pipeline's flags: DirectRunner gets `workers` processes unless the flags say otherwise."""
-    flags = [f"--runner={runner}", *arguments]
+    arguments = engine.beam_arguments
+    flags = [f"--runner={engine.runner}", *arguments]
 
     def given(name: str) -> bool:
         return any(flag.split("=")[0] == f"--{name}" for flag in arguments)
 
     if not given("default_sdk_harness_log_level"):
         flags.append("--default_sdk_harness_log_level=ERROR")
-    if runner == "DirectRunner":
+    if engine.runner == "DirectRunner":
         if not given("direct_num_workers"):
-            flags.append(f"--direct_num_workers={workers}")
+            flags.append(f"--direct_num_workers={engine.workers}")
         if not given("direct_running_mode"):
-            mode = "multi_processing" if workers > 1 else "in_memory"
+            mode = "multi_processing" if engine.workers > 1 else "in_memory"
             flags.append(f"--direct_running_mode={mode}")
     return flags

@@ -27,17 +27,19 @@ from data_pipelines.errors import DataError
 # room for unlucky seeds.
 WINDOW = 16
 MAX_WINDOWS = 50_000_000  # more are sampled; 24 bytes each
+_ENOUGH = 100  # pairs of episodes; a message needs no more, and each takes time
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # odd, so multiplication is a bijection of 64-bit integers
 
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeHashes:
-    """Frame hashes uint64 (N,) of one episode, and where it lies."""
+    """Frame hashes uint64 (N,) of one episode, where it lies, and what it was made of."""
 
     dataset: str
     split: str
     episode: int
     hashes: np.ndarray
+    source: str = ""
 
 
 def window_hashes(hashes: np.ndarray, window: int = WINDOW) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +64,8 @@ def _shared_start(a: np.ndarray, b: np.ndarray) -> int:
 
 
 def check_leakage(episodes: Iterable[EpisodeHashes], *, stop: bool = True) -> dict[str, Any]:
-    """Raises DataError naming the first sequence found in two splits, unless `stop` is False.
+    """Raises DataError naming the first sequence found in two splits and how many pairs of episodes
+    share one, unless `stop` is False.
 
     Returns {"windows": compared windows, "shared_starts": pairs of episodes in two splits that
     begin alike, "leaks": descriptions of the others, one per pair of episodes (only if not stop)}.
@@ -86,14 +89,23 @@ def check_leakage(episodes: Iterable[EpisodeHashes], *, stop: bool = True) -> di
     leaks: dict[tuple[int, int], str] = {}
     for low, high in zip(first[mixed], ends[mixed], strict=True):
         _judge_group(episodes, owner[low:high], start[low:high], shared, leaks)
-        if leaks and stop:
-            raise DataError(
-                f"split leakage: {next(iter(leaks.values()))}. Remove the duplicate source, "
-                "collect with another seed, or, where the splits are the publisher's, accept it "
-                "with --leaks=report"
-            )
+        if stop and len(leaks) >= _ENOUGH:
+            break
+    if stop and leaks:
+        raise DataError(_stopped(list(leaks.values())))
     found = {"windows": len(code), "shared_starts": len(shared)}
     return found if stop else found | {"leaks": list(leaks.values())}
+
+
+def _stopped(leaks: list[str]) -> str:
+    text = f"split leakage: {leaks[0]}"
+    if len(leaks) > 1:
+        count = f"{'at least ' if len(leaks) >= _ENOUGH else ''}{len(leaks)}"
+        text += f"; {count} pairs of episodes share frames so"
+    return (
+        f"{text}. Take the duplicate out of the source, collect with another seed, or, where the splits are the "
+        "publisher's, accept it with --leaks=report"
+    )
 
 
 def _sampling(windows: int) -> int:
@@ -123,8 +135,9 @@ def _judge_group(episodes, owner, start, shared: set, leaks: dict) -> None:
             if within_start and 2 * common <= min(len(a.hashes), len(b.hashes)):
                 shared.add(pair)
                 continue
+            files = f"{a.source} and {b.source}: " if a.source and b.source else ""
             leaks[pair] = (
-                f"{window} consecutive frames occur in {a.dataset} episode {a.episode} ({a.split}, "
+                f"{files}{window} consecutive frames occur in {a.dataset} episode {a.episode} ({a.split}, "
                 f"from frame {start[i]}) and in {b.dataset} episode {b.episode} ({b.split}, from "
                 f"frame {start[j]})"
             )

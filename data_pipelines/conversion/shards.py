@@ -6,11 +6,12 @@ Each shard is written by one call on any worker; its bytes depend on its episode
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module as array_record
 from tensorflow_datasets.core import example_serializer
 
+from data_pipelines.conversion.output import writing
 from data_pipelines.layout import VERSION, dataset_folder, episodes_file, index_file
 from data_pipelines.manifest import file_hash
 from data_pipelines.records import ClipRow, clip_rows, episode_examples, features
@@ -67,18 +69,39 @@ def make_serializer(spec: DatasetSpec):
 
 
 def write_shard(job: ShardJob) -> None:
-    """Writes one shard and then its `done_file`; does nothing if that is there already."""
+    """Writes one shard and then its `done_file`; does nothing if that is there already.
+
+    Raises OutputError where it cannot be written.
+    """
     if job.done_file.exists():
         return
     spec = DatasetSpec.from_json(job.spec)
     serialize = make_serializer(spec)
-    job.file.parent.mkdir(parents=True, exist_ok=True)
-    job.done_file.parent.mkdir(exist_ok=True)
-    # Runners may run a task twice at once: each has a file of its own until it is complete.
-    handle, temporary = tempfile.mkstemp(dir=job.done_file.parent, prefix=job.file_name)
-    os.close(handle)
-    writer = array_record.ArrayRecordWriter(temporary, "group_size:1")
-    episodes, record_bytes = [], 0
+    with writing(job.file.parent):
+        job.file.parent.mkdir(parents=True, exist_ok=True)
+        job.done_file.parent.mkdir(exist_ok=True)
+        # Runners may run a task twice at once: each has a file of its own until it is complete.
+        handle, temporary = tempfile.mkstemp(dir=job.done_file.parent, prefix="writing-")
+        os.close(handle)
+    try:
+        done = _write_records(job, spec, serialize, pathlib.Path(temporary))
+        with writing(job.file):
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, job.file)
+            partial = job.done_file.with_suffix(f".{os.getpid()}.tmp")
+            partial.write_text(json.dumps(done))
+            os.replace(partial, job.done_file)
+    finally:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+
+
+def _write_records(
+    job: ShardJob, spec: DatasetSpec, serialize: Callable[[dict[str, Any]], bytes], file: pathlib.Path
+) -> dict[str, Any]:
+    """Writes the shard's records to `file`; returns what its `done_file` says."""
+    episodes, record_bytes, records = [], 0, 0
+    with writing(file, RuntimeError):
+        writer = array_record.ArrayRecordWriter(str(file), "group_size:1")
     for folder, number, episode in job.episodes:
         spooled = dataclasses.replace(
             read_episode(pathlib.Path(job.folder) / folder, number), episode=episode
@@ -86,24 +109,25 @@ def write_shard(job: ShardJob) -> None:
         for _, example in episode_examples(spec, spooled):
             record = serialize(example)
             record_bytes += len(record)
-            writer.write(record)
+            records += 1
+            with writing(file, RuntimeError):
+                writer.write(record)
         facts = {"episode": episode, "length": spooled.length, "source": spooled.source}
         facts["episode_return"] = spooled.episode_return
-        episodes.append(facts | spooled.metadata)
-    writer.close()
-    os.chmod(temporary, 0o644)
-    done = {
-        "file": job.file_name,
-        "records": sum(len(_rows(spec, facts)) for facts in episodes),
-        "bytes": os.path.getsize(temporary),
-        "sha256": file_hash(pathlib.Path(temporary)),
-        "record_bytes": record_bytes,
-        "episodes": episodes,
-    }
-    os.replace(temporary, job.file)
-    partial = job.done_file.with_suffix(f".{os.getpid()}.tmp")
-    partial.write_text(json.dumps(done))
-    os.replace(partial, job.done_file)
+        episodes.append(facts | spooled.metadata | facts)  # a source's own `length` is not ours
+    with writing(file, RuntimeError):
+        writer.close()
+        held = array_record.ArrayRecordReader(str(file)).num_records()
+        if held != records:  # the writer keeps some errors to itself
+            raise OSError(errno.EIO, f"{held} of {records} records arrived")
+        return {
+            "file": job.file_name,
+            "records": records,
+            "bytes": os.path.getsize(file),
+            "sha256": file_hash(file),
+            "record_bytes": record_bytes,
+            "episodes": episodes,
+        }
 
 
 def _rows(spec: DatasetSpec, facts: dict[str, Any]) -> list[ClipRow]:

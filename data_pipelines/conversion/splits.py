@@ -10,6 +10,7 @@ from data_pipelines.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # each of validation and test
+MORE = "Collect more, or cut long recordings (videos: --cut=SECONDS)"
 
 
 def assign_splits(
@@ -33,15 +34,14 @@ def assign_splits(
     if len(groups) < 3:
         raise DataError(
             f"dataset {name} has {len(groups)} episodes; three are needed for train, validation "
-            "and test. Collect more, or cut long recordings into several files"
+            f"and test. {MORE}"
         )
     assigned = {group: published.get(group, "train") for group in groups}
     free = [group for group in groups if assigned[group] == "train"]
     missing = [split for split in SPLITS[1:] if split not in published.values()]
     if len(free) <= len(missing):
         raise DataError(
-            f"dataset {name}: {len(free)} episodes are left to cut {' and '.join(missing)} from; "
-            "add episodes"
+            f"dataset {name}: {len(free)} episodes are left to cut {' and '.join(missing)} from. {MORE}"
         )
     held = max(1, round(HELD_OUT * len(free)))
     order = np.random.default_rng(seed).permutation(len(free))

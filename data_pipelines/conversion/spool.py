@@ -7,6 +7,7 @@ makes an episode count.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.codecs import check_frame, get_codec
+from data_pipelines.conversion.output import writing
 from data_pipelines.recordings import ItemError
 from data_pipelines.spec import DatasetSpec
 
@@ -101,9 +103,11 @@ def write_episode(
     `frames` may be a generator; labels may be lists filled by that generator, since they are read
     after it. Raises ItemError for a frame of the wrong shape, labels of the wrong length or range,
     fewer than two frames, or an episode in which every frame is blank or all frames are equal (a
-    renderer that died says nothing else); nothing of the episode is left then.
+    renderer that died says nothing else), OutputError where it cannot be written; nothing of the
+    episode is left then.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     where = f"{spec.name} episode {episode}" + (f" ({source})" if source else "")
     blob = folder / f"{episode:08d}.frames"
     try:
@@ -121,8 +125,9 @@ def write_episode(
         blob.unlink(missing_ok=True)
         raise
     temporary = folder / f"{episode:08d}.tmp.npz"
-    np.savez(temporary, meta=json.dumps(meta), **arrays)
-    temporary.rename(folder / f"{episode:08d}.npz")
+    with writing(temporary):
+        np.savez(temporary, meta=json.dumps(meta), **arrays)
+        temporary.rename(folder / f"{episode:08d}.npz")
     return len(sizes)
 
 
@@ -130,14 +135,23 @@ def _write_frames(blob: pathlib.Path, spec: DatasetSpec, frames, where: str):
     """Appends the frames to `blob`; returns (sizes, hashes, number of blank frames)."""
     encode = get_codec(spec.codec).encode
     sizes, hashes, blank = [], [], 0
-    with open(blob, "wb") as file:
+    # Errors of `file` are the output's, errors of `frames` the source's: they are kept apart.
+    with writing(blob):
+        file = open(blob, "wb")
+    try:
         for frame in frames:
             check_frame(frame, spec.image_shape, where)
             data = encode(frame)
-            file.write(data)
+            with writing(blob):
+                file.write(data)
             sizes.append(len(data))
             hashes.append(frame_hash(data))
             blank += is_blank(frame)
+        with writing(blob):
+            file.flush()
+    finally:
+        with contextlib.suppress(OSError):  # what could not be flushed was told above
+            file.close()
     count = len(sizes)
     if count < 2:
         raise ItemError("too short", f"{where}: {count} frames; an episode needs at least two")

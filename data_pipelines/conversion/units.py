@@ -9,21 +9,25 @@ import os
 import pathlib
 import shutil
 import tempfile
+import types
 from collections.abc import Sequence
 from typing import Any
 
+from data_pipelines.conversion.losses import Budget, certain_loss
+from data_pipelines.conversion.output import OutputError, cannot_write, writing
+from data_pipelines.conversion.spool import write_episode
 from data_pipelines.errors import DataError
 from data_pipelines.recordings import Item, ItemError, Recording, Skipped, failures
 from data_pipelines.registry import get_recipe
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.conversion.spool import write_episode
 
 UNIT_BYTES = 256 << 20
 UNIT_ITEMS = 64
 MIN_UNITS = 64  # small sources keep this many workers busy
 UNITS = ".units"
 SUMMARY = "unit.json"
-_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # about the output, not about an item
+# Met while reading, these are about this machine, not about an item.
+_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +40,7 @@ class UnitJob:
     specs: tuple[dict[str, Any], ...]
     number: int
     items: tuple[Item, ...]
-    allowed_failures: int | None  # of the whole job, where that is known beforehand
+    budget: Budget | None  # of the whole job, where that is known beforehand
 
     @property
     def spool(self) -> pathlib.Path:
@@ -60,81 +64,128 @@ def convert_unit(job: UnitJob) -> None:
     """Reads the items of a unit and spools their episodes; does nothing if that is done already.
 
     Items and recordings that cannot be used are listed in the unit's summary. Raises DataError
-    where the failures of all units together exceed what the job allows, OSError where the output
-    cannot be written.
+    where the failures of all units together exceed what the job allows, OutputError where the
+    output cannot be written.
     """
     if job.spool.exists():
         return
-    _check_failures(job, [])
-    job.spool.parent.mkdir(parents=True, exist_ok=True)
-    work = pathlib.Path(tempfile.mkdtemp(dir=job.spool.parent, prefix=f"work-{job.number:06d}-"))
+    _check_budget(job, 0, [])
+    with writing(job.spool.parent):
+        job.spool.parent.mkdir(parents=True, exist_ok=True)
+        work = tempfile.mkdtemp(dir=job.spool.parent, prefix=f"work-{job.number:06d}-")
+    work = pathlib.Path(work)
     try:
-        recordings, skipped = _convert(job, work)
+        recordings, skipped, lost = _convert(job, work)
         summary = {
             "recordings": recordings,
             "skipped": [dataclasses.astuple(item) for item in skipped],
         }
-        (work / SUMMARY).write_text(json.dumps(summary))
-        failed = failures(skipped)
-        _check_failures(job, failed)
-        if failed:
-            (job.spool.parent / f"failed-{job.number:06d}-{len(failed)}").touch()
-        os.rename(work, job.spool)
-    except OSError:
-        if not job.spool.exists():
-            raise
-        # Another worker ran the same unit and was first; its result is the same.
+        with writing(work):
+            (work / SUMMARY).write_text(json.dumps(summary))
+        _check_budget(job, lost, failures(skipped))
+        with writing(job.spool):
+            if lost:
+                (job.spool.parent / f"failed-{job.number:06d}-{lost}").touch()
+            _publish(work, job.spool)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _convert(job: UnitJob, work: pathlib.Path) -> tuple[list[dict[str, Any]], list[Skipped]]:
+def _publish(work: pathlib.Path, spool: pathlib.Path) -> None:
+    try:
+        os.rename(work, spool)
+    except OSError:
+        if not spool.exists():
+            raise
+        # Another worker ran the same unit and was first; its result is the same.
+
+
+def _convert(
+    job: UnitJob, work: pathlib.Path
+) -> tuple[list[dict[str, Any]], list[Skipped], int]:
+    """(entries of the recordings kept, what was skipped, how many episodes are certainly lost)."""
     specs = {spec["name"]: DatasetSpec.from_json(spec) for spec in job.specs}
     recipe = get_recipe(job.recipe)
     recordings: list[dict[str, Any]] = []
     skipped: list[Skipped] = []
+    lost = 0
     for item in job.items:
-        try:
-            for result in recipe.read(item, job.options):
-                if isinstance(result, Skipped):
-                    skipped.append(result)
-                    continue
-                try:
-                    recordings.append(_spool(result, specs, work, len(recordings)))
-                except Exception as error:
-                    skipped.append(as_skipped(result.name, error))
-        except Exception as error:  # decoders raise dozens of kinds; the manifest keeps the text
-            skipped.append(as_skipped(item.name, error))
-    return recordings, skipped
+        kept, missed = _convert_item(item, job.options, recipe, specs, work, len(recordings))
+        recordings += kept
+        skipped += missed
+        lost += certain_loss(item, len(kept), missed)
+    return recordings, skipped, lost
 
 
-def as_skipped(name: str, error: Exception) -> Skipped:
-    """The entry for an item that raised; raises the error again if it is about the output disk."""
-    if getattr(error, "errno", None) in _DISK_ERRORS:
+def _convert_item(
+    item: Item,
+    options: dict[str, Any],
+    recipe: types.ModuleType,
+    specs: dict[str, DatasetSpec],
+    work: pathlib.Path,
+    number: int,
+) -> tuple[list[dict[str, Any]], list[Skipped]]:
+    """Spools what `read` yields, numbered from `number`. What comes before an error is kept."""
+    kept: list[dict[str, Any]] = []
+    skipped: list[Skipped] = []
+    seen = 0
+    try:
+        for result in recipe.read(item, options):
+            if isinstance(result, Skipped):
+                skipped.append(result)
+                seen += 1 if result.episodes is None else result.episodes
+                continue
+            seen += 1
+            try:
+                entry, blank = _spool(result, specs, work, number + len(kept))
+                kept.append(entry | {"item": item.name})
+                skipped += blank
+            except Exception as error:
+                skipped.append(as_skipped(result.name, error, 1))
+    except Exception as error:  # decoders raise dozens of kinds; the manifest keeps the text
+        rest = None if item.episodes is None else max(1, item.episodes - seen)
+        skipped.append(as_skipped(item.name, error, rest))
+    return kept, skipped
+
+
+def as_skipped(name: str, error: Exception, episodes: int | None = 1) -> Skipped:
+    """The entry for what raised and so lost `episodes`, unless the error knows better.
+
+    Raises OutputError for an error that is no item's: the output's, or this machine's.
+    """
+    if isinstance(error, OutputError):
         raise error
-    reason = error.reason if isinstance(error, ItemError) else "unreadable"
-    return Skipped(name, reason, str(error) or type(error).__name__)
+    if getattr(error, "errno", None) in _MACHINE:
+        raise cannot_write(error.filename or tempfile.gettempdir(), error) from error
+    told = str(error) or type(error).__name__
+    if not isinstance(error, ItemError):
+        known = isinstance(error, (DataError, OSError)) or not str(error)
+        return Skipped(
+            name, "unreadable", told if known else f"{type(error).__name__}: {told}", False, episodes
+        )
+    lost = episodes if error.episodes is None else error.episodes
+    return Skipped(name, error.reason, told, episodes=lost, frames=error.frames)
 
 
 def _spool(
     recording: Recording, specs: dict[str, DatasetSpec], work: pathlib.Path, number: int
-) -> dict[str, Any]:
-    """Spools every camera of a recording, or none of them."""
-    lengths = {}
+) -> tuple[dict[str, Any], list[Skipped]]:
+    """Spools every camera of a recording that shows something, or none of them.
+
+    Returns the summary's entry, and the blank cameras: data sets fill in black pictures for cameras
+    that an episode lacks. Raises ItemError if all are blank, or if one has another fault.
+    """
+    lengths, blank = {}, {}
     try:
         for name, frames in recording.frames.items():
-            lengths[name] = write_episode(
-                work / name,
-                specs[name],
-                number,
-                frames,
-                action=recording.action,
-                reward=recording.reward,
-                state=recording.state,
-                episode_return=recording.episode_return,
-                source=recording.name,
-                metadata=recording.metadata,
-            )
+            try:
+                lengths[name] = _spool_camera(recording, specs[name], frames, work / name, number)
+            except ItemError as error:
+                if error.reason != "blank":
+                    raise
+                blank[name] = error
+        if not lengths:
+            raise next(iter(blank.values()), ItemError("no cameras", f"{recording.name}: none"))
         if len(set(lengths.values())) > 1:
             raise ItemError("frame count", f"{recording.name}: cameras differ in length: {lengths}")
     except BaseException:
@@ -142,7 +193,7 @@ def _spool(
             for suffix in (".npz", ".frames"):
                 (work / name / f"{number:08d}{suffix}").unlink(missing_ok=True)
         raise
-    return {
+    entry = {
         "name": recording.name,
         "number": number,
         "datasets": list(lengths),
@@ -150,28 +201,40 @@ def _spool(
         "group": recording.group or recording.name,
         "split": recording.split,
     }
+    if "language" in recording.metadata:
+        entry["language"] = bool(str(recording.metadata["language"]).strip())
+    return entry, [
+        Skipped(f"{recording.name}:{name}", "blank camera", str(error), expected=True, episodes=0)
+        for name, error in blank.items()
+    ]
 
 
-def _check_failures(job: UnitJob, failed: list[Skipped]) -> None:
+def _spool_camera(
+    recording: Recording, spec: DatasetSpec, frames, folder: pathlib.Path, number: int
+) -> int:
+    """Spools one camera of a recording; returns its number of frames."""
+    return write_episode(
+        folder,
+        spec,
+        number,
+        frames,
+        action=recording.action,
+        reward=recording.reward,
+        state=recording.state,
+        episode_return=recording.episode_return,
+        source=recording.name,
+        metadata=recording.metadata,
+    )
+
+
+def _check_budget(job: UnitJob, lost: int, failed: Sequence[Skipped]) -> None:
     """Stops the job as soon as it is certain that too much fails."""
-    if job.allowed_failures is None:
+    if job.budget is None:
         return
-    before = sum(
+    lost += sum(
         int(path.name.rsplit("-", 1)[1])
         for path in job.spool.parent.glob("failed-*")
         if not path.name.startswith(f"failed-{job.number:06d}-")
     )
-    if before + len(failed) > job.allowed_failures:
-        last = failed[-1] if failed else None
-        raise DataError(
-            too_many(before + len(failed), job.allowed_failures, job.options["max_failures"], last)
-        )
-
-
-def too_many(failed: int, allowed: int, share: float, last: Skipped | None) -> str:
-    """The message for a job with more failures than --max-failures allows."""
-    text = f"{failed} items cannot be used, more than the {allowed} that --max-failures={share:g} "
-    text += "allows"
-    if last:
-        text += f"; last: {last.name}: {last.reason} ({last.detail})"
-    return text + ". Mend the source, or raise --max-failures"
+    if job.budget.exceeded(lost):
+        raise DataError(job.budget.message(lost, failed))

@@ -156,8 +156,8 @@ def test_too_many_failures_stop_the_job_early(tmp_path, engine):
     log = tmp_path / "log"
     faults = {str(i): "corrupt" for i in range(6)}
     options = make_options(items=40, faults=faults, log=str(log), pause=0.02)
-    message = "more than the 4 that --max-failures=0.1 allows; last: item 4: corrupt video"
-    with pytest.raises(DataError, match=message if engine is not BEAM else "more than the 4 that"):
+    message = "at least . of 40 episodes .* cannot be used, more than --max-failures=0.1 allows"
+    with pytest.raises(DataError, match=message if engine is BEAM else message + "; first: item 4"):
         prepare(PAINTED, tmp_path / "data", options, engine=engine)
     assert not (tmp_path / "data").exists()
     if engine is not BEAM:  # a runner may have handed out everything already
@@ -237,11 +237,12 @@ def test_command_line_takes_a_reader_by_its_path_and_beam_flags(tmp_path, capfd)
     from data_pipelines.prepare import main
 
     out = f"--out={tmp_path / 'data'}"
-    assert main([PAINTED, out, "--direct_running_mode=in_memory", "--workers=1"]) == 0
+    beam = "--runner=DirectRunner"
+    assert main([PAINTED, out, beam, "--direct_running_mode=in_memory", "--workers=1"]) == 0
     assert "prepared: 12 episodes" in capfd.readouterr().out
     assert main([PAINTED, out + "2", "--runner=local", "--direct_num_workers=2"]) == 1
     assert "unknown arguments --direct_num_workers=2" in capfd.readouterr().err
-    assert main([PAINTED, out + "2", "--itmes=4", "--direct_num_workers=2"]) == 1
+    assert main([PAINTED, out + "2", beam, "--itmes=4", "--direct_num_workers=2"]) == 1
     assert "unknown arguments --itmes=4: neither the dataset nor" in capfd.readouterr().err
     assert main([PAINTED, out + "3", "--runner=NoSuchRunner"]) == 1
     assert "Apache Beam does not accept --runner=NoSuchRunner" in capfd.readouterr().err

@@ -25,7 +25,7 @@ def test_a_copied_piece_is_found_at_any_offset():
     b[7 : 7 + WINDOW] = a[31 : 31 + WINDOW]
     message = (
         f"{WINDOW} consecutive frames occur in square episode 0 .train, from frame 31. and in "
-        "square episode 4 .test, from frame 7.*Remove the duplicate source"
+        "square episode 4 .test, from frame 7.*Take the duplicate out of the source"
     )
     with pytest.raises(DataError, match=message):
         check_leakage([episode("train", 0, a), episode("test", 4, b)])
