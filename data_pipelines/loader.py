@@ -22,6 +22,7 @@ from data_pipelines.manifest import open_dataset
 from data_pipelines.loading.mixture import Source, common_image_shape, open_sources
 from data_pipelines.loading.options import LoaderOptions, loader_options
 from data_pipelines.loading.pairing import Partners
+from data_pipelines.loading.ranges import check_ranges
 from data_pipelines.loading.row_order import RowReference, row_sequence
 from data_pipelines.loading.row_reading import read_rows
 from data_pipelines.processes import end_with_parent
@@ -59,7 +60,9 @@ def training_batches(
         size; no episode long enough; a batch that the processes cannot share evenly; wrong rows.
     """
     options = loader_options(config)
-    if batch_size < 1 or batch_size % options.pairs_per_clip:
+    given = {"seed": seed, "batch_size": batch_size}
+    check_ranges(given | {"process_index": process_index, "process_count": process_count})
+    if batch_size % options.pairs_per_clip:
         raise DataError(
             f"batch size {batch_size} is no multiple of data.pairs_per_clip = "
             f"{options.pairs_per_clip}; a group of neighbours belongs to one batch"
@@ -81,6 +84,7 @@ def training_batches(
         unite=bool(options.mixture),
         pair_shape=pair_shape,
     )
+    layout.check_memory(len(rows), ahead=options.prefetch + 1)
     batches = _ProcessBatches(
         row_sequence(sources, seed, options.pairs_per_clip, partners and partners.choices),
         sources,
@@ -234,17 +238,19 @@ def ordered_batches(
     batch_size: int = 64,
     fields: tuple[str, ...] = (),
     clip_length: int = 2,
-    gap: int = 1,
+    gap: int | str = 1,
     limit: int | None = None,
 ) -> Iterator[Batch]:
     """Every window of a split exactly once, in order of dataset, episode and time.
 
     The last batch may be smaller. With clip_length = 2 and gap = 1 that is every transition exactly
-    once. `limit` stops after that many windows. Batches and errors are as for training_batches.
+    once. `limit` stops after that many windows. Batches and errors are as for training_batches; a
+    range of gaps is an error here.
     """
+    check_ranges({"batch_size": batch_size, "limit": limit})
     options = loader_options(
         {
-            "path": str(path),
+            "path": path,
             "datasets": datasets,
             "split": split,
             "fields": fields,
@@ -253,9 +259,14 @@ def ordered_batches(
         }
     )
     sources = open_sources(options)
+    for source in sources:
+        if source.gap[0] != source.gap[1]:
+            raise DataError(f"gap is {gap!r}; windows in order have one gap, give one of them")
     specs = [source.spec for source in sources]
     image_shape = common_image_shape(specs, options)
     layout = BatchLayout(specs, options.fields, clip_length, image_shape)
+    longest = sum(len(source.windows) for source in sources)
+    layout.check_memory(min(batch_size, longest), ahead=1)
     rows = (
         RowReference(number, window, source.gap[0])
         for number, source in enumerate(sources)

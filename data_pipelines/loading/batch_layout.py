@@ -9,6 +9,9 @@ where. Where the datasets agree, batches are the same with and without `unite`.
 
 from __future__ import annotations
 
+import math
+import os
+
 import numpy as np
 
 from data_pipelines.errors import DataError
@@ -94,6 +97,18 @@ class BatchLayout:
             self.action_width = max(spec.action.count for spec in holders)
             shape, dtype = (self.action_width,), np.dtype(np.float32)
         self._types[field] = (length, *shape), dtype
+
+    def check_memory(self, rows: int, ahead: int) -> None:
+        """Raises DataError if `ahead` batches of so many rows are more than this machine has."""
+        shapes = [(self.clip_length, *self.image_shape), (self.clip_length, *(self.pair_shape or ()))]
+        needed = ahead * rows * sum(math.prod(shape) for shape in shapes if len(shape) == 4)
+        held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if needed > held:
+            raise DataError(
+                f"{ahead} batches at once of {rows} rows, each {self.clip_length} frames of "
+                f"{self.image_shape}, take {needed / 1e9:.0f} GB, this machine has "
+                f"{held / 1e9:.0f} GB; lower the batch size, data.prefetch or data.clip_length"
+            )
 
     def empty(self, rows: int) -> Batch:
         """Uninitialised arrays; see loader.training_batches."""

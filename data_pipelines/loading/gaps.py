@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from typing import Any
 
@@ -10,22 +11,21 @@ from data_pipelines.errors import DataError
 from data_pipelines.spec import DatasetSpec
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s")
-_ALLOWED = 'frames as 2 or (1, 4), or seconds as "0.5s" or ("0.2s", "0.6s")'
+ALLOWED = (
+    "an int >= 1 or (lo, hi) with 1 <= lo <= hi: "
+    'frames as 2 or (1, 4), or seconds as "0.5s" or ("0.2s", "0.6s")'
+)
 
 
-def check_gap(gap: Any) -> None:
-    """Raises DataError unless `gap` is an int >= 1, "<x>s", or an ordered pair of one kind."""
-    bounds = gap if isinstance(gap, tuple) else (gap, gap)
-    if len(bounds) == 2:
-        values = [_seconds(bound) for bound in bounds]
-        if all(isinstance(bound, int) and not isinstance(bound, bool) for bound in bounds):
-            if 1 <= bounds[0] <= bounds[1]:
-                return
-        elif None not in values and 0 < values[0] <= values[1]:
-            return
-    raise DataError(
-        f"data.gap is {gap!r}; give an int >= 1 or (lo, hi) with 1 <= lo <= hi: {_ALLOWED}"
-    )
+def is_gap(gap: Any) -> bool:
+    """Whether `gap` is an int >= 1, "<x>s", or an ordered pair of one kind."""
+    bounds = tuple(gap) if isinstance(gap, (tuple, list)) else (gap, gap)
+    if len(bounds) != 2:
+        return False
+    if all(isinstance(bound, numbers.Integral) for bound in bounds):
+        return not any(isinstance(bound, bool) for bound in bounds) and 1 <= bounds[0] <= bounds[1]
+    values = [_seconds(bound) for bound in bounds]
+    return None not in values and 0 < values[0] <= values[1]
 
 
 def gap_frames(gap: Any, spec: DatasetSpec) -> tuple[int, int]:
@@ -37,8 +37,9 @@ def gap_frames(gap: Any, spec: DatasetSpec) -> tuple[int, int]:
       DataError: no valid gap; seconds for a dataset of unknown frame rate, or fewer than half a
         frame of it.
     """
-    check_gap(gap)
-    low, high = gap if isinstance(gap, tuple) else (gap, gap)
+    if not is_gap(gap):
+        raise DataError(f"data.gap is {gap!r}; use {ALLOWED}")
+    low, high = gap if isinstance(gap, (tuple, list)) else (gap, gap)
     return _frames(low, spec), _frames(high, spec)
 
 
@@ -48,12 +49,13 @@ def _seconds(bound: Any) -> float | None:
 
 
 def _frames(bound: int | str, spec: DatasetSpec) -> int:
-    if isinstance(bound, int):
-        return bound
+    if isinstance(bound, numbers.Integral):
+        return int(bound)
     if not spec.fps:
         raise DataError(
             f"dataset {spec.name} does not know its frames per second, so a gap of {bound!r} has "
-            "no length in frames; give data.gap in frames, or prepare with a frame rate"
+            "no length in frames; give data.gap in frames (data.gap=2), or prepare the folder again "
+            "with the frame rate of its source (--fps, where the recipe has it)"
         )
     frames = math.floor(_seconds(bound) * spec.fps + 0.5)
     if frames < 1:

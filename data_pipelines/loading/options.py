@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.loading.gaps import check_gap
+from data_pipelines.loading.ranges import check_ranges
 
 Gap = int | str | tuple[int, int] | tuple[str, str]
-PAIRS = ("camera", "exogenous")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,23 +85,20 @@ def _plain(value: Any) -> Any:
 
 def loader_options(config: Mapping[str, Any]) -> LoaderOptions:
     """Checks a config's `data` section; raises DataError naming key, value and what is allowed."""
-    config = _plain(config)
+    config = _listed(_plain(config))
     _check_keys("data option", config, LoaderOptions)
-    for name, entry in (config.get("mixture") or {}).items():
+    check_ranges(config, "data.")
+    config["mixture"] = {k: _listed(v) for k, v in config.get("mixture", {}).items()}
+    for name, entry in config["mixture"].items():
         _check_keys(f"key of data.mixture.{name}:", entry, Part)
-    config["mixture"] = {k: _listed(v) for k, v in (config.get("mixture") or {}).items()}
-    options = LoaderOptions(**_listed(config))
+        check_ranges(entry, f"data.mixture.{name}.")
+    options = LoaderOptions(**config)
     _check_source(options)
-    if options.clip_length < 2:
-        raise DataError(
-            f"data.clip_length is {options.clip_length}; a window needs at least 2 frames"
-        )
     for part in options.parts.values():
-        _check_part(part)
-    _check_batch_form(options)
-    for name in ("threads", "prefetch", "workers"):
-        if getattr(options, name) < (name != "workers"):
-            raise DataError(f"data.{name} is {getattr(options, name)}; too small")
+        if part.transitions and part.fraction != 1.0:
+            raise DataError("data.transitions and data.fraction are both set; give one of them")
+    if options.resize and not options.image_size:
+        raise DataError("data.resize needs data.image_size, the side to resize to")
     return options
 
 
@@ -113,9 +110,10 @@ def _check_keys(what: str, config: Mapping[str, Any], kind: type) -> None:
 
 
 def _listed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A single name stands for a list of one."""
+    """A single name stands for a list of one, a path for its text."""
     lists = ("datasets", "fields", "cameras")
-    return {k: (v,) if k in lists and isinstance(v, str) else v for k, v in config.items()}
+    config = {k: (v,) if k in lists and isinstance(v, str) else v for k, v in config.items()}
+    return {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in config.items()}
 
 
 def _check_source(options: LoaderOptions) -> None:
@@ -143,30 +141,3 @@ def _check_source(options: LoaderOptions) -> None:
     for name, part in parts.items():
         if not part.path:
             raise DataError(f"data.mixture.{name} has no path; give the folder of its datasets")
-
-
-def _check_part(part: Part) -> None:
-    check_gap(part.gap)
-    weights = [*part.datasets.values()] if isinstance(part.datasets, Mapping) else []
-    weights += [] if part.weight is None else [part.weight]
-    if any(weight <= 0 for weight in weights):
-        raise DataError(
-            f"{part.path} has weights {weights} in data.datasets or data.mixture; weights must be "
-            "positive"
-        )
-    if part.transitions and part.fraction != 1.0:
-        raise DataError("data.transitions and data.fraction are both set; give one of them")
-    if part.transitions < 0 or not 0 < part.fraction <= 1:
-        raise DataError(
-            f"data.transitions is {part.transitions} and data.fraction {part.fraction}; give a "
-            "positive count, or a share in (0, 1]"
-        )
-
-
-def _check_batch_form(options: LoaderOptions) -> None:
-    if options.resize and not options.image_size:
-        raise DataError("data.resize needs data.image_size, the side to resize to")
-    if options.pair_with and options.pair_with not in PAIRS:
-        raise DataError(f"data.pair_with is {options.pair_with!r}; use one of {', '.join(PAIRS)}")
-    if options.pairs_per_clip < 1:
-        raise DataError(f"data.pairs_per_clip is {options.pairs_per_clip}; use at least 1")
