@@ -56,10 +56,11 @@ def with_noise(frames: np.ndarray) -> np.ndarray:
 
 def video_frames(folder: str, size: int, count: int, fps: float) -> np.ndarray:
     """The first `count` frames of the videos in `folder`: uint8 (count, size, size, 3)."""
-    from data_pipelines.readers.videos import find_items, read_item
+    from data_pipelines.readers.videos import find, read_item
 
     frames: list[np.ndarray] = []
-    for item in find_items(folder):
+    found = find(folder)
+    for item in [*found.videos, *found.sequences]:
         for frame in read_item(item, size=size, fps=fps, stride=1):
             frames.append(frame)
             if len(frames) == count:

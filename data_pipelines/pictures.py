@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -19,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".gif")
 MAX_PIXELS = 64_000_000  # a picture of 8000 x 8000; 192 MB as RGB
 _DEPTH_16 = 65535
+_ORIENTATION = 0x0112  # EXIF: how the picture is turned
 
 
 def open_picture(
@@ -49,6 +51,25 @@ def open_picture(
     except Exception as error:  # damaged pictures raise nearly everything
         reason = str(error) or type(error).__name__
         raise ItemError("unreadable picture", f"{where}: {reason}") from error
+
+
+class Header(NamedTuple):
+    """width, height: pixels, upright. moving: whether the file holds more than one picture."""
+
+    width: int
+    height: int
+    moving: bool
+
+
+def picture_header(path: str | os.PathLike) -> Header | None:
+    """What a file says before anything is unpacked; None if it is no picture of these formats."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
+            width, height = image.size[::-1] if turned else image.size
+            return Header(width, height, bool(getattr(image, "is_animated", False)))
+    except Exception:  # damaged pictures raise nearly everything; opening them says what it is
+        return None
 
 
 def picture_array(

@@ -27,7 +27,7 @@ from data_pipelines.readers.video_scaling import Scaler
 from data_pipelines.readers.video_times import Clock, planned, tick_of
 from data_pipelines.recordings import ItemError
 
-__all__ = ["VideoInfo", "frames", "pictures", "timed_frames", "video_info"]
+__all__ = ["VideoInfo", "frames", "length_of", "pictures", "timed_frames", "video_info"]
 
 
 def frames(path: str | os.PathLike, **options: Any) -> Iterator[np.ndarray]:
@@ -84,6 +84,28 @@ def pictures(
         for seconds, picture in _pictures(video, 0.0, start, stop, {}):
             if tick_of(seconds, 0.0, start, stop) is not None:
                 yield seconds, picture
+
+
+def length_of(path: str | os.PathLike) -> tuple[VideoInfo, float]:
+    """The header, and how many seconds the pictures last.
+
+    Where the header does not tell, all packets are looked at, without decoding them. Raises
+    ItemError as `open_video` does.
+    """
+    with open_video(path) as video:
+        info = video.info
+        known = whole_file_duration(video) is None or len(video.container.streams) == 1
+        if known and info.duration:
+            return info, info.duration
+        clock, count, end = Clock(video, from_start=True), 0, 0.0
+        try:
+            for packet in video.container.demux(video.stream):
+                count += bool(packet.size)
+                if packet.size and packet.pts is not None and info.stamped:
+                    end = max(end, clock.of_stamp(packet.pts + (packet.duration or 0)))
+        except require("av").FFmpegError:
+            pass  # a damaged end; reading the pieces tells
+        return info, end or count / info.counting_rate
 
 
 def _expected(info: VideoInfo, fps, stride, start, stop) -> int | None:

@@ -1,32 +1,41 @@
-"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders of images.
+"""`prepare videos`: a folder of mp4, webm, gif ... files, or of sub-folders of pictures.
 
-Every file or sub-folder is one episode of a video-only dataset. What cannot be read is skipped,
-counted and listed with its reason; above a share of failures the whole job stops.
+Every file or sub-folder is one episode of a video-only dataset, or, with --cut, every piece of a
+file. What cannot be read is skipped, counted and listed with its reason; above a share of failures
+the whole job stops.
 """
 
 from __future__ import annotations
 
+import math
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
+from data_pipelines import pictures
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
-from data_pipelines.framing import square_frame
 from data_pipelines.optional import require
+from data_pipelines.readers import picture_sequences, video_pieces, video_rates
+from data_pipelines.readers.foreign_layouts import check_own
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
+from data_pipelines.readers.listing import list_files
 from data_pipelines.readers.paths import natural, source_folder
-from data_pipelines.recordings import Item, Plan, Recording, Skipped
-from data_pipelines.spec import DatasetSpec
 from data_pipelines.readers.video_decoding import frames
 from data_pipelines.readers.video_opening import SUFFIXES as VIDEO_SUFFIXES
+from data_pipelines.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.spec import DatasetSpec
 
-DESCRIPTION = "your own folder of videos (mp4, webm, gif, ...) or of image sequences; no labels"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+DESCRIPTION = "your own folder of videos (mp4, webm, gif, ...) or of picture sequences; no labels"
 NAME = "videos"
+_KEPT = ("size", "fit", "fps", "stride")
 
 
 def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
@@ -35,7 +44,8 @@ def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
         "--fps",
         type=float,
         default=fps,
-        help="frames to keep per second, by time stamp; 0 = all (image folders: use --stride)",
+        help="frames to keep per second, by time stamp; 0 = all. Folders of pictures have no times: "
+        "it is taken as their rate",
     )
     parser.add_argument("--stride", type=int, default=1, help="then keep every n-th frame")
 
@@ -57,86 +67,187 @@ def decoder_versions() -> dict[str, str]:
 def add_arguments(parser) -> None:
     add_frame_arguments(parser, source="folder, searched with its sub-folders")
     add_rate_arguments(parser)
+    parser.add_argument(
+        "--cut",
+        type=float,
+        default=0.0,
+        help="seconds: cut every video into pieces of this length, each an episode; 0 = do not",
+    )
     parser.add_argument("--name", default=NAME, help="name of the dataset in the folder")
 
 
 def options(args) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
-    return frame_options(args) | rate_options(args) | {"name": args.name}
+    chosen = frame_options(args) | rate_options(args) | {"name": args.name}
+    if not 0 <= args.cut < math.inf or 0 < args.cut * (args.fps or math.inf) < 2 * args.stride:
+        raise DataError(
+            f"--cut is {args.cut:g}; give seconds, enough for two frames at --fps={args.fps:g} and "
+            f"--stride={args.stride}"
+        )
+    # Only where it is given: folders of before have no such option.
+    return chosen | {"cut": args.cut} if args.cut else chosen
 
 
-def find_items(source: str | pathlib.Path) -> list[pathlib.Path]:
-    """Video files, and folders with at least two images, below `source`, in natural order.
+class Found(NamedTuple):
+    """Episodes of a source: video files, folders of pictures; what was left out and why."""
 
-    Raises DataError if there is no such folder or nothing to read in it. Links out of the folder
-    are not followed.
+    videos: list[pathlib.Path]
+    sequences: list[pathlib.Path]
+    skipped: list[Skipped]
+    passed_over: dict[str, dict[str, Any]]
+
+
+def find(source: str | pathlib.Path, *, links: bool = True) -> Found:
+    """What lies below `source`, in natural order; links: whether symbolic links are followed.
+
+    Raises DataError if there is no such folder, nothing to read in it, or another command's data.
     """
     root = source_folder(str(source))
-    items, images = [], {}
-    for path in root.rglob("*"):
-        if path.is_symlink() or not path.is_file():
-            continue
-        if path.suffix.lower() in VIDEO_SUFFIXES:
-            items.append(path)
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
-            images[path.parent] = images.get(path.parent, 0) + 1
-    items += [folder for folder, count in images.items() if count > 1]
-    if not items:
+    suffixes = sorted({*VIDEO_SUFFIXES, *picture_sequences.SUFFIXES})
+    listing = list_files(root, suffixes, follow_links=links)
+    films = [path for path in listing.files if _is_film(path)]
+    taken = set(films)
+    shown = [path for path in listing.files if path not in taken]
+    videos, twins = _one_of_each(root, films)
+    others = [name for names in listing.others.values() for name in names]
+    sequences, unfit = picture_sequences.find_sequences(root, shown, videos, others)
+    check_own(listing, len(videos) + len(sequences))
+    skipped = sorted(listing.skipped + twins + unfit, key=lambda entry: natural(entry.name))
+    if not videos and not sequences:
+        told = "".join(f"; {entry.detail}" for entry in skipped[:3])
         raise DataError(
             f"--source {root}: found no videos ({' '.join(VIDEO_SUFFIXES)}) and no folders of "
-            f"images ({' '.join(IMAGE_SUFFIXES)})"
+            f"numbered pictures ({' '.join(picture_sequences.SUFFIXES)}){told}"
         )
-    return sorted(items, key=lambda item: natural(item.relative_to(root)))
+    return Found(videos, sequences, skipped, listing.passed_over())
+
+
+def _is_film(path: pathlib.Path) -> bool:
+    """Whether a file is a video by its name; a gif that holds one picture is a picture."""
+    if path.suffix.lower() == ".gif":
+        header = pictures.picture_header(path)
+        return header is None or header.moving
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def _one_of_each(
+    root: pathlib.Path, files: list[pathlib.Path]
+) -> tuple[list[pathlib.Path], list[Skipped]]:
+    """Files without further names of the same file: hard links, and links beside their target."""
+    first: dict[tuple[int, int], pathlib.Path] = {}
+    for path in sorted(files, key=lambda path: path.is_symlink()):  # the file before its links
+        status = path.stat()
+        first.setdefault((status.st_dev, status.st_ino), path)
+    kept = set(first.values())
+    skipped = []
+    for path in files:
+        if path not in kept:
+            status = path.stat()
+            same = first[status.st_dev, status.st_ino].relative_to(root)
+            detail = f"{path}: the same file as {same}, a link"
+            skipped.append(Skipped(str(path.relative_to(root)), "same file", detail, expected=True))
+    return [path for path in files if path in kept], skipped
 
 
 def read_item(
-    item: pathlib.Path, *, size: int, fit: str = "crop", fps: float, stride: int
+    item: pathlib.Path,
+    *,
+    size: int,
+    fit: str = "crop",
+    fps: float,
+    stride: int,
+    links: bool = True,
+    facts: dict[str, Any] | None = None,
 ) -> Iterator[np.ndarray]:
-    """Frames uint8 (size, size, 3) of one video file or image folder, one at a time."""
+    """Frames uint8 (size, size, 3) of one video file or folder of pictures, one at a time.
+
+    facts: what decoding found out, see `video_decoding.timed_frames`.
+    """
     if item.is_dir():
-        return _images(item, size, fit, stride)
-    return frames(item, size=size, fit=fit, fps=fps, stride=stride)
-
-
-def _image_files(folder: pathlib.Path) -> list[pathlib.Path]:
-    files = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
-    return sorted(files, key=lambda path: natural(path.name))
-
-
-def _images(folder: pathlib.Path, size: int, fit: str, stride: int) -> Iterator[np.ndarray]:
-    for path in _image_files(folder)[::stride]:
-        with Image.open(path) as image:
-            yield square_frame(ImageOps.exif_transpose(image), size, fit)
+        return picture_sequences.read_sequence(
+            item, size=size, fit=fit, stride=stride, follow_links=links
+        )
+    return frames(item, size=size, fit=fit, fps=fps, stride=stride, facts=facts)
 
 
 def plan(options: dict[str, Any]) -> Plan:
     root = source_folder(options["source"])
-    paths = find_items(root)
-    files = [path for path in paths if path.is_file()]
-    spec = DatasetSpec(
-        name=options["name"],
-        behaviour="recorded video",
-        fps=options["fps"] / options["stride"],
-        details={"fit": options["fit"], "fps": options["fps"], "stride": options["stride"]},
-        **record_fields(options),
-    )
-    sources = {"folder": str(root), "items": len(paths), "video_files": len(files)}
+    found = find(root, links=follow_links(options))
+    length = options.get("cut", 0.0)
+    if not length:
+        _check_number(root, found)
+    versions = decoder_versions() if found.videos else {}
+    items, skipped = _items(root, found, length, follow_links(options))
+    surveyed = video_rates.survey(found.videos)
+    sources = {
+        "folder": str(root),
+        "items": len(found.videos) + len(found.sequences),
+        "video_files": len(found.videos),
+    }
     return Plan(
-        specs=[spec],
-        items=[
-            Item(str(path.relative_to(root)), size=_bytes(path)) for path in paths
-        ],
-        sources=sources | (decoder_versions() if files else {}),
+        specs=[_spec(options, surveyed, found)],
+        items=items,
+        skipped=found.skipped + skipped,
+        sources=sources | versions | video_rates.facts(surveyed, options["fps"]),
+        one_recording_per_item=all(item.episodes == 1 for item in items),
+        passed_over=found.passed_over,
     )
 
 
-def _bytes(path: pathlib.Path) -> int:
-    files = _image_files(path) if path.is_dir() else [path]
+def _check_number(root: pathlib.Path, found: Found) -> None:
+    """Raises DataError now, not after hours of decoding, if there is too little to split."""
+    count = len(found.videos) + len(found.sequences)
+    if count < 3:
+        what = f"{len(found.videos)} video(s) and {len(found.sequences)} folder(s) of pictures"
+        raise DataError(
+            f"--source {root}: {what}; train, validation and test need at least three episodes. Add "
+            "more, or cut long videos into pieces with --cut=SECONDS, e.g. --cut=60"
+        )
+
+
+def _items(
+    root: pathlib.Path, found: Found, length: float, links: bool
+) -> tuple[list[Item], list[Skipped]]:
+    """Items in natural order of their files, and what the headers rule out already."""
+    if length:
+        videos, skipped = video_pieces.cut(
+            root, found.videos, length, kept_whole=len(found.sequences)
+        )
+    else:
+        videos = [Item(_name(root, path), size=path.stat().st_size) for path in found.videos]
+        skipped = []
+    sequences = [Item(_name(root, path), size=_bytes(path, links)) for path in found.sequences]
+    return sorted(videos + sequences, key=lambda item: natural(item.name)), skipped
+
+
+def _name(root: pathlib.Path, path: pathlib.Path) -> str:
+    return str(path.relative_to(root))
+
+
+def _bytes(folder: pathlib.Path, links: bool) -> int:
+    files = picture_sequences.sequence_files(folder, follow_links=links)
     return sum(file.stat().st_size for file in files)
 
 
+def _spec(options: dict[str, Any], surveyed: video_rates.Survey, found: Found) -> DatasetSpec:
+    fps, stride = options["fps"], options["stride"]
+    known = fps or not found.sequences  # folders of pictures have the rate that --fps says, or none
+    return DatasetSpec(
+        name=options["name"],
+        behaviour="recorded video",
+        fps=video_rates.stored_rate(surveyed, fps, stride) if known else 0.0,
+        details={key: options[key] for key in ("fit", "fps", "stride", "cut") if key in options},
+        **record_fields(options),
+    )
+
+
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
-    path = source_folder(options["source"]) / item.name
-    chosen = {key: options[key] for key in ("size", "fit", "fps", "stride")}
-    yield Recording(item.name, frames={options["name"]: read_item(path, **chosen)})
+    root, dataset = source_folder(options["source"]), options["name"]
+    chosen = {key: options[key] for key in _KEPT}
+    if "pieces" in item.payload:
+        yield from video_pieces.read_pieces(root, item, dataset, chosen)
+        return
+    facts: dict[str, Any] = {}  # known once the frames are read, and stored after them
+    shown = read_item(root / item.name, **chosen, links=follow_links(options), facts=facts)
+    yield Recording(item.name, frames={dataset: shown}, metadata=facts)

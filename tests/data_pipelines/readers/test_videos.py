@@ -13,7 +13,7 @@ from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
-from data_pipelines.readers.videos import find_items, read_item
+from data_pipelines.readers.videos import find, read_item
 from tests.data_pipelines.readers.video_files import RATE, write_video
 
 COUNT = 20
@@ -64,9 +64,10 @@ def videos(source, tmp_path_factory):
 def test_every_readable_item_is_an_episode_and_the_rest_is_listed(videos):
     info = open_dataset(videos)
     assert info.manifest["episodes"] == 5 and info.manifest["transitions"] == 5 * (COUNT - 1)
-    assert info.manifest["skipped"] == {"unreadable": 2}
-    assert [item[0] for item in info.manifest["skipped_items"]] == ["f.mp4", "g.mp4"]
-    assert info.manifest["sources"]["items"] == 7
+    assert info.manifest["skipped"] == {"unreadable": 2, "empty file": 1}
+    names = [item[0] for item in info.manifest["skipped_items"]]
+    assert names == ["f.mp4", "g.mp4", "linked.mp4"]
+    assert info.manifest["sources"]["items"] == 8
     assert info.datasets["videos"].labels == () and info.image_shape == (32, 32, 3)
     validate(videos)
 
@@ -101,14 +102,17 @@ def test_frame_rate_and_stride(source, fps, stride, kept):
     np.testing.assert_array_equal(np.stack(frames), np.stack(every[::step]))
 
 
-def test_links_out_of_the_folder_are_not_followed(source):
-    assert "linked.mp4" not in {path.name for path in find_items(source)}
+def test_links_are_followed_unless_forbidden(source):
+    assert "linked.mp4" in {path.name for path in find(source).videos}
+    found = find(source, links=False)
+    assert "linked.mp4" not in {path.name for path in found.videos}
+    assert ("linked.mp4", "link") in {(entry.name, entry.reason) for entry in found.skipped}
 
 
 def test_too_many_failures_stop_the_job(source, tmp_path):
     options = recipe_options("videos", f"--source={source}", "--size=32")
     with pytest.raises(
-        DataError, match="2 items cannot be used, more than the 1 that --max-failures=0.1"
+        DataError, match="of 8 episodes .* cannot be used, more than --max-failures=0.1 allows"
     ):
         prepare("videos", tmp_path / "data", options)
     assert not (tmp_path / "data").exists()
@@ -120,8 +124,9 @@ def test_bad_sources_and_options(tmp_path):
 
     with pytest.raises(DataError, match="no such folder"):
         build(f"--source={tmp_path / 'nothing'}")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="found no videos"):
-        build(f"--source={tmp_path}")
+        build(f"--source={tmp_path / 'empty'}")
     with pytest.raises(DataError, match="--stride must be >= 1"):
         build(f"--source={tmp_path}", "--stride=0")
     with pytest.raises(DataError, match="--fps >= 0"):

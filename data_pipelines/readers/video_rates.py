@@ -1,0 +1,95 @@
+"""The rate that a dataset of videos is stored at, and what a user should know about it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+from data_pipelines.readers.video_opening import VideoInfo, video_info
+from data_pipelines.recordings import ItemError
+
+_MOST = 1000  # headers that are looked at; of more files evenly many are left out
+_ALIKE = 0.005  # 29.97 and 30 are one rate
+
+
+@dataclasses.dataclass(frozen=True)
+class Survey:
+    """Headers of the files of a source. looked_at: how many, of `files`; damaged ones are left to
+    the reader, which says what they are."""
+
+    infos: tuple[VideoInfo, ...]
+    looked_at: int
+    files: int
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, where all files agree on one constant rate; else 0."""
+        rates = [info.rate for info in self.infos]
+        if not rates or not all(info.steady for info in self.infos):
+            return 0.0
+        return rates[0] if max(rates) - min(rates) <= _ALIKE * min(rates) else 0.0
+
+
+def survey(files: Sequence[pathlib.Path]) -> Survey:
+    """Reads headers only."""
+    count = min(len(files), _MOST)
+    chosen = [files[i * len(files) // count] for i in range(count)]
+    infos = []
+    for path in chosen:
+        try:
+            infos.append(video_info(path))
+        except ItemError:
+            continue
+    return Survey(tuple(infos), count, len(files))
+
+
+def stored_rate(found: Survey, fps: float, stride: int) -> float:
+    """Frames per second of what `fps` and `stride` keep; 0 where it is unknown or not constant."""
+    if not fps:
+        return found.rate / stride
+    if all(info.rate >= fps * (1 - _ALIKE) for info in found.infos):
+        return fps / stride
+    return found.rate / stride  # slower files keep all of their frames
+
+
+def facts(found: Survey, fps: float) -> dict[str, Any]:
+    """For the manifest: {"rates": {"25/s": files, ...}, "notes": [sentence, ...]}, those if any."""
+    if not found.infos:
+        return {}
+    rates = collections.Counter(_name(info) for info in found.infos)
+    notes = _notes(found, fps, rates)
+    return {"rates": dict(sorted(rates.items()))} | ({"notes": notes} if notes else {})
+
+
+def _name(info: VideoInfo) -> str:
+    if not info.rate:
+        return "unknown"
+    return f"{info.rate:.6g}/s" if info.steady else "variable"
+
+
+def _notes(found: Survey, fps: float, rates: collections.Counter) -> list[str]:
+    notes = []
+    if found.looked_at < found.files:
+        notes.append(f"rates are those of {found.looked_at} of {found.files} files")
+    if not fps and not found.rate:
+        told = ", ".join(f"{name} in {count}" for name, count in rates.most_common(5))
+        notes.append(
+            f"no one constant rate ({told} files): no rate is stored, so gaps are counted in frames; "
+            "for gaps in seconds give --fps"
+        )
+    slower = [info.rate for info in found.infos if info.rate and info.rate < fps * (1 - _ALIKE)]
+    if slower:
+        notes.append(
+            f"--fps={fps:g} is above the rate of {len(slower)} files ({min(slower):.6g}/s and more): "
+            "all of their frames are kept, and none is repeated"
+        )
+    counted = [info.container for info in found.infos if not info.stamped]
+    if counted:
+        notes.append(
+            f"{len(counted)} files ({', '.join(sorted(set(counted)))}) have no presentation times: "
+            "their frames are numbered in order of display, at the rate that they declare"
+        )
+    return notes
