@@ -104,14 +104,14 @@ class Workdir:
     def _check_run(self) -> None:
         """Raises WorkdirError if the directory holds a run with other settings or on other data.
 
-        What has not made a step yet may become another run: its first start failed.
+        What has not saved a step yet may become another run: its first start failed.
         """
         there, began = self._read(), self._began()
         problem = self._other_config() or self._other_data(there.data)
         if problem and began:
             raise WorkdirError(problem)
         if problem:
-            _log.info("the run in %s never made a step; it takes the new settings", self.path)
+            _log.info("the run in %s never saved a step; it takes the new settings", self.path)
 
     def _read(self) -> "RunFile":
         if not self.file("run.json").exists():
@@ -120,21 +120,30 @@ class Workdir:
                          remedy="restore it or give another --workdir")
 
     def _began(self) -> bool:
-        """Whether the run here saved a step, or wrote a row of one. Row 0 is an evaluation."""
+        """Whether the run here saved a step, or wrote rows up to where it must have saved one.
+
+        Rows before that are lost anyway: what saved nothing starts again at step 0.
+        """
         saved = [child for folder in (FOLDER, f"{FOLDER}.damaged") if self.file(folder).is_dir()
                  for child in self.file(folder).iterdir() if child.name.split(".")[0].isdigit()]
-        rows = [row for name in ("metrics.jsonl", "performance.jsonl")
-                for row in read_rows(self.file(name))]
-        return bool(saved) or any(step for step, _ in rows)
+        last = max((step for name in ("metrics.jsonl", "performance.jsonl")
+                    for step, _ in read_rows(self.file(name))), default=0)
+        every = flatten(self._old_config()).get("checkpoint.every")
+        first = max(1, every // 2) if isinstance(every, int) else 1
+        return bool(saved) or last >= first
+
+    def _old_config(self) -> dict[str, Any]:
+        """config.json, {} where there is none."""
+        if not self.file("config.json").exists():
+            return {}
+        return read_json(self.file("config.json"), dict[str, Any], error=WorkdirError,
+                         remedy="restore it or give another --workdir")
 
     def _other_config(self) -> str:
         """What differs from the run that is here and decides its numbers, as a message."""
-        file = self.file("config.json")
-        if not file.exists():
+        old, new = flatten(self._old_config()), flatten(self.config)
+        if not old:
             return ""
-        old = flatten(read_json(file, dict[str, Any], error=WorkdirError,
-                                remedy="restore it or give another --workdir"))
-        new = flatten(self.config)
         free = list(FREE)
         if new.get("optimizer.schedule") in _EXTENSIBLE:
             free.append("total_steps")

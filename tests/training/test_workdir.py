@@ -69,7 +69,7 @@ def test_a_run_without_a_step_becomes_another(tmp_path, left, caplog):
         run.file("checkpoints").mkdir()
     with Workdir(tmp_path, {**CONFIG, "seed": 1}, {"square/train": "b"}):
         pass
-    assert "never made a step" in caplog.text
+    assert "never saved a step" in caplog.text
     assert json.loads(run.file("config.json").read_text())["seed"] == 1
     assert json.loads(run.file("run.json").read_text())["data"] == {"square/train": "b"}
     if left == "metrics.jsonl":
@@ -78,6 +78,16 @@ def test_a_run_without_a_step_becomes_another(tmp_path, left, caplog):
         run.file(left).mkdir(parents=True)
     with pytest.raises(WorkdirError, match="seed: 1 there, 0 now"):
         Workdir(tmp_path, CONFIG).__enter__()
+
+
+def test_rows_before_the_first_save_bind_nobody(tmp_path):
+    config = {**CONFIG, "checkpoint": {"every": 10}}
+    with Workdir(tmp_path, config) as run:
+        run.file("metrics.jsonl").write_text('{"step": 4, "loss": 9.9}\n')     # Diverged.
+    with Workdir(tmp_path, {**config, "seed": 1}):
+        run.file("metrics.jsonl").write_text('{"step": 5}\n')  # Somebody moved the checkpoints.
+    with pytest.raises(WorkdirError, match="seed: 1 there, 0 now"):
+        Workdir(tmp_path, config).__enter__()
 
 
 def test_other_content_behind_the_same_path_is_another_run(tmp_path):
