@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_pipelines.errors import DataError
+from data_pipelines.names import check_name, plain_name
 from data_pipelines.spec import DatasetSpec
 
 
@@ -19,10 +20,27 @@ def parse_cameras(text: str, known: Sequence[str] | None = None) -> list[str]:
 
 
 def camera_datasets(base: str, cameras: Sequence[str]) -> dict[str, str]:
-    """Camera -> dataset name: `base` for one camera, `base_<camera>` for several."""
+    """Camera -> dataset name: `base` for one camera, `base_<camera>` for several.
+
+    Cameras are named by somebody's files: one that is no name gets a plain one in its dataset's.
+    Raises DataError if two cameras would share a dataset.
+    """
     if len(cameras) == 1:
         return {cameras[0]: base}
-    return {camera: f"{base}_{camera}" for camera in cameras}
+    datasets: dict[str, str] = {}
+    for camera in cameras:
+        name = f"{base}_{_plain(camera)}"
+        if name in datasets.values():
+            raise DataError(f"camera {camera!r}: another one has the dataset {name}; choose one")
+        datasets[camera] = name
+    return datasets
+
+
+def _plain(camera: str) -> str:
+    try:
+        return check_name(f"_{camera}", "camera")[1:]
+    except DataError:
+        return plain_name(camera)
 
 
 def camera_specs(base: str, cameras: Sequence[str], **fields) -> list[DatasetSpec]:

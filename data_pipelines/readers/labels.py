@@ -30,6 +30,11 @@ def total(value: float | np.generic, where: str) -> float:
     return float(value)
 
 
+def json_value(value: str | int | float | bool) -> str | int | float | bool:
+    """The value as JSON can hold it: NaN and infinity, which it has no numbers for, as text."""
+    return value if not isinstance(value, float) or np.isfinite(value) else str(value)
+
+
 def _numbers(values: Sequence | np.ndarray, where: str) -> np.ndarray:
     if not len(values):
         return np.empty(0, np.int64)

@@ -24,7 +24,7 @@ from data_pipelines.readers.frame_options import (
     record_fields,
 )
 from data_pipelines.names import plain_name
-from data_pipelines.readers.labels import choices
+from data_pipelines.readers.labels import choices, json_value
 from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.readers.opening import fault
 from data_pipelines.readers.paths import source_folder
@@ -303,9 +303,7 @@ def _metadata(episode: Episode, choice: Choice) -> dict[str, Any]:
     if choice.language_keys:
         metadata["language"] = language(episode, *choice.language_keys)
     for key, value in episode.metadata.scalars().items():
-        # JSON has no number for infinity or for none at all.
-        finite = not isinstance(value, float) or math.isfinite(value)
-        metadata[key] = value if finite else str(value)
+        metadata[key] = json_value(value)
     wrong = wrong_flags(episode, choice.images)
     if wrong:
         metadata["wrong_flags"] = wrong

@@ -65,7 +65,7 @@ def choose(folder: TfdsFolder, options: dict[str, Any]) -> Choice:
 
 def _images(folder: TfdsFolder, keys: Sequence[str]) -> dict[str, str]:
     found = {key: leaf for key, leaf in folder.step_leaves().items() if leaf.is_image}
-    wrong = [key for key in keys if key not in found]
+    wrong = [key for key in keys if key not in found or keys.count(key) > 1]
     if wrong or not found:
         raise DataError(
             f"{folder.path}: --image-keys names {', '.join(wrong) or 'nothing'}; colour images of "
@@ -74,8 +74,10 @@ def _images(folder: TfdsFolder, keys: Sequence[str]) -> dict[str, str]:
     chosen = list(keys) or sorted(found)
     # Keys share their first parts ("observation/"), so the last one names the camera if it can.
     short = [plain_name(key.rsplit("/", 1)[-1]) for key in chosen]
-    names = short if len(set(short)) == len(short) else [plain_name(key) for key in chosen]
-    return dict(zip(names, chosen, strict=True))
+    for names in (short, [plain_name(key) for key in chosen]):
+        if len(set(names)) == len(names):
+            return dict(zip(names, chosen, strict=True))
+    return {f"camera_{number}": key for number, key in enumerate(chosen)}
 
 
 def _numeric(folder: TfdsFolder, keys: Sequence[str], option: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from data_pipelines.readers import paths, rlds
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.names import plain_name
 from data_pipelines.readers.libero.layout import check_actions
 from data_pipelines.recordings import Item, ItemError, Recording, Skipped
@@ -37,7 +38,8 @@ def list_items(
     if options["state"] != "none":
         needed.append(STATES[options["state"]][0])
     items, skipped, versions = [], [], {}
-    for path in find_folders(root):
+    links = follow_links(options)
+    for path in find_folders(root, follow_links=links):
         folder = open_folder(path)
         missing = set(needed) - set(folder.step_leaves())
         if missing:
@@ -49,7 +51,7 @@ def list_items(
         if suite in versions:
             raise DataError(f"--source {root}: {suite} exists twice; name one of its versions")
         versions[suite] = folder.version
-        found, absent = rlds.shard_items(folder, root)
+        found, absent = rlds.shard_items(folder, root, follow_links=links)
         for item in found:
             item.payload["suite"] = suite
         items += found
@@ -60,9 +62,10 @@ def list_items(
 def read_item(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     """The episodes of one shard; those that cannot be used as Skipped."""
     for name, episode in rlds.item_episodes(item, paths.source_folder(options["source"])):
+        if isinstance(episode, ItemError):
+            yield Skipped(name, episode.reason, str(episode), episodes=episode.episodes)
+            continue
         try:
-            if isinstance(episode, ItemError):
-                raise episode
             yield _recording(name, item, episode, options)
         except ItemError as error:
             yield Skipped(name, error.reason, str(error))

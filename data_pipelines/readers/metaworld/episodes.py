@@ -18,18 +18,19 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from data_pipelines.readers import hdf5_files, paths
+from data_pipelines.readers.labels import json_value
+from data_pipelines.readers.listing import Listing, list_files
+from data_pipelines.readers.npz import read_npz
 from data_pipelines.recordings import Item, ItemError, Skipped
 
-SUFFIXES = {"hdf5": (".hdf5", ".h5"), "npz": (".npz",)}
-MAX_NPZ_BYTES = 4 << 30  # npz members are unpacked as a whole
+SUFFIXES = {"hdf5": hdf5_files.SUFFIXES, "npz": (".npz",)}
+_FASTEST = 1000.0  # frames per second
 
 
 @dataclasses.dataclass
@@ -43,45 +44,47 @@ class Arrays:
     metadata: dict[str, Any]
 
 
-def find_files(root: pathlib.Path, format: str) -> list[pathlib.Path]:
-    """Files of the format below `root`, relative to it, in natural order."""
-    found = (path for path in root.rglob("*") if path.suffix in SUFFIXES[format])
-    return sorted((path.relative_to(root) for path in found), key=paths.natural)
+def find_files(root: pathlib.Path, format: str, *, follow_links: bool = True) -> Listing:
+    """The files of the format below `root`."""
+    return list_files(root, SUFFIXES[format], follow_links=follow_links)
 
 
-def list_items(root: pathlib.Path, format: str) -> tuple[list[Item], list[Skipped]]:
+def list_items(root: pathlib.Path, listing: Listing) -> tuple[list[Item], list[Skipped]]:
     """One item per episode, and the files that cannot be used."""
-    items, skipped = [], []
-    for file in find_files(root, format):
-        name = file.as_posix()
+    items, skipped = [], list(listing.skipped)
+    for path in listing.files:
+        name = path.relative_to(root).as_posix()
         try:
-            path = paths.inside(root, file)
-            if format == "npz":
+            if path.suffix.lower() in SUFFIXES["npz"]:
                 items.append(Item(name, {"file": name}, max(1, path.stat().st_size)))
                 continue
             with hdf5_files.open_hdf5(path) as opened:
-                groups = [key for key in opened if re.fullmatch(r"episode_\d+", key)]
-            if not groups:
-                raise ItemError("unreadable", f"{name}: no groups episode_<n>")
+                groups = [key for key in opened if re.fullmatch(r"episode_[0-9]+", key)]
+                if not groups:
+                    held = ", ".join(list(opened)[:8]) or "nothing"
+                    raise ItemError("unreadable", f"{name}: no groups episode_<n>; it has {held}")
             size = max(1, path.stat().st_size // len(groups))
             items += [
                 Item(f"{name}:{group}", {"file": name, "episode": group}, size)
                 for group in sorted(groups, key=paths.natural)
             ]
-        except ItemError as error:
-            skipped.append(Skipped(name, error.reason, str(error)))
+        except ItemError as error:  # nobody knows how many episodes it holds
+            skipped.append(Skipped(name, error.reason, str(error), episodes=None))
     return items, skipped
 
 
-def facts(root: pathlib.Path, item: Item) -> tuple[list[str], float]:
+def facts(root: pathlib.Path, item: Item, *, follow_links: bool = True) -> tuple[list[str], float]:
     """Cameras and frames per second of an episode; fps 0 if unknown."""
-    arrays = read_episode(root, item)
-    return sorted(arrays.frames), float(arrays.metadata.get("fps", 0.0))
+    arrays = read_episode(root, item, follow_links=follow_links)
+    fps = arrays.metadata.get("fps", 0.0)
+    if isinstance(fps, str) or not 0 <= fps <= _FASTEST:
+        raise ItemError("bad metadata", f"{item.name}: fps is {fps!r}; expected frames per second")
+    return sorted(arrays.frames), float(fps)
 
 
-def read_episode(root: pathlib.Path, item: Item) -> Arrays:
+def read_episode(root: pathlib.Path, item: Item, *, follow_links: bool = True) -> Arrays:
     """Labels now, frames later; raises ItemError if something is missing."""
-    path = paths.inside(root, item.payload["file"])
+    path = paths.inside(root, item.payload["file"], follow_links=follow_links)
     if "episode" in item.payload:
         return _read_hdf5(path, item.payload["episode"])
     return _read_npz(path)
@@ -92,7 +95,10 @@ def _read_hdf5(path: pathlib.Path, episode: str) -> Arrays:
         group = hdf5_files.subgroup(file, episode)
         cameras = sorted(hdf5_files.subgroup(group, "frames")) if "frames" in group else []
         if not cameras:
-            raise ItemError("no images", f"{path}: {episode} has no frames/<camera>")
+            held = ", ".join(list(group)[:8]) or "nothing"
+            raise ItemError(
+                "no images", f"{path}: {episode} has no frames/<camera>; it has {held}"
+            )
         for camera in cameras:
             hdf5_files.frame_count(group, f"frames/{camera}")
         return Arrays(
@@ -105,27 +111,29 @@ def _read_hdf5(path: pathlib.Path, episode: str) -> Arrays:
             action=hdf5_files.read_array(group, "action", 4),
             state=hdf5_files.read_array(group, "state", 39),
             reward=hdf5_files.read_array(group, "reward"),
-            metadata=_plain({**file.attrs, **group.attrs}, path),
+            metadata=_plain(_attributes(file) | _attributes(group), path),
         )
 
 
+def _attributes(group) -> dict[str, Any]:
+    """The attributes of one value each; raises ItemError 'too large'."""
+    found = {}
+    for name in group.attrs:
+        if group.attrs.get_id(name).shape != ():
+            continue
+        value = group.attrs[name]
+        text = isinstance(value, (str, bytes))
+        found[name] = hdf5_files.text_attribute(group, name) if text else value
+    return found
+
+
 def _read_npz(path: pathlib.Path) -> Arrays:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(member.file_size for member in archive.infolist())
-        if size > MAX_NPZ_BYTES:
-            raise ItemError("unreadable", f"{path}: {size} bytes unpacked; use HDF5")
-        with np.load(path, allow_pickle=False) as file:
-            cameras = [name for name in file.files if name.startswith("frames_")]
-            if not cameras:
-                raise ItemError("no images", f"{path} has no arrays frames_<camera>")
-            values = {name: file[name] for name in file.files if name not in cameras}
-            pictures = {name.removeprefix("frames_"): file[name] for name in sorted(cameras)}
-    except ItemError:
-        raise
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        # ValueError: an array of objects, which only unpickling could read
-        raise ItemError("unreadable", f"{path}: {error}") from error
+    values = read_npz(path)
+    cameras = sorted(name for name in values if name.startswith("frames_"))
+    if not cameras:
+        held = ", ".join(list(values)[:8]) or "nothing"
+        raise ItemError("no images", f"{path} has no arrays frames_<camera>; it has {held}")
+    pictures = {name.removeprefix("frames_"): values.pop(name) for name in cameras}
     for name, frames in pictures.items():
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             raise ItemError("no images", f"{path}: frames_{name} is {frames.dtype} {frames.shape}")
@@ -159,5 +167,5 @@ def _plain(attributes: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
         value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, (str, int, float, bool)):
-            plain[name] = value
-    return plain
+            plain[name] = json_value(value)
+    return plain | {"task": str(plain["task"])}

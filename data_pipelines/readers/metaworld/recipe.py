@@ -11,7 +11,12 @@ import numpy as np
 from data_pipelines.readers import lerobot, paths
 from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import add_frame_arguments, frame_options, record_fields
+from data_pipelines.readers.frame_options import (
+    add_frame_arguments,
+    follow_links,
+    frame_options,
+    record_fields,
+)
 from data_pipelines.framing import fit_frame
 from data_pipelines.readers.metaworld import episodes
 from data_pipelines.recordings import Item, ItemError, Plan, Recording
@@ -34,6 +39,7 @@ ENVIRONMENT = (
     *("goal_x", "goal_y", "goal_z"),
 )
 REWARD = "next.reward"  # of a LeRobot set: that of the row's action
+_WIDTHS = {"action": 4, "observation.environment_state": 39, "observation.state": 4}
 FEATURES = {"environment": "observation.environment_state", "proprio": "observation.state"}
 
 
@@ -59,12 +65,12 @@ def options(args) -> dict[str, Any]:
     return frame_options(args) | own
 
 
-def detect(root: pathlib.Path) -> str:
+def detect(root: pathlib.Path, links: bool = True) -> str:
     """The layout of the folder; raises DataError if it is none of the three."""
     if lerobot.is_lerobot(root):
         return "lerobot"
     for format in episodes.SUFFIXES:
-        if episodes.find_files(root, format):
+        if episodes.find_files(root, format, follow_links=links).files:
             return format
     raise DataError(
         f"--source {root}: no Meta-World recordings; expected meta/info.json (lerobot), or *.hdf5 "
@@ -74,13 +80,15 @@ def detect(root: pathlib.Path) -> str:
 
 def plan(options: dict[str, Any]) -> Plan:
     root = paths.source_folder(options["source"])
-    format = options["format"] if options["format"] != "auto" else detect(root)
+    links = follow_links(options)
+    format = options["format"] if options["format"] != "auto" else detect(root, links)
     if format == "lerobot":
         found, cameras, fps = _plan_lerobot(root, options)
     else:
-        items, skipped = episodes.list_items(root, format)
-        found = Plan(specs=[], items=items, skipped=skipped)
-        cameras, fps = _first_facts(root, found)
+        listing = episodes.find_files(root, format, follow_links=links)
+        items, skipped = episodes.list_items(root, listing)
+        found = Plan([], items, skipped, passed_over=listing.passed_over())
+        cameras, fps = _first_facts(root, found, links)
         found.sources["reward"] = True
     chosen = options["cameras"] or cameras
     missing = set(chosen) - set(cameras)
@@ -107,12 +115,12 @@ def plan(options: dict[str, Any]) -> Plan:
     return found
 
 
-def _first_facts(root: pathlib.Path, found: Plan) -> tuple[list[str], float]:
+def _first_facts(root: pathlib.Path, found: Plan, links: bool) -> tuple[list[str], float]:
     """Cameras and fps of the first episode that can be opened."""
     problems = [entry.detail for entry in found.skipped]
     for item in found.items:
         try:
-            return episodes.facts(root, item)
+            return episodes.facts(root, item, follow_links=links)
         except ItemError as error:
             problems.append(str(error))
     raise DataError(f"--source {root}: no episode can be used: {'; '.join(problems[:3])}")
@@ -128,15 +136,23 @@ def _camera_features(data: lerobot.LeRobot) -> dict[str, str]:
 
 
 def _plan_lerobot(root: pathlib.Path, options) -> tuple[Plan, list[str], float]:
-    data = lerobot.open_lerobot(root)
+    data = lerobot.open_lerobot(root, follow_links=follow_links(options))
     cameras = _camera_features(data)
     needed = ["action"] + [FEATURES[name] for name in [options["state"]] if name in FEATURES]
     missing = [name for name in needed if name not in data.features]
     if missing or not cameras:
         raise DataError(
             f"{root}: no {', '.join(missing) or 'pictures'} among its features "
-            f"{', '.join(data.features)}; see --state"
+            f"{', '.join(data.features)}; see --state, or use `prepare lerobot`, which reads sets of "
+            "any robot"
         )
+    for name in needed:
+        feature = data.features[name]
+        if feature.shape and feature.width != _WIDTHS[name]:
+            raise DataError(
+                f"{root}: {name} has {feature.width} numbers, of Meta-World {_WIDTHS[name]}; use "
+                "`prepare lerobot`, which reads sets of any robot"
+            )
     items = [
         Item(f"episode_{e['index']:06d}", {"episode": e}, max(1, e["length"]))
         for e in lerobot.list_episodes(data, list(cameras.values()))
@@ -150,7 +166,7 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     if item.payload["format"] == "lerobot":
         arrays = _read_lerobot(root, item, options)
     else:
-        arrays = episodes.read_episode(root, item)
+        arrays = episodes.read_episode(root, item, follow_links=follow_links(options))
         arrays.state = arrays.state[:, :4] if options["state"] == "proprio" else arrays.state
     steps = len(arrays.state) - 1
     reward = arrays.reward
@@ -163,7 +179,10 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     cameras = item.payload["cameras"]
     missing = set(cameras) - set(arrays.frames)
     if missing:
-        raise ItemError("no images", f"{item.name}: no camera {', '.join(sorted(missing))}")
+        raise ItemError(
+            "no images",
+            f"{item.name}: no camera {', '.join(sorted(missing))}; it has {', '.join(arrays.frames)}",
+        )
     language = arrays.metadata.pop("language", None) or _language(arrays.metadata["task"])
     yield Recording(
         name=item.name,
@@ -192,7 +211,8 @@ def _fitted(frames: Iterator[np.ndarray], options: dict[str, Any]) -> Iterator[n
 
 
 def _read_lerobot(root: pathlib.Path, item: Item, options: dict[str, Any]) -> episodes.Arrays:
-    data, episode = lerobot.open_lerobot(root), item.payload["episode"]
+    data = lerobot.open_lerobot(root, follow_links=follow_links(options))
+    episode = item.payload["episode"]
     state = FEATURES.get(options["state"])
     optional = [name for name in (state, REWARD) if name in data.features]
     columns = lerobot.read_columns(data, episode, ["action", *optional])

@@ -166,3 +166,14 @@ def test_chosen_texts_in_their_order(tmp_path):
     assert (found, keys) == ("two", ("caption", "language_instruction_2"))
     with pytest.raises(DataError, match="--language-key title is no text; those are: caption"):
         texts(tmp_path, "--language-key=caption,title", **given)
+
+
+def test_cameras_whose_names_would_be_one(tmp_path):
+    """Whatever the fields are called, every camera has a dataset of its own."""
+    schema = features({"a b": (12, 12, 3), "a_b": (12, 12, 3)})
+    made = [episode(4, {"a b": pictures(12, 12), "a_b": pictures(12, 12, seed=9)})]
+    plan, (found,) = read_all(options(write_set(tmp_path, schema, made)))
+    assert [spec.name for spec in plan.specs] == ["toy_camera_0", "toy_camera_1"]
+    assert len(found.frames) == 2
+    with pytest.raises(DataError, match="--image-keys names observation/a_b, observation/a_b"):
+        read_all(options(tmp_path, "--image-keys=observation/a_b,observation/a_b"))
