@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.optional import require
+from data_pipelines.readers.asf_header import promised_bytes
 from data_pipelines.readers.video_opening import (
     OpenVideo,
     VideoInfo,
@@ -95,7 +96,7 @@ def length_of(path: str | os.PathLike) -> tuple[VideoInfo, float]:
     with open_video(path) as video:
         info = video.info
         known = whole_file_duration(video) is None or len(video.container.streams) == 1
-        if known and info.duration:
+        if known and info.duration and not info.breaking:
             return info, info.duration
         clock, count, end = Clock(video, from_start=True), 0, 0.0
         try:
@@ -105,7 +106,7 @@ def length_of(path: str | os.PathLike) -> tuple[VideoInfo, float]:
                     end = max(end, clock.of_stamp(packet.pts + (packet.duration or 0)))
         except require("av").FFmpegError:
             pass  # a damaged end; reading the pieces tells
-        return info, end or count / info.counting_rate
+        return info, max(end, count / info.counting_rate) if info.steady else end
 
 
 def _expected(info: VideoInfo, fps, stride, start, stop) -> int | None:
@@ -150,8 +151,7 @@ class _Decoder:
         self.reached = self.reached_by_all = 0.0
         packets = self._packets()
         if skips and video.info.indexed:
-            reorders = bool(self.context.has_b_frames)
-            self.packets = planned(packets, clock, wanted, reorders=reorders)
+            self.packets = planned(packets, clock, wanted)
         else:
             self.packets = ((packet, True) for packet in packets)
 
@@ -221,11 +221,20 @@ class _Decoder:
         else:
             reached, expected = max(self.reached, self.reached_by_all), whole
         expected = min(expected, math.inf if stop is None else stop)
+        if info.container == "asf" and stop is None:
+            self._check_size()
         tolerance = min(1.0, max(0.05 * expected, 3 / (info.rate or 10)))
         if reached + tolerance < expected < math.inf:
             raise ItemError(
                 "truncated video",
                 f"{self.video.path}: ends after {reached:.2f} s of {expected:.2f} s",
+            )
+
+    def _check_size(self) -> None:
+        size, promised = self.video.path.stat().st_size, promised_bytes(self.video.path)
+        if promised is not None and size < 0.99 * promised:
+            raise ItemError(
+                "truncated video", f"{self.video.path}: {size} bytes of {promised} that it had once"
             )
 
 

@@ -36,6 +36,8 @@ _OPEN_OPTIONS = {
 _BARE = ("h264", "hevc", "mpegvideo", "m4v", "mjpeg", "dv")
 # An index of trusted presentation times: one may seek, and leave out what nobody refers to.
 _INDEXED = ("mov", "matroska")
+# Streams of broadcasts, whose clocks may start anew.
+_BREAKING = ("mpegts", "mpeg", "flv")
 # The duration of a stream is its own, not that of the whole file.
 _OWN_DURATION = ("mov", "avi", "mpegts", "mpeg", "gif", "dv", "ivf", "mxf")
 _FASTEST = 1000.0  # frames per second; above, a header gives its clock instead of a rate
@@ -57,6 +59,11 @@ class VideoInfo(NamedTuple):
     stamped: bool = True
     indexed: bool = True
     container: str = ""
+
+    @property
+    def breaking(self) -> bool:
+        """Whether the clock may start anew within the file."""
+        return self.container in _BREAKING
 
     @property
     def counting_rate(self) -> float:
@@ -137,7 +144,7 @@ def _info(container, stream) -> VideoInfo:
     nominal = float(stream.base_rate or 0)
     steady = not stamped or not 0 < nominal < _FASTEST or abs(rate / nominal - 1) < _STEADY
     return VideoInfo(
-        duration=_duration(container, stream),
+        duration=_duration(container, stream, name),
         rate=rate,
         steady=steady,
         stamped=stamped,
@@ -156,7 +163,9 @@ def _mean_rate(stream, name: str) -> float:
     return next((float(rate) for rate in declared if rate and 0 < rate < _FASTEST), 0.0)
 
 
-def _duration(container, stream) -> float:
+def _duration(container, stream, name: str) -> float:
+    if name == "avi" and stream.frames and stream.average_rate:
+        return float(stream.frames / stream.average_rate)  # also where the end is cut off
     if stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
     return max(0.0, (container.duration or 0) / 1e6)

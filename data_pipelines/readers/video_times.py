@@ -16,8 +16,8 @@ from data_pipelines.readers.video_opening import OpenVideo
 
 LOOK_AHEAD = 32  # packets; H.264 and HEVC reorder at most 16 pictures
 _ROUNDING = 1e-6  # ticks; time stamps are rounded to the container's time base
+_PROVING = 12  # pictures; in files with bad stamps every second or third does not advance
 _BREAK = 10.0  # seconds; a longer jump is a break in the clock of a transport stream
-_BREAKING = ("mpegts", "mpeg", "flv")  # streams of broadcasts, whose clocks may start anew
 
 
 def tick_of(seconds: float, fps: float, start: float, stop: float | None) -> int | None:
@@ -33,22 +33,30 @@ class Clock:
     """Seconds from the start of a video for each picture that its decoder hands out.
 
     Call `sent` for every packet before it is decoded, and `seconds` for every picture in order.
-    mended: how many times did not advance, or were missing, and were counted on.
+    mended: how many times did not advance, or were missing, and were counted on. In an indexed file
+    of a steady rate no such thing happens but where the stamps mean something else, so all pictures
+    after the first one are counted there.
     """
 
     def __init__(self, video: OpenVideo, *, from_start: bool):
         self.info = video.info
         self.base = float(video.stream.time_base)
         self.origin = video.stream.start_time or 0
+        self.reorders = bool(video.stream.codec_context.has_b_frames)
         self.step = 1 / self.info.counting_rate
-        self.mended = 0
+        self.mended = self.shown = 0
         self._from_start, self._last = from_start, None
         self._sent: collections.deque[int] = collections.deque(maxlen=LOOK_AHEAD)
 
     @property
     def trusted(self) -> bool:
         """Whether the stamps of packets tell when their pictures are shown."""
-        return self.info.indexed and not self.mended
+        return self.info.indexed and not self.mended and (not self.reorders or self.shown >= _PROVING)
+
+    @property
+    def _counts(self) -> bool:
+        """Whether stamps have turned out to be worth nothing."""
+        return bool(self.mended) and self.info.indexed and self.info.steady
 
     def sent(self, packet) -> None:
         """AVI: the n-th picture that is shown gets the n-th number of those that were sent."""
@@ -61,8 +69,11 @@ class Clock:
 
     def seconds(self, picture) -> float:
         stamp = self._stamp(picture)
+        self.shown += 1
         if stamp is not None and self._last is None and self._from_start:
-            self.origin = min(self.origin, stamp)  # nothing is shown before the start
+            # Nothing is shown before the start; what begins in the middle of a broadcast starts
+            # with the first picture that can be decoded.
+            self.origin = min(self.origin, stamp) if self.info.indexed else stamp
         self._last = self._advanced(self.of_stamp(stamp), picture)
         return self._last
 
@@ -79,10 +90,12 @@ class Clock:
     def _advanced(self, time: float | None, picture) -> float:
         if self._last is None:
             return time or 0.0
+        if self._counts:
+            return self._last + self.step
         due = self._last + self._step_after(picture)
         if time is None or time <= self._last:
             self.mended += 1
-        if time is not None and self.info.container in _BREAKING and abs(time - due) > _BREAK:
+        if time is not None and self.info.breaking and abs(time - due) > _BREAK:
             self.origin += round((time - due) / self.base)
             self.mended += time > self._last
             return due
@@ -93,24 +106,26 @@ class Clock:
         rate = f"{self.info.counting_rate:.6g}/s"
         if not self.info.stamped:
             return f"frame numbers at {rate}: the file has no time stamps"
+        if self._counts:
+            return f"frame numbers at {rate}: the time stamps are not those of display"
         if self.mended:
             return f"time stamps; {self.mended} were missing or did not advance, counted on at {rate}"
         return ""
 
 
 def planned(
-    packets, clock: Clock, wanted: Callable[[float], int | None], *, reorders: bool
+    packets, clock: Clock, wanted: Callable[[float], int | None]
 ) -> Iterator[tuple[Any, bool]]:
     """(packet, needed): a packet is needed unless another one shows an earlier picture of its tick.
 
     wanted: seconds -> tick, None if outside. Packets come in decoding order, so the earlier picture
     may come later; of packets that are not in sight yet, the packet is assumed to be needed, which
-    costs time and nothing else. reorders: the decoder says that pictures are reordered; stamps that
-    do not show it are not believed.
+    costs time and nothing else. Where the decoder says that pictures are reordered, stamps that do
+    not show it are not believed.
     """
     waiting: collections.deque = collections.deque()  # (packet, its tick)
     earliest: dict[int, int] = {}  # tick -> lowest time stamp seen
-    latest, believed = None, not reorders
+    latest, believed = None, not clock.reorders
 
     def judged(packet, tick) -> tuple[Any, bool]:
         if packet.pts is None or not believed or not clock.trusted:
