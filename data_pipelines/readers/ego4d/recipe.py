@@ -33,14 +33,15 @@ from data_pipelines.readers.frame_options import (
     record_fields,
 )
 from data_pipelines.readers.paths import source_folder
-from data_pipelines.recordings import Item, Plan, Recording, Skipped, failures
+from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped, failures
 from data_pipelines.spec import DatasetSpec
-from data_pipelines.readers.video_decoding import frames, timed_frames, video_info
+from data_pipelines.readers.video_decoding import frames, length_of, timed_frames, video_info
 from data_pipelines.readers.videos import add_rate_arguments, decoder_versions, rate_options
 
 DESCRIPTION = "Ego4D as its command line tool downloads it (clips, video_540ss or full_scale)"
 NAME = "ego4d"
 CANONICAL_RATE = 30.0  # frames per second of Ego4D's own encodings
+_LONGEST = 30 * 86400.0  # seconds of a file that a header may announce
 _ABSENT = ("missing clip", "broken link")  # a link: listed by a tool that was to fetch it later
 _OWN = ("videos", "intervals", "split", "missing", "max_episode_seconds")
 
@@ -218,14 +219,31 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
 
 
 def _pieces(path: pathlib.Path, item: Item, chosen: dict[str, Any], longest: float):
-    """(name, frames, metadata) of equal pieces of at most `longest` seconds, decoded in one go."""
-    duration = video_info(path).duration
+    """(name, frames, metadata) of equal pieces of at most `longest` seconds, decoded in one go.
+
+    A damaged file ends with the piece that shows it; raises ItemError for the pieces behind that.
+    """
+    _, duration = length_of(path)
+    if duration > _LONGEST:
+        raise ItemError("too long", f"{path}: {duration:g} s by its header")
     count = max(1, math.ceil(duration / longest - 1e-6))
-    length = duration / count or longest
-    timed = timed_frames(path, **chosen)
+    length, number, damage = duration / count or longest, -1, []
+    timed = _noted(timed_frames(path, **chosen), damage)
     for number, group in itertools.groupby(timed, lambda pair: int(pair[0] / length + 1e-6)):
         name = f"{item.name}:{number}"
         yield name, (frame for _, frame in group), {"start_sec": number * length}
+    lost = count - 1 - number
+    if damage and lost > 0:
+        raise ItemError(damage[0].reason, f"{damage[0]}; {lost} more pieces", episodes=lost)
+
+
+def _noted(timed: Iterator[Any], damage: list[ItemError]) -> Iterator[Any]:
+    """The frames; the error that ends them is also left in `damage`."""
+    try:
+        yield from timed
+    except ItemError as error:
+        damage.append(error)
+        raise
 
 
 def _cuts(path: pathlib.Path, item: Item, chosen: dict[str, Any]):

@@ -11,7 +11,7 @@ from data_pipelines.readers.ego4d import recipe
 from data_pipelines.readers.ego4d.intervals import parse_narration
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import open_dataset
-from data_pipelines.recordings import failures
+from data_pipelines.recordings import ItemError, failures
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from tests.data_pipelines.readers.video_files import level, number, write_video
@@ -301,3 +301,26 @@ def test_options_without_sense(source):
         options(source, "--max-episode-seconds=0.1")
     with pytest.raises(DataError, match="--fps >= 0"):
         options(source, "--fps=-1")
+
+
+def test_a_damaged_video_loses_the_pieces_behind_the_damage(tmp_path):
+    """They are counted, so that --max-failures weighs them; what lies before is kept."""
+    (tmp_path / "video_540ss").mkdir()
+    path = tmp_path / "video_540ss/x.mp4"
+    small = {"codec_options": {"g": "5"}, "container_options": {"movflags": "faststart"}}
+    write_video(path, shades("x", COUNT), rate=RATE, **small)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 8 // 10])
+    write_csv(path.parent / "manifest.csv", [{"video_uid": "x"}])
+    chosen = options(tmp_path, "--max-episode-seconds=0.5")
+    (item,) = recipe.plan(chosen).items
+    kept, lost = 0, 0
+    try:
+        for recording in recipe.read(item, chosen):
+            try:
+                kept += len(list(recording.frames["ego4d"])) > 0
+            except ItemError:
+                lost += 1
+    except ItemError as error:
+        lost += error.episodes
+    assert item.episodes is None and kept >= 1 and lost >= 1 and kept + lost == 4
