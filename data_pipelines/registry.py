@@ -42,6 +42,7 @@ RECIPES = {
     "ssv2": "data_pipelines.readers.ssv2",
     "videos": "data_pipelines.readers.videos",
     "rlds": "data_pipelines.readers.rlds",
+    "lerobot": "data_pipelines.readers.lerobot.recipe",
     "metaworld": "data_pipelines.readers.metaworld.recipe",
     "synthetic": "data_pipelines.synthetic",
 }
