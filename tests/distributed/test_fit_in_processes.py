@@ -21,7 +21,8 @@ FOUR = ("fsdp", "slices", "tensor")
 
 def start(out, *scenarios, count, devices=1):
     out.mkdir(exist_ok=True)
-    return Group(count, ["-m", "tests.distributed.worker", str(out), *scenarios], devices=devices,
+    return Group(count, ["-m", "tests.distributed.worker", f"--out={out}",
+                         f"--scenarios={','.join(scenarios)}"], devices=devices,
                  **compilation_cache(out.parent))
 
 

@@ -24,7 +24,8 @@ def folder(tmp_path_factory):
 
 def start(folder, scenario, *flags, count=2, out="out", **environment):
     (folder / out).mkdir(exist_ok=True)
-    return Group(count, ["-m", "tests.distributed.worker", str(folder / out), scenario, *flags],
+    return Group(count, ["-m", "tests.distributed.worker", f"--out={folder / out}",
+                         f"--scenarios={scenario}", *flags],
                  **compilation_cache(folder), **environment)
 
 

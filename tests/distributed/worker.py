@@ -1,6 +1,6 @@
 """One process of a group that trains the toy; what the tests in this folder start.
 
-    python -m tests.distributed.worker OUT SCENARIO...
+    python -m tests.distributed.worker --out=OUT --scenarios=SCENARIO,...
 
 Scenarios run one after the other in the same processes, each on OUT/<scenario>. Every process
 prints one line per scenario: "scenario: what happened".
@@ -13,6 +13,7 @@ from pathlib import Path
 import shutil
 import time
 
+from absl import flags
 import jax
 from jax.experimental import mesh_utils
 import numpy as np
@@ -142,14 +143,15 @@ SCENARIOS = {
 
 
 def main(argv):
+    del argv
     cli.join_processes()
-    out = Path(argv[1])
-    for name in argv[2:]:
+    out, names = Path(flags.FLAGS.out), flags.FLAGS.scenarios
+    for name in names:
         try:
             SCENARIOS[name](out, name)
             told = "trained"
         except (UserError, Interrupted) as error:
-            if len(argv) == 3:
+            if len(names) == 1:
                 raise
             told = f"{type(error).__name__}: {error}"
         print("SAID " + json.dumps([name, told]), flush=True)
@@ -157,4 +159,6 @@ def main(argv):
 
 if __name__ == "__main__":
     cli.define_process_flags()
+    flags.DEFINE_string("out", None, "Folder of all scenarios.")
+    flags.DEFINE_list("scenarios", None, "What to do, one after the other.")
     cli.run(main)
