@@ -48,11 +48,33 @@ class Leakage(TypedDict):
     leaks: NotRequired[list[str]]
 
 
+class Missing(TypedDict):
+    """How much of the source could not be used, in episodes; estimated where not all are known."""
+
+    episodes: Count
+    share: float
+    estimated: NotRequired[bool]
+
+
+class Language(TypedDict):
+    """How many recordings have a field for text, and how many of those are empty."""
+
+    recordings: Count
+    empty: Count
+
+
+class PassedOver(TypedDict):
+    """Files of one suffix that the reader does not read."""
+
+    files: Count
+    example: str
+
+
 class Facts(TypedDict):
     """What stands in a manifest beside the datasets: how they were made, and totals.
 
-    skipped: how many per reason. skipped_items: [name, reason, detail, ...] each. passed_over: files
-    of the source that the reader does not read. Folders of older versions lack some of these.
+    skipped: how many per reason; skipped_items: [name, reason, detail] each. recordings: where
+    several datasets show the same ones. Folders of older versions lack some of these.
     """
 
     recipe: str
@@ -60,10 +82,14 @@ class Facts(TypedDict):
     episodes: Count
     transitions: Count
     splits: dict[str, Any]
+    recordings: NotRequired[Count]
     mixture: NotRequired[dict[str, Count]]
     skipped: NotRequired[dict[str, Count]]
-    skipped_items: NotRequired[list[list[Any]]]
-    passed_over: NotRequired[dict[str, Any]]
+    skipped_items: NotRequired[list[Annotated[list[str], msgspec.Meta(min_length=3)]]]
+    missing: NotRequired[Missing]
+    language: NotRequired[Language]
+    empty_datasets: NotRequired[list[str]]
+    passed_over: NotRequired[dict[str, PassedOver]]
     sources: NotRequired[dict[str, Any]]
     leakage_check: NotRequired[Leakage]
     content_hash: NotRequired[str]
@@ -114,7 +140,11 @@ def regular_file(file: pathlib.Path, what: str) -> int:
 
 
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
-    """The manifest of a folder; DataError if there is none, or it is of another format or type."""
+    """The manifest of a folder, as it stands in the file, after checking all of it.
+
+    Raises DataError if there is none or it is of another format, and for names, types, specs, counts
+    and lists of shards that do not fit.
+    """
     file = pathlib.Path(path) / FILE_NAME
     remedy = "make one with `python -m data_pipelines.prepare <dataset> --out=DIR`"
     try:
@@ -134,6 +164,8 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     _by_split(manifest["splits"], Counts, f"{file}, splits")
     if not isinstance(manifest.get("datasets"), dict) or not manifest["datasets"]:
         raise DataError(f"{file}: field `datasets` holds none; {AGAIN}")
+    for name, entry in manifest["datasets"].items():
+        _entry(file, name, entry)
     return manifest
 
 
@@ -239,16 +271,12 @@ class DatasetInfo:
 
 
 def open_dataset(path: str | pathlib.Path) -> DatasetInfo:
-    """Opens a dataset folder: reads its manifest, no records.
-
-    Raises DataError as read_manifest does, and for names, specs, counts and lists of shards that do
-    not fit.
-    """
+    """Opens a dataset folder: reads its manifest, no records. Raises as read_manifest does."""
     manifest = read_manifest(path)
-    path = pathlib.Path(path)
-    entries = {name: _entry(path, name, entry) for name, entry in manifest["datasets"].items()}
+    file = pathlib.Path(path) / FILE_NAME
+    entries = {name: _entry(file, name, entry) for name, entry in manifest["datasets"].items()}
     return DatasetInfo(
-        path=path,
+        path=file.parent,
         manifest=manifest,
         datasets={name: spec for name, (spec, _) in entries.items()},
         counts={name: entry["splits"] for name, (_, entry) in entries.items()},
@@ -256,8 +284,8 @@ def open_dataset(path: str | pathlib.Path) -> DatasetInfo:
     )
 
 
-def _entry(path: pathlib.Path, name: str, data: Any) -> tuple[DatasetSpec, _Entry]:
-    where = f"{path / FILE_NAME}, dataset {name!r}"
+def _entry(file: pathlib.Path, name: str, data: Any) -> tuple[DatasetSpec, _Entry]:
+    where = f"{file}, dataset {name!r}"
     entry = as_type(data, _Entry, where=where, remedy=AGAIN)
     spec = DatasetSpec.from_json(entry["spec"], where=f"{where}, spec")
     if spec.name != name:

@@ -57,8 +57,9 @@ def parser(more: Sequence[str] = ()) -> argparse.ArgumentParser:
             )
         recipe.add_arguments(command)
         _add_verbose(command)
-    inspect = commands.add_parser("inspect", help="print a manifest and draw a contact sheet")
+    inspect = commands.add_parser("inspect", help="print what a folder holds, draw a contact sheet")
     inspect.add_argument("out", help="dataset folder")
+    inspect.add_argument("--json", action="store_true", help="the manifest for programs, no page")
     _add_verbose(inspect)
     inspect.add_argument(
         "--sheet", default="", help="PNG to write; default <folder>/contact_sheet.png"
@@ -84,7 +85,7 @@ def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
     if args.command == "inspect":
         from data_pipelines.inspection import inspect
 
-        inspect(args.out, args.sheet or None, args.seed)
+        inspect(args.out, args.sheet or None, args.seed, as_json=args.json)
     elif args.command == "validate":
         from data_pipelines.validation import validate
 

@@ -34,7 +34,7 @@ def test_prepare_twice_then_inspect_and_validate(tmp_path, capsys):
     assert "already prepared, nothing to do" in capsys.readouterr().out
     assert main(["inspect", str(out)]) == 0
     text = capsys.readouterr().out
-    assert '"episodes": 4' in text and "actions stay left right up down" in text
+    assert "4 episodes, 76 transitions" in text and "actions stay left right up down" in text
     sheet = np.asarray(Image.open(out / "contact_sheet.png"))
     assert sheet.shape[0] > 100 and sheet.std() > 10
     assert main(["validate", str(out)]) == 0
