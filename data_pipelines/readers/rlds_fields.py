@@ -129,6 +129,9 @@ def _language(folder: TfdsFolder, chosen: str) -> tuple[str, ...]:
     """The keys that were asked for, by comma, or all LANGUAGE_KEYS that are there."""
     texts = {k for k, leaf in folder.step_leaves().items() if leaf.kind == "text"}
     texts |= {k for k, leaf in folder.leaves.items() if not leaf.sequences and leaf.kind == "text"}
+    texts |= {
+        k for k, leaf in folder.step_leaves().items() if k in LANGUAGE_KEYS and _holds_letters(leaf)
+    }
     keys = [key.strip() for key in chosen.split(",") if key.strip()]
     for key in keys:
         if key not in texts:
@@ -145,6 +148,11 @@ def _language(folder: TfdsFolder, chosen: str) -> tuple[str, ...]:
         for key in ordered
         if re.fullmatch(re.escape(known) + r"(_?\d+)?", key)
     )
+
+
+def _holds_letters(leaf: Leaf) -> bool:
+    """Whether a field may be the bytes of a text as numbers, padded with zeros (Language-Table)."""
+    return leaf.is_number and len(leaf.shape) == 1 and leaf.numpy_dtype.kind in "iu"
 
 
 def joined(episode: Episode, keys: Sequence[str]) -> np.ndarray:
@@ -169,9 +177,13 @@ def language(episode: Episode, *keys: str) -> str:
     return ""
 
 
-def _texts(values: str | Sequence) -> Iterator[str]:
+def _texts(values: str | Sequence | np.ndarray) -> Iterator[str]:
     if isinstance(values, str):
         yield values
+    elif isinstance(values, np.ndarray):
+        for row in values:
+            letters = row[(row > 0) & (row < 256)].astype(np.uint8)
+            yield letters.tobytes().decode("utf-8", "replace")
     else:
         for value in values:
             yield from _texts(value)

@@ -177,3 +177,14 @@ def test_cameras_whose_names_would_be_one(tmp_path):
     assert len(found.frames) == 2
     with pytest.raises(DataError, match="--image-keys names observation/a_b, observation/a_b"):
         read_all(options(tmp_path, "--image-keys=observation/a_b,observation/a_b"))
+
+
+def test_a_text_that_is_stored_as_numbers(tmp_path):
+    """Language-Table keeps the bytes of the instruction, padded with zeros."""
+    letters = list("schiebe den Würfel".encode())
+    steps = (letters + [0] * (32 - len(letters))) * 4
+    schema = features({"image": (12, 12, 3)}, instruction=tensor("int32", "32"))
+    made = [episode(4, {"image": pictures(12, 12)}, steps__instruction=steps)]
+    plan, (found,) = read_all(options(write_set(tmp_path, schema, made)))
+    assert found.metadata["language"] == "schiebe den Würfel"
+    assert plan.specs[0].details["language_keys"] == ("instruction",)
