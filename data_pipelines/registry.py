@@ -44,6 +44,7 @@ RECIPES = {
     "rlds": "data_pipelines.readers.rlds",
     "lerobot": "data_pipelines.readers.lerobot.recipe",
     "metaworld": "data_pipelines.readers.metaworld.recipe",
+    "robomimic": "data_pipelines.readers.robomimic.recipe",
     "synthetic": "data_pipelines.synthetic",
 }
 

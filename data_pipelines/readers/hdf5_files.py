@@ -26,6 +26,7 @@ from data_pipelines.recordings import ItemError
 SUFFIXES = (".hdf5", ".h5")
 
 MAX_ROWS = 1_000_000
+MAX_WIDTH = 10_000  # numbers of a row
 MAX_CHUNK_BYTES = 1 << 28  # a chunk is unpacked as a whole, whatever part of it is asked for
 MAX_ARRAY_BYTES = 1 << 30  # of labels, which are read as a whole
 MAX_TEXT_BYTES = 1 << 22  # of an attribute
@@ -134,6 +135,31 @@ def row_count(group, name: str) -> int:
     return 0 if found is None else len(found)
 
 
+def row_width(group, name: str) -> int:
+    """Numbers per row of the dataset (T, width); raises ItemError if there is no such dataset."""
+    found = _dataset(group, name)
+    if found is None or found.ndim != 2 or not 0 < found.shape[1] <= MAX_WIDTH:
+        shape = "no dataset" if found is None else found.shape
+        raise ItemError(
+            "missing labels",
+            f"{group.file.filename}: {group.name}/{name} is {shape}; expected (T, width). There are: "
+            f"{', '.join(group)}",
+        )
+    return found.shape[1]
+
+
+def read_texts(group, name: str) -> list[str]:
+    """The texts of a dataset (N,); [] if there is none. Raises ItemError if it holds other things."""
+    found = _dataset(group, name)
+    if found is None:
+        return []
+    where = f"{group.file.filename}: {group.name}/{name}"
+    if found.ndim != 1 or found.dtype.kind not in "SO" or found.nbytes > MAX_ARRAY_BYTES:
+        raise ItemError("wrong shape", f"{where} is {found.dtype} {found.shape}; expected texts (N,)")
+    values = [value for value in found[:] if isinstance(value, bytes)]
+    return [value.decode("utf-8", "replace") for value in values]
+
+
 def read_array(group, name: str, width: int | None = None) -> np.ndarray:
     """Float32 (T,) or, with `width`, (T, width); width -1 takes any.
 
@@ -205,10 +231,12 @@ def _pictures_there(group, name: str) -> str:
     return f"pictures there: {', '.join(names) or 'none'}"
 
 
-def iter_frames(path: pathlib.Path, group: str, name: str) -> Iterator[np.ndarray]:
+def iter_frames(
+    path: pathlib.Path, group: str, name: str, *, first: int = 0
+) -> Iterator[np.ndarray]:
     """Frames uint8 (H, W, 3) of dataset `group/name`, a few megabytes in memory at a time.
 
-    Opens the file itself, so that several cameras can be read in any order.
+    first: where to begin, counted from the end if negative. Opens the file itself, so that several cameras can be read in any order.
     """
     with open_hdf5(path) as file:
         frame_count(file[group], name)
@@ -216,5 +244,5 @@ def iter_frames(path: pathlib.Path, group: str, name: str) -> Iterator[np.ndarra
         per_block = max(1, BLOCK_BYTES // max(1, math.prod(found.shape[1:])))
         if found.chunks:  # whole chunks, or each would be unpacked several times
             per_block = max(1, per_block // found.chunks[0]) * found.chunks[0]
-        for start in range(0, len(found), per_block):
+        for start in range(*slice(first, None).indices(len(found))[:2], per_block):
             yield from found[start : start + per_block]

@@ -1,0 +1,1 @@
+"""HDF5 demonstrations in robomimic's layout."""
