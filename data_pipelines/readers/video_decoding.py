@@ -129,7 +129,10 @@ def _pictures(video: OpenVideo, fps, start, stop, facts) -> Iterator[tuple[float
     if seeks:
         _seek(video, start, clock)
     decoder = _Decoder(video, clock, lambda seconds: tick_of(seconds, fps, start, stop), fps > 0)
-    for picture in decoder:
+    shown = iter(decoder)
+    first = list(itertools.islice(shown, clock.proving))
+    clock.judge(first)
+    for picture in itertools.chain(first, shown):
         seconds = clock.seconds(picture)
         if clock.note():
             facts["times"] = clock.note()
@@ -216,13 +219,15 @@ class _Decoder:
         some stream must last that long.
         """
         info, whole = self.video.info, whole_file_duration(self.video)
+        if info.container == "asf" and stop is None:
+            self._check_size()
+        if not info.promises:
+            return
         if whole is None:
             reached, expected = self.reached, info.duration
         else:
             reached, expected = max(self.reached, self.reached_by_all), whole
         expected = min(expected, math.inf if stop is None else stop)
-        if info.container == "asf" and stop is None:
-            self._check_size()
         tolerance = min(1.0, max(0.05 * expected, 3 / (info.rate or 10)))
         if reached + tolerance < expected < math.inf:
             raise ItemError(

@@ -38,6 +38,8 @@ _BARE = ("h264", "hevc", "mpegvideo", "m4v", "mjpeg", "dv")
 _INDEXED = ("mov", "matroska")
 # Streams of broadcasts, whose clocks may start anew.
 _BREAKING = ("mpegts", "mpeg", "flv")
+# Durations are made from the file's own times, so that they promise nothing.
+_ESTIMATED = ("mpegts", "mpeg")
 # The duration of a stream is its own, not that of the whole file.
 _OWN_DURATION = ("mov", "avi", "mpegts", "mpeg", "gif", "dv", "ivf", "mxf")
 _FASTEST = 1000.0  # frames per second; above, a header gives its clock instead of a rate
@@ -59,6 +61,11 @@ class VideoInfo(NamedTuple):
     stamped: bool = True
     indexed: bool = True
     container: str = ""
+
+    @property
+    def promises(self) -> bool:
+        """Whether `duration` is what the writer promised, so that an end before it is a cut."""
+        return self.duration > 0 and self.container not in _ESTIMATED
 
     @property
     def breaking(self) -> bool:

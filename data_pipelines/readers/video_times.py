@@ -9,7 +9,8 @@ that order is what is trusted: a time that does not advance is counted on from t
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterator
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from data_pipelines.readers.video_opening import OpenVideo
@@ -17,6 +18,7 @@ from data_pipelines.readers.video_opening import OpenVideo
 LOOK_AHEAD = 32  # packets; H.264 and HEVC reorder at most 16 pictures
 _ROUNDING = 1e-6  # ticks; time stamps are rounded to the container's time base
 _PROVING = 12  # pictures; in files with bad stamps every second or third does not advance
+_PROVING_PIXELS = 50_000_000  # of all of them together, since they are held in memory
 _BREAK = 10.0  # seconds; a longer jump is a break in the clock of a transport stream
 
 
@@ -32,17 +34,22 @@ def tick_of(seconds: float, fps: float, start: float, stop: float | None) -> int
 class Clock:
     """Seconds from the start of a video for each picture that its decoder hands out.
 
-    Call `sent` for every packet before it is decoded, and `seconds` for every picture in order.
-    mended: how many times did not advance, or were missing, and were counted on. In an indexed file
-    of a steady rate no such thing happens but where the stamps mean something else, so all pictures
-    after the first one are counted there.
+    Call `sent` for every packet before it is decoded, `judge` once with the first `proving` pictures,
+    and `seconds` for every picture in order. mended: how many times did not advance, or were
+    missing, and were counted on.
     """
 
     def __init__(self, video: OpenVideo, *, from_start: bool):
         self.info = video.info
         self.base = float(video.stream.time_base)
         self.origin = video.stream.start_time or 0
-        self.reorders = bool(video.stream.codec_context.has_b_frames)
+        context = video.stream.codec_context
+        self.reorders = bool(context.has_b_frames)
+        pixels = max(1, context.width * context.height)
+        # Where pictures are shown in another order than they are decoded, stamps are often bad.
+        proves = self.reorders and self.info.indexed and self.info.steady
+        self.proving = min(_PROVING, max(4, _PROVING_PIXELS // pixels)) if proves else 0
+        self._counts = False
         self.step = 1 / self.info.counting_rate
         self.mended = self.shown = 0
         self._from_start, self._last = from_start, None
@@ -51,12 +58,20 @@ class Clock:
     @property
     def trusted(self) -> bool:
         """Whether the stamps of packets tell when their pictures are shown."""
-        return self.info.indexed and not self.mended and (not self.reorders or self.shown >= _PROVING)
+        return self.info.indexed and not self.mended and self.shown >= self.proving
 
-    @property
-    def _counts(self) -> bool:
-        """Whether stamps have turned out to be worth nothing."""
-        return bool(self.mended) and self.info.indexed and self.info.steady
+    def judge(self, first: Sequence[Any]) -> None:
+        """Counts all pictures if the stamps of the first ones are not in the order of display.
+
+        A stamp that fails later is mended alone.
+        """
+        stamps = [picture.pts for picture in first]
+        known = [stamp for stamp in stamps if stamp is not None]
+        if len(known) < 2 or all(a < b for a, b in itertools.pairwise(known)) and known == stamps:
+            return
+        spacing = (max(known) - min(known)) * self.base / (len(stamps) - 1)
+        # Headers that promise a steady rate may be wrong, and then the stamps are better.
+        self._counts = 1 / 3 < spacing / self.step < 3
 
     def sent(self, packet) -> None:
         """AVI: the n-th picture that is shown gets the n-th number of those that were sent."""
@@ -91,6 +106,7 @@ class Clock:
         if self._last is None:
             return time or 0.0
         if self._counts:
+            self.mended += 1
             return self._last + self.step
         due = self._last + self._step_after(picture)
         if time is None or time <= self._last:

@@ -26,13 +26,18 @@ def grey_frames(count, height=48, width=64):
 
 
 def write_video(path, frames, codec="libx264", pixels="yuv420p", *, rate=RATE, **options):
-    """`stamps`: times of the frames in 1/1000 s instead of a steady rate."""
+    """`stamps`: times of the frames in 1/1000 s instead of a steady rate. `pixel_aspect`: width
+    over height of a pixel. `sound`: seconds of silence in a second track."""
     stamps = options.pop("stamps", None)
     container_options = options.pop("container_options", {})
-    with av.open(str(path), "w", options=container_options) as container:
+    named = {"format": options["format"]} if "format" in options else {}
+    with av.open(str(path), "w", options=container_options, **named) as container:
+        container.metadata.update(options.get("metadata", {}))
         stream = container.add_stream(codec, rate=rate, options=options.pop("codec_options", {}))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels
+        stream.codec_context.sample_aspect_ratio = options.get("pixel_aspect", Fraction(1))
+        sound = _add_sound(container) if options.get("sound") else None
         if stamps is not None:
             stream.codec_context.time_base = MILLISECOND
         for t, frame in enumerate(frames):
@@ -41,6 +46,34 @@ def write_video(path, frames, codec="libx264", pixels="yuv420p", *, rate=RATE, *
                 picture.pts, picture.time_base = stamps[t], MILLISECOND
             container.mux(stream.encode(picture))
         container.mux(stream.encode())
+        if sound is not None:
+            _write_silence(container, sound, options["sound"])
+
+
+def _add_sound(container):
+    stream = container.add_stream("libopus", rate=48000)
+    stream.layout = "mono"
+    return stream
+
+
+def _write_silence(container, stream, seconds):
+    for start in range(0, int(48000 * seconds), 960):
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.float32), "fltp", "mono")
+        frame.sample_rate, frame.pts = 48000, start
+        container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+
+
+def copy_stream(source, path, stamp, *, format=None):
+    """Packets of a video as they are, but for (pts, dts) = stamp(number, pts, dts)."""
+    named = {} if format is None else {"format": format}
+    with av.open(str(source)) as old, av.open(str(path), "w", **named) as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        for number, packet in enumerate(old.demux(video=0)):
+            if packet.size:
+                packet.pts, packet.dts = stamp(number, packet.pts, packet.dts)
+                packet.stream = stream
+                new.mux(packet)
 
 
 def write_sound(path):
