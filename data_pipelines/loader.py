@@ -12,9 +12,10 @@ from __future__ import annotations
 import itertools
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import grain
+import msgspec
 
 from data_pipelines.loading.batch_layout import Batch, BatchLayout
 from data_pipelines.errors import DataError
@@ -26,6 +27,7 @@ from data_pipelines.loading.ranges import check_ranges
 from data_pipelines.loading.row_order import RowReference, row_sequence
 from data_pipelines.loading.row_reading import read_rows
 from data_pipelines.processes import end_with_parent
+from data_pipelines.typed_json import as_type
 
 __all__ = ["TrainingBatches", "open_dataset", "ordered_batches", "training_batches"]
 
@@ -158,6 +160,12 @@ class _ProcessBatches(grain.MapDataset):
         return [group[number % self._group] for group, members in read for number in members]
 
 
+class State(TypedDict):
+    """Where a TrainingBatches is: the step of its next batch."""
+
+    next_index: Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
 class TrainingBatches(Iterator[Batch]):
     """Iterator over this process's part of every global batch, starting at any step at no cost.
 
@@ -214,7 +222,7 @@ class TrainingBatches(Iterator[Batch]):
 
     def set_state(self, state: Mapping[str, int]) -> None:
         self.close()
-        self._next = int(state["next_index"])
+        self._next = as_type(dict(state), State, where="position in the data")["next_index"]
 
     def close(self) -> None:
         """Stops reading ahead; the iterator can be used again."""

@@ -14,6 +14,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.layout import episodes_file, shard_file
 from data_pipelines.names import check_name
 from data_pipelines.spec import ActionSpec, DatasetSpec
+from data_pipelines.system_errors import system_error
 from data_pipelines.typed_json import as_type, read_json, read_json_lines
 
 FORMAT_VERSION = 1
@@ -113,17 +114,9 @@ class Episode(TypedDict):
 
 
 def file_hash(path: pathlib.Path) -> str:
-    """sha256 of a file."""
+    """sha256 of a file; raises OSError."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def disk_error(reason: str | None) -> str:
-    """What is said of a file that the system does not hand over: nothing about its content."""
-    return (
-        f"cannot be read from its disk ({reason}); what it holds may be whole: look after the disk, "
-        "the mount or the permissions, then run this again"
-    )
 
 
 def regular_file(file: pathlib.Path, what: str) -> int:
@@ -133,7 +126,7 @@ def regular_file(file: pathlib.Path, what: str) -> int:
     except FileNotFoundError:
         raise DataError(f"{file}: {what} is missing; {AGAIN}") from None
     except OSError as error:
-        raise DataError(f"{file}: {disk_error(error.strerror)}") from error
+        raise DataError(f"{file}: {system_error(error.strerror)}") from error
     if not stat.S_ISREG(status.st_mode):  # a pipe would be waited for
         raise DataError(f"{file}: {what} is no regular file; {AGAIN}")
     return status.st_size
@@ -153,7 +146,7 @@ def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
         if not file.is_file():
             raise DataError(f"{file}: no manifest, so this is no finished dataset folder; {remedy}")
     except OSError as error:  # no permission, a name too long, a disk that fails
-        raise DataError(f"{file}: {disk_error(error.strerror)}") from error
+        raise DataError(f"{file}: {system_error(error.strerror)}") from error
     manifest = read_json(file, dict[str, Any], remedy=AGAIN)
     version = manifest.get("format_version")
     if version != FORMAT_VERSION:

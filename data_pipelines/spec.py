@@ -16,6 +16,7 @@ from data_pipelines.typed_json import as_type
 LABELS = ("action", "reward", "state")
 # Larger frames are no frames but a trap for memory: 192 MB is a picture of 8000 x 8000.
 LARGEST_FRAME = 192_000_000  # bytes
+FASTEST = 1_000_000  # frames per second; faster cameras film for microseconds
 _MOST_FRAMES = 2**31 - 1  # of a record: the index holds int32
 
 
@@ -103,10 +104,10 @@ class DatasetSpec:
                 f"dataset {self.name}: image_shape is {shape}; use (H, W, C), each at least 1, and "
                 f"{LARGEST_FRAME} bytes at most"
             )
-        if not (math.isfinite(self.fps) and self.fps >= 0):
+        if not 0 <= self.fps <= FASTEST:  # NaN neither
             raise DataError(
-                f"dataset {self.name}: fps is {self.fps}; use stored frames per second, or 0 where "
-                "nobody knows"
+                f"dataset {self.name}: fps is {self.fps}; use stored frames per second, {FASTEST} at "
+                "most, or 0 where nobody knows"
             )
         for field in ("clip_stride", "max_span", "frame_skip"):
             if not 1 <= getattr(self, field) <= _MOST_FRAMES:

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines.layout import dataset_folder
+from data_pipelines.layout import shard_file
 from data_pipelines.errors import DataError
 from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
-from data_pipelines.manifest import DatasetInfo, file_hash, open_dataset
+from data_pipelines.manifest import AGAIN, DatasetInfo, file_hash, open_dataset
 from data_pipelines.records import ClipRow, clip_rows
 from data_pipelines.conversion.spool import frame_hash, is_blank
 from data_pipelines.loading.windows import ClipReader
+from data_pipelines.system_errors import system_error
 
 MAX_BLANK = 0.5  # share of blank frames in a split above which something is wrong
 
@@ -37,9 +38,9 @@ def validate(path: str | pathlib.Path) -> dict[str, int]:
                 _check_shards(info, name, split)
                 reader = ClipReader(info, name, split)
                 before = len(episodes)
-                _check_episode_list(info, name, split, reader)
+                sources = _listed_sources(info, name, split, reader)
                 blank, transitions = 0, 0
-                for hashes, blank_frames in _episodes(reader, bar):
+                for hashes, blank_frames in _episodes(reader, sources, bar):
                     episodes.append(hashes)
                     blank += blank_frames
                     transitions += len(hashes.hashes) - 1
@@ -60,22 +61,29 @@ def _leakage(info: DatasetInfo, episodes: list[EpisodeHashes]) -> dict[str, int]
 def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
     info.shard_paths(name, split)
     for shard in info.shards[name][split]:
-        file = dataset_folder(info.path, name) / shard["file"]
-        if file_hash(file) != shard["sha256"]:
+        file = shard_file(info.path, name, shard["file"])
+        try:
+            found = file_hash(file)
+        except OSError as error:
+            raise DataError(f"{file}: {system_error(error.strerror)}") from error
+        if found != shard["sha256"]:
             raise DataError(
                 f"{file}: content differs from the manifest's sha256; it is damaged, prepare the "
                 "folder again"
             )
 
 
-def _check_episode_list(info: DatasetInfo, name: str, split: str, reader: ClipReader) -> None:
-    listed = [(facts["episode"], facts["length"]) for facts in info.episodes(name, split)]
+def _listed_sources(
+    info: DatasetInfo, name: str, split: str, reader: ClipReader
+) -> dict[int, str]:
+    """Episode -> what it was made of, after comparing the list of episodes with the index."""
+    listed = info.episodes(name, split)
     held = dict.fromkeys((int(row[0]), int(row[3])) for row in reader.index)
-    if listed != list(held):
+    if [(facts["episode"], facts["length"]) for facts in listed] != list(held):
         raise DataError(
-            f"dataset {name}, split {split}: the list of episodes does not fit the index; "
-            "prepare the folder again"
+            f"dataset {name}, split {split}: the list of episodes does not fit the index; {AGAIN}"
         )
+    return {facts["episode"]: facts["source"] for facts in listed}
 
 
 def _check_counts(info, name, split, episodes, transitions, blank) -> None:
@@ -93,7 +101,9 @@ def _check_counts(info, name, split, episodes, transitions, blank) -> None:
         )
 
 
-def _episodes(reader: ClipReader, bar: tqdm) -> Iterator[tuple[EpisodeHashes, int]]:
+def _episodes(
+    reader: ClipReader, sources: dict[int, str], bar: tqdm
+) -> Iterator[tuple[EpisodeHashes, int]]:
     """Every episode put together from its records: (frame hashes, number of blank frames)."""
     index = np.asarray(reader.index)
     starts = np.flatnonzero(np.diff(index[:, 0], prepend=-1))
@@ -109,7 +119,8 @@ def _episodes(reader: ClipReader, bar: tqdm) -> Iterator[tuple[EpisodeHashes, in
             bar.update()
         if len(set(hashes.tolist())) == 1:
             raise DataError(f"{where}: all {length} frames are equal; the source is broken")
-        yield EpisodeHashes(reader.spec.name, reader.split, episode, hashes), blank
+        place = reader.spec.name, reader.split, episode
+        yield EpisodeHashes(*place, hashes, sources[episode]), blank
 
 
 def _check_record(reader: ClipReader, record: int, hashes: np.ndarray, where: str) -> int:

@@ -11,6 +11,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.spec import DatasetSpec
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s")
+_LONGEST = 1e9  # seconds; no record spans so long
 ALLOWED = (
     "an int >= 1 or (lo, hi) with 1 <= lo <= hi: "
     'frames as 2 or (1, 4), or seconds as "0.5s" or ("0.2s", "0.6s")'
@@ -45,7 +46,7 @@ def gap_frames(gap: Any, spec: DatasetSpec) -> tuple[int, int]:
 
 def _seconds(bound: Any) -> float | None:
     match = _SECONDS.fullmatch(bound.strip()) if isinstance(bound, str) else None
-    return float(match[1]) if match else None
+    return min(float(match[1]), _LONGEST) if match else None
 
 
 def _frames(bound: int | str, spec: DatasetSpec) -> int:

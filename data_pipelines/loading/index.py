@@ -7,9 +7,10 @@ import pathlib
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import AGAIN, disk_error, regular_file
+from data_pipelines.manifest import AGAIN, regular_file
 from data_pipelines.records import INDEX_COLUMNS
 from data_pipelines.spec import DatasetSpec
+from data_pipelines.system_errors import system_error
 
 _DTYPE = np.dtype("<i4")
 _SMALL = 2**20  # bytes; a mapped file keeps one more file open
@@ -36,7 +37,7 @@ def read_index(file: pathlib.Path, spec: DatasetSpec, records: int) -> np.ndarra
                 # A plain view of the mapped file: indexing np.memmap itself is slow.
                 index = np.asarray(np.memmap(opened, _DTYPE, "r", opened.tell()))
     except OSError as error:
-        raise DataError(f"{file}: {disk_error(error.strerror)}") from error
+        raise DataError(f"{file}: {system_error(error.strerror)}") from error
     except ValueError as error:
         if isinstance(error, DataError):
             raise

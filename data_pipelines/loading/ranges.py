@@ -51,7 +51,7 @@ def _are_names(value: Any) -> bool:
 
 
 _NAMES = Range("a list of names, none of them empty or given twice", _are_names)
-_WEIGHT = real("a finite number above 0: weights must be positive", lambda value: value > 0)
+_WEIGHT = real("a number of 1e-9 to 1e9: weights must be positive", lambda w: 1e-9 <= w <= 1e9)
 _TEXT = Range("a text", lambda value: isinstance(value, str))
 
 RANGES: dict[str, Range] = {

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import bisect
 import collections
-import errno
 import itertools
-import os
 import pathlib
 import re
 import resource
@@ -20,12 +18,12 @@ from collections.abc import Sequence
 from array_record.python import array_record_module as array_record
 
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import AGAIN, disk_error
+from data_pipelines.manifest import AGAIN
+from data_pipelines.system_errors import system_error, too_many_files
 
 _ENOUGH = 65536  # files; a higher limit of the system is not asked for
 # How ArrayRecord writes what the system said: "pread() failed: Input/output error; reading FILE".
 _SYSTEM = re.compile(r"\b\w+\(\) failed: ([^;]+)")
-_TOO_MANY = (os.strerror(errno.EMFILE), os.strerror(errno.ENFILE))
 
 
 class ShardFiles:
@@ -84,7 +82,7 @@ class _Pool:
         try:  # outside the lock: others go on reading
             reader = _open(path, records)
         except RuntimeError as error:
-            if not _too_many(str(error)):
+            if not too_many_files(_system_words(str(error))):
                 raise
             self._keep(len(self._readers) // 2)  # the rest of the process needs more than half
             reader = _open(path, records)
@@ -128,20 +126,15 @@ def _raised_limit() -> int:
     return wanted
 
 
-def _too_many(error: str) -> bool:
-    system = _SYSTEM.search(error)
-    return system is not None and system[1] in _TOO_MANY
+def _system_words(error: str) -> str | None:
+    """What the system said, if it is at fault."""
+    found = _SYSTEM.search(error)
+    return found and found[1]
 
 
 def _told(error: str) -> str:
     """The library's words as what happened and the remedy."""
-    system = _SYSTEM.search(error)
-    if system is None:
-        return f"cannot be read, the shard is damaged ({error}); copy it anew, or {AGAIN}"
-    if system[1] in _TOO_MANY:
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return (
-            f"cannot be opened now ({system[1]}, this process may have {limit}); the data is whole: "
-            "raise the limit with `ulimit -n`"
-        )
-    return disk_error(system[1])
+    words = _system_words(error)
+    if words is not None:
+        return system_error(words)
+    return f"cannot be read, the shard is damaged ({error}); copy it anew, or {AGAIN}"
