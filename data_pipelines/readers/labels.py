@@ -10,7 +10,7 @@ from data_pipelines.recordings import ItemError
 
 
 def choices(values: Sequence | np.ndarray, where: str) -> np.ndarray:
-    """int32 (T,) of numbers of actions; raises ItemError 'bad labels' for what int32 cannot hold."""
+    """int32 (T,) of numbers of actions; raises ItemError 'bad labels' for what does not fit."""
     found, bounds = _numbers(values, where), np.iinfo(np.int32)
     lowest, highest = found.min(initial=0), found.max(initial=0)
     if found.dtype.kind not in "iu" or lowest < bounds.min or highest > bounds.max:

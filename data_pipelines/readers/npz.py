@@ -1,4 +1,4 @@
-"""npz files of strangers: arrays whose size is judged before they are unpacked, nothing unpickled."""
+"""npz files of strangers: sizes are judged before arrays are unpacked, and nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _array(archive: zipfile.ZipFile, name: str, path: str | os.PathLike) -> np.n
         read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(file)
         if dtype.hasobject:
-            raise ItemError("pickled", f"{path}: {name} holds Python objects, which are not unpacked")
+            raise ItemError("pickled", f"{path}: {name} holds Python objects, never unpacked")
         size = math.prod(shape) * dtype.itemsize
         if size > entry.file_size:
             raise ItemError("too large", f"{path}: {name} says it has {size} bytes, and has not")

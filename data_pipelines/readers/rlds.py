@@ -102,7 +102,7 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--language-key",
         default="",
-        help="texts, by comma, of which the first that is not empty is taken, per episode; default: "
+        help="texts by comma, of which the first that is not empty is taken, per episode; default: "
         f"{', '.join(LANGUAGE_KEYS)}, each also with a number behind it",
     )
     parser.add_argument("--fps", type=float, default=0.0, help="of the recording; 0 = unknown")

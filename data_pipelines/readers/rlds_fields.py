@@ -202,8 +202,8 @@ def shows_something(pictures: Pictures | Sequence[np.ndarray]) -> bool:
 def wrong_flags(episode: Episode, images: dict[str, str]) -> list[str]:
     """The flags has_<camera> of the episode that its pictures contradict.
 
-    Publishers copy them from elsewhere (the debug set of Octo says that it has no camera at all), so
-    pictures count, not flags.
+    Publishers copy them from elsewhere (the debug set of Octo says that it has no camera at all),
+    so pictures count, not flags.
     """
     flags = {f"has_{key.rsplit('/', 1)[-1]}": key for key in images.values()}
     wrong = []

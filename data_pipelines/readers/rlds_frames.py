@@ -63,7 +63,7 @@ def _sizes(episode: Episode, key: str) -> set[Size]:
 
 
 def step_count(episode: Episode, images: dict[str, str]) -> int:
-    """Number of steps; raises ItemError unless all cameras that have pictures agree on at least two.
+    """Number of steps; raises ItemError unless all cameras with pictures agree on at least two.
 
     A camera may have none at all, which `camera_frames` says.
     """

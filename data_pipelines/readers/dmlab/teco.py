@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.readers import labels
-from data_pipelines.readers.dmlab.layout import channel_order, level_dataset, level_spec, upright_rgb
+from data_pipelines.readers.dmlab.layout import (
+    channel_order,
+    level_dataset,
+    level_spec,
+    upright_rgb,
+)
 from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.readers.npz import array_names, read_npz

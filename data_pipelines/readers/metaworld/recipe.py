@@ -143,8 +143,8 @@ def _plan_lerobot(root: pathlib.Path, options) -> tuple[Plan, list[str], float]:
     if missing or not cameras:
         raise DataError(
             f"{root}: no {', '.join(missing) or 'pictures'} among its features "
-            f"{', '.join(data.features)}; see --state, or use `prepare lerobot`, which reads sets of "
-            "any robot"
+            f"{', '.join(data.features)}; see --state, or use `prepare lerobot`, which reads "
+            "sets of any robot"
         )
     for name in needed:
         feature = data.features[name]
@@ -179,9 +179,9 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     cameras = item.payload["cameras"]
     missing = set(cameras) - set(arrays.frames)
     if missing:
+        there = ", ".join(arrays.frames)
         raise ItemError(
-            "no images",
-            f"{item.name}: no camera {', '.join(sorted(missing))}; it has {', '.join(arrays.frames)}",
+            "no images", f"{item.name}: no camera {', '.join(sorted(missing))}; it has {there}"
         )
     language = arrays.metadata.pop("language", None) or _language(arrays.metadata["task"])
     yield Recording(

@@ -72,7 +72,7 @@ def episode(length, pictures, **fields):
 
 
 def write_set(folder, schema, *shards, announced=None, pack=bytes):
-    """One TFRecord per list of episodes; announced: lengths that dataset_info.json gives instead."""
+    """One TFRecord per list of episodes; announced: lengths in dataset_info.json instead."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "features.json").write_text(json.dumps(schema))
     lengths = [str(len(shard)) for shard in shards] if announced is None else announced

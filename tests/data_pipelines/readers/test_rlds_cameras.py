@@ -1,4 +1,4 @@
-"""Cameras of RLDS sets: kept at their own size, missing ones told one by one, texts from any field."""
+"""Cameras of RLDS sets: kept at their own size, missing ones told singly; texts of any field."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,10 @@ def pictures(height, width, count=4, seed=0):
 def test_pictures_stay_as_they_are(tmp_path):
     """Cameras of different sizes, one not square, and a schema that knows neither."""
     schema = features({"front": (-1, -1, 3), "wrist": (-1, -1, 3)})
-    made = [episode(4, {"front": pictures(12, 20, seed=s), "wrist": pictures(10, 10)}) for s in (1, 2)]
+    made = [
+        episode(4, {"front": pictures(12, 20, seed=seed), "wrist": pictures(10, 10)})
+        for seed in (1, 2)
+    ]
     plan, (first, _) = read_all(options(write_set(tmp_path, schema, made)))
     assert [spec.image_shape for spec in plan.specs] == [(12, 20, 3), (10, 10, 3)]
     assert [spec.codec for spec in plan.specs] == ["zstd", "zstd"]
@@ -85,7 +88,8 @@ def test_a_camera_that_an_episode_lacks_is_told_alone(tmp_path, padding):
         episode(4, {"front": pictures(12, 12), "wrist": none}),
         episode(4, {"front": pictures(12, 12), "wrist": pictures(9, 9)}),
     ]
-    plan, (lacking, whole) = read_all(options(write_set(tmp_path, features(cameras), *[[m] for m in made])))
+    write_set(tmp_path, features(cameras), *[[one] for one in made])
+    plan, (lacking, whole) = read_all(options(tmp_path))
     assert plan.specs[1].image_shape == (9, 9, 3)
     assert len(list(lacking.frames["toy_front"])) == 4
     with pytest.raises(ItemError, match="observation/wrist") as caught:
@@ -104,9 +108,8 @@ def test_a_camera_that_no_episode_has(tmp_path):
 def test_one_undecodable_picture_names_camera_and_step(tmp_path):
     broken = pictures(12, 12)
     broken[2] = b"%!PS-Adobe-3.0 EPSF-3.0\n"
-    _, (found,) = read_all(
-        options(write_set(tmp_path, features({"image": (12, 12, 3)}), [episode(4, {"image": broken})]))
-    )
+    write_set(tmp_path, features({"image": (12, 12, 3)}), [episode(4, {"image": broken})])
+    _, (found,) = read_all(options(tmp_path))
     with pytest.raises(ItemError, match="observation/image, step 2") as caught:
         list(found.frames["toy"])
     assert caught.value.reason == "unreadable picture"
