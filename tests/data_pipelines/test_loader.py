@@ -121,6 +121,12 @@ def test_state_restores_the_next_batch_across_epochs(square):
         each.close()
 
 
+@pytest.mark.parametrize("state", [{}, {"next_index": -1}, {"next_index": "2"}, {"next_index": 1.5}])
+def test_a_position_that_is_none(square, state):
+    with pytest.raises(DataError, match="position in the data: "):
+        training_batches({"path": str(square)}, seed=0, batch_size=8).set_state(state)
+
+
 def test_an_epoch_visits_every_transition_once(square):
     count = open_dataset(square).splits["train"]["transitions"]
     (batch,) = take(training_batches({"path": str(square)}, seed=0, batch_size=count), 1)

@@ -47,6 +47,10 @@ SHARD = ("datasets", "square", "shards", "train", 0)
         ((*SPEC, "max_span"), 2**31, "max_span is 2147483648"),
         ((*SPEC, "fps"), float("nan"), "fps is nan"),
         ((*SPEC, "fps"), -5, "fps is -5"),
+        ((*SPEC, "fps"), 1e300, "fps is 1e.300"),
+        (("missing",), {"episodes": 1}, "field `missing`.*`share`"),
+        (("language",), {"recordings": 4, "empty": -1}, "field `language.empty`.*-1"),
+        (("passed_over",), {".avi": 3}, "field `passed_over"),
         ((*SPEC, "action"), {"kind": "both", "names": ["a"]}, "action spec needs a kind and names"),
         ((*SPEC, "action"), {"kind": "discrete"}, "field `action`.*missing required field `names`"),
         ((*SPEC, "state_names"), "xy", "field `state_names`.*'xy'"),
@@ -224,3 +228,13 @@ def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(copy, what):
 def test_a_folder_that_the_system_refuses(copy):
     with pytest.raises(DataError, match="cannot be read from its disk .File name too long."):
         open_dataset(copy / ("x" * 300))
+
+
+def test_too_many_open_files_are_told_as_such(copy, monkeypatch):
+    def full(self, *arguments, **options):
+        raise OSError(24, "Too many open files")
+
+    info = open_dataset(copy)
+    monkeypatch.setattr(type(copy), "stat", full)
+    with pytest.raises(DataError, match="Too many open files, this process.*raise the limit with"):
+        info.shard_paths("square", "test")

@@ -9,6 +9,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.loader import ordered_batches, training_batches
 from data_pipelines.loading.options import LoaderOptions, Part, loader_options
 from data_pipelines.loading.ranges import RANGES
+from tests.data_pipelines.damage import change_dataset
 
 NAN, INF = float("nan"), float("inf")
 
@@ -24,14 +25,14 @@ def test_every_option_has_a_range():
 
 WRONG = {
     "path": [3, None],
-    "datasets": [("a", "a"), ["a", "b", "a"], ("",), "", None, 3, (1,), {"a": NAN}, {"a": INF},
+    "datasets": [("a", "a"), ["a", "b", "a"], ("",), "", None, 3, (1,), {"a": NAN}, {"a": INF}, {"a": 1e300}, {"a": 5e-324},
                  {"a": -1}, {"a": "1"}, {"a": True}],
     "cameras": [("top", "top"), ("",), None],
     "fields": [("action", "action"), ("",), None, 1],
     "split": ["", None, 3],
     "mixture": [3, {"a": 1}, {"a": "data"}],
     "gap": [0, -1, 1.0, True, "2", "0s", "-1s", "0.2", "s", (1,), (1, 2, 3), (3, 1), (1, "0.2s"),
-            ("0.6s", "0.2s"), (True, 2), None, [0, 4], "nans", "infs", NAN],
+            ("0.6s", "0.2s"), (True, 2), None, [0, 4], "nans", "infs", NAN, "1e3s"],
     "clip_length": [1, 0, -3, 2.0, True, "2", None, NAN],
     "image_size": [-1, 64.0, True, "64", 100_000],
     "resize": [1, "yes", None],
@@ -113,3 +114,19 @@ def test_arguments_of_ordered_batches(square, arguments, message):
 def test_a_gap_in_seconds_is_one_of_the_datasets_rate(square):
     batch = next(ordered_batches(square, split="test", gap="0.2s"))  # 10 frames per second
     assert set(batch["gap"].tolist()) == {2}
+
+
+@pytest.mark.parametrize("gap", [10**30, f"{'9' * 400}s"])
+def test_gaps_beyond_all_records(square, gap):
+    with pytest.raises(DataError, match="a window spans [0-9]+ frames, its records were cut for 4"):
+        ordered_batches(square, split="test", gap=gap)
+
+
+def test_the_remedy_for_seconds_where_the_rate_is_unknown(copy):
+    change_dataset(copy, lambda entry: entry["spec"].update(fps=0))
+    message = "square does not know its frames per second.*give data.gap in frames .data.gap=2.*--fps"
+    with pytest.raises(DataError, match=message):
+        training_batches({"path": str(copy), "gap": "0.2s"}, seed=0, batch_size=4)
+    change_dataset(copy, lambda entry: entry["spec"].update(fps=29.97))
+    batch = next(ordered_batches(copy, split="test", gap="0.1s"))
+    assert set(batch["gap"].tolist()) == {3}
