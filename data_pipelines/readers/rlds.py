@@ -25,8 +25,6 @@ from data_pipelines.readers.frame_options import (
 )
 from data_pipelines.names import plain_name
 from data_pipelines.readers.labels import choices, json_value
-from data_pipelines.readers.listing import Listing, list_files
-from data_pipelines.readers.opening import fault
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.rlds_fields import (
@@ -40,26 +38,12 @@ from data_pipelines.readers.rlds_fields import (
 )
 from data_pipelines.readers.rlds_frames import camera_frames, camera_sizes, step_count
 from data_pipelines.readers.tfds_episodes import Episode, shard_episodes
-from data_pipelines.readers.tfds_features import FILE as FEATURES
-from data_pipelines.readers.tfds_folder import (
-    FILE_FORMATS,
-    INFO,
-    TfdsFolder,
-    find_folders,
-    open_folder,
-)
+from data_pipelines.readers.tfds_folder import FILE_FORMATS, TfdsFolder, find_folders, open_folder
+from data_pipelines.readers.tfds_shards import item_episodes, list_shards, shard_items
 
 _MOST_NAMED = 20  # folders in a message
 MOST_ACTIONS = 1 << 16
 DESCRIPTION = "episodes in RLDS schema prepared by TFDS (Open X-Embodiment and others)"
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-}
 
 
 def episodes(folder: str | pathlib.Path, split: str) -> Iterator[Episode]:
@@ -191,59 +175,6 @@ def _only_folder(root: pathlib.Path, links: bool) -> TfdsFolder:
             + (f"{len(found)}: {names}. Name one of them" if found else "none")
         )
     return open_folder(found[0])
-
-
-def list_shards(folder: TfdsFolder, *, follow_links: bool = True) -> Listing:
-    """The files of the folder: those that its metadata name, and what lies beside them."""
-    known = {FEATURES, INFO, *folder.lengths}
-    return list_files(
-        folder.path, named=known.__contains__, follow_links=follow_links, deep=False
-    )
-
-
-def shard_items(
-    folder: TfdsFolder, root: pathlib.Path, *, follow_links: bool = True
-) -> tuple[list[Item], list[Skipped]]:
-    """One item per shard of `folder` (below `root`), and the shards that cannot be read.
-
-    A lone `train` split is no split at all: its items have split None, so that the usual shares
-    are cut from it.
-    """
-    listing = list_shards(folder, follow_links=follow_links)
-    unusable = {entry.name: entry for entry in listing.skipped}
-    items, skipped = [], []
-    lone = sum(bool(shards) for shards in folder.shards.values()) == 1
-    for split, shards in folder.shards.items():
-        for shard in shards:
-            name = str(shard.relative_to(root))
-            payload = {
-                "folder": str(folder.path.relative_to(root)),
-                "shard": shard.name,
-                "split": None if lone else SPLITS.get(split.lower()),
-            }
-            count = folder.lengths[shard.name]
-            problem = unusable.get(shard.name) or _fault(shard, folder.file_format)
-            if problem is None:
-                items.append(Item(name, payload, shard.stat().st_size, count))
-            else:
-                skipped.append(dataclasses.replace(problem, name=name, episodes=count))
-    return items, skipped
-
-
-def _fault(shard: pathlib.Path, file_format: str) -> Skipped | None:
-    found = fault(shard, FILE_FORMATS[file_format])
-    if found is None:
-        return None
-    reason = "missing shard" if found.reason == "missing" else found.reason
-    return Skipped(shard.name, reason, str(found))
-
-
-def item_episodes(item: Item, root: pathlib.Path) -> Iterator[tuple[str, Episode | ItemError]]:
-    """(name, episode or what is wrong with it) of an item made by `shard_items`."""
-    folder = open_folder(root / item.payload["folder"])
-    shard = folder.path / item.payload["shard"]
-    for number, episode in enumerate(shard_episodes(folder, shard)):
-        yield f"{item.name}:{number}", episode
 
 
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:

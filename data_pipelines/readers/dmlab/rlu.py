@@ -16,8 +16,6 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from data_pipelines.readers.dmlab.actions import table_spec
 from data_pipelines.readers.dmlab.layout import (
     channel_order,

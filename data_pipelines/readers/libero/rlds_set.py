@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers import paths, rlds
+from data_pipelines.readers import paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
@@ -24,6 +24,7 @@ from data_pipelines.recordings import Item, ItemError, Recording, Skipped
 from data_pipelines.readers.rlds_fields import check_flags, language
 from data_pipelines.readers.tfds_episodes import Episode
 from data_pipelines.readers.tfds_folder import find_folders, open_folder
+from data_pipelines.readers.tfds_shards import item_episodes, shard_items
 
 CAMERAS = {"agentview": "observation/image", "eye_in_hand": "observation/wrist_image"}
 STATES = {"ee_gripper": ("observation/state", 8), "joint_states": ("observation/joint_state", 7)}
@@ -51,7 +52,7 @@ def list_items(
         if suite in versions:
             raise DataError(f"--source {root}: {suite} exists twice; name one of its versions")
         versions[suite] = folder.version
-        found, absent = rlds.shard_items(folder, root, follow_links=links)
+        found, absent = shard_items(folder, root, follow_links=links)
         for item in found:
             item.payload["suite"] = suite
         items += found
@@ -61,7 +62,7 @@ def list_items(
 
 def read_item(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     """The episodes of one shard; those that cannot be used as Skipped."""
-    for name, episode in rlds.item_episodes(item, paths.source_folder(options["source"])):
+    for name, episode in item_episodes(item, paths.source_folder(options["source"])):
         if isinstance(episode, ItemError):
             yield Skipped(name, episode.reason, str(episode), episodes=episode.episodes)
             continue
