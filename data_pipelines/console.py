@@ -22,7 +22,7 @@ _GONE = (errno.EPIPE, errno.EIO)  # the reader, or the terminal
 
 
 class Terminated(BaseException):
-    """SIGTERM arrived. Like KeyboardInterrupt it is no Exception, so nothing takes it for a fault."""
+    """SIGTERM arrived. Like KeyboardInterrupt no Exception: nothing takes it for a fault."""
 
 
 class Patient:
@@ -86,7 +86,7 @@ def run_command(
 
 
 def _say(text: str) -> None:
-    """One line on standard error; what would break it, in names of files for example, as escapes."""
+    """One line on standard error; what would break it, in names of files, becomes escapes."""
     start = "\n" if text.startswith("\n") else ""
     line = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

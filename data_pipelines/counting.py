@@ -51,11 +51,9 @@ def notes(manifest: dict[str, Any]) -> list[str]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in skipped.items())
         lines.append(f"skipped: {reasons} (listed in the manifest)")
     if missing := manifest.get("missing"):
-        about = "about " if missing.get("estimated") else ""
-        lines.append(
-            f"missing: {about}{missing['episodes']} episodes ({100 * missing['share']:.3g} % of the "
-            "source)"
-        )
+        about, share = "about " if missing.get("estimated") else "", 100 * missing["share"]
+        count = f"{about}{missing['episodes']}"
+        lines.append(f"missing: {count} episodes ({share:.3g} % of the source)")
     lines += [
         f"left out: dataset {name}, of which no episode shows anything"
         for name in manifest.get("empty_datasets", ())

@@ -102,7 +102,8 @@ def _build(args: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
     from data_pipelines.manifest import read_manifest
     from data_pipelines.registry import get_recipe
 
-    engine = Engine(getattr(args, "runner", "local"), args.workers, tuple(beam_arguments))
+    runner = getattr(args, "runner", "local")
+    engine = Engine(runner, args.workers, tuple(beam_arguments), args.verbose)
     options = get_recipe(args.command).options(args)
     built = prepare(args.command, args.out, options, engine=engine, progress=True)
     manifest = read_manifest(out_folder(args.out))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import functools
 import multiprocessing
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 
 from data_pipelines.errors import DataError
 
 _GRACE = 5.0  # seconds for a worker to end before it is killed
+_LOOK = 1.0  # seconds between two looks for another process
 
 
 def end_with_parent(*_) -> None:
@@ -28,17 +31,62 @@ def end_with_parent(*_) -> None:
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
+@functools.cache
+def end_with(pid: int) -> None:
+    """Ends this process when process `pid` of this machine is gone, which need not be its parent."""
+    if pid == os.getpid():
+        return
+
+    def watch():
+        while _alive(pid):
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True, name="end_with").start()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"  # dead, and nobody asked yet
+    except ProcessLookupError:
+        return False
+    except OSError:  # somebody else's, or a system without /proc
+        return True
+
+
 class _Pool(concurrent.futures.ProcessPoolExecutor):
     """Workers leave Ctrl-C, which a terminal sends to all processes, to their parent."""
 
     def submit(self, *args, **kwargs):
-        # Processes start here and inherit the mask; also while they import, long before any code of
-        # ours could set a handler.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _undisturbed():  # processes start here
             return super().submit(*args, **kwargs)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait until the block ends: a half-started process would end with a traceback.
+
+    Processes that start in the block never see Ctrl-C, as they inherit the mask: not even while
+    they import, long before any code of ours could set a handler.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    arrived: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    keep = lambda number, frame: arrived.append(number)  # noqa: E731
+    before = [signal.signal(number, keep) for number in numbers]
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler or signal.SIG_DFL)
+        for number in arrived:
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager

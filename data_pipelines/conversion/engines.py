@@ -10,10 +10,13 @@ import argparse
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import os
 import pathlib
+import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,7 +24,7 @@ from typing import Any
 from data_pipelines.conversion.units import UnitJob, convert_unit
 from data_pipelines.errors import DataError
 from data_pipelines.optional import require
-from data_pipelines.processes import worker_pool
+from data_pipelines.processes import end_with, worker_pool
 from data_pipelines.conversion.output import OutputError
 from data_pipelines.conversion.shards import ShardJob, write_shard
 
@@ -32,11 +35,15 @@ Assemble = Callable[[], Sequence[ShardJob]]
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """How a build runs; never what it builds. runner: 'local' or the name of a Beam runner."""
+    """How a build runs; never what it builds.
+
+    runner: 'local' or the name of a Beam runner. verbose: show what Beam and its workers print.
+    """
 
     runner: str = LOCAL
     workers: int = 1
     beam_arguments: tuple[str, ...] = ()
+    verbose: bool = False
 
     def check(self) -> None:
         """Raises DataError for a number of workers, a runner or flags that cannot be used."""
@@ -47,7 +54,7 @@ class Engine:
                 "machine)"
             )
         if self.runner != LOCAL:
-            with _quiet_beam():
+            with _quiet(self.verbose):
                 _beam_pipeline(self)
         elif self.beam_arguments:
             raise DataError(
@@ -73,9 +80,9 @@ def run_stages(
         return
     stop = folder / STOP
     stop.unlink(missing_ok=True)
-    with _quiet_beam():
+    with _quiet(engine.verbose), _silent_workers(engine.verbose):
         try:
-            _run_beam(_beam_pipeline(engine), units, assemble, stop)
+            _run_beam(engine, units, assemble, stop)
         except Exception as error:  # each runner wraps errors in its own way
             raise _beam_error(engine.runner, stop, error) from error
 
@@ -93,12 +100,18 @@ def _map(function: Callable[[Any], None], jobs: Sequence[Any], workers: int) -> 
 
 @dataclasses.dataclass(frozen=True)
 class _Reporting:
-    """A stage for a remote worker: what a DataError says is kept in a file for the driver."""
+    """A stage for a remote worker: what a DataError says is kept in a file for the driver.
+
+    driver: its process, where that is on the same machine as the workers; they end with it.
+    """
 
     function: Callable[..., Any]
     stop: pathlib.Path
+    driver: int | None
 
     def __call__(self, *arguments):
+        if self.driver is not None:
+            end_with(self.driver)
         try:
             return self.function(*arguments)
         except DataError as error:
@@ -119,8 +132,11 @@ def _beam_error(runner: str, stop: pathlib.Path, error: Exception) -> DataError:
 
 
 @contextlib.contextmanager
-def _quiet_beam() -> Iterator[None]:
-    """Beam warns of optional packages that nobody asked for, in this process and in its workers."""
+def _quiet(verbose: bool) -> Iterator[None]:
+    """Beam warns of optional packages that nobody asked for."""
+    if verbose:
+        yield
+        return
     names = ("apache_beam", "apitools", "google")
     root, before = logging.getLogger(), logging.getLogger().level
     levels = {name: logging.getLogger(name).level for name in names}
@@ -135,6 +151,27 @@ def _quiet_beam() -> Iterator[None]:
         root.setLevel(before)
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
+
+
+@contextlib.contextmanager
+def _silent_workers(verbose: bool) -> Iterator[None]:
+    """Beam's worker processes inherit the standard error and fill it; ours goes on beside it."""
+    if verbose or sys.stderr is None:
+        yield
+        return
+    with (
+        open(os.devnull, "w") as null,
+        open(os.dup(2), "w", encoding="utf-8", errors="backslashreplace", buffering=1) as ours,
+        contextlib.redirect_stderr(ours),
+    ):
+        os.dup2(null.fileno(), 2)
+        # What ends a thread of Beam ends its pipeline too, which tells it once more.
+        before, threading.excepthook = threading.excepthook, lambda fault: None
+        try:
+            yield
+        finally:
+            threading.excepthook = before
+            os.dup2(ours.fileno(), 2)
 
 
 def _beam_pipeline(engine: Engine):
@@ -168,21 +205,25 @@ def _check_flags(kind: type, arguments: Sequence[str]) -> None:
         )
 
 
-def _run_beam(pipeline, units: Sequence[UnitJob], assemble: Assemble, stop: pathlib.Path) -> None:
+def _run_beam(
+    engine: Engine, units: Sequence[UnitJob], assemble: Assemble, stop: pathlib.Path
+) -> None:
     beam = require("apache_beam")
-    with pipeline:
+    driver = os.getpid() if engine.runner == "DirectRunner" else None
+    reporting = functools.partial(_Reporting, stop=stop, driver=driver)
+    with _beam_pipeline(engine) as pipeline:
         converted = (
             pipeline
             | "units" >> beam.Create(list(units))
             | "spread units" >> beam.Reshuffle()
-            | "convert" >> beam.Map(_Reporting(convert_unit, stop))
+            | "convert" >> beam.Map(reporting(convert_unit))
             | "all converted" >> beam.combiners.Count.Globally()
         )
-        shards = converted | "assemble" >> beam.FlatMap(_Reporting(_After(assemble), stop))
+        shards = converted | "assemble" >> beam.FlatMap(reporting(_After(assemble)))
         _ = (
             shards
             | "spread shards" >> beam.Reshuffle()
-            | "write" >> beam.Map(_Reporting(write_shard, stop))
+            | "write" >> beam.Map(reporting(write_shard))
         )
 
 
@@ -198,7 +239,7 @@ class _After:
 
 
 def beam_flags(engine: Engine) -> list[str]:
-    """The pipeline's flags: DirectRunner gets `workers` processes unless the flags say otherwise."""
+    """The pipeline's flags: DirectRunner gets `workers` processes unless they say otherwise."""
     arguments = engine.beam_arguments
     flags = [f"--runner={engine.runner}", *arguments]
 

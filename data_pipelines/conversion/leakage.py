@@ -103,8 +103,8 @@ def _stopped(leaks: list[str]) -> str:
         count = f"{'at least ' if len(leaks) >= _ENOUGH else ''}{len(leaks)}"
         text += f"; {count} pairs of episodes share frames so"
     return (
-        f"{text}. Take the duplicate out of the source, collect with another seed, or, where the splits are the "
-        "publisher's, accept it with --leaks=report"
+        f"{text}. Take the duplicate out of the source, collect with another seed, or, where the "
+        "splits are the publisher's, accept it with --leaks=report"
     )
 
 
@@ -137,7 +137,7 @@ def _judge_group(episodes, owner, start, shared: set, leaks: dict) -> None:
                 continue
             files = f"{a.source} and {b.source}: " if a.source and b.source else ""
             leaks[pair] = (
-                f"{files}{window} consecutive frames occur in {a.dataset} episode {a.episode} ({a.split}, "
-                f"from frame {start[i]}) and in {b.dataset} episode {b.episode} ({b.split}, from "
-                f"frame {start[j]})"
+                f"{files}{window} consecutive frames occur in {a.dataset} episode {a.episode} "
+                f"({a.split}, from frame {start[i]}) and in {b.dataset} episode {b.episode} "
+                f"({b.split}, from frame {start[j]})"
             )

@@ -1,12 +1,12 @@
 """How much of a source is missing, counted in episodes: what --max-failures is a share of.
 
-A file that cannot be opened may hold one episode or a thousand, so entries of `skipped` are weighed:
+A file that cannot be opened may hold one episode or a thousand, so what is skipped is weighed:
 
 * an entry that knows its episodes counts as many;
 * one that does not (a damaged file) counts as many as the items or files that could be read hold on
   average, less what was read of it before the damage, and at least one;
-* an entry that knows its frames counts at least as many episodes of average length as they make: two
-  hours of video among clips of ten seconds are not one episode of a hundred.
+* an entry that knows its frames counts at least as many episodes of average length as they make:
+  two hours of video among clips of ten seconds are not one episode of a hundred.
 """
 
 from __future__ import annotations
@@ -86,9 +86,9 @@ def certain_loss(item: Item, kept: int, skipped: Sequence[Skipped]) -> int:
 class Budget:
     """What a job may lose, where that is known before anything is read.
 
-    total: the most episodes that the source can turn out to hold. lost: by the plan alone. A job that
-    has certainly lost more than allowed(share, total) fails in the end too: what else is read can
-    only make the total smaller or the loss larger.
+    total: the most episodes that the source can turn out to hold. lost: by the plan alone. A job
+    that has certainly lost more than allowed(share, total) fails in the end too: what else is read
+    can only make the total smaller or the loss larger.
     """
 
     share: float
@@ -133,7 +133,7 @@ def too_many(
 
 
 def told(failed: Sequence[Skipped]) -> str:
-    """"; first: <name>: <reason> (<detail>)", and how many of each reason where there are several."""
+    """'; first: <name>: <reason> (<detail>)', and how many of each reason there are."""
     if not failed:
         return ""
     first = failed[0]

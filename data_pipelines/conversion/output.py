@@ -1,4 +1,4 @@
-"""Errors of the storage that a build writes to. They end the job; they are never an item's fault."""
+"""Errors of the storage that a build writes to. They end the job and are no item's fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class OutputError(DataError):
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike, *library_errors: type[Exception]) -> Iterator[None]:
-    """Turns an OSError of the block, and `library_errors`, into an OutputError that names `path`."""
+    """Turns an OSError of the block, and `library_errors`, into an OutputError about `path`."""
     try:
         yield
     except (OSError, *library_errors) as error:
@@ -26,7 +26,8 @@ def writing(path: str | os.PathLike, *library_errors: type[Exception]) -> Iterat
 
 def cannot_write(path: str | os.PathLike, error: Exception) -> OutputError:
     """What every failure to write is told as: what, why, and how much room is there."""
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    said = getattr(error, "strerror", None) or str(error).partition(";")[0]
+    reason = said or type(error).__name__
     return OutputError(f"cannot write {path} ({reason}); {_free(pathlib.Path(path))}")
 
 

@@ -1,8 +1,8 @@
 """Where a dataset folder is built, and what of it may be touched.
 
-`--out` is new, empty, or a finished folder of the same recipe and options. Everything is written to a
-hidden sibling, which is locked, and emptied only if everything in it was made by a build. Whatever
-else lies in either place is refused and stays as it is.
+`--out` is new, empty, or a finished folder of the same recipe and options. Everything is written to
+a hidden sibling, which is locked, and emptied only if everything in it was made by a build.
+Whatever else lies in either place is refused and stays as it is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def out_folder(out: str | os.PathLike) -> pathlib.Path:
         raise DataError("--out is empty; give the folder to write")
     if "://" in text:
         raise DataError(
-            f"--out {text} is a URL; give a local path (a bucket can be mounted, and copied to later)"
+            f"--out {text} is a URL; give a local path (a bucket can be mounted or copied to)"
         )
     try:
         path = pathlib.Path(os.path.abspath(pathlib.Path(text).expanduser()))
@@ -84,7 +84,7 @@ def already_there(out: pathlib.Path, recipe: str, options: dict[str, Any]) -> bo
 
 
 def check_apart(out: pathlib.Path, source: object) -> None:
-    """Raises DataError if `out` is the source or lies in it: the next reading would find it there."""
+    """Raises DataError if `out` is or lies in the source: the next reading would find it there."""
     if not isinstance(source, str) or not source:
         return
     real, root = (pathlib.Path(os.path.realpath(path)) for path in (out, source))
@@ -130,8 +130,9 @@ def _after_room(resumable: bool) -> str:
 
 
 def _opened(folder: pathlib.Path, out: pathlib.Path) -> int:
-    if folder.is_symlink():
-        raise DataError(f"{folder} is a link, which no build makes; give another --out")
+    if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir()):
+        what = "a link" if folder.is_symlink() else "a file"
+        raise DataError(f"{folder}, where {out} would be built, is {what}; give another --out")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -159,9 +160,9 @@ def _check_ours(folder: pathlib.Path, out: pathlib.Path) -> None:
     foreign = sorted(entry.name for entry in os.scandir(folder) if not _is_ours(entry, proven))
     if foreign:
         raise DataError(
-            f"{folder}, where {out} would be built, holds files of somebody else ("
-            f"{', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}); they are left as they "
-            "are. Give another --out"
+            f"{folder}, where {out} would be built, holds files of somebody else "
+            f"({', '.join(foreign[:3])}{', ...' if len(foreign) > 3 else ''}); they are left as "
+            "they are. Give another --out"
         )
 
 

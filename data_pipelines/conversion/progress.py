@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import pathlib
+import sys
 import threading
 
 from tqdm import tqdm
 
 _INTERVAL = 0.5  # seconds between two looks into the folder
+
+
+class _Stderr:
+    """Whatever sys.stderr is when something is written: Beam runs with another one."""
+
+    def __getattr__(self, name: str):
+        return getattr(sys.stderr, name)
 
 
 class Progress:
@@ -36,9 +44,10 @@ class Progress:
 
     def expect(self, units: int) -> None:
         """A conversion of so many units begins (some may be done already)."""
+        shared = {"disable": self._off, "file": _Stderr()}
         self._bars = [
-            (tqdm(total=units, unit=" units", desc="convert", disable=self._off), ".units/[0-9]*"),
-            (tqdm(unit=" shards", desc="write", disable=self._off), ".shards/*.json"),
+            (tqdm(total=units, unit=" units", desc="convert", **shared), ".units/[0-9]*"),
+            (tqdm(unit=" shards", desc="write", **shared), ".shards/*.json"),
         ]
 
     def expect_transitions(self, total: int | None) -> None:

@@ -96,11 +96,14 @@ def write_shard(job: ShardJob) -> None:
 
 
 def _write_records(
-    job: ShardJob, spec: DatasetSpec, serialize: Callable[[dict[str, Any]], bytes], file: pathlib.Path
+    job: ShardJob,
+    spec: DatasetSpec,
+    serialize: Callable[[dict[str, Any]], bytes],
+    file: pathlib.Path,
 ) -> dict[str, Any]:
     """Writes the shard's records to `file`; returns what its `done_file` says."""
     episodes, record_bytes, records = [], 0, 0
-    with writing(file, RuntimeError):
+    with writing(job.file, RuntimeError):
         writer = array_record.ArrayRecordWriter(str(file), "group_size:1")
     for folder, number, episode in job.episodes:
         spooled = dataclasses.replace(
@@ -110,12 +113,12 @@ def _write_records(
             record = serialize(example)
             record_bytes += len(record)
             records += 1
-            with writing(file, RuntimeError):
+            with writing(job.file, RuntimeError):
                 writer.write(record)
         facts = {"episode": episode, "length": spooled.length, "source": spooled.source}
         facts["episode_return"] = spooled.episode_return
         episodes.append(facts | spooled.metadata | facts)  # a source's own `length` is not ours
-    with writing(file, RuntimeError):
+    with writing(job.file, RuntimeError):
         writer.close()
         held = array_record.ArrayRecordReader(str(file)).num_records()
         if held != records:  # the writer keeps some errors to itself

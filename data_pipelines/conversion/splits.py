@@ -41,7 +41,8 @@ def assign_splits(
     missing = [split for split in SPLITS[1:] if split not in published.values()]
     if len(free) <= len(missing):
         raise DataError(
-            f"dataset {name}: {len(free)} episodes are left to cut {' and '.join(missing)} from. {MORE}"
+            f"dataset {name}: {len(free)} episodes are left to cut {' and '.join(missing)} from. "
+            f"{MORE}"
         )
     held = max(1, round(HELD_OUT * len(free)))
     order = np.random.default_rng(seed).permutation(len(free))

@@ -157,14 +157,13 @@ def as_skipped(name: str, error: Exception, episodes: int | None = 1) -> Skipped
         raise error
     if getattr(error, "errno", None) in _MACHINE:
         raise cannot_write(error.filename or tempfile.gettempdir(), error) from error
-    told = str(error) or type(error).__name__
-    if not isinstance(error, ItemError):
-        known = isinstance(error, (DataError, OSError)) or not str(error)
-        return Skipped(
-            name, "unreadable", told if known else f"{type(error).__name__}: {told}", False, episodes
-        )
-    lost = episodes if error.episodes is None else error.episodes
-    return Skipped(name, error.reason, told, episodes=lost, frames=error.frames)
+    if isinstance(error, ItemError):
+        lost = episodes if error.episodes is None else error.episodes
+        return Skipped(name, error.reason, str(error), episodes=lost, frames=error.frames)
+    told = str(error)
+    if not told or not isinstance(error, (DataError, OSError)):  # "'x'" alone tells nothing
+        told = f"{type(error).__name__}: {told}".removesuffix(": ")
+    return Skipped(name, "unreadable", told, episodes=episodes)
 
 
 def _spool(
@@ -189,7 +188,7 @@ def _spool(
         if len(set(lengths.values())) > 1:
             raise ItemError("frame count", f"{recording.name}: cameras differ in length: {lengths}")
     except BaseException:
-        for name in recording.frames:
+        for name in specs.keys() & recording.frames.keys():
             for suffix in (".npz", ".frames"):
                 (work / name / f"{number:08d}{suffix}").unlink(missing_ok=True)
         raise
