@@ -62,15 +62,15 @@ def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
         print(stop, file=sys.stderr)
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
+        full = storage_error(error) if isinstance(error, OSError) else None
+        if full:
+            _fail(cannot_write(full.filename or "the output", full))
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
             told = str(error).strip().splitlines()[0]
             _fail(f"the run does not fit into the memory of its devices ({told}). Take "
                   "--config.optimizer.accumulate=2 or more, --config.model.remat=mlp or full, or "
                   "split parameters over more devices, --config.mesh.fsdp; experiments.plan_pod "
                   "says what fits.")
-        full = storage_error(error) if isinstance(error, OSError) else None
-        if full:
-            _fail(cannot_write(full.filename or "to the output", full))
         if distributed.process_count() > 1:
             _leave_run(error)
         raise

@@ -1,6 +1,7 @@
 """Writing files so that whoever reads them sees the old content or the new, never a part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import errno
 import io
 import os
@@ -39,12 +40,23 @@ def write_atomically(path: Any, content: Content) -> None:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Any, error: Exception, kind: type[UserError] = UserError, remedy: str = ""
-                 ) -> UserError:
+@contextlib.contextmanager
+def writing_to(path: Any) -> Iterator[None]:
+    """Tells an OSError of the block as what it is: `path` cannot be written (UserError)."""
+    try:
+        yield
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Any, error: Exception, *, kind: type[UserError] = UserError, what: str = "",
+                 remedy: str = "") -> UserError:
     """What every failure to write is told as: what could not be written, why, how much is free.
 
     Args:
       error: of the system, or of a library that had one of the system's.
+      what: that is written to `path`; "" is the file itself.
+      remedy: ends the sentence that begins with "Mend the storage".
     """
     full = storage_error(error)
     cause = full or error
@@ -53,10 +65,9 @@ def cannot_write(path: Any, error: Exception, kind: type[UserError] = UserError,
     if file and str(file) != str(path):
         why += f": {file}"
     free = _free(path) if full else None
-    if free is not None:
-        why += f"; {free / 2**20:.1f} MiB are free there"
-    return kind(f"cannot write {path} ({why}); "
-                f"{remedy or 'make room, mend the storage, or give another folder'}")
+    room = "" if free is None else f" ({free / 2**20:.1f} MiB are free there)"
+    return kind(f"cannot write {what and what + ' to '}{path}: {why}. Mend the storage{room}"
+                f"{remedy or ' or give another folder.'}")
 
 
 def storage_error(error: BaseException | None) -> OSError | None:

@@ -27,9 +27,11 @@ from jax.experimental import multihost_utils
 import orbax.checkpoint as ocp
 
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.files import cannot_write
 from flexlam_jax.training import checkpoint_report, distributed
 from flexlam_jax.training.checkpoint_files import FORMAT, Keep, manager, read_meta, verify
 from flexlam_jax.training.fingerprint import fingerprint
+from flexlam_jax.training.quiet import quiet_libraries
 from flexlam_jax.training.state import TrainState
 
 _log = logging.getLogger(__name__)
@@ -55,9 +57,13 @@ class Checkpoints:
           keep: how many steps stay: the newest and, of those before, multiples of `every`.
         """
         self._directory, self._every = epath.Path(directory), every
-        self._manager = manager(self._directory, keep=Keep(keep, every))
+        self._quiet = quiet_libraries()     # Their threads write while the caller trains.
+        with quiet_libraries():
+            self._manager = self._write(
+                lambda: manager(self._directory, keep=Keep(keep, every)))
 
     def __enter__(self) -> "Checkpoints":
+        self._quiet.__enter__()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exc_info: Any) -> None:
@@ -65,6 +71,8 @@ class Checkpoints:
         # run that diverged is the error that all have at the same step.
         if kind is None or distributed.process_count() == 1 or kind is FloatingPointError:
             self._write(self._manager.close)
+        # Not after a failure, which threads that nobody waits for are still telling.
+        self._quiet.__exit__(None, None, None)
 
     def due(self, step: int) -> bool:
         """Whether to save at `step`: at multiples of `every`, and halfway between them.
@@ -101,20 +109,20 @@ class Checkpoints:
             # Not check_for_errors: what that raises, the thread that removes old steps misses.
             self._write(self._manager.wait_until_finished)
 
-    def _write(self, action: Callable[[], Any]) -> None:
+    def _write(self, action: Callable[[], Any]) -> Any:
         """Full disks and vanished folders come as every kind of error from the libraries."""
         try:
-            action()
+            return action()
         except Exception as error:
             lost = distributed.lost_behind(error)
             if lost:
                 raise distributed.ProcessLost(lost) from error
             if isinstance(error, jax.errors.JaxRuntimeError):
                 raise  # A device.
-            raise CheckpointError(
-                f"cannot write a checkpoint to {self._directory}: "
-                f"{checkpoint_report.first_line(error)}. Mend the storage (is it full, mounted, "
-                "writable?); the same command continues from the newest complete step.") from error
+            raise cannot_write(
+                self._directory, error, kind=CheckpointError, what="a checkpoint",
+                remedy="; the same command then continues from the newest complete step."
+            ) from error
 
     def steps(self) -> list[int]:
         return sorted(self._manager.all_steps())
@@ -153,7 +161,8 @@ class Checkpoints:
 
         All processes agree after reading, because checking fingerprints takes all of them.
         """
-        trees, problem = _problem(lambda: _read(self._directory, step, abstract))
+        with quiet_libraries():
+            trees, problem = _problem(lambda: _read(self._directory, step, abstract))
         problem = _agreed(f"read step {step}", problem)
         if not problem:
             _, problem = _problem(lambda: _verify(trees, _items(abstract), step))
@@ -186,7 +195,7 @@ def _problem(action: Callable[[], Any]) -> tuple[Any, str]:
     except (CheckpointError, distributed.ProcessLost):
         raise
     except Exception as error:  # Whatever a damaged file makes Orbax raise.
-        return None, f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
+        return None, checkpoint_report.reason(error)
 
 
 def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import orbax.checkpoint as ocp
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.training import checkpoint_report
 from flexlam_jax.training.checkpoint_files import FOLDER, manager, read_meta, verify
+from flexlam_jax.training.quiet import quiet_libraries
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
       CheckpointError: no such step, a damaged one, or one of another architecture.
     """
     folder = checkpoint_folder(path)
-    with manager(folder, reading=True) as files:
+    with quiet_libraries(), manager(folder, reading=True) as files:
         steps = sorted(files.all_steps(), reverse=True)
         if step is not None and step not in steps:
             raise CheckpointError(f"no step {step} in {folder}; it has {sorted(steps)}.")
@@ -59,9 +60,10 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
             except CheckpointError:
                 raise
             except Exception as error:
-                reason = f"{type(error).__name__}: {checkpoint_report.first_line(error)}"
-                _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number, folder,
-                           reason)
+                reason = checkpoint_report.reason(error)
+                if step is None:
+                    _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
+                               folder, reason)
     raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
 
 

@@ -1,6 +1,7 @@
 """Says in one screen how a saved tree differs from the expected one, by parameter path."""
 
 from collections.abc import Mapping
+import re
 from typing import Any
 
 import jax
@@ -55,9 +56,18 @@ def screen(title: str, lines: list[str], remedy: str = _REMEDY) -> str:
     return "\n".join([title, *shown, remedy])
 
 
-def first_line(error: Exception) -> str:
-    text = str(error).strip().splitlines()
-    return text[0][:200] if text else "no message"
+def reason(error: BaseException) -> str:
+    """What is wrong with a step: the file that could not be read, or the error's first line."""
+    told, texts = error, []
+    while told is not None:
+        texts.append(str(told))
+        told = told.__cause__ or told.__context__
+    files = [file for file in re.findall(r'local file "([^"]+)"', "\n".join(texts))
+             if not file.endswith("/")]
+    if files:
+        return f"{files[-1]} is missing, damaged or not readable"
+    lines = texts[0].partition("See full TensorStore details")[0].strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200].rstrip('.') if lines else 'no message'}"
 
 
 def _leaves(tree: Any) -> dict[str, str]:

@@ -3,14 +3,19 @@
 from collections.abc import Iterator
 import contextlib
 import hashlib
+import logging
 from pathlib import Path
 import platform
+from typing import Any
+import warnings
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 import zstandard
 
 from flexlam_jax.training import distributed
+
+_log = logging.getLogger(__name__)
 
 
 def use_compilation_cache(directory: str) -> None:
@@ -30,7 +35,8 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
     elsewhere (`use_compilation_cache`, JAX_COMPILATION_CACHE_DIR).
     """
     if jax.config.jax_compilation_cache_dir:
-        yield
+        with _told_once():
+            yield
         return
     least = jax.config.jax_persistent_cache_min_compile_time_secs
     folder = directory / _processor() if jax.default_backend() == "cpu" else directory
@@ -39,11 +45,32 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
     use_compilation_cache(str(folder))
     compilation_cache.reset_cache()     # JAX looks at the settings once, at the first compilation.
     try:
-        yield
+        with _told_once():
+            yield
     finally:
         jax.config.update("jax_compilation_cache_dir", None)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
         compilation_cache.reset_cache()
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+    """JAX warns of every program that cannot be kept or read; a run goes on without."""
+    before, told = warnings.showwarning, []
+
+    def show(message: Any, *args: Any, **kwargs: Any) -> None:
+        if "persistent compilation cache" not in str(message):
+            before(message, *args, **kwargs)
+        elif not told:
+            told.append(message)
+            _log.warning("compiled programs cannot be kept or read (%s); the run goes on, and its "
+                         "next start compiles them again", str(message).split("': ", 1)[-1])
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = before
 
 
 def _drop_halves(folder: Path) -> None:
@@ -52,7 +79,10 @@ def _drop_halves(folder: Path) -> None:
         try:
             zstandard.ZstdDecompressor().decompress(file.read_bytes())
         except zstandard.ZstdError:
-            file.unlink()
+            with contextlib.suppress(OSError):  # Of another user, or the storage is read-only.
+                file.unlink()
+        except OSError:     # JAX warns of it and compiles.
+            pass
 
 
 def _processor() -> str:

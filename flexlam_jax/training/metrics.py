@@ -9,7 +9,7 @@ import time
 from typing import Any, Protocol
 
 from flexlam_jax.errors import UserError, WorkdirError
-from flexlam_jax.files import write_atomically
+from flexlam_jax.files import write_atomically, writing_to
 from flexlam_jax.typed_json import parse_json
 
 Row = Mapping[str, Any]
@@ -26,18 +26,23 @@ class JsonlWriter:
     """One JSON object per line, flushed line by line; keys in the order given."""
 
     def __init__(self, path: Path):
-        self._file = open(path, "a")
+        self._path = path
+        with writing_to(path):
+            self._file = open(path, "a")
 
     def write(self, step: int, values: Row) -> None:
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        with writing_to(self._path):
+            self._file.write(json.dumps({"step": step, **values}) + "\n")
+            self._file.flush()
 
     def sync(self) -> None:
         """Makes rows as durable as the checkpoint that is about to be written."""
-        os.fsync(self._file.fileno())
+        with writing_to(self._path):
+            os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        self._file.close()
+        with writing_to(self._path):    # What a write before could not flush is tried again.
+            self._file.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,8 +85,9 @@ class TensorBoardWriter:
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         self._event = event_pb2.Event
-        name = f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
-        self._records = RecordWriter(open(directory / name, "wb"))
+        self._path = directory / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
+        with writing_to(self._path):
+            self._records = RecordWriter(open(self._path, "wb"))
         self._record(file_version="brain.Event:2")
         if start_step:
             # Tells TensorBoard to forget what a killed run wrote from here on.
@@ -96,14 +102,17 @@ class TensorBoardWriter:
 
     def _record(self, **fields: Any) -> None:
         event = self._event(wall_time=time.time(), **fields)
-        self._records.write(event.SerializeToString())
-        self._records.flush()
+        with writing_to(self._path):
+            self._records.write(event.SerializeToString())
+            self._records.flush()
 
     def sync(self) -> None:
-        self._records.flush()
+        with writing_to(self._path):
+            self._records.flush()
 
     def close(self) -> None:
-        self._records.close()
+        with writing_to(self._path):
+            self._records.close()
 
 
 class WandbWriter:

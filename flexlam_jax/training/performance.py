@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
 
+from flexlam_jax.files import cannot_write
+
 
 class Chrono:
     """Wall-clock time of training steps; compilation, evaluation and saving are taken out."""
@@ -121,7 +123,7 @@ class Profiler:
 
     def __exit__(self, *exc_info: Any) -> None:
         if self._tracing:
-            jax.profiler.stop_trace()
+            self._stop()
 
     def at(self, step: int, state: Any) -> None:
         """Called before each step; waits for `state` at the edges so that the window is exact."""
@@ -132,6 +134,14 @@ class Profiler:
             self._tracing = True
         elif self._tracing and step >= end:
             jax.block_until_ready(state)
-            jax.profiler.stop_trace()
-            self._tracing = False
+            self._stop()
             self._window = (0, 0)
+
+    def _stop(self) -> None:
+        """Writes the trace."""
+        self._tracing = False
+        try:
+            jax.profiler.stop_trace()
+        except (OSError, jax.errors.JaxRuntimeError) as error:
+            raise cannot_write(self._directory, error, what="a profile", remedy=
+                               "; --config.profile.steps=0 goes on without one.") from error
