@@ -11,6 +11,8 @@ import pytest
 
 import flexlam_jax
 from data_pipelines.loader import ordered_batches
+from flexlam_jax.errors import CheckpointError
+from tests.experiments.command_lines import run_lines
 from tests.untrained import MODEL, save_run
 
 REPO = Path(__file__).resolve().parents[2]
@@ -54,6 +56,13 @@ def run(binary, *arguments):
         text=True,
         timeout=300,
     )
+
+
+def flip(file):
+    """Changes a bit in the middle of a file."""
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 4
+    file.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +114,7 @@ def test_extract_joins_the_dataset_and_resumes(place):
         "extract_latents",
         f"--checkpoint={place / 'flex'}",
         f"--out={out}",
-        "--splits=test,train",
+        "--splits=test,train,validation",
     )
     first = run(*command)
     assert first.returncode == 0, first.stderr
@@ -122,8 +131,12 @@ def test_extract_joins_the_dataset_and_resumes(place):
         assert rows["ids"].dtype == np.int32
     before = (out / "square" / "test.npz").stat().st_mtime_ns
     (out / "square" / "train.npz").unlink()
+    flip(out / "square" / "validation.npz")
     again = run(*command)
     assert "already there" in again.stdout and (out / "square" / "train.npz").exists()
+    assert again.stdout.count("does not match its sha256") == 1
+    for split in ("train", "validation"):
+        assert len(flexlam_jax.read_latents(out, "square", split).slots)
     assert (out / "square" / "test.npz").stat().st_mtime_ns == before
     save_run(place / "third", steps=(4,))
     other = run(
@@ -149,12 +162,22 @@ def test_align_saves_a_translator_that_loads(place):
     translator = flexlam_jax.load_translator(place / "translator")
     lam = flexlam_jax.load(place / "flex")
     frames = np.zeros((5, 16, 16, 3), np.uint8)
-    actions = translator(lam.encode(frames, frames, keep=2))
+    codes = lam.encode(frames, frames, keep=2)
+    actions = translator(codes)
     assert actions.shape == (5,) and translator.config.action_names[0] == "stay"
     assert translator.config.lam["fingerprint"] == lam.fingerprint()
-    assert "already there" in run(*command).stdout
-    changed = run(*command[:-1], "--labels=32")
-    assert changed.returncode == 1 and "made with other settings" in changed.stderr
+    (code, out, _, _), (changed, _, err, _) = run_lines(
+        command[0], [command[1:], [*command[1:-1], "--labels=32"]]
+    )
+    assert code == 0 and "already there" in out
+    assert changed == 1 and "made with other settings" in err
+    flip(max((place / "translator" / "params").rglob("d/*"), key=lambda file: file.stat().st_size))
+    with pytest.raises(CheckpointError):
+        flexlam_jax.load_translator(place / "translator")
+    ((code, out, _, _),) = run_lines(command[0], [command[1:]])
+    assert code == 0 and "fitted again: " in out
+    again = flexlam_jax.load_translator(place / "translator").outputs(codes)
+    np.testing.assert_allclose(again, translator.outputs(codes), atol=1e-5)
 
 
 def test_benchmark_measures_loading_and_encoding(place):

@@ -1,13 +1,22 @@
 """Wrong input to the pretraining binary: each is one message, and nothing is written."""
 
+import json
+import shutil
+import sys
+
+from absl import flags
 import jax
+from ml_collections import config_flags
 import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
+from data_pipelines.loading.options import loader_options
 from experiments import cli
+from experiments.data_hashes import data_hashes
 from experiments.pretrain_lam import pretrain
-from flexlam_jax.errors import Interrupted, UserError
+from flexlam_jax.errors import Interrupted, UserError, WorkdirError
+from flexlam_jax.training.workdir import Workdir
 from tests.experiments import tiny
 from tests.experiments.pretraining import Pretraining
 
@@ -41,6 +50,52 @@ def test_wrong_settings(data, tmp_path, key, value, kind, message):
     with pytest.raises(kind, match=message):
         pretrain(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_folders_of_others_are_refused_before_any_work(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("mine")
+    for workdir, told in ((tmp_path, "holds metrics.jsonl, not a training run"), ("", "is empty")):
+        with pytest.raises(WorkdirError, match=told):
+            pretrain(tiny.get_config(), workdir)    # Without data: nothing is opened.
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_a_run_goes_on_on_the_same_content_only(data, tmp_path):
+    config = tiny.get_config()
+    config.data.path = data
+    hashes = data_hashes(config.data, ["train", "validation"])
+    assert set(hashes) == {"square/train", "square/validation"}
+    with Workdir(tmp_path, json.loads(config.to_json()), hashes | {"square/train": "0" * 64}) as run:
+        run.file("metrics.jsonl").write_text('{"step": 24}\n')
+    with pytest.raises(WorkdirError, match=r"on other data:\n  square/train: sha256 0{16} there, "
+                                           + hashes["square/train"][:16]):
+        pretrain(config, tmp_path)
+
+
+def test_hashes_are_of_the_records_wherever_they_lie(data, tmp_path):
+    shutil.copytree(data, tmp_path / "moved")
+    here, moved = ({"mixture": {"a": {"path": str(path)}}} for path in (data, tmp_path / "moved"))
+    assert data_hashes(here, ["train"]) == data_hashes(moved, ["train"])
+    assert set(data_hashes(here, ["test"])) == {"a/square/test"}
+    manifest = tmp_path / "moved" / "manifest.json"
+    values = json.loads(manifest.read_text())
+    values["datasets"]["square"]["shards"]["train"][0]["sha256"] = "0" * 64
+    manifest.write_text(json.dumps(values))
+    assert data_hashes(here, ["train"]) != data_hashes(moved, ["train"])
+    assert data_hashes(here, ["test"]) == data_hashes(moved, ["test"])
+
+
+@pytest.mark.parametrize("given, gap", [("3", 3), ("0.2s", "0.2s"), ("(1,4)", (1, 4)),
+                                        ("('0.1s', '0.3s')", ("0.1s", "0.3s"))])
+@pytest.mark.parametrize("preset", ["debug", "doom"])
+def test_every_gap_can_be_given_as_a_flag(preset, given, gap, monkeypatch):
+    values = flags.FlagValues()
+    config_flags.DEFINE_config_file("config", None, "", flag_values=values)
+    monkeypatch.setattr("sys.argv", [
+        "", f"--config=experiments/configs/{preset}.py", f"--config.data.gap={given}",
+        "--config.data.path=somewhere"])
+    values(sys.argv)
+    assert loader_options(values.config.data).gap == gap
 
 
 @pytest.mark.parametrize("error, code, shown", [
