@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.readers import opening, parquet_tables
+from data_pipelines.readers.lerobot.episodes import video_of
 from data_pipelines.readers.lerobot.info import LeRobot
 from data_pipelines.recordings import ItemError
 
@@ -42,12 +43,7 @@ class Availability:
         return first
 
     def _check_video(self, episode: dict[str, Any], camera: str) -> None:
-        video = episode["videos"][camera]
-        if video is None:
-            raise ItemError(
-                "no images", f"episode {episode['index']}: meta/episodes names no video of {camera}"
-            )
-        problem = self._problem(video["file"])
+        problem = self._problem(video_of(episode, camera)["file"])
         if problem is not None:
             raise ItemError(problem.reason, f"{camera}: {problem}")
 

@@ -14,9 +14,11 @@ from data_pipelines.errors import DataError
 from data_pipelines.readers import parquet_tables
 from data_pipelines.readers.lerobot.info import LeRobot, meta_file
 from data_pipelines.readers.listing import list_files
+from data_pipelines.recordings import ItemError
 from data_pipelines.typed_json import read_json_lines
 
 MAX_LENGTH = 100_000_000  # frames of an episode
+_MAX_NUMBER = 100 * MAX_LENGTH  # of an episode, a file, a row of the whole set
 
 
 def list_episodes(data: LeRobot, cameras: Sequence[str]) -> list[dict[str, Any]]:
@@ -31,6 +33,18 @@ def list_episodes(data: LeRobot, cameras: Sequence[str]) -> list[dict[str, Any]]
     if videos and not data.video_path:
         raise DataError(f"{data.root}/meta/info.json: declares videos but no video_path")
     return sorted((_describe(data, row, videos) for row in rows), key=lambda entry: entry["index"])
+
+
+def video_of(episode: dict[str, Any], camera: str) -> dict[str, Any]:
+    """Where the pictures of a camera are: {file, start, stop}; raises ItemError 'no images'."""
+    video = episode["videos"].get(camera)
+    if video is None:
+        raise ItemError(
+            "no images",
+            f"episode {episode['index']}: meta/episodes names no place of {camera}: chunk_index, "
+            "file_index, from_timestamp and to_timestamp, in seconds from 0",
+        )
+    return video
 
 
 def _rows_of_parquet(data: LeRobot) -> list[dict[str, Any]]:
@@ -90,15 +104,16 @@ def _file_of(data: LeRobot, row: dict[str, Any], prefix: str) -> dict[str, int]:
 
 
 def _whole(data: LeRobot, row: dict[str, Any], field: str) -> int:
-    """A field that must be a whole number from 0; tables made elsewhere may hold it as a float."""
+    """A field that must be a whole number; tables made elsewhere may hold it as a float."""
     value = row.get(field)
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if type(value) is not int or not 0 <= value <= MAX_LENGTH * 100:
+    most = MAX_LENGTH if field == "length" else _MAX_NUMBER
+    if type(value) is not int or not 0 <= value <= most:
         number = str(row.get("episode_index"))[:20]
         raise DataError(
             f"{data.root}/meta: the entry of episode {number} has {field} = {str(value)[:40]!r}; "
-            "expected a whole number from 0"
+            f"expected a whole number from 0 to {most}"
         )
     return value
 

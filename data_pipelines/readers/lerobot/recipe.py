@@ -26,7 +26,14 @@ from data_pipelines.readers.frame_options import (
 )
 from data_pipelines.readers.lerobot.availability import Availability
 from data_pipelines.readers.lerobot.info import VERSIONS
-from data_pipelines.readers.lerobot.selection import STATE, Choice, choose, discrete, joined
+from data_pipelines.readers.lerobot.selection import (
+    STATE,
+    Choice,
+    camera_names,
+    choose,
+    discrete,
+    joined,
+)
 from data_pipelines.readers.lerobot.splits import published_split
 from data_pipelines.readers.paths import source_folder
 from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
@@ -103,6 +110,7 @@ def plan(options: dict[str, Any]) -> Plan:
     episodes = lerobot.list_episodes(data, list(choice.cameras.values()))
     there = Availability(data, episodes)
     cameras, skipped = _usable_cameras(data, there, choice)
+    skipped += _depth_cameras(data, choice)
     items = []
     for episode in episodes:
         name = f"episode_{episode['index']:06d}"
@@ -152,6 +160,16 @@ def _usable_cameras(
         Skipped(choice.cameras[name], "camera without files", text, expected=True, episodes=0)
         for name, text in problems.items()
         if text
+    ]
+
+
+def _depth_cameras(data: lerobot.LeRobot, choice: Choice) -> list[Skipped]:
+    """Cameras that were left out as their pictures are no colours."""
+    detail = "its pictures hold distances, not colours; name it with --cameras to take it as a picture"
+    return [
+        Skipped(feature, "depth camera", detail, expected=True, episodes=0)
+        for feature in camera_names(data).values()
+        if not choice.asked and feature not in choice.cameras.values()
     ]
 
 

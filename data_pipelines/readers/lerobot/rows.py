@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.readers import lerobot_frames, parquet_tables
+from data_pipelines.readers.lerobot.episodes import video_of
 from data_pipelines.readers.lerobot.info import LeRobot
 from data_pipelines.recordings import ItemError
 
@@ -87,11 +88,7 @@ def read_columns(
 def iter_frames(data: LeRobot, episode: dict[str, Any], camera: str) -> Iterator[np.ndarray]:
     """The episode's frames uint8 (H, W, 3); raises ItemError 'frame count' unless T of them."""
     if data.features[camera].dtype == "video":
-        video = episode["videos"].get(camera)
-        if video is None:
-            raise ItemError(
-                "no images", f"episode {episode['index']}: meta/episodes names no video of {camera}"
-            )
+        video = video_of(episode, camera)
         path = data.file(video["file"])
         yield from lerobot_frames.video_frames(path, video, episode["length"], data.fps)
         return
