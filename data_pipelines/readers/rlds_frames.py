@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +17,8 @@ from data_pipelines.readers.tfds_episodes import Episode, shard_episodes
 from data_pipelines.readers.tfds_folder import TfdsFolder
 from data_pipelines.recordings import ItemError
 
-_LOOKED_AT = 4  # shards whose first episode tells the sizes
+_LOOKED_AT = 4  # shards whose first episodes tell the sizes
+_UNDECLARED = 8  # of these, where the schema does not promise that all pictures have one size
 
 Size = tuple[int, int]  # height, width
 
@@ -30,11 +32,13 @@ def camera_sizes(
     it. Raises DataError, with the remedy, where a camera's pictures vary in size or nothing tells.
     """
     found: dict[str, set[Size]] = {camera: set() for camera in images}
-    for shard in shards[:: -(-len(shards) // _LOOKED_AT)]:
-        episode = next((e for e in shard_episodes(folder, shard) if isinstance(e, Episode)), None)
-        for camera, key in images.items() if episode else ():
-            found[camera] |= _sizes(episode, key)
     declared = {camera: folder.step_leaves()[key].shape[:2] for camera, key in images.items()}
+    many = any(None in shape for shape in declared.values())
+    for shard in shards[:: -(-len(shards) // _LOOKED_AT)]:
+        episodes = (e for e in shard_episodes(folder, shard) if isinstance(e, Episode))
+        for episode in itertools.islice(episodes, _UNDECLARED if many else 1):
+            for camera, key in images.items():
+                found[camera] |= _sizes(episode, key)
     for camera, shape in declared.items():
         if not found[camera] and None not in shape:
             found[camera] = {shape}

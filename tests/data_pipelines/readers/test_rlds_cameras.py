@@ -52,11 +52,13 @@ def test_the_picture_counts_not_the_schema(tmp_path):
     assert len(list(found.frames["toy"])) == 4
 
 
-@pytest.mark.parametrize("where", ["in an episode", "in another shard"])
+@pytest.mark.parametrize("where", ["in an episode", "in another episode", "in another shard"])
 def test_sizes_that_vary_are_refused_with_the_remedy(tmp_path, where):
     small, large = pictures(12, 12), pictures(16, 16)
     if where == "in an episode":
         shards = [[episode(4, {"image": small[:3] + large[3:]})]]
+    elif where == "in another episode":
+        shards = [[episode(4, {"image": one}) for one in (small, small, large)]]
     else:
         shards = [[episode(4, {"image": small})], [episode(4, {"image": large})]]
     write_set(tmp_path, features({"image": (-1, -1, 3)}), *shards)
@@ -68,7 +70,7 @@ def test_sizes_that_vary_are_refused_with_the_remedy(tmp_path, where):
 
 def test_a_late_picture_of_another_size_names_the_remedy(tmp_path):
     made = [episode(4, {"image": pictures(side, side)}) for side in (12, 12, 16)]
-    _, results = read_all(options(write_set(tmp_path, features({"image": (-1, -1, 3)}), made)))
+    _, results = read_all(options(write_set(tmp_path, features({"image": (12, 12, 3)}), made)))
     with pytest.raises(ItemError, match="step 0 is 16 x 16.*--size=N") as caught:
         list(results[2].frames["toy"])
     assert caught.value.reason == "frame size"
