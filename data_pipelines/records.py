@@ -89,7 +89,7 @@ def episode_examples(
             "frames": [_tfds_frame(spec, data) for data in episode.frames[row.start : stop]],
             "episode_return": episode.episode_return,
             "behaviour": spec.behaviour,
-            "source": episode.source,
+            "source": _utf8(episode.source),
             "metadata": json.dumps(episode.metadata),
             "frame_skip": spec.frame_skip,
             "fps": spec.fps,
@@ -101,6 +101,14 @@ def episode_examples(
             end = stop if label == "state" else stop - 1
             example[label] = getattr(episode, label)[row.start : end]
         yield row, example
+
+
+def _utf8(name: str) -> bytes:
+    """A file's name as the bytes it has on disk, also where they are no UTF-8."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that no file system made
+        return name.encode("utf-8", "backslashreplace")
 
 
 def _tfds_frame(spec: DatasetSpec, data: bytes) -> Any:
