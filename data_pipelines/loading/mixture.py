@@ -44,12 +44,24 @@ def open_sources(options: LoaderOptions) -> list[Source]:
         info = open_dataset(part.path)
         opened = [
             _open_source(f"{name}/{dataset}" if name else dataset, info, dataset, part, options)
-            for dataset in select_datasets(info, part.datasets, part.cameras)
+            for dataset in _held(info, part, options.split)
         ]
         _keep_subset(opened, part)
         _set_weights(opened, part)
         sources += opened
     return sources
+
+
+def _held(info: DatasetInfo, part: Part, split: str) -> tuple[str, ...]:
+    """The datasets asked for; where none is named, without those that lack the split.
+
+    A camera that shows something in few episodes may have none for validation.
+    """
+    names = select_datasets(info, part.datasets, part.cameras)
+    if part.datasets:
+        return names
+    held = tuple(n for n in names if info.counts[n].get(split, {}).get("records"))
+    return held or names
 
 
 def select_datasets(info: DatasetInfo, datasets, cameras: tuple[str, ...]) -> tuple[str, ...]:

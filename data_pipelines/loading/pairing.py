@@ -66,8 +66,16 @@ def partner_names(source: Source, pair_with: str) -> list[str]:
 
 def _check_synchronous(one: ClipReader, other: ClipReader) -> None:
     if not np.array_equal(one.index, other.index):
+        lacking = np.setxor1d(one.index[:, 0], other.index[:, 0])
+        if len(lacking):
+            raise DataError(
+                f"datasets {one.spec.name} and {other.spec.name} cannot be paired: in split "
+                f"{one.split!r} one of them lacks {len(lacking)} episodes of the other (a camera "
+                "that showed nothing there; the manifest lists them); name datasets that hold the "
+                "same episodes, or prepare the folder with those cameras alone"
+            )
         raise DataError(
             f"datasets {one.spec.name} and {other.spec.name} claim the same recording "
-            f"{one.spec.recording!r} but hold other episodes or lengths in split {one.split!r}; "
-            "prepare the folder again"
+            f"{one.spec.recording!r} but hold other lengths in split {one.split!r}; prepare the "
+            "folder again"
         )
