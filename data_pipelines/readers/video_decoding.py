@@ -132,10 +132,12 @@ def _pictures(video: OpenVideo, fps, start, stop, facts) -> Iterator[tuple[float
     shown = iter(decoder)
     first = list(itertools.islice(shown, clock.proving))
     clock.judge(first)
+    noted = None
     for picture in itertools.chain(first, shown):
         seconds = clock.seconds(picture)
-        if clock.note():
-            facts["times"] = clock.note()
+        if clock.mended != noted:
+            noted = clock.mended
+            facts |= {"times": clock.note()} if clock.note() else {}
         if stop is not None and seconds >= stop:
             return
         yield seconds, picture
@@ -165,13 +167,17 @@ class _Decoder:
         for packet in container.demux(stream) if alone else container.demux():
             if not packet.size:  # the end, or a chunk that repeats the picture before
                 continue
-            stamp = packet.pts if packet.pts is not None else packet.dts
-            if stamp is not None:
-                own = packet.stream
-                end = (stamp - (own.start_time or 0) + (packet.duration or 0)) * own.time_base
-                self.reached_by_all = max(self.reached_by_all, float(end))
+            if not alone:
+                self._note_end(packet)
             if packet.stream_index == stream.index:
                 yield packet
+
+    def _note_end(self, packet) -> None:
+        """How far the packets of any stream go."""
+        stamp, own = packet.pts if packet.pts is not None else packet.dts, packet.stream
+        if stamp is not None:
+            end = (stamp - (own.start_time or 0) + (packet.duration or 0)) * own.time_base
+            self.reached_by_all = max(self.reached_by_all, float(end))
 
     def __iter__(self) -> Iterator[Any]:
         av = require("av")
