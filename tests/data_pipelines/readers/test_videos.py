@@ -1,5 +1,6 @@
 """A user's own videos: every container, right frames, failures counted."""
 
+import os
 import sys
 
 import numpy as np
@@ -11,6 +12,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.framing import square_frame
 from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import open_dataset
+from data_pipelines.readers import videos as videos_recipe
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from data_pipelines.readers.videos import find, read_item
@@ -167,3 +169,156 @@ def test_photographs_held_upright_are_turned(tmp_path):
 @pytest.mark.parametrize("fit", ["crop", "stretch"])
 def test_square_frame_has_the_size_asked_for(size, fit):
     assert square_frame(Image.new("L", size, 128), 32, fit).shape == (32, 32, 3)
+
+
+# --- what a source may hold -----------------------------------------------------------------------
+
+
+def planned(source, *more):
+    return videos_recipe.plan(recipe_options("videos", f"--source={source}", "--size=16", *more))
+
+
+def write_clips(folder, names, **options):
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(names):
+        write_video(folder / name, pictures(seed), "mpeg4", **options)
+    return folder
+
+
+OTHERS = {  # name -> codec
+    "a.ts": "libx264",
+    "b.MTS": "libx264",
+    "c.mpg": "mpeg2video",
+    "d.3gp": "libx264",
+    "e.WMV": "wmv2",
+    "f.flv": "flv",
+    "g.M4V": "libx264",
+    "h.ogv": "libvpx",
+    "i.vob": "mpeg2video",
+    "j.mjpeg": "mjpeg",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_every_kind_of_file_is_read(tmp_path, name):
+    codec = OTHERS[name]
+    formats = {".mts": "mpegts", ".wmv": "asf", ".m4v": "mp4", ".vob": "vob"}
+    suffix = "." + name.split(".")[1].lower()
+    named = {"format": formats[suffix]} if suffix in formats else {}
+    pixels = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    write_video(tmp_path / name, pictures(0), codec, pixels, rate=25, **named)
+    [path] = find(tmp_path).videos
+    assert len(list(read_item(path, size=16, fps=0, stride=1))) == COUNT
+
+
+def test_what_is_passed_over_is_counted(tmp_path):
+    write_clips(tmp_path, ["a.mp4", "b.mp4", "c.mp4"])
+    (tmp_path / "film.rmvb").write_bytes(b".RMF")
+    (tmp_path / "notes.txt").write_text("notes")
+    (tmp_path / "._a.mp4").write_bytes(b"\x00\x05\x16\x07")
+    os.mkfifo(tmp_path / "pipe.mp4")
+    plan = planned(tmp_path)
+    assert plan.passed_over[".rmvb"] == {"files": 1, "example": "film.rmvb"}
+    assert [(entry.name, entry.reason) for entry in plan.skipped] == [("pipe.mp4", "not a file")]
+
+
+def test_names_of_one_file_are_one_episode(tmp_path):
+    """Links beside their target, two links to one file, and a cache of links to nameless blobs."""
+    source = write_clips(tmp_path / "source", ["b.mp4", "c.mp4"])
+    (source / "a.mp4").symlink_to(source / "b.mp4")
+    os.link(source / "c.mp4", source / "d.mp4")
+    blobs = write_clips(tmp_path / "blobs", ["x.mp4"])
+    (blobs / "x.mp4").rename(blobs / "0a1b")
+    for revision in ("1", "2"):
+        (source / "snapshots" / revision).mkdir(parents=True)
+        (source / "snapshots" / revision / "e.mp4").symlink_to(blobs / "0a1b")
+    found = find(source)
+    names = [str(path.relative_to(source)) for path in found.videos]
+    assert names == ["b.mp4", "c.mp4", "snapshots/1/e.mp4"]
+    twins = [(entry.name, entry.reason, entry.expected) for entry in found.skipped]
+    assert twins == [
+        (name, "same file", True) for name in ("a.mp4", "d.mp4", "snapshots/2/e.mp4")
+    ]
+    assert "the same file as b.mp4" in found.skipped[0].detail
+
+
+@pytest.mark.parametrize("below", ["", "set"])
+def test_sets_of_other_commands_are_refused_with_their_command(tmp_path, below):
+    root = write_clips(tmp_path / below, ["a.mp4", "b.mp4", "c.mp4"])
+    (root / "meta").mkdir()
+    (root / "meta" / "info.json").write_text('{"codebase_version": "v2.1"}')
+    with pytest.raises(DataError, match=f"prepare lerobot --source={root}`"):
+        planned(tmp_path)
+    (root / "meta" / "info.json").write_text('{"title": "no set at all"}')
+    assert len(planned(tmp_path).items) == 3
+    for name in ("features.json", "dataset_info.json"):
+        (root / name).write_text("{}")
+    with pytest.raises(DataError, match=f"prepare rlds --source={root}`"):
+        planned(tmp_path)
+
+
+def test_a_folder_of_hdf5_files_is_refused_with_its_command(tmp_path):
+    for name in ("a.hdf5", "b.h5"):
+        (tmp_path / name).write_bytes(b"\x89HDF\r\n\x1a\n")
+    with pytest.raises(DataError, match="prepare libero"):
+        planned(tmp_path)
+    write_clips(tmp_path, ["a.mp4", "b.mp4", "c.mp4"])
+    assert len(planned(tmp_path).items) == 3  # and here they lie beside the videos
+
+
+# --- the stored rate ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, stored, note",
+    [
+        ((), RATE, None),
+        (("--stride=2",), RATE / 2, None),
+        (("--fps=5",), 5, None),
+        (("--fps=40",), RATE, "--fps=40 is above the rate of 3 files"),
+    ],
+)
+def test_the_rate_of_files_that_agree_is_stored(tmp_path, arguments, stored, note):
+    plan = planned(write_clips(tmp_path, ["a.mp4", "b.mp4", "c.mp4"]), *arguments)
+    assert plan.specs[0].fps == stored
+    assert plan.sources["rates"] == {"10/s": 3}
+    assert note is None or note in " ".join(plan.sources["notes"])
+
+
+def test_rates_that_differ_or_vary_are_not_stored_and_said(tmp_path):
+    write_clips(tmp_path, ["a.mp4", "b.mp4"])
+    write_video(tmp_path / "c.mp4", pictures(3), "mpeg4", rate=25)
+    plan = planned(tmp_path)
+    assert plan.specs[0].fps == 0 and plan.sources["rates"] == {"10/s": 2, "25/s": 1}
+    assert "no one constant rate" in plan.sources["notes"][0]
+    assert planned(tmp_path, "--fps=5").specs[0].fps == 5
+    assert planned(tmp_path, "--fps=20").specs[0].fps == 0
+    stamps = [*range(0, 2000, 200), *range(2000, 2500, 50)]
+    write_video(tmp_path / "c.mp4", pictures(3), stamps=stamps)
+    assert planned(tmp_path).sources["rates"] == {"10/s": 2, "variable": 1}
+
+
+def test_files_without_times_are_named(tmp_path):
+    write_clips(tmp_path, ["a.avi", "b.avi", "c.mp4"])
+    [note] = planned(tmp_path).sources["notes"]
+    assert note.startswith("2 files (avi) have no presentation times")
+    assert planned(tmp_path).specs[0].fps == RATE
+
+
+def test_episodes_know_their_own_rate(tmp_path):
+    source = write_clips(tmp_path / "source", ["a.avi", "b.mp4", "c.mp4"])
+    prepare("videos", tmp_path / "out", recipe_options("videos", f"--source={source}"))
+    info = open_dataset(tmp_path / "out")
+    known = {}
+    for split in ("train", "validation", "test"):
+        for episode in info.episodes("videos", split):
+            known[episode["source"]] = episode["native_fps"], episode.get("times", "")
+    assert known["b.mp4"] == known["c.mp4"] == (RATE, "")
+    assert known["a.avi"] == (RATE, "frame numbers at 10/s: the file has no time stamps")
+
+
+def test_pictures_have_the_rate_that_is_said(tmp_path):
+    for seed in range(3):
+        write_images(tmp_path / str(seed), pictures(seed))
+    assert planned(tmp_path).specs[0].fps == 0
+    assert planned(tmp_path, "--fps=12").specs[0].fps == 12
