@@ -13,7 +13,8 @@ from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loader import ordered_batches
 from data_pipelines.manifest import DatasetInfo, open_dataset
 from data_pipelines.spec import ActionSpec
-from flexlam_jax.errors import UserError
+from flexlam_jax.errors import CheckpointError, UserError
+from flexlam_jax.typed_json import as_type
 
 BATCH_SIZE = 256  # the largest batch that a loaded model runs in one piece
 flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
@@ -73,6 +74,15 @@ class Source:
         return next(iter(specs.values())), ""
 
 
+@dataclasses.dataclass(frozen=True)
+class _TrainedOn:
+    """What a checkpoint's config says of its data, as JSON holds it."""
+
+    path: str | None = None
+    datasets: list[str] | dict[str, float] | str | None = None
+    gap: int | str | list[int | str] = 1
+
+
 def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
     """Opens --data and --datasets, by default those the model was trained on.
 
@@ -80,12 +90,20 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
       UserError, DataError: no data folder known, unknown dataset, or frames of another size than
         the model's.
     """
-    trained_on = lam.config.get("data") or {}
-    path = data or trained_on.get("path")
+    trained_on = as_type(
+        lam.config.get("data") or {},
+        _TrainedOn,
+        where="the data section of the checkpoint's config",
+        remedy="load a checkpoint that this package wrote",
+        error=CheckpointError,
+    )
+    path = data or trained_on.path
     if not path:
         raise UserError("the checkpoint does not say which data it was trained on; give --data=DIR")
     info = open_dataset(path)
-    names = tuple(datasets) or tuple(trained_on.get("datasets") or ()) or tuple(info.datasets)
+    known = trained_on.datasets or ()
+    known = (known,) if isinstance(known, str) else tuple(known)
+    names = tuple(datasets) or known or tuple(info.datasets)
     for name in names:
         shape = tuple(info.spec(name).image_shape)
         if shape != lam.frame_shape:
@@ -94,7 +112,7 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
                 f"{_size(lam.frame_shape)}; prepare the data at that size "
                 "or choose another checkpoint"
             )
-    gap = trained_on.get("gap", 1)
+    gap = trained_on.gap
     gap = tuple(gap) if isinstance(gap, list) else gap
     return Source(info, names, gap_frames(gap, info.spec(names[0]))[0])
 

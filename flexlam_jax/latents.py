@@ -21,7 +21,7 @@ import numpy as np
 
 from flexlam_jax.errors import DamagedFile
 from flexlam_jax.files import write_atomically
-from flexlam_jax.typed_json import as_type, read_json
+from flexlam_jax.typed_json import as_type, content_hash, read_json
 
 FORMAT = 1
 FILE_NAME = "manifest.json"
@@ -118,13 +118,17 @@ def read_manifest(folder: Any) -> Manifest | None:
     files = as_type(values.get("files"), dict[str, Any], where=f"{file}, files,", remedy=_AGAIN)
     entries = {name: as_type(entry, Entry, where=f"{file}, files[{name!r}],", remedy=_AGAIN)
                for name, entry in files.items()}
-    return as_type({**values, "files": entries}, Manifest, where=str(file), remedy=_AGAIN)
+    manifest = as_type({**values, "files": {}}, Manifest, where=str(file), remedy=_AGAIN)
+    if values.get("sha256", content_hash(values)) != content_hash(values):  # Early ones have none.
+        raise DamagedFile(f"{file} is damaged: its fields are not those that were written; {_AGAIN}")
+    return dataclasses.replace(manifest, files=entries)
 
 
 def write_manifest(folder: Any, manifest: Manifest) -> None:
-    """Writes the manifest of a folder, whole or not at all."""
-    write_atomically(Path(folder) / FILE_NAME,
-                     json.dumps(dataclasses.asdict(manifest), indent=1) + "\n")
+    """Writes the manifest of a folder, and a hash of itself; whole or not at all."""
+    values = dataclasses.asdict(manifest)
+    values["sha256"] = content_hash(values)
+    write_atomically(Path(folder) / FILE_NAME, json.dumps(values, indent=1) + "\n")
 
 
 def write_latents(folder: Any, name: str, rows: Latents) -> Entry:

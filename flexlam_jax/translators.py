@@ -7,7 +7,6 @@ A folder holds config.json and params/ (Orbax), each verified when it is read.
 """
 
 import dataclasses
-import hashlib
 import json
 import logging
 from typing import Any
@@ -22,7 +21,7 @@ from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import write_atomically
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.output_folder import TRANSLATOR, check_content
-from flexlam_jax.typed_json import as_type, read_json
+from flexlam_jax.typed_json import as_type, content_hash, read_json
 
 _AGAIN = "restore it, or make the translator again with experiments.align_translator"
 _log = logging.getLogger(__name__)
@@ -82,7 +81,7 @@ def save_translator(path: Any, variables: dict, config: TranslatorConfig) -> Non
         **dataclasses.asdict(config),
         "fingerprint": _fingerprint(variables),
     }
-    values["sha256"] = _hash(values)
+    values["sha256"] = content_hash(values)
     write_atomically(path / "config.json", json.dumps(values, indent=2) + "\n")
 
 
@@ -137,7 +136,7 @@ def _read(path: Any) -> tuple[TranslatorConfig, _File] | None:
         for kind in (TranslatorConfig, _File)
     )
     sizes = (config.outputs, config.hidden, config.slots, config.slot_width)
-    if min(sizes) < 1 or own.sha256 not in (None, _hash(values)):
+    if min(sizes) < 1 or own.sha256 not in (None, content_hash(values)):
         raise CheckpointError(
             f"{file} is damaged: its fields are not those that were written; {_AGAIN}"
         )
@@ -164,13 +163,6 @@ def _fingerprint(variables: dict) -> int:
     from flexlam_jax.training.fingerprint import fingerprint
 
     return fingerprint(jax.tree.map(jnp.asarray, variables))
-
-
-def _hash(values: dict[str, Any]) -> str:
-    """sha256 of all fields but itself, as they are after a way through JSON."""
-    rest = json.loads(json.dumps(values))
-    rest.pop("sha256", None)
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 class LoadedTranslator:

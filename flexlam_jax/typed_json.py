@@ -4,6 +4,7 @@ What does not fit is one error that names file, field and value. NaN and Infinit
 Python writes them; unknown fields of a dataclass are ignored, because newer versions may add some.
 """
 
+import hashlib
 import json
 import re
 from typing import Any, TypeVar
@@ -48,6 +49,13 @@ def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str,
     except msgspec.ValidationError as problem:
         told = _told(value, str(problem))
         raise error(f"{where} is damaged: {told}; {remedy}") from problem
+
+
+def content_hash(values: dict[str, Any]) -> str:
+    """sha256 of all fields but "sha256", where it is kept, as they are after a way through JSON."""
+    rest = json.loads(json.dumps(values))
+    rest.pop("sha256", None)
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def _told(document: Any, problem: str) -> str:

@@ -32,6 +32,7 @@ def write(folder, latents):
 
 def change_manifest(folder, change):
     values = json.loads((folder / "manifest.json").read_text())
+    del values["sha256"]    # As early versions wrote it; test_a_changed_manifest_is_noticed has it.
     change(values)
     (folder / "manifest.json").write_text(json.dumps(values))
 
@@ -66,12 +67,24 @@ def test_every_changed_bit_is_noticed(tmp_path):
     (lambda folder: change_manifest(folder, lambda m: m.update(gap="x")), 'gap: .* it is "x"'),
     (lambda folder: change_manifest(folder, lambda m: m["files"][NAME].update(bytes="1")),
      r"files\['sq uare/train.npz'\], is damaged: bytes: expected `int`, got `str`"),
+    (lambda folder: change_manifest(folder, lambda m: m.update(step=None)), "step: .* it is null"),
     (lambda folder: change_manifest(folder, lambda m: m["files"].clear()), "holds: nothing yet"),
 ])
 def test_damage_is_one_message(tmp_path, damage, told):
     write(tmp_path, rows())
     damage(tmp_path)
     with pytest.raises(DamagedFile, match=told):
+        flexlam_jax.read_latents(tmp_path, "sq uare", "train")
+
+
+@pytest.mark.parametrize("old, new", [('"gap": 1', '"gap": 3'), ("0.5", "0.25"),
+                                      ('"transitions": 50', '"transitions": 58')])
+def test_a_changed_manifest_is_noticed(tmp_path, old, new):
+    write(tmp_path, rows())
+    file = tmp_path / "manifest.json"
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+    with pytest.raises(DamagedFile, match="its fields are not those that were written"):
         flexlam_jax.read_latents(tmp_path, "sq uare", "train")
 
 

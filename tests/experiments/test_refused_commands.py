@@ -1,7 +1,11 @@
 """What the binaries that read a model refuse: one message, before any work, nothing written."""
 
+import types
+
 import pytest
 
+from experiments import lam_inputs
+from flexlam_jax.errors import CheckpointError
 from flexlam_jax.output_folder import LATENTS, REPORT, TRANSLATOR, Claim
 from tests.experiments.command_lines import run_lines
 from tests.experiments.pretraining import Pretraining
@@ -102,3 +106,21 @@ def test_the_report_lies_beside_the_checkpoints_and_programs_where_the_flag_says
         assert code == 1 and f"--out={place}/run/evaluation holds photo.jpg, not a report" in err
     code, _, err, cache = cached
     assert code == 1 and "no dataset 'circle'" in err and cache == f"{place}/mine"
+
+
+@pytest.mark.parametrize("section, told", [
+    ({"datasets": "square", "gap": [2, 3]}, (("square",), 2)),
+    ({"datasets": {"square": 0.5}, "gap": ["0.2s", "0.4s"]}, (("square",), 2)),
+    ({"datasets": None, "more": 1}, (("square",), 1)),
+    ({"datasets": ["square"], "gap": None}, "config is damaged: gap: .*, it is null"),
+    ({"datasets": 3}, "config is damaged: datasets: .*, it is 3"),
+])
+def test_what_a_checkpoint_says_of_its_data_is_typed(place, section, told):
+    lam = types.SimpleNamespace(frame_shape=(16, 16, 3),
+                                config={"data": {"path": str(place / "data"), **section}})
+    if isinstance(told, str):
+        with pytest.raises(CheckpointError, match=told):
+            lam_inputs.open_source(lam, "", [])
+    else:
+        source = lam_inputs.open_source(lam, "", [])
+        assert (source.names, source.gap) == told
