@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.pictures import picture_array
+from data_pipelines.readers.array_record_chunks import oversized
 from data_pipelines.readers.opening import fault
 from data_pipelines.recordings import ItemError
 from data_pipelines.readers.tfds_features import Leaf
@@ -252,7 +253,12 @@ def _array_records(shard: pathlib.Path) -> Iterator[bytes | ItemError]:
     if not reader.ok():  # it would say that it holds no records
         size = shard.stat().st_size
         raise ItemError("corrupt file", f"{shard}: no ArrayRecord, or cut ({size} bytes)")
+    large = oversized(shard)
     for number in range(reader.num_records()):
+        if number in large:
+            detail = f"{shard}, record {number}: unpacks to more than can be an episode"
+            yield ItemError("too large", detail, episodes=1)
+            continue
         try:
             yield reader.read([number])[0]
         except (RuntimeError, IndexError, MemoryError) as error:

@@ -19,13 +19,11 @@ from typing import Any, BinaryIO
 
 from data_pipelines.optional import require
 from data_pipelines.readers.opening import fault
+from data_pipelines.readers.unpacking import most_unpacked
 from data_pipelines.recordings import ItemError
 
 _PIECE = 1 << 24  # bytes read at once: a wrong length must not allocate gigabytes
 _LARGEST = 1 << 31  # protobuf messages are smaller
-# What a record may unpack to: this, or so many times the compressed file, whichever is more.
-# Pictures hardly shrink, so only a file made to fill the memory comes near.
-_UNPACKED, _RATIO = 1 << 26, 100
 
 
 @functools.cache
@@ -57,7 +55,7 @@ def records(path: str | os.PathLike) -> Iterator[bytes | ItemError]:
         if len(head) == 12 and _length_is_sound(head):
             yield from _records(file, path, _LARGEST)
         elif head[:2] == b"\x1f\x8b":
-            most = min(_LARGEST, max(_UNPACKED, _RATIO * path.stat().st_size))
+            most = min(_LARGEST, most_unpacked(path.stat().st_size))
             with gzip.open(file) as unzipped:
                 yield from _records(unzipped, path, most)
         elif len(head) < 12:

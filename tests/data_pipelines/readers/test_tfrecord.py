@@ -8,7 +8,7 @@ import pytest
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
-from data_pipelines.readers import tfrecord as tfrecord_reader
+from data_pipelines.readers import unpacking
 from data_pipelines.recordings import ItemError
 from data_pipelines.readers.tfrecord import masked_crc32c, parse_example, records
 from tests.data_pipelines.readers.tfrecord_writer import framed, tfrecord
@@ -119,7 +119,7 @@ def test_example_message():
 
 def test_gzip_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
     """Stopped at the record's length, before anything of it is unpacked."""
-    monkeypatch.setattr(tfrecord_reader, "_UNPACKED", 1 << 16)
+    monkeypatch.setattr(unpacking, "FREE", 1 << 16)
     data = gzip.compress(framed(b"small") + framed(bytes(1 << 24)) + framed(b"more"))
     first, *rest = records(write(tmp_path / "a", data))
     assert first == b"small"
