@@ -41,6 +41,10 @@ def change_table(file, change):
     pa.parquet.write_table(pa.Table.from_pylist(change(rows) or rows), file)
 
 
+def set_column(file, name, value):
+    change_table(file, lambda rows: [row | {name: value} for row in rows])
+
+
 def episode_table(root):
     return root / "meta/episodes/chunk-000/file-000.parquet"
 
