@@ -23,7 +23,7 @@ def language_of_bddl(attributes: dict) -> str:
     """
     try:
         language = json.loads(attributes["problem_info"])["language_instruction"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         found = re.search(r"\(:language([^()]*)\)", str(attributes.get("bddl_file_content", "")))
         language = found.group(1) if found else ""
     if isinstance(language, list):

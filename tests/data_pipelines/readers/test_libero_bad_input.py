@@ -1,5 +1,7 @@
 """LIBERO: bad demonstrations, damaged files and files that name others."""
 
+import json
+
 import h5py
 import numpy as np
 import pytest
@@ -60,10 +62,44 @@ def test_truncated_file_is_skipped(tmp_path):
     (tmp_path / "libero_goal/c_demo.hdf5").write_bytes(b"no HDF5")
     plan = recipe.plan(options(tmp_path))
     assert len(plan.items) == 1
-    assert [(entry.name, entry.reason) for entry in plan.skipped] == [
-        ("libero_goal/b_demo.hdf5", "unreadable"),
-        ("libero_goal/c_demo.hdf5", "unreadable"),
+    # nobody knows how many demonstrations are lost with them
+    assert [(entry.name, entry.reason, entry.episodes) for entry in plan.skipped] == [
+        ("libero_goal/b_demo.hdf5", "unreadable", None),
+        ("libero_goal/c_demo.hdf5", "unreadable", None),
     ]
+
+
+def test_other_cameras_are_named(tmp_path):
+    file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
+    with h5py.File(file, "a") as opened:
+        opened.move("data/demo_0/obs/agentview_rgb", "data/demo_0/obs/front_image")
+    chosen = options(tmp_path)
+    (item,) = recipe.plan(chosen).items
+    words = "a_demo.hdf5.*agentview_rgb.*pictures there: eye_in_hand_rgb, front_image.*robomimic"
+    with pytest.raises(ItemError, match=words):
+        list(recipe.read(item, chosen))
+
+
+def test_suffixes_in_capitals_and_files_of_a_mac(tmp_path):
+    rf.write_libero(tmp_path / "libero_goal/a_demo.HDF5", 1)
+    rf.write_libero(tmp_path / "libero_goal/b_demo.H5", 1)
+    (tmp_path / "libero_goal/._a_demo.hdf5").write_bytes(b"\0\5\x16\7" + bytes(300))
+    (tmp_path / "libero_goal/notes.txt").write_text("x")
+    plan = recipe.plan(options(tmp_path))
+    assert len(plan.items) == 2 and not plan.skipped
+    assert plan.passed_over == {".txt": {"files": 1, "example": "libero_goal/notes.txt"}}
+    assert len(recordings(tmp_path)) == 2
+
+
+@pytest.mark.parametrize("attribute", ["problem_info", "bddl_file_name"])
+def test_attributes_that_are_no_text(tmp_path, attribute):
+    file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
+    for value in (np.arange(3), b"caf\xe9", "[1, 2", "5", "[" * 100_000, '{"language_instruction": {"a": 1}}'):
+        with h5py.File(file, "a") as opened:
+            opened["data"].attrs[attribute] = value
+        (recording,) = recordings(tmp_path)
+        assert recording.metadata["language"] == "a"
+        json.dumps(recording.metadata).encode()
 
 
 def point_outside(file, kind, secret):

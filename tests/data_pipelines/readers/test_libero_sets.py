@@ -3,11 +3,14 @@
 import shutil
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.libero import recipe
 from data_pipelines.recordings import ItemError
+from tests.data_pipelines.readers import lerobot_checks as lc
 from tests.data_pipelines.readers import robot_files as rf
 from tests.data_pipelines.readers import robot_rlds
 from tests.data_pipelines.readers.libero_checks import check_pairs, options, recordings
@@ -54,6 +57,20 @@ def test_lerobot_of_another_robot_is_refused(tmp_path):
         recipe.plan(options(root))
     with pytest.raises(DataError, match="--state=robot_states"):
         recipe.plan(options(root, "--state=robot_states"))
+
+
+def test_lerobot_language_by_number(tmp_path):
+    """The published set: no texts in the table of episodes."""
+    root = rf.write_lerobot(tmp_path / "set", [7, 5], FEATURES, video=False)
+    lc.change_table(lc.episode_table(root), lambda rows: [row.pop("tasks") for row in rows] and rows)
+    assert recipe.plan(options(root)).sources["episodes_without_text"] == 2
+    lc.change_info(root, lambda info: info["features"].update(task_index={"dtype": "int64"}))
+    table = pa.table({"task_index": [0], "__index_level_0__": ["close the drawer"]})
+    pa.parquet.write_table(table, root / "meta/tasks.parquet")
+    assert recipe.plan(options(root)).sources["episodes_without_text"] == 0
+    for recording in recordings(root):
+        assert recording.metadata["language"] == "close the drawer"
+        assert recording.metadata["task"] == "close_the_drawer"
 
 
 # --- RLDS --------------------------------------------------------------------------------------
