@@ -23,6 +23,7 @@ from typing import Any, TextIO
 from etils import epath
 
 from flexlam_jax.errors import WorkdirError
+from flexlam_jax.files import cannot_write, storage_error
 
 LOCK = ".lock"
 _OWNER = re.compile(r"pid \d+ on \S+(?:, (\w+))?")
@@ -142,6 +143,8 @@ class Claim:
             self._lock(Path(folder))
         except OSError as error:
             self.release()
+            if storage_error(error):
+                raise cannot_write(folder, error, kind=WorkdirError) from error
             raise WorkdirError(f"cannot write to {_name(folder, self._kind)}: {error.strerror}; "
                                f"give another {self._kind.flag} or mend its permissions.") from None
         except BaseException:
@@ -166,21 +169,21 @@ class Claim:
     def _lock(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / LOCK
-        while self._file is None:
+        for last in (False, False, True):   # Some file systems number a file anew at every look.
             file = open(lock, "a+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 file.close()
                 raise _in_use(folder, self._kind) from None
-            if _is_at(lock, file):
-                self._file = file
-            else:   # Its owner removed it between our two lines.
-                file.close()
+            if last or _is_at(lock, file):
+                break
+            file.close()    # Its owner removed it between our two lines.
+        self._file = file
         check_content(epath.Path(folder), self._kind)   # Another may have written since.
         file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}")
-        file.flush()
+        owner = f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}"
+        os.write(file.fileno(), owner.encode())
 
 
 def _is_at(path: Path, file: TextIO) -> bool:

@@ -18,7 +18,7 @@ from etils import epath
 
 from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.files import write_atomically
+from flexlam_jax.files import cannot_write, storage_error, write_atomically
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.output_folder import TRANSLATOR, check_content
 from flexlam_jax.typed_json import as_type, content_hash, read_json
@@ -67,15 +67,12 @@ def save_translator(path: Any, variables: dict, config: TranslatorConfig) -> Non
 
     Raises:
       WorkdirError: the folder holds something else than a translator; nothing is changed there.
+      UserError: it cannot be written to.
     """
-    import orbax.checkpoint as ocp
-
     path = epath.Path(path)
     check_content(path, TRANSLATOR)
-    path.mkdir(parents=True, exist_ok=True)
     variables = jax.tree.map(np.asarray, variables)
-    with ocp.StandardCheckpointer() as checkpointer:
-        checkpointer.save(_absolute(path) / "params", variables, force=True)
+    _save(path, variables)
     values = {
         "kind": TRANSLATOR.name,
         **dataclasses.asdict(config),
@@ -143,13 +140,30 @@ def _read(path: Any) -> tuple[TranslatorConfig, _File] | None:
     return config, own
 
 
+def _save(path: epath.Path, variables: dict) -> None:
+    import orbax.checkpoint as ocp
+
+    from flexlam_jax.training.quiet import quiet_libraries
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with quiet_libraries(), ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(_absolute(path) / "params", variables, force=True)
+    except Exception as error:  # Orbax raises whatever its writers raise
+        if not isinstance(error, OSError) and storage_error(error) is None:
+            raise
+        raise cannot_write(path, error, what="a translator") from error
+
+
 def _restore(path: Any, translator: Translator, config: TranslatorConfig) -> dict:
     import orbax.checkpoint as ocp
+
+    from flexlam_jax.training.quiet import quiet_libraries
 
     features = jax.ShapeDtypeStruct((1, config.slots * config.slot_width), jnp.float32)
     abstract = dict(jax.eval_shape(translator.init, jax.random.key(0), features))
     try:
-        with ocp.StandardCheckpointer() as checkpointer:
+        with quiet_libraries(), ocp.StandardCheckpointer() as checkpointer:
             return checkpointer.restore(_absolute(epath.Path(path)) / "params", abstract)
     except Exception as error:  # Orbax raises whatever a damaged file makes its readers raise
         reason = str(error).strip().splitlines()[:1]

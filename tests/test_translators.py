@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 import flexlam_jax
-from flexlam_jax.errors import CheckpointError, WorkdirError
+from flexlam_jax.errors import CheckpointError, UserError, WorkdirError
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.translators import TranslatorConfig, read_config, save_translator
 
@@ -179,3 +179,15 @@ def test_inside_jit_values_are_not_checked(made):
     translator = flexlam_jax.load_translator(made[0])
     outputs = jax.jit(translator.outputs)(np.full((SLOTS, WIDTH), np.nan, np.float32))
     assert np.isnan(outputs).all()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"),
+                                   ValueError("UNKNOWN: write: No space left on device [4, 2]")])
+def test_a_full_disk_is_one_message(made, tmp_path, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
+    with pytest.raises(UserError, match="cannot write a translator to .*No space left on device"):
+        save_translator(tmp_path, {}, made[1][-1])
+    assert not (tmp_path / "config.json").exists()
