@@ -65,13 +65,17 @@ def run_command(
     SIGTERM, with one line that ends in after_interrupt(). Other exceptions are faults of this code
     and come out as they are.
     """
-    out = sys.stdout and Patient(sys.stdout)
-    err = sys.stderr and Patient(sys.stderr, lossy=True)  # there is no place to complain about it
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _sigterm():
+    _occupy_closed()
+    with (
+        open(os.devnull, "w") as null,  # for streams that were closed
+        contextlib.redirect_stdout(Patient(sys.stdout or null)) as out,
+        # There is no place to complain about the standard error.
+        contextlib.redirect_stderr(Patient(sys.stderr or null, lossy=True)),
+        _sigterm(),
+    ):
         try:
             command()
-            if out:
-                out.flush()
+            out.flush()
             return 0
         except DataError as error:
             if verbose:
@@ -83,6 +87,15 @@ def run_command(
             hint = after_interrupt()
             _say("\ninterrupted" + (f"; {hint}" if hint else ""))
             return 143 if isinstance(interrupt, Terminated) else 130
+
+
+def _occupy_closed() -> None:
+    """A closed standard stream would be given to the next file, and libraries print into that."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _say(text: str) -> None:

@@ -4,7 +4,9 @@
 file `log`, so that tests can count what was read again.
 """
 
+import os
 import pathlib
+import signal
 import time
 
 import numpy as np
@@ -39,6 +41,8 @@ def make_options(**changes):
         "same_name": False,
         "labels": True,
         "leaks": "stop",
+        "prefix": "item",
+        "facts": {},
     }
     return defaults | changes
 
@@ -60,7 +64,7 @@ def plan(options):
         )
         for name, camera in zip(names(options), options["cameras"], strict=True)
     ]
-    items = [Item(f"item {i}", {"number": i}) for i in range(options["items"])]
+    items = [Item(f"{options['prefix']} {i}", {"number": i}) for i in range(options["items"])]
     return Plan(specs, items, sources={"reader": "painted"})
 
 
@@ -71,6 +75,8 @@ def read(item, options):
             file.write(f"{number}\n")
     time.sleep(options["pause"])
     fault = options["faults"].get(str(number))
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
     if fault == "raises":
         raise OSError(f"cannot open {item.name}")
     if fault == "ruled out":
@@ -93,12 +99,12 @@ def read(item, options):
         action=action if options["labels"] else None,
         group=f"group {number // options['groups']}" if options["groups"] else None,
         split=options["published"][number] if options["published"] else None,
-        metadata={"language": f"paint number {number}"},
+        metadata={"language": f"paint number {number}"} | options["facts"],
     )
 
 
 def _frames(number, camera, length, fault):
-    rng = np.random.default_rng([8, 0 if fault == "copy of item 0" else number, camera])
+    rng = np.random.default_rng([8, int(fault.split()[-1]) if fault and fault.startswith("copy") else number, camera])
     for t in range(length):
         if fault == "corrupt" and t == 5 and camera == 0:
             raise ItemError("corrupt video", f"item {number}: cannot decode frame {t}")

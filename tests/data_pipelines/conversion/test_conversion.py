@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from array_record.python import array_record_module as array_record
 
 from data_pipelines.build import Engine, prepare
 from data_pipelines.conversion.units import cut_units
@@ -214,6 +215,64 @@ def test_leaks_between_splits_stop_the_job_or_are_listed(tmp_path):
     (leak,) = open_dataset(tmp_path / "data").manifest["leakage_check"]["leaks"]
     assert "painted episode 4 (test, from frame 0)" in leak
     assert validate(tmp_path / "data")["leaks"] == 1
+
+
+def test_leaks_name_the_files_and_how_many_pairs(tmp_path):
+    published = [["train", "test"][i in (4, 8)] for i in range(12)]
+    faults = {"4": "copy of item 0", "8": "copy of item 0"}
+    options = make_options(published=published, faults=faults)
+    message = "split leakage: item 0 and item 4: 10 consec.*; 2 pairs of episodes share frames so"
+    with pytest.raises(DataError, match=message):
+        prepare(PAINTED, tmp_path / "data", options)
+
+
+@pytest.mark.parametrize(
+    "engine", [Engine(), Engine("DirectRunner", workers=1)], ids=["local", "beam"]
+)
+def test_names_that_are_no_utf8_survive(tmp_path, engine):
+    name = "caf\udce9 \U0001f916\u2028"
+    options = make_options(prefix=name, faults={"3": "raises"})
+    prepare(PAINTED, tmp_path / "data", options, engine=engine)
+    info = open_dataset(tmp_path / "data")
+    assert info.manifest["skipped_items"][0][0] == f"{name} 3"
+    listed = [
+        facts["source"]
+        for split in info.shards["painted"]
+        for facts in info.episodes("painted", split)
+    ]
+    assert sorted(listed) == sorted(f"{name} {i}" for i in range(12) if i != 3)
+    (file,) = info.shard_paths("painted", "test")
+    record = array_record.ArrayRecordReader(str(file)).read([0])[0]
+    assert name.encode("utf-8", "surrogateescape") in record
+    assert validate(tmp_path / "data")["episodes"] == 11
+    copied = {"faults": {"5": "copy of item 1"}, "published": ["train"] * 5 + ["test"] * 7}
+    with pytest.raises(DataError, match=f"split leakage: {name} 1 and {name} 5: 11 consecutive"):
+        prepare(PAINTED, tmp_path / "leak", options | copied, engine=engine)
+
+
+def test_a_killed_worker_is_one_message_and_finished_units_are_kept(tmp_path):
+    options = make_options(items=6, faults={"4": "killed"})
+    with pytest.raises(DataError, match="worker process was killed, most likely.*fewer --workers"):
+        prepare(PAINTED, tmp_path / "data", options, engine=Engine(workers=2))
+    assert list((tmp_path / ".data.partial" / ".units").iterdir())
+
+
+def test_beam_is_quiet_and_tells_what_it_did_not_expect(tmp_path, capfd, monkeypatch):
+    from data_pipelines.prepare import main
+
+    command = [PAINTED, f"--out={tmp_path / 'data'}", "--runner=DirectRunner"]
+    assert main(command) == 0
+    assert "WARNING" not in capfd.readouterr().err
+    monkeypatch.setattr("data_pipelines.build.assemble", lambda *a, **k: 1 / 0)
+    command = [PAINTED, f"--out={tmp_path / 'new'}", "--runner=DirectRunner", "--workers=1"]
+    assert main(command) == 1
+    error = capfd.readouterr().err
+    assert "DirectRunner failed: " in error and "Traceback" not in error
+
+
+def test_metadata_of_a_source_never_replaces_what_is_counted(tmp_path):
+    prepare(PAINTED, tmp_path / "data", make_options(facts={"length": 3, "episode": 0}))
+    assert validate(tmp_path / "data")["episodes"] == 12
 
 
 def test_validate_compares_the_list_of_episodes(tmp_path):
