@@ -132,6 +132,8 @@ def _action(data: LeRobot, keys: Sequence[str], count: int) -> ActionSpec:
             f"{data.root}: --action-count is for one integer per row, but the action is "
             + ", ".join(f"{key} {data.features[key].dtype} {data.features[key].shape}" for key in keys)
         )
+    if count > MAX_WIDTH:
+        raise DataError(f"--action-count is {count}; at most {MAX_WIDTH} choices are possible")
     return ActionSpec("discrete", tuple(f"{keys[0]}_{i}" for i in range(count)))
 
 

@@ -24,9 +24,9 @@ def good(tmp_path_factory):
 @pytest.mark.parametrize(
     "change, words",
     [
-        ({"fps": 0}, "fps is 0"),
-        ({"fps": float("nan")}, "fps is nan"),
-        ({"fps": 1e9}, "fps is 1000000000"),
+        ({"fps": 0}, "info.json: fps is 0"),
+        ({"fps": float("nan")}, "info.json: fps is nan"),
+        ({"fps": 1e9}, "info.json: fps is 1000000000"),
         ({"fps": "fast"}, "fps.*'fast'"),
         ({"fps": None}, "fps"),
         ({"chunks_size": 0}, "chunks_size is 0"),
