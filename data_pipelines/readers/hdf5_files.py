@@ -13,7 +13,7 @@ import errno
 import math
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -66,20 +66,42 @@ def _open(h5py, path: pathlib.Path):
 
 def _refuse_foreign_links(h5py, file) -> None:
     """Looks at every link without following one."""
+    inner = (h5py.h5l.TYPE_HARD, h5py.h5l.TYPE_SOFT)
 
-    def foreign(name, link) -> str | None:  # h5py stops at the first value that is not None
-        return None if isinstance(link, (h5py.HardLink, h5py.SoftLink)) else name
+    def foreign(name: bytes, info) -> bytes | None:  # the visit ends at a value that is not None
+        return None if info.type in inner else name
 
-    name = file.visititems_links(foreign)
+    # Not visititems_links: it looks names up again, and breaks at those that are not UTF-8.
+    name = file.id.links.visit(foreign, info=True)
     if name is not None:
-        target = getattr(file.get(name, getlink=True), "filename", "of an unknown kind")
-        raise ItemError("unsafe path", f"{file.filename}: {name} is a link to a file ({target})")
+        known = file.id.links.get_info(name).type == h5py.h5l.TYPE_EXTERNAL
+        target = file.id.links.get_val(name)[0] if known else b"of an unknown kind"
+        texts = [text.decode("utf-8", "replace") for text in (name, target)]
+        raise ItemError("unsafe path", f"{file.filename}: {texts[0]} is a link to a file ({texts[1]})")
+
+
+def _member(group, name: str):
+    """What the name stands for, None for nothing; raises ItemError for a link that leads nowhere
+    sensible, so that it costs no more than what it is part of."""
+    try:
+        return group.get(name)
+    except (OSError, RuntimeError, KeyError, ValueError) as error:
+        raise ItemError("unreadable", f"{_where(group, name)}: {error}") from error
+
+
+def _where(group, name: str) -> str:
+    return f"{group.file.filename}: {group.name.rstrip('/')}/{name}"
+
+
+def member_names(group) -> list[str]:
+    """Names in a group; those that are not UTF-8 as Python writes bytes."""
+    return [str(name) for name in group]
 
 
 def _dataset(group, name: str):
     """The dataset `name` below `group`, checked; None if there is none."""
     h5py = require("h5py")
-    found = group.get(name)
+    found = _member(group, name)
     if not isinstance(found, h5py.Dataset):
         return None
     where = f"{group.file.filename}: {found.name}"
@@ -112,17 +134,32 @@ def _check_written(found, where: str) -> None:
 def subgroup(parent, name: str):
     """The group `name`; raises ItemError 'unreadable' if it is none."""
     h5py = require("h5py")
-    if not isinstance(parent.get(name), h5py.Group):
-        raise ItemError("unreadable", f"{parent.file.filename}: no group {parent.name}/{name}")
-    return parent[name]
+    found = _member(parent, name)
+    if not isinstance(found, h5py.Group):
+        raise ItemError("unreadable", f"{_where(parent, name)} is no group")
+    return found
 
 
 def demo_names(data) -> list[str]:
     """Names of the groups demo_N of the group `data`, by number; raises ItemError if there is none."""
-    names = sorted((name for name in data if re.fullmatch(r"demo_[0-9]+", name)), key=natural)
+    names = [name for name in member_names(data) if re.fullmatch(r"demo_[0-9]+", name)]
     if not names:
         raise ItemError("unreadable", f"{data.file.filename}: no groups data/demo_N")
-    return names
+    return sorted(names, key=natural)
+
+
+def demo_sizes(data, demos: Sequence[str], name: str) -> list[int]:
+    """Rows of the dataset `name` of each demo, at least 1; 1 where it cannot be told, which is told
+    where that demo is read. Raises ItemError 'unsafe path'."""
+    sizes = []
+    for demo in demos:
+        try:
+            sizes.append(max(1, row_count(data, f"{demo}/{name}")))
+        except ItemError as error:
+            if error.reason == "unsafe path":
+                raise
+            sizes.append(1)
+    return sizes
 
 
 def has_dataset(group, name: str) -> bool:
@@ -142,8 +179,8 @@ def row_width(group, name: str) -> int:
         shape = "no dataset" if found is None else found.shape
         raise ItemError(
             "missing labels",
-            f"{group.file.filename}: {group.name}/{name} is {shape}; expected (T, width). There are: "
-            f"{', '.join(group)}",
+            f"{_where(group, name)} is {shape}; expected (T, width). There are: "
+            f"{', '.join(member_names(group))}",
         )
     return found.shape[1]
 
@@ -153,7 +190,7 @@ def read_texts(group, name: str) -> list[str]:
     found = _dataset(group, name)
     if found is None:
         return []
-    where = f"{group.file.filename}: {group.name}/{name}"
+    where = _where(group, name)
     if found.ndim != 1 or found.dtype.kind not in "SO" or found.nbytes > MAX_ARRAY_BYTES:
         raise ItemError("wrong shape", f"{where} is {found.dtype} {found.shape}; expected texts (N,)")
     values = [value for value in found[:] if isinstance(value, bytes)]
@@ -166,7 +203,7 @@ def read_array(group, name: str, width: int | None = None) -> np.ndarray:
     Raises ItemError if it is missing or of another shape.
     """
     found = _dataset(group, name)
-    where = f"{group.file.filename}: {group.name}/{name}"
+    where = _where(group, name)
     if found is None:
         raise ItemError("missing labels", f"{where} does not exist")
     shape = "(T,)" if width is None else f"(T, {'any' if width == -1 else width})"
@@ -200,8 +237,8 @@ def picture_names(group) -> list[str]:
     """Names of the datasets of `group` that look like frames: uint8 (T, H, W, 3)."""
     h5py = require("h5py")
     found = []
-    for name in group:
-        entry = group.get(name)
+    for name in member_names(group):
+        entry = _member(group, name)
         if isinstance(entry, h5py.Dataset) and entry.ndim == 4 and entry.dtype == np.uint8:
             found += [name] if entry.shape[-1] == 3 else []
     return found
@@ -210,7 +247,7 @@ def picture_names(group) -> list[str]:
 def frame_count(group, name: str) -> int:
     """Number of frames; raises ItemError 'no images' unless `name` is uint8 (T, H, W, 3)."""
     found = _dataset(group, name)
-    where = f"{group.file.filename}: {group.name}/{name}"
+    where = _where(group, name)
     if found is None:
         raise ItemError("no images", f"{where} does not exist; {_pictures_there(group, name)}")
     if found.ndim != 4 or found.shape[-1] != 3 or found.dtype != np.uint8:
@@ -226,7 +263,7 @@ def frame_count(group, name: str) -> int:
 def _pictures_there(group, name: str) -> str:
     """What pictures lie where dataset `name` was looked for."""
     h5py = require("h5py")
-    parent = group.get(name.rpartition("/")[0]) if "/" in name else group
+    parent = _member(group, name.rpartition("/")[0]) if "/" in name else group
     names = picture_names(parent) if isinstance(parent, h5py.Group) else []
     return f"pictures there: {', '.join(names) or 'none'}"
 

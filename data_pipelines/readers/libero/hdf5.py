@@ -72,8 +72,8 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
         data = hdf5_files.subgroup(opened, "data")
         demos = hdf5_files.demo_names(data)
         attributes = text_attributes(data)
-        measured = _measured(hdf5_files.subgroup(data, demos[0]))
-        rows = [hdf5_files.row_count(data, f"{demo}/actions") for demo in demos]
+        measured = _measured_first(data, demos)
+        sizes = hdf5_files.demo_sizes(data, demos, "actions")
     follows, decided = alignment.decide(
         options["observation_after_action"], attributes.get("obs_when"), measured
     )
@@ -87,9 +87,9 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
                 "suite": suite,
                 "observation_after_action": follows,
             },
-            size=max(1, count),
+            size=size,
         )
-        for demo, count in zip(demos, rows, strict=True)
+        for demo, size in zip(demos, sizes, strict=True)
     ]
     return items, decided, alignment.verdict(follows, measured)
 
@@ -100,10 +100,21 @@ def text_attributes(data) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def _measured_first(data, demos: Sequence[str]) -> bool | None:
+    """As `_measured` says of the first demo that is a group."""
+    for name in demos:
+        try:
+            return _measured(hdf5_files.subgroup(data, name))
+        except ItemError as error:
+            if error.reason == "unsafe path":
+                raise
+    return None
+
+
 def _measured(demo) -> bool | None:
-    if not hdf5_files.has_dataset(demo, "states"):
-        return None
     try:
+        if not hdf5_files.has_dataset(demo, "states"):
+            return None
         joints = hdf5_files.read_array(demo, "obs/joint_states", 7)
         states = hdf5_files.read_array(demo, "states", -1)
     except ItemError as error:

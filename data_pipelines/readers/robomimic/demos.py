@@ -62,14 +62,15 @@ def shape_of(data, names: Sequence[str], options: Mapping[str, Any]) -> Shape:
 
 def _cameras(demo, asked: Sequence[str]) -> tuple[str, ...]:
     """Datasets of obs with pictures."""
-    there = hdf5_files.picture_names(hdf5_files.subgroup(demo, "obs"))
+    obs = hdf5_files.subgroup(demo, "obs")
+    there, held = hdf5_files.picture_names(obs), hdf5_files.member_names(obs)
     chosen = [next((n for n in (name, name + IMAGE) if n in there), "") for name in asked]
     if not there or "" in chosen:
         wanted = f"no camera {asked[chosen.index('')]}" if "" in chosen else "no pictures"
         raise ItemError(
             "no images",
             f"{demo.file.filename}: {demo.name}/obs: {wanted}; uint8 (T, H, W, 3) are: "
-            f"{', '.join(there) or 'none'}, it holds {', '.join(demo['obs']) or 'nothing'}",
+            f"{', '.join(there) or 'none'}, it holds {', '.join(held) or 'nothing'}",
         )
     return tuple(chosen or there)
 
@@ -83,7 +84,8 @@ def environment_of(data) -> tuple[str, float]:
     inner = given.get("env_kwargs")
     rate = inner.get("control_freq") if isinstance(inner, dict) else None
     usable = type(rate) in (int, float) and 0 < rate <= 1000  # also catches NaN
-    return str(given.get("env_name") or ""), float(rate) if usable else 0.0
+    name = given.get("env_name")
+    return name if isinstance(name, str) else "", float(rate) if usable else 0.0
 
 
 def _json(text: str, where: str) -> dict[str, Any]:

@@ -106,7 +106,7 @@ def _add_file(
             shape, splits = demos.shape_of(data, names, options), demos.published_splits(opened)
         except ItemError as error:
             raise ItemError(error.reason, str(error), episodes=len(names)) from None
-        rows = {name: hdf5_files.row_count(data, f"{name}/{options['action']}") for name in names}
+        sizes = hdf5_files.demo_sizes(data, names, options["action"])
     base = plain_name(shape.environment or path.stem, "env")
     known = shapes.setdefault(base, shape)
     if shape != known:
@@ -116,10 +116,10 @@ def _add_file(
             "alone",
             episodes=len(names),
         )
-    for name in names:
+    for name, size in zip(names, sizes, strict=True):
         payload = {"file": file, "demo": name, "base": base, "cameras": list(shape.cameras)}
         payload |= {"reward": shape.reward, "split": splits.get(name)}
-        found.items.append(Item(f"{file}:{name}", payload, max(1, rows[name])))
+        found.items.append(Item(f"{file}:{name}", payload, size))
 
 
 def _camera_names(cameras: Sequence[str]) -> list[str]:

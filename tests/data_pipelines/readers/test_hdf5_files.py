@@ -109,3 +109,35 @@ def test_missing_pictures_are_told_with_those_that_are_there(path):
     with hdf5_files.open_hdf5(path) as file:
         with pytest.raises(ItemError, match="camera does not exist; pictures there: pictures"):
             hdf5_files.frame_count(file, "camera")
+
+
+def test_names_that_are_not_utf8(path, tmp_path):
+    """They are no reason to refuse a file, and hide no link."""
+    with h5py.File(path, "a") as file:
+        data = file.create_group("data")
+        h5py.h5g.create(data.id, b"demo_\xff")
+        data.create_group("demo_2")
+        data.create_group("demo_10")
+    with hdf5_files.open_hdf5(path) as file:
+        assert hdf5_files.demo_names(file["data"]) == ["demo_2", "demo_10"]
+        assert hdf5_files.picture_names(file["data"]) == []
+    with h5py.File(path, "a") as file:
+        file["data"].id.links.create_external(b"caf\xe9", b"/etc/hosts\xff", b"/")
+    assert reason(path) == "unsafe path"
+
+
+def test_link_that_leads_in_a_circle_costs_its_demo_only(path):
+    with h5py.File(path, "a") as file:
+        for name in ("demo_0", "demo_1"):
+            file[f"data/{name}/actions"] = np.zeros((4, 3))
+        del file["data/demo_0/actions"]
+        file["data/demo_0/actions"] = h5py.SoftLink("/data/demo_0/actions")
+        file["data/demo_2"] = np.zeros(3)
+    with hdf5_files.open_hdf5(path) as file:
+        data = hdf5_files.subgroup(file, "data")
+        names = hdf5_files.demo_names(data)
+        assert hdf5_files.demo_sizes(data, names, "actions") == [1, 4, 1]
+        with pytest.raises(ItemError, match="/data/demo_0/actions"):
+            hdf5_files.read_array(data, "demo_0/actions", -1)
+        with pytest.raises(ItemError, match="/data/demo_2 is no group"):
+            hdf5_files.subgroup(data, "demo_2")

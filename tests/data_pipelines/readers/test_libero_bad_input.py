@@ -69,6 +69,19 @@ def test_truncated_file_is_skipped(tmp_path):
     ]
 
 
+def test_first_demo_that_is_damaged_costs_itself_only(tmp_path):
+    file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 3, follows=False)
+    with h5py.File(file, "a") as opened:
+        del opened["data/demo_0"]
+        opened["data/demo_0"] = np.zeros(3)
+    chosen = options(tmp_path)
+    plan = recipe.plan(chosen)
+    assert plan.sources["decided_by"] == {"simulator states": 1}  # by the next one
+    with pytest.raises(ItemError, match="demo_0"):
+        list(recipe.read(plan.items[0], chosen))
+    assert len([list(recipe.read(item, chosen)) for item in plan.items[1:]]) == 2
+
+
 def test_other_cameras_are_named(tmp_path):
     file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
     with h5py.File(file, "a") as opened:
