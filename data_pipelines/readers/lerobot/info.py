@@ -143,11 +143,10 @@ def open_lerobot(root: pathlib.Path, *, follow_links: bool = True) -> LeRobot:
 
 def _check_shapes(path: pathlib.Path, features: dict[str, Feature]) -> None:
     for name, feature in features.items():
-        wide = feature.is_number and feature.width > MAX_WIDTH
-        if wide or any(side < 1 for side in feature.shape or []):
+        if feature.is_number and feature.width > MAX_WIDTH:
             raise DataError(
                 f"{path}: features.{name[:80]}.shape is {str(feature.shape)[:80]}; expected at most "
-                f"{MAX_WIDTH} numbers, and no side below 1"
+                f"{MAX_WIDTH} numbers"
             )
 
 

@@ -109,6 +109,11 @@ def _numeric(data: LeRobot, keys: Sequence[str], option: str) -> tuple[str, ...]
                 f"{data.root}: {option} names {key}, which is no numeric feature; those are: "
                 f"{', '.join(numeric) or 'none'}. An empty {option}= leaves it out"
             )
+        if any(side < 1 for side in data.features[key].shape or []):
+            raise DataError(
+                f"{data.root}/meta/info.json: features.{key}.shape is {data.features[key].shape}, "
+                f"which holds no numbers; leave it out of {option}"
+            )
     if sum(data.features[key].width for key in keys) > MAX_WIDTH:
         raise DataError(f"{data.root}: {option} has more than {MAX_WIDTH} numbers in all")
     return tuple(keys)

@@ -122,7 +122,8 @@ def test_names_that_are_not_utf8(path, tmp_path):
         assert hdf5_files.demo_names(file["data"]) == ["demo_2", "demo_10"]
         assert hdf5_files.picture_names(file["data"]) == []
     with h5py.File(path, "a") as file:
-        file["data"].id.links.create_external(b"caf\xe9", b"/etc/hosts\xff", b"/")
+        data = file["data"]
+        data.id.links.create_external(b"caf\xe9", b"/etc/hosts\xff", b"/")
     assert reason(path) == "unsafe path"
 
 

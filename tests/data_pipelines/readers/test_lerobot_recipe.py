@@ -162,6 +162,15 @@ def test_joined_actions_choices_and_rewards(tmp_path):
             recipe.plan(lc.options(root, *arguments))
 
 
+def test_features_that_nobody_uses_may_be_odd(tmp_path):
+    root = lc.write(tmp_path)
+    odd = {"empty": {"dtype": "float32", "shape": [0]}, "blob": {"dtype": "audio", "names": 3}}
+    lc.change_info(root, lambda info: info["features"].update(odd))
+    assert len(lc.recordings(root)) == 3
+    with pytest.raises(DataError, match="features.empty.shape"):
+        recipe.plan(lc.options(root, "--state=empty"))
+
+
 def test_other_commands_name_this_one(tmp_path):
     root = lc.write(tmp_path, ("observation.images.image", "observation.images.image2"))
     with pytest.raises(DataError, match="has 6 numbers.*prepare lerobot"):
