@@ -44,6 +44,7 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.loading import load
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
+from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.run_start import git_revision
 
 _CONFIG = cli.define_config()
@@ -114,6 +115,7 @@ def _preset():
     if _CONFIG.value is None:
         raise UserError("this measure needs --config=PRESET")
     config = cli.config_value(_CONFIG)
+    check_host_memory(config)
     use_compilation_cache(config.compilation_cache)
     return config
 

@@ -26,7 +26,7 @@ import jax
 from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
-from flexlam_jax.config_ranges import check_ranges, describe_ranges
+from flexlam_jax.config_ranges import check_config, describe_ranges
 from flexlam_jax.errors import ConfigError, Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.training import distributed
@@ -144,13 +144,13 @@ def config_value(flag: flags.FlagHolder) -> Any:
     """The config of the flag, with numbers in their ranges; touches no device.
 
     Raises:
-      ConfigError: a number out of its range.
+      ConfigError: a key that is missing, a number out of its range.
     """
     try:
         flag.value.keys()   # A file that is not there only shows on reading.
     except OSError as error:
         _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
-    check_ranges(flag.value)
+    check_config(flag.value)
     return flag.value
 
 

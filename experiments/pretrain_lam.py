@@ -20,7 +20,7 @@ from data_pipelines.loader import training_batches
 from experiments import cli
 from experiments.data_hashes import data_hashes
 from flexlam_jax import output_folder
-from flexlam_jax.config_ranges import check_ranges
+from flexlam_jax.config_ranges import check_config
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training import distributed
@@ -50,7 +50,7 @@ def pretrain(config, workdir):
     """Builds data, model and objective from a preset, and trains; returns the final TrainState."""
     if distributed.process_index() == 0:
         output_folder.check(workdir, output_folder.RUN)
-    check_ranges(config)
+    check_config(config)
     check_host_memory(config)
     use_compilation_cache(config.compilation_cache)
     objective = lam_objective(build_lam(config.model), config.model, config.loss,

@@ -29,7 +29,7 @@ def whole(low: int, high: int = MOST) -> Range:
     def holds(value: Any) -> bool:
         return (isinstance(value, numbers.Integral) and not isinstance(value, bool)
                 and low <= value <= high)
-    return Range(f"at least {low}, a whole number" if high == MOST else
+    return Range(f"at least {low}, a whole number below 2^31" if high == MOST else
                  f"a whole number from {low} to {high}", holds)
 
 
@@ -159,6 +159,32 @@ RANGES: dict[str, Range] = {
 # Entries of data.mixture have these keys of data, and a weight.
 MIXTURE = {key: RANGES[f"data.{key}"] for key in ("gap", "transitions", "fraction", "subset_seed")}
 MIXTURE["weight"] = real(0, above=True)
+
+
+# What a run reads without a default of its own.
+REQUIRED = (
+    "seed", "total_steps", "batch_size", "peak_tflops", "compilation_cache", "data.split",
+    "data.clip_length", "model.image_size", "loss", "mesh",
+    *(f"optimizer.{key}" for key in (
+        "learning_rate", "schedule", "warmup_steps", "decay_fraction", "weight_decay", "clip_norm",
+        "b1", "b2", "accumulate", "ema_decay")),
+    "checkpoint.every", "checkpoint.keep", "log.every", "log.tensorboard", "log.wandb",
+    "eval.every", "eval.batches")
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """What can be said of the config of a run before devices, data and folders are touched.
+
+    Raises:
+      ConfigError: keys that are missing, or numbers out of their ranges.
+    """
+    given = {key for key, _ in _leaves(config)}
+    missing = [key for key in REQUIRED
+               if key not in given and not any(name.startswith(f"{key}.") for name in given)]
+    if missing:
+        raise ConfigError(f"the config lacks {', '.join(missing)}; "
+                          "experiments/configs/common.py has every key")
+    check_ranges(config)
 
 
 def check_ranges(config: Mapping[str, Any], sections: tuple[str, ...] = ()) -> None:

@@ -55,6 +55,11 @@ def lam_objective(
         )
 
     def init(rng: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
+        channels = batch["frames"].shape[-1]
+        if channels != settings["channels"]:
+            raise ConfigError(
+                f"model.channels={settings['channels']} but the data has frames of {channels}"
+            )
         # Two frames of one row are enough to fix every shape.
         return dict(model.init(fold_name(rng, "params"), batch["frames"][:1, :2]))
 
