@@ -6,8 +6,8 @@
 OUT/<dataset>/<split>.npz, one row per transition in the order of the dataset: slots float32 (N, K,
 D), not null-filled; ids int32 (N, K) for discrete codes; episode int64, t int32 and gap int32 (N,),
 which join a row to the frames t and t + gap of its episode. OUT/manifest.json says what is complete
-and holds a hash of each file; flexlam_jax.read_latents reads them, verified. Killed, the same command
-goes on with the files that are missing or damaged.
+and holds a hash of each file; flexlam_jax.read_latents reads them, verified. Killed, the same
+command goes on with the files that are missing or damaged.
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.

@@ -3,8 +3,8 @@
     rows = flexlam_jax.read_latents("latents", "square", "train")
     rows.slots[i]           # of the transition of frames t[i] and t[i] + gap[i] of episode[i]
 
-A folder holds manifest.json and <dataset>/<split>.npz. The manifest is written after every file, and
-knows the sha256 of each: what does not match is never mistaken for latents.
+A folder holds manifest.json and <dataset>/<split>.npz. The manifest is written after every file,
+and knows the sha256 of each: what does not match is never mistaken for latents.
 
 Dimension keys: N transitions, K slots, D slot width.
 """
@@ -120,7 +120,8 @@ def read_manifest(folder: Any) -> Manifest | None:
                for name, entry in files.items()}
     manifest = as_type({**values, "files": {}}, Manifest, where=str(file), remedy=_AGAIN)
     if values.get("sha256", content_hash(values)) != content_hash(values):  # Early ones have none.
-        raise DamagedFile(f"{file} is damaged: its fields are not those that were written; {_AGAIN}")
+        raise DamagedFile(f"{file} is damaged: its fields are not those that were written; "
+                          f"{_AGAIN}")
     return dataclasses.replace(manifest, files=entries)
 
 
@@ -165,8 +166,8 @@ def file_name(dataset: str, split: str) -> str:
     """
     for name in (dataset, split):
         if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
-            raise DamagedFile(f"{name!r} is no name of a dataset or split: it would lead out of its "
-                              "folder")
+            raise DamagedFile(f"{name!r} is no name of a dataset or split: it would lead out of "
+                              "its folder")
     return f"{dataset}/{split}.npz"
 
 

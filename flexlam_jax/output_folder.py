@@ -5,8 +5,8 @@
         ...
 
 Everything else is refused before anything is written, so that no command ever replaces or deletes
-what somebody else put there. While a command writes, the lock file names it and the kind: that proves
-the folder of one that was killed before it wrote the files that prove it otherwise.
+what somebody else put there. While a command writes, the lock file names it and the kind: that
+proves the folder of one that was killed before it wrote the files that prove it otherwise.
 """
 
 from collections.abc import Callable
@@ -156,7 +156,7 @@ class Claim:
         self.release()
 
     def release(self) -> None:
-        """Opens the folder to others. The lock file stays where it is the only proof of the kind."""
+        """Opens the folder to others. The lock file stays where it alone proves the kind."""
         if self._file is None:
             return
         file, self._file = self._file, None
@@ -262,5 +262,5 @@ def _in_use(folder: Path, kind: Kind) -> WorkdirError:
         owner = (folder / LOCK).read_text(errors="replace").partition(",")[0].strip()
     except OSError:
         owner = ""
-    return WorkdirError(f"{_name(folder, kind)} is in use by {owner or 'another process'}; wait for "
-                        f"that run, stop it, or give another {kind.flag}.")
+    return WorkdirError(f"{_name(folder, kind)} is in use by {owner or 'another process'}; wait "
+                        f"for that run, stop it, or give another {kind.flag}.")

@@ -43,7 +43,7 @@ def test_a_claim_makes_the_folder_and_keeps_others_out(tmp_path, kind):
     with Claim(folder, kind) as claimed:
         assert claimed.is_dir()
         for enter in (lambda: check(folder, kind), Claim(folder, kind).__enter__):
-            with pytest.raises(WorkdirError, match=rf"is in use by pid {os.getpid()} on [^,]+; wait"):
+            with pytest.raises(WorkdirError, match=rf"in use by pid {os.getpid()} on [^,]+; wait"):
                 enter()
     with Claim(folder, TRANSLATOR):     # Nothing was written: it belongs to nobody.
         pass
@@ -156,7 +156,7 @@ def test_damage_is_for_the_reader_of_the_file_to_tell(tmp_path):
     ("{tmp}/file", "is a file"), ("{tmp}/file/below/it", "file is a file"),
     ("{tmp}/broken", "is a link to .*nowhere, which does not exist"),
     ("{tmp}/" + "x" * 300, "cannot be looked into: File name too long"),
-    ("~nobody-of-this-name/x", "cannot be looked into: "), ("/proc/new", "cannot write to|no permis"),
+    ("~nobody-of-this-name/x", "cannot be looked into: "), ("/proc/new", "cannot write to"),
 ])
 def test_places_where_no_folder_can_be(tmp_path, path, told):
     fill(tmp_path, {"file": ""})

@@ -65,7 +65,8 @@ def test_a_run_goes_on_on_the_same_content_only(data, tmp_path):
     config.data.path = data
     hashes = data_hashes(config.data, ["train", "validation"])
     assert set(hashes) == {"square/train", "square/validation"}
-    with Workdir(tmp_path, json.loads(config.to_json()), hashes | {"square/train": "0" * 64}) as run:
+    other = hashes | {"square/train": "0" * 64}
+    with Workdir(tmp_path, json.loads(config.to_json()), other) as run:
         run.file("metrics.jsonl").write_text('{"step": 24}\n')
     with pytest.raises(WorkdirError, match=r"on other data:\n  square/train: sha256 0{16} there, "
                                            + hashes["square/train"][:16]):
