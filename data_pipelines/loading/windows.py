@@ -20,7 +20,7 @@ class ClipReader:
     """The records of one split of one dataset.
 
     Thread-safe, and picklable because shards are opened lazily. Memory: 24 bytes per record, 16 of
-    them in a memory-mapped file, whatever the length of the videos.
+    them in a file that is memory-mapped if it is large, whatever the length of the videos.
     """
 
     def __init__(self, info: DatasetInfo, name: str, split: str):
