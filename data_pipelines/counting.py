@@ -58,6 +58,7 @@ def notes(manifest: dict[str, Any]) -> list[str]:
         f"left out: dataset {name}, of which no episode shows anything"
         for name in manifest.get("empty_datasets", ())
     ]
+    lines += [f"note: {line}" for line in manifest.get("sources", {}).get("notes", ())]
     language = manifest.get("language")
     if language and language["empty"] > _MOST_EMPTY * language["recordings"]:
         lines.append(

@@ -133,7 +133,7 @@ def _pictures(video: OpenVideo, fps, start, stop, facts) -> Iterator[tuple[float
     first = list(itertools.islice(shown, clock.proving))
     clock.judge(first)
     noted = None
-    for picture in itertools.chain(first, shown):
+    for picture in itertools.chain(_emptied(first), shown):
         seconds = clock.seconds(picture)
         if clock.mended != noted:
             noted = clock.mended
@@ -142,6 +142,13 @@ def _pictures(video: OpenVideo, fps, start, stop, facts) -> Iterator[tuple[float
             return
         yield seconds, picture
     decoder.check_end(stop)
+
+
+def _emptied(held: list[Any]) -> Iterator[Any]:
+    """The elements, none of which is held longer than it is needed."""
+    held.reverse()
+    while held:
+        yield held.pop()
 
 
 class _Decoder:
