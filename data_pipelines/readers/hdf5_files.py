@@ -2,8 +2,8 @@
 
 HDF5 can point at other files in three ways: an external link, a dataset whose bytes lie in an
 external raw file, and a virtual dataset made of other datasets. All three are refused before
-anything is followed. Links inside the file are fine. Frames that were declared but never written (by
-a recorder that was killed) would read as black, and are refused too.
+anything is followed. Links inside the file are fine. Frames that were declared but never written
+(by a recorder that was killed) would read as black, and are refused too.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def _refuse_foreign_links(h5py, file) -> None:
         known = file.id.links.get_info(name).type == h5py.h5l.TYPE_EXTERNAL
         target = file.id.links.get_val(name)[0] if known else b"of an unknown kind"
         texts = [text.decode("utf-8", "replace") for text in (name, target)]
-        raise ItemError("unsafe path", f"{file.filename}: {texts[0]} is a link to a file ({texts[1]})")
+        detail = f"{file.filename}: {texts[0]} is a link to a file ({texts[1]})"
+        raise ItemError("unsafe path", detail)
 
 
 def _member(group, name: str):
@@ -127,7 +128,8 @@ def _check_written(found, where: str) -> None:
         parts, there = 1, int(found.id.get_storage_size() > 0)
     if there < parts:
         raise ItemError(
-            "incomplete", f"{where}: {there} of its {parts} parts were written; record or copy it again"
+            "incomplete",
+            f"{where}: {there} of its {parts} parts were written; record or copy it again",
         )
 
 
@@ -141,7 +143,7 @@ def subgroup(parent, name: str):
 
 
 def demo_names(data) -> list[str]:
-    """Names of the groups demo_N of the group `data`, by number; raises ItemError if there is none."""
+    """Names of the groups demo_N of the group `data`, by number; raises ItemError without any."""
     names = [name for name in member_names(data) if re.fullmatch(r"demo_[0-9]+", name)]
     if not names:
         raise ItemError("unreadable", f"{data.file.filename}: no groups data/demo_N")
@@ -186,13 +188,14 @@ def row_width(group, name: str) -> int:
 
 
 def read_texts(group, name: str) -> list[str]:
-    """The texts of a dataset (N,); [] if there is none. Raises ItemError if it holds other things."""
+    """The texts of a dataset (N,); [] if there is none. Raises ItemError for other values."""
     found = _dataset(group, name)
     if found is None:
         return []
     where = _where(group, name)
     if found.ndim != 1 or found.dtype.kind not in "SO" or found.nbytes > MAX_ARRAY_BYTES:
-        raise ItemError("wrong shape", f"{where} is {found.dtype} {found.shape}; expected texts (N,)")
+        detail = f"{where} is {found.dtype} {found.shape}; expected texts (N,)"
+        raise ItemError("wrong shape", detail)
     values = [value for value in found[:] if isinstance(value, bytes)]
     return [value.decode("utf-8", "replace") for value in values]
 
@@ -273,7 +276,8 @@ def iter_frames(
 ) -> Iterator[np.ndarray]:
     """Frames uint8 (H, W, 3) of dataset `group/name`, a few megabytes in memory at a time.
 
-    first: where to begin, counted from the end if negative. Opens the file itself, so that several cameras can be read in any order.
+    first: where to begin, counted from the end if negative. Opens the file itself, so that several
+    cameras can be read in any order.
     """
     with open_hdf5(path) as file:
         frame_count(file[group], name)

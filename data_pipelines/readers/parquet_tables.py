@@ -72,7 +72,7 @@ def iter_batches(
     groups = range(table.num_row_groups) if row_groups is None else row_groups
     for group in groups:
         largest = _largest_column(table.metadata.row_group(group), path, columns)
-        # A column is an upper bound of its largest cell, which a dictionary can repeat in every row.
+        # A column is an upper bound of its largest cell, which a dictionary can repeat in each row.
         rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, largest)))
         try:
             for batch in table.iter_batches(rows, row_groups=[group], columns=list(columns)):
@@ -99,7 +99,8 @@ def _largest_column(group, path, columns: Sequence[str]) -> int:
         size, values = column.total_uncompressed_size, column.num_values
         if size > MAX_COLUMN_BYTES or values > MAX_COLUMN_VALUES:
             raise ItemError(
-                "too large", f"{path}: column {name} has {values} values, {size} bytes in a row group"
+                "too large",
+                f"{path}: column {name} has {values} values, {size} bytes in a row group",
             )
         largest = max(largest, size)
     return largest

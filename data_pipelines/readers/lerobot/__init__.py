@@ -5,8 +5,8 @@ an episode starts. v2.x has one parquet file and one mp4 per camera for each epi
 either in mp4 files or in the parquet rows, as {bytes, path} structs. Field names are those of
 `meta/info.json` as LeRobot writes it.
 
-`recipe` is the command for any robot; the commands of LIBERO and Meta-World read their sets with the
-functions named here, and have conventions of their own.
+`recipe` is the command for any robot; the commands of LIBERO and Meta-World read their sets with
+the functions named here, and have conventions of their own.
 """
 
 from data_pipelines.readers.lerobot.episodes import list_episodes

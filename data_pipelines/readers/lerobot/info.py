@@ -145,8 +145,8 @@ def _check_shapes(path: pathlib.Path, features: dict[str, Feature]) -> None:
     for name, feature in features.items():
         if feature.is_number and feature.width > MAX_WIDTH:
             raise DataError(
-                f"{path}: features.{name[:80]}.shape is {str(feature.shape)[:80]}; expected at most "
-                f"{MAX_WIDTH} numbers"
+                f"{path}: features.{name[:80]}.shape is {str(feature.shape)[:80]}; expected at "
+                f"most {MAX_WIDTH} numbers"
             )
 
 

@@ -1,8 +1,9 @@
 """`prepare lerobot`: a LeRobot set of any robot, v2.0, v2.1 or v3.0.
 
-Row t holds frame t, the action taken there and the reward that followed. The last row's action leads
-to no stored frame, so N rows give N frames, N - 1 actions and N - 1 rewards. Pictures are taken as
-they are: what a set's recorder turned or mirrored stays so (`prepare libero` knows LIBERO's).
+Row t holds frame t, the action taken there and the reward that followed. The last row's action
+leads to no stored frame, so N rows give N frames, N - 1 actions and N - 1 rewards. Pictures are
+taken as they are: what a set's recorder turned or mirrored stays so (`prepare libero` knows
+LIBERO's).
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--cameras",
         default="",
-        help="features with pictures, or the last parts of their names, by comma; default: all that "
-        "have files and hold colours. One dataset each",
+        help="features with pictures, or the last parts of their names, by comma; default: all "
+        "that have files and hold colours. One dataset each",
     )
     parser.add_argument(
         "--action",
@@ -98,7 +99,7 @@ def _features(text: str | None, option: str) -> list[str] | None:
 def _open(options: dict[str, Any]) -> lerobot.LeRobot:
     root = source_folder(options["source"])
     if not lerobot.is_lerobot(root):
-        raise DataError(f"--source {root}: no meta/info.json; give the folder that holds meta, data")
+        raise DataError(f"--source {root}: no meta/info.json; give the folder that holds meta/")
     return lerobot.open_lerobot(root, follow_links=follow_links(options))
 
 
@@ -165,7 +166,7 @@ def _usable_cameras(
 
 def _depth_cameras(data: lerobot.LeRobot, choice: Choice) -> list[Skipped]:
     """Cameras that were left out as their pictures are no colours."""
-    detail = "its pictures hold distances, not colours; name it with --cameras to take it as a picture"
+    detail = "its pictures hold distances, not colours; --cameras takes it if it is named"
     return [
         Skipped(feature, "depth camera", detail, expected=True, episodes=0)
         for feature in camera_names(data).values()

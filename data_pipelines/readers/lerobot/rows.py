@@ -18,9 +18,9 @@ def iter_rows(
 ) -> Iterator[dict[str, Any]]:
     """The rows of one episode, in order, a few in memory at a time.
 
-    nullable: columns may be missing, and cells empty; both are None then. Raises ItemError: 'missing
-    labels'; 'nulls'; 'episode boundary' if the rows named by the metadata are not exactly those that
-    carry the episode's number.
+    nullable: columns may be missing, and cells empty; both are None then. Raises ItemError:
+    'missing labels'; 'nulls'; 'episode boundary' if the rows named by the metadata are not exactly
+    those that carry the episode's number.
     """
     path = data.file(episode["data"])
     table = parquet_tables.open_parquet(path)

@@ -23,7 +23,7 @@ REWARD = "next.reward"  # that of the row's action
 class Choice:
     """The features in use; those of an action or a state are joined in order.
 
-    cameras: name -> feature. asked: whether the cameras were named by the user. reward: '' for none.
+    cameras: name -> feature. asked: whether the user named the cameras. reward: '' for none.
     """
 
     cameras: dict[str, str]
@@ -43,8 +43,8 @@ class Choice:
 def choose(data: LeRobot, options: Mapping[str, Any]) -> Choice:
     """The features that the options ask for; raises DataError naming what the set has instead.
 
-    options: cameras (list of names, [] for all), action and state (None for what is usual, else lists
-    of features, [] for none), action_count.
+    options: cameras (list of names, [] for all), action and state (None for what is usual, else
+    lists of features, [] for none), action_count.
     """
     action, state = options["action"], options["state"]
     if action is None:
@@ -128,14 +128,15 @@ def _names(data: LeRobot, keys: Sequence[str]) -> tuple[str, ...]:
 
 
 def _action(data: LeRobot, keys: Sequence[str], count: int) -> ActionSpec:
-    """Continuous, whatever the type of the numbers, unless their count says that they are choices."""
+    """Continuous, whatever the type of the numbers; discrete if `count` says that they are
+    choices."""
     if not count:
         return ActionSpec("continuous", _names(data, keys))
     features = [data.features[key] for key in keys]
     if len(keys) > 1 or features[0].width != 1 or "int" not in features[0].dtype:
         raise DataError(
             f"{data.root}: --action-count is for one integer per row, but the action is "
-            + ", ".join(f"{key} {data.features[key].dtype} {data.features[key].shape}" for key in keys)
+            + ", ".join(f"{k} {f.dtype} {f.shape}" for k, f in zip(keys, features, strict=True))
         )
     if count > MAX_WIDTH:
         raise DataError(f"--action-count is {count}; at most {MAX_WIDTH} choices are possible")

@@ -39,8 +39,8 @@ def shape_of(data, names: Sequence[str], options: Mapping[str, Any]) -> Shape:
     if "bddl_file_name" in data.attrs:
         raise ItemError(
             "other format",
-            f"{data.file.filename}: a file of LIBERO, whose pictures are upside down and one action "
-            "later; use `prepare libero`",
+            f"{data.file.filename}: a file of LIBERO, whose pictures are upside down and one "
+            "action later; use `prepare libero`",
         )
     environment, fps = environment_of(data)
     problem = None
@@ -96,7 +96,7 @@ def _json(text: str, where: str) -> dict[str, Any]:
 
 
 def published_splits(opened) -> dict[str, str]:
-    """demo -> split; {} unless mask/train and another list are there (one list alone is a filter)."""
+    """demo -> split; {} unless mask/train and another list are there: one alone is a filter."""
     found: dict[str, str] = {}
     lists = {name: hdf5_files.read_texts(opened, f"mask/{name}") for name in _MASKS}
     if not lists["train"] or not (lists["valid"] or lists["test"]):
@@ -121,7 +121,8 @@ def check_lengths(demo, rows: int, cameras: Sequence[str]) -> None:
     if wrong:
         name, count = next(iter(wrong.items()))
         raise ItemError(
-            "wrong shape", f"{demo.file.filename}: {demo.name} has {rows} actions, {name} is {count}"
+            "wrong shape",
+            f"{demo.file.filename}: {demo.name} has {rows} actions, {name} is {count}",
         )
 
 

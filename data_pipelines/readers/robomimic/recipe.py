@@ -1,8 +1,9 @@
 """`prepare robomimic`: HDF5 demonstrations in robomimic's layout, of any robot and simulator.
 
-A command of its own beside `libero`: LIBERO's files have this layout too, with conventions that hold
-for LIBERO only (two cameras, pictures upside down, seven actions in [-1, 1], the observation of a row
-taken *after* its action) and would turn other people's data upside down and shift their actions.
+A command of its own beside `libero`: LIBERO's files have this layout too, with conventions that
+hold for LIBERO only (two cameras, pictures upside down, seven actions in [-1, 1], the observation
+of a row taken *after* its action) and would turn other people's data upside down and shift their
+actions.
 
 Layout (robomimic's docs/datasets/overview): the group `data` has the attribute `env_args` (JSON:
 env_name, env_kwargs) and one group `demo_N` per demonstration with actions (T, A), perhaps rewards
@@ -45,8 +46,8 @@ def add_arguments(parser) -> None:
     parser.add_argument(
         "--cameras",
         default="",
-        help="datasets of obs with pictures, by comma, `_image` may be left out; default: all of the "
-        "first demonstration. One dataset per environment and camera",
+        help="datasets of obs with pictures, by comma, `_image` may be left out; default: all of "
+        "the first demonstration. One dataset per environment and camera",
     )
     parser.add_argument("--action", default="actions", help="dataset of a demonstration (T, A)")
     parser.add_argument(
@@ -112,8 +113,8 @@ def _add_file(
     if shape != known:
         raise ItemError(
             "wrong shape",
-            f"{file}: differs from the other files of {base}: {shape}, they have {known}; prepare it "
-            "alone",
+            f"{file}: differs from the other files of {base}: {shape}, they have {known}; prepare "
+            "it alone",
             episodes=len(names),
         )
     for name, size in zip(names, sizes, strict=True):

@@ -45,6 +45,10 @@ def set_column(file, name, value):
     change_table(file, lambda rows: [row | {name: value} for row in rows])
 
 
+def drop_column(file, name):
+    pa.parquet.write_table(pa.parquet.read_table(file).drop_columns([name]), file)
+
+
 def episode_table(root):
     return root / "meta/episodes/chunk-000/file-000.parquet"
 

@@ -109,7 +109,7 @@ def test_template_that_leaves_the_set(tmp_path, field, path):
     assert caught.value.reason == "unsafe path"
 
 
-# --- bad sets --------------------------------------------------------------------------------------
+# --- bad sets ------------------------------------------------------------------------------------
 
 
 def rows_reason(root, number=1, columns=("action",)):

@@ -44,7 +44,7 @@ def write_tasks(root, column="__index_level_0__"):
 
 def forget_tasks(root):
     if lc.episode_table(root).exists():
-        lc.change_table(lc.episode_table(root), lambda rows: [row.pop("tasks") for row in rows] and rows)
+        lc.drop_column(lc.episode_table(root), "tasks")
     else:
         path = root / "meta/episodes.jsonl"
         lines = [json.loads(line) for line in path.read_text().split("\n") if line]
@@ -117,6 +117,7 @@ def test_table_that_is_needed_and_damaged(tmp_path):
     forget_tasks(root)
     with pytest.raises(DataError, match="git lfs pull"):
         recipe.plan(lc.options(root))
-    pa.parquet.write_table(pa.table({"task_index": ["x"], "task": ["a"]}), root / "meta/tasks.parquet")
+    table = pa.table({"task_index": ["x"], "task": ["a"]})
+    pa.parquet.write_table(table, root / "meta/tasks.parquet")
     with pytest.raises(DataError, match="tasks.parquet: task_index 'x'"):
         recipe.plan(lc.options(root))

@@ -35,7 +35,7 @@ def good(tmp_path_factory):
         ({"codebase_version": None}, "codebase_version"),
         ({"features": []}, "features"),
         ({"features": {"action": 3}}, "features"),
-        ({"features": {"action": {"dtype": "float32", "shape": [10**12]}}}, "features.action.shape"),
+        ({"features": {"action": {"dtype": "float32", "shape": [10**12]}}}, "action.shape"),
         ({"features": {"action": {"dtype": "float32", "shape": [-1]}}}, "features.action.shape"),
         ({"features": {"action": {"dtype": "float32", "shape": "x"}}}, "features"),
         ({"data_path": 5}, "data_path"),

@@ -40,7 +40,8 @@ def test_any_robot(tmp_path, version, video):
 def test_prepared(tmp_path):
     root = lc.write(tmp_path, (lc.TOP, lc.HAND), video=True)
     lc.change_info(root, lambda info: info.update(splits={"train": "0:2", "val": "2:3"}))
-    chosen = lc.options(root, "--cameras=hand", "--leaks=report", "--name=arm", "--action=", "--state=")
+    more = ("--leaks=report", "--name=arm", "--action=", "--state=")
+    chosen = lc.options(root, "--cameras=hand", *more)
     assert [item.payload["split"] for item in recipe.plan(chosen).items] == ["train"] * 2 + [
         "validation"
     ]
@@ -111,7 +112,8 @@ def test_end_that_is_a_frame_early_or_late(tmp_path, frames):
 
 def test_links_of_the_hub(tmp_path):
     real = lc.write(tmp_path)
-    blobs, snapshot = tmp_path / "datasets--me--arm/blobs", tmp_path / "datasets--me--arm/snapshots/1a"
+    cache = tmp_path / "datasets--me--arm"
+    blobs, snapshot = cache / "blobs", cache / "snapshots/1a"
     blobs.mkdir(parents=True)
     for number, file in enumerate(path for path in real.rglob("*") if path.is_file()):
         target = snapshot / file.relative_to(real)

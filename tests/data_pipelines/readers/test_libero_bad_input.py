@@ -107,7 +107,8 @@ def test_suffixes_in_capitals_and_files_of_a_mac(tmp_path):
 @pytest.mark.parametrize("attribute", ["problem_info", "bddl_file_name"])
 def test_attributes_that_are_no_text(tmp_path, attribute):
     file = rf.write_libero(tmp_path / "libero_goal/a_demo.hdf5", 1)
-    for value in (np.arange(3), b"caf\xe9", "[1, 2", "5", "[" * 100_000, '{"language_instruction": {"a": 1}}'):
+    texts = ("[1, 2", "5", "[" * 100_000, '{"language_instruction": {"a": 1}}')
+    for value in (np.arange(3), b"caf\xe9", *texts):
         with h5py.File(file, "a") as opened:
             opened["data"].attrs[attribute] = value
         (recording,) = recordings(tmp_path)

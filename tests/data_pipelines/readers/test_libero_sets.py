@@ -62,7 +62,7 @@ def test_lerobot_of_another_robot_is_refused(tmp_path):
 def test_lerobot_language_by_number(tmp_path):
     """The published set: no texts in the table of episodes."""
     root = rf.write_lerobot(tmp_path / "set", [7, 5], FEATURES, video=False)
-    lc.change_table(lc.episode_table(root), lambda rows: [row.pop("tasks") for row in rows] and rows)
+    lc.drop_column(lc.episode_table(root), "tasks")
     assert recipe.plan(options(root)).sources["episodes_without_text"] == 2
     lc.change_info(root, lambda info: info["features"].update(task_index={"dtype": "int64"}))
     table = pa.table({"task_index": [0], "__index_level_0__": ["close the drawer"]})
