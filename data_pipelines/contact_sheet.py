@@ -1,4 +1,4 @@
-"""Transitions of a dataset folder as one picture: o_t beside o_{t+1}, the split and action beneath."""
+"""Transitions of a folder as one picture: o_t beside o_{t+1}, the split and action beneath."""
 
 from __future__ import annotations
 

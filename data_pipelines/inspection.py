@@ -34,8 +34,8 @@ def inspect(
 
     as_json: prints the manifest as one JSON object instead, and draws only if `sheet` is given.
 
-    Raises DataError for a folder that cannot be read, and, before anything is printed, for a seed or
-    a sheet that cannot be.
+    Raises DataError for a folder that cannot be read, and, before anything is printed, for a seed
+    or a sheet that cannot be.
     """
     check_ranges({"seed": seed})
     info = open_dataset(path)
@@ -216,8 +216,8 @@ def _language(info: DatasetInfo) -> list[str]:
     if not found["recordings"]:
         return []
     return [
-        f"language: {found['recordings'] - found['empty']} of {found['recordings']} episodes have a "
-        "text"
+        f"language: {found['recordings'] - found['empty']} of {found['recordings']} episodes have "
+        "a text"
     ]
 
 

@@ -120,7 +120,7 @@ def file_hash(path: pathlib.Path) -> str:
 
 
 def regular_file(file: pathlib.Path, what: str) -> int:
-    """Its size in bytes; DataError unless `file`, the `what` of a split, is a file that is there."""
+    """Its size in bytes; DataError unless `file`, the `what` of a split, is a file."""
     try:
         status = file.stat()
     except FileNotFoundError:
@@ -135,8 +135,8 @@ def regular_file(file: pathlib.Path, what: str) -> int:
 def read_manifest(path: str | pathlib.Path) -> dict[str, Any]:
     """The manifest of a folder, as it stands in the file, after checking all of it.
 
-    Raises DataError if there is none or it is of another format, and for names, types, specs, counts
-    and lists of shards that do not fit.
+    Raises DataError if there is none or it is of another format, and for names, types, specs,
+    counts and lists of shards that do not fit.
     """
     file = pathlib.Path(path) / FILE_NAME
     remedy = "make one with `python -m data_pipelines.prepare <dataset> --out=DIR`"
@@ -167,8 +167,8 @@ class DatasetInfo:
     """An opened dataset folder.
 
     `datasets` maps a dataset's name to its spec; `shards[name][split]` lists its shards in record
-    order and `counts[name][split]` says what they hold. `manifest` is the file's content: Facts, and
-    whatever else stands there.
+    order and `counts[name][split]` says what they hold. `manifest` is the file's content: Facts,
+    and whatever else stands there.
     """
 
     path: pathlib.Path

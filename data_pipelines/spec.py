@@ -106,8 +106,8 @@ class DatasetSpec:
             )
         if not 0 <= self.fps <= FASTEST:  # NaN neither
             raise DataError(
-                f"dataset {self.name}: fps is {self.fps}; use stored frames per second, {FASTEST} at "
-                "most, or 0 where nobody knows"
+                f"dataset {self.name}: fps is {self.fps}; use stored frames per second, {FASTEST} "
+                "at most, or 0 where nobody knows"
             )
         for field in ("clip_stride", "max_span", "frame_skip"):
             if not 1 <= getattr(self, field) <= _MOST_FRAMES:

@@ -23,6 +23,6 @@ def system_error(reason: str | None) -> str:
             "raise the limit with `ulimit -n`"
         )
     return (
-        f"cannot be read from its disk ({reason}); what it holds may be whole: look after the disk, "
-        "the mount or the permissions, then run this again"
+        f"cannot be read from its disk ({reason}); what it holds may be whole: look after the "
+        "disk, the mount or the permissions, then run this again"
     )

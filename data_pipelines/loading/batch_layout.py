@@ -100,8 +100,8 @@ class BatchLayout:
 
     def check_memory(self, rows: int, ahead: int) -> None:
         """Raises DataError if `ahead` batches of so many rows are more than this machine has."""
-        shapes = [(self.clip_length, *self.image_shape), (self.clip_length, *(self.pair_shape or ()))]
-        needed = ahead * rows * sum(math.prod(shape) for shape in shapes if len(shape) == 4)
+        frames = sum(math.prod(shape) for shape in (self.image_shape, self.pair_shape) if shape)
+        needed = ahead * rows * self.clip_length * frames
         held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if needed > held:
             raise DataError(

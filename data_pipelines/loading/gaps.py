@@ -55,8 +55,8 @@ def _frames(bound: int | str, spec: DatasetSpec) -> int:
     if not spec.fps:
         raise DataError(
             f"dataset {spec.name} does not know its frames per second, so a gap of {bound!r} has "
-            "no length in frames; give data.gap in frames (data.gap=2), or prepare the folder again "
-            "with the frame rate of its source (--fps, where the recipe has it)"
+            "no length in frames; give data.gap in frames (data.gap=2), or prepare the folder "
+            "again with the frame rate of its source (--fps, where the recipe has it)"
         )
     frames = math.floor(_seconds(bound) * spec.fps + 0.5)
     if frames < 1:

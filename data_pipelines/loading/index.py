@@ -1,4 +1,4 @@
-"""The index of a split: int32 (records, 4), columns in records.INDEX_COLUMNS, checked when opened."""
+"""The index of a split, int32 (records, 4), checked when opened; see records.INDEX_COLUMNS."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def read_index(file: pathlib.Path, spec: DatasetSpec, records: int) -> np.ndarra
 
 
 def _header(opened) -> tuple[int, ...]:
-    """Shape of the .npy file, read up to its data; ValueError if it is no int32 array in C order."""
+    """Shape of the .npy file, read up to its data; ValueError if it is no int32 array of rows."""
     version = np.lib.format.read_magic(opened)
     if version != (1, 0):  # what np.save writes for so short a header
         raise ValueError(f"format {version}")
@@ -69,6 +69,6 @@ def _check_rows(file: pathlib.Path, spec: DatasetSpec, rows: np.ndarray, first: 
         row = int(np.argmin(good))
         found = dict(zip(INDEX_COLUMNS, rows[row].tolist(), strict=True))
         raise DataError(
-            f"{file}: row {first + row} is {found}: such records do not cover the episode, which is "
-            f"cut every {spec.clip_stride} frames; {AGAIN}"
+            f"{file}: row {first + row} is {found}: such records do not cover the episode, which "
+            f"is cut every {spec.clip_stride} frames; {AGAIN}"
         )

@@ -92,7 +92,7 @@ class _Pool:
         return reader
 
     def _keep(self, count: int) -> None:
-        """Forgets the readers that were used longest ago, but for `count`; for good if that is less."""
+        """Forgets all but the `count` readers used last, and keeps no more than that from now on."""
         with self._lock:
             self._most = max(1, min(count, self._most))
             while len(self._readers) > self._most:

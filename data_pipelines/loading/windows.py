@@ -51,7 +51,7 @@ class ClipReader:
         try:
             clip = Clip(self.spec, data, where)
         except DecodeError as error:
-            raise DataError(f"{where()}: is no record of this package ({error}); {AGAIN}") from error
+            raise DataError(f"{where()}: is no record of ours ({error}); {AGAIN}") from error
         held, listed = (clip.integer("start"), clip.frame_count()), self.index[record, 1:3]
         if held != tuple(listed.tolist()):
             raise DataError(

@@ -21,7 +21,7 @@ from tests.data_pipelines.damage import change_dataset, change_manifest, change_
 
 def test_the_page_of_a_simple_folder_is_short_and_tells_all(square):
     text = page(open_dataset(square))
-    assert f"{square}: 12 episodes, 312 transitions, 32 seconds\n" in text  # 12 x 27 at 10 per second
+    assert f"{square}: 12 episodes, 312 transitions, 32 seconds\n" in text  # 12 x 27 at 10/s
     assert "made by: synthetic episodes=12 length=27 size=16" in text
     assert "train 10 (260), validation 1 (26), test 1 (26)" in text
     assert "square: 16x16x3 zstd, 10 frames/s, labels action reward state" in text
@@ -34,7 +34,7 @@ def test_recordings_of_several_views_count_once(tmp_path):
     options = recipe_options("synthetic", "--episodes=5", "--length=20", "--size=16", "--cameras=2")
     prepare("synthetic", tmp_path / "data", options)
     text = page(open_dataset(tmp_path / "data"))
-    assert "5 recordings x 2 cameras, 190 transitions, 10 seconds" in text  # 5 x 20 at 10 per second
+    assert "5 recordings x 2 cameras, 190 transitions, 10 seconds" in text  # 5 x 20 at 10/s
     assert "camera top" in text and "camera side" in text and text.count("discrete actions") == 1
 
 
@@ -77,7 +77,7 @@ def test_ranges_of_actions_without_bounds_are_those_of_the_data(copy):
         entry["spec"]["action"] = {"kind": "continuous", "names": ["x"], "low": None, "high": None}
 
     def small(features):
-        values = np.full((26, 1), 0.00123, np.float32)[: len(features["frames"].bytes_list.value) - 1]
+        values = np.full(len(features["frames"].bytes_list.value) - 1, 0.00123, np.float32)
         values[0] = -0.5
         features["action"].bytes_list.value[0] = values.tobytes()
 
@@ -100,7 +100,8 @@ def test_json_is_one_object_and_nothing_else(square, capsys, tmp_path):
     assert json.loads(capsys.readouterr().out) == told and sheet.exists()
 
 
-@pytest.mark.parametrize("lengths, count", [([26] * 10, 4), ([3, 500, 3], 12), ([5], 5), ([1, 1], 2)])
+@pytest.mark.parametrize(
+    "lengths, count", [([26] * 10, 4), ([3, 500, 3], 12), ([5], 5), ([1, 1], 2)])
 def test_transitions_are_distinct_and_spread_over_episodes(lengths, count):
     for seed in range(20):
         numbers = spread(np.array(lengths), count, np.random.default_rng(seed))
@@ -122,7 +123,8 @@ def test_splits_share_the_sheet_and_small_ones_give_way():
 def test_the_sheet_shows_each_transition_once(square):
     info = open_dataset(square)
     drawn = choose(info, "square", seed=0)
-    assert len(set(drawn)) == 12 and {split for split, _ in drawn} == {"train", "validation", "test"}
+    assert len(set(drawn)) == 12
+    assert {split for split, _ in drawn} == {"train", "validation", "test"}
     assert choose(info, "square", seed=0) == drawn != choose(info, "square", seed=1)
     sheet = contact_sheet(info, 0)
     assert sheet.size[0] > 1000 and sheet.size == contact_sheet(info, 0).size
@@ -144,7 +146,7 @@ def test_small_actions_do_not_become_zero():
         ("sheet.png", -1, "seed is -1"),
     ],
 )
-def test_what_cannot_be_drawn_is_told_before_the_page(square, tmp_path, capsys, sheet, seed, message):
+def test_what_cannot_be_drawn_is_told_first(square, tmp_path, capsys, sheet, seed, message):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(DataError, match=message):
         inspect(square, str(tmp_path / sheet), seed)
@@ -160,7 +162,7 @@ def test_a_sheet_that_cannot_be_saved_leaves_the_old_one(copy, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", full)
-    with pytest.raises(DataError, match="cannot write .*contact_sheet.png .No space left on device"):
+    with pytest.raises(DataError, match="cannot write .*_sheet.png .No space left on device"):
         inspect(copy)
     assert (copy / "contact_sheet.png").read_bytes() == before
     assert not [name for name in os.listdir(copy) if name.startswith(".")]

@@ -107,6 +107,6 @@ def test_damaged_label_names_dataset_episode_and_remedy(square):
 def test_a_record_that_is_no_example(square, monkeypatch):
     reader = ClipReader(open_dataset(square), "square", "train")
     monkeypatch.setattr(reader._shards, "read", lambda record: b"\xff\xff\xff")
-    with pytest.raises(DataError, match="record 0 of shard .*: is no record of this package"):
+    with pytest.raises(DataError, match="record 0 of shard .*: is no record of ours"):
         reader.clip(0)
     assert isinstance(ClipReader(open_dataset(square), "square", "train").clip(0), Clip)
