@@ -270,4 +270,8 @@ def _seek(video: OpenVideo, start: float, clock: Clock) -> None:
         if first.pts is not None and clock.of_stamp(first.pts) <= start:
             container.seek(target, stream=stream, backward=True)
             return
-    container.seek(clock.origin, stream=stream, backward=True)
+    try:
+        container.seek(clock.origin, stream=stream, backward=True)
+    except av.FFmpegError as error:
+        detail = f"{video.path}: its beginning cannot be found again ({error})"
+        raise ItemError("corrupt video", detail) from error
