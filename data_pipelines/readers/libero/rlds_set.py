@@ -45,8 +45,9 @@ def list_items(
         missing = set(needed) - set(folder.step_leaves())
         if missing:
             raise DataError(
-                f"{path}: steps have no {', '.join(sorted(missing))}; is it a LIBERO set? They "
-                f"have {', '.join(sorted(folder.step_leaves()))}"
+                f"{path}: steps have no {', '.join(sorted(missing))}; they have "
+                f"{', '.join(sorted(folder.step_leaves()))}. For the set of another robot use "
+                "`prepare rlds`"
             )
         suite = plain_name(folder.name, "libero")
         if suite in versions:
