@@ -26,6 +26,7 @@ import jax
 from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
+from experiments import process
 from flexlam_jax.config_ranges import check_config, describe_ranges
 from flexlam_jax.errors import ConfigError, Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
@@ -42,9 +43,8 @@ def run(main: Callable[[Sequence[str]], Any]) -> None:
     try:
         app.run(functools.partial(guarded, main), flags_parser=_parse)
     except SystemExit as stop:
-        if stop.code == 1:
+        if process.lost_output() and not stop.code or stop.code == 1:
             # An error may leave threads of libraries at work, whom the end of Python would crash.
-            sys.stdout.flush()
             os._exit(1)
         raise
 

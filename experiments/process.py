@@ -53,15 +53,33 @@ def start(*, restart: bool = False) -> None:
 
 
 class _Patient(io.FileIO):
-    """A descriptor whose reader may be gone."""
+    """A descriptor whose reader may be gone, or whose disk may be full: the work goes on."""
+
+    lost = False    # Whether something is missing that somebody waits for.
 
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            if error.errno not in (errno.EPIPE, errno.EIO):     # EIO: the terminal is gone.
-                raise
+            # EIO: the terminal is gone.
+            if error.errno not in (errno.EPIPE, errno.EIO) and not _Patient.lost:
+                _Patient.lost = True
+                _tell(f"error: what is printed cannot be written ({error.strerror}); the work goes "
+                      "on without")
             return len(data)
+
+
+def lost_output() -> bool:
+    """Whether something that was printed so far is missing, because it could not be written."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    return _Patient.lost
+
+
+def _tell(message: str) -> None:
+    """To stderr, past all buffers."""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{message}\n".encode())
 
 
 def patient(stream: Any, descriptor: int) -> io.TextIOWrapper:
@@ -100,8 +118,7 @@ def _watch(received: int, restart: bool) -> None:
 
 def end(code: int, message: str) -> None:
     """Says `message` and ends this process now: threads of libraries outlive no interpreter."""
-    with contextlib.suppress(OSError):
-        os.write(2, f"\n{message}\n".encode())
+    _tell(f"\n{message}")
     for child in multiprocessing.active_children():
         child.kill()
     leaving = threading.Thread(target=_leave, args=(code, message), daemon=True)
