@@ -20,7 +20,7 @@ from data_pipelines.conversion.progress import Progress
 from data_pipelines.conversion.shards import ShardJob, finish_dataset
 from data_pipelines.conversion.splits import MORE, SPLITS
 from data_pipelines.conversion.spool import list_episodes, read_episode
-from data_pipelines.conversion.units import SUMMARY, UNITS, UnitJob, cut_units
+from data_pipelines.conversion.units import SUMMARY, UNIT_FORMAT, UNITS, UnitJob, cut_units
 from data_pipelines.errors import DataError
 from data_pipelines.manifest import FILE_NAME
 from data_pipelines.option_ranges import check_ranges
@@ -110,7 +110,7 @@ def _unit_jobs(
     specs = tuple(spec.to_json() for spec in plan.specs)
     content = {key: value for key, value in options.items() if key not in TOLERANCES}
     items = [dataclasses.astuple(item) for item in plan.items]
-    place.begin(folder, _fingerprint(recipe, content, shard_bytes, specs, items))
+    place.begin(folder, _fingerprint(UNIT_FORMAT, recipe, content, shard_bytes, specs, items))
     return [
         UnitJob(str(folder), recipe, options, specs, number, items, limit)
         for number, items in enumerate(cut_units(plan.items))

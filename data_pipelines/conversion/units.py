@@ -26,6 +26,9 @@ UNIT_ITEMS = 64
 MIN_UNITS = 64  # small sources keep this many workers busy
 UNITS = ".units"
 SUMMARY = "unit.json"
+# Of what units leave behind: a build that an older version began is begun anew. To be raised with
+# every change of the spool, and of readers that made wrong data.
+UNIT_FORMAT = 2
 # Met while reading, these are about this machine, not about an item.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
