@@ -10,11 +10,11 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from data_pipelines.errors import DataError
 
-_GRACE = 5.0  # seconds for a worker to end before it is killed
+_GRACE = 5.0  # seconds for a killed worker to be gone
 _LOOK = 1.0  # seconds between two looks for another process
 
 
@@ -23,12 +23,21 @@ def end_with_parent(*_) -> None:
 
     Workers would wait for ever, and a launcher for them: they hold the parent's output open.
     """
+    _after_parent(lambda: os._exit(1))
 
+
+def _after_parent(end: Callable[[], None]) -> None:
     def watch():
         multiprocessing.parent_process().join()
-        os._exit(1)
+        end()
 
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
+
+
+def _begin_worker() -> None:
+    """A worker of a pool leads a group: a simulator is a process that it starts, and ends with it."""
+    os.setpgid(0, 0)
+    _after_parent(lambda: os.killpg(0, signal.SIGKILL))
 
 
 @functools.cache
@@ -59,9 +68,29 @@ def _alive(pid: int) -> bool:
 class _Pool(concurrent.futures.ProcessPoolExecutor):
     """Workers leave Ctrl-C, which a terminal sends to all processes, to their parent."""
 
+    def __init__(self, workers: int):
+        context = multiprocessing.get_context("spawn")
+        super().__init__(workers, mp_context=context, initializer=_begin_worker)
+        self._others = set(multiprocessing.active_children())
+        self._started: set[multiprocessing.Process] = set()
+
     def submit(self, *args, **kwargs):
         with _undisturbed():  # processes start here
-            return super().submit(*args, **kwargs)
+            future = super().submit(*args, **kwargs)
+            self._started |= set(multiprocessing.active_children()) - self._others
+        return future
+
+    def end(self) -> None:
+        """Ends the workers that are left, and what they, or those that were killed, started."""
+        for worker in self._started:
+            # A simulator that outlives its worker holds its pipes open, and this process waits.
+            try:
+                os.killpg(worker.pid, signal.SIGKILL)
+            except ProcessLookupError:  # over, or too young to lead a group
+                worker.kill()
+        for worker in self._started:
+            worker.join(_GRACE)
+        self.shutdown(wait=False, cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -96,9 +125,7 @@ def worker_pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor
     An exception of the block lets running tasks end and cancels the others; an interrupt ends the
     workers at once. Raises DataError where a worker was killed.
     """
-    others = set(multiprocessing.active_children())
-    context = multiprocessing.get_context("spawn")
-    pool = _Pool(workers, mp_context=context, initializer=end_with_parent)
+    pool = _Pool(workers)
     try:
         yield pool
         pool.shutdown()
@@ -110,14 +137,4 @@ def worker_pool(workers: int) -> Iterator[concurrent.futures.ProcessPoolExecutor
         pool.shutdown(cancel_futures=True)
         raise
     finally:
-        _end(set(multiprocessing.active_children()) - others)
-        pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end(children: set[multiprocessing.Process]) -> None:
-    for child in children:
-        child.terminate()
-    for child in children:
-        child.join(_GRACE)
-        if child.is_alive():
-            child.kill()
+        pool.end()

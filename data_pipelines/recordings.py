@@ -112,7 +112,8 @@ class Plan:
 
     specs: every dataset that recordings may name. items: in natural order; that is the order of
     episodes. skipped: what is known to be unusable without opening it. sources: JSON-able facts
-    (versions, folder, counts of files). one_recording_per_item: False where items hold many.
+    (versions, folder, counts of files). one_recording_per_item: False where items may
+    hold other numbers than their `episodes` say; a job then cannot stop early for its failures.
     passed_over: files of the source that are none of this reader's; see listing.Listing.
     """
 

@@ -6,7 +6,7 @@ A recipe is a module with
     add_arguments(parser)                     its own options
     options(args) -> dict                     JSON-able; everything that decides the content
 
-and, if it reads files (see recordings.py; runs on Apache Beam),
+and, if it reads files (see recordings.py; runs on processes of this machine or on Apache Beam),
 
     plan(options) -> Plan                     what the source holds
     read(item, options) -> Iterator[Recording | Skipped]
@@ -67,7 +67,8 @@ def get_recipe(name: str) -> types.ModuleType:
 
     Raises DataError listing those that exist, and for a module that is no recipe.
     """
-    if name not in RECIPES and "." not in name:
+    dotted = "." in name and all(part.isidentifier() for part in name.split("."))
+    if name not in RECIPES and not dotted:
         raise DataError(
             f"unknown dataset {name!r}; known: {', '.join(RECIPES)}, or the dotted path of a "
             "module of your own"

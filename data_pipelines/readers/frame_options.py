@@ -41,7 +41,7 @@ def add_frame_arguments(
         "--max-span", type=int, default=8, help="longest window, in frames minus one"
     )
     parser.add_argument(
-        "--max-failures", type=float, default=0.1, help="share of items that may be unusable"
+        "--max-failures", type=float, default=0.1, help="share of the episodes (by number and time) that may be unusable"
     )
     parser.add_argument(
         "--leaks",

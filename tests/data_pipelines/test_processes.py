@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
+from data_pipelines import processes
 from data_pipelines.errors import DataError
 from data_pipelines.processes import worker_pool
 
@@ -51,3 +53,20 @@ def test_a_killed_parent_takes_its_workers_with_it():
     # The worker holds this pipe open: the read ends when the worker does.
     result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, timeout=60)
     assert result.returncode == -signal.SIGKILL
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["interrupted", "worker-killed"])
+def test_what_a_worker_started_ends_with_it(dies):
+    """A simulator is a process of its own, which outlives a worker that is killed."""
+    with pytest.raises((KeyboardInterrupt, DataError)), worker_pool(1) as pool:
+        game = pool.submit(start_game).result()
+        if dies:
+            pool.submit(os._exit, 1).result()
+        raise KeyboardInterrupt
+    deadline = time.monotonic() + 10
+    while processes._alive(game):  # signals arrive in their own time
+        assert time.monotonic() < deadline
+
+
+def start_game():
+    return subprocess.Popen(["sleep", "60"]).pid

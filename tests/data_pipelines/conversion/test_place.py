@@ -140,3 +140,8 @@ def test_wrong_options_are_found_before_the_source_is_looked_at(
     with pytest.raises(DataError, match=message):
         prepare(PAINTED, tmp_path / "data", make_options() | changes, engine=engine)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("recipe", [".x", "a..b", "./videos", "/etc/passwd.py", "x"])
+def test_what_names_no_recipe(tmp_path, recipe):
+    refused(tmp_path / "data", "unknown dataset", recipe=recipe)
