@@ -56,7 +56,8 @@ def with_noise(frames: np.ndarray) -> np.ndarray:
 
 def video_frames(folder: str, size: int, count: int, fps: float) -> np.ndarray:
     """The first `count` frames of the videos in `folder`: uint8 (count, size, size, 3)."""
-    from data_pipelines.readers.videos import find, read_item
+    from data_pipelines.readers.video_sources import find
+    from data_pipelines.readers.videos import read_item
 
     frames: list[np.ndarray] = []
     found = find(folder)

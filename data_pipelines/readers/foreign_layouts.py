@@ -33,14 +33,17 @@ def check_own(listing: Listing, episodes: int) -> None:
 
 
 def _says_lerobot(path: pathlib.Path) -> bool:
-    with open(path, "rb") as file:
-        return b"codebase_version" in file.read(1 << 20)
+    try:
+        with open(path, "rb") as file:
+            return b"codebase_version" in file.read(1 << 20)
+    except OSError:
+        return False
 
 
 def _refuse(
     root: pathlib.Path, name: str, what: str, command: str, folder: pathlib.PurePath
 ) -> None:
     raise DataError(
-        f"--source {root}: {name} {what}. Read it with `prepare {command} --source={root / folder}`, "
-        "or give `videos` a folder that holds videos only"
+        f"--source {root}: {name} {what}. Read it with `prepare {command} "
+        f"--source={root / folder}`, or give `videos` a folder that holds videos only"
     )

@@ -115,11 +115,13 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
 
 
 def _best_stream(container, path: pathlib.Path):
-    """The largest picture; of equals the default one, then the first. Never a cover or a poster."""
+    """The largest picture; of equals the default one, then the first. Never a cover or a poster,
+    and nothing that lasts less than half as long as another stream of pictures."""
 
     def rank(stream) -> tuple:
         kinds, marks = type(stream.disposition), stream.disposition
         still = bool(marks & (kinds.still_image | kinds.timed_thumbnails))
+        still = still or 2 * _seconds(stream, longest) < longest
         return still, -_pixels(stream), not marks & kinds.default, stream.index
 
     streams = [
@@ -132,11 +134,16 @@ def _best_stream(container, path: pathlib.Path):
     known = [stream for stream in streams if stream.codec_context is not None]
     if not known:
         raise ItemError("unknown codec", f"{path}: no decoder for its pictures is installed")
+    longest = max(_seconds(stream, 0.0) for stream in known)
     best = min(known, key=rank)
     if _pixels(best) > MAX_PIXELS:
         size = f"{best.codec_context.width} x {best.codec_context.height}"
         raise ItemError("too large", f"{path}: {size} pixels; at most {MAX_PIXELS} are read")
     return best
+
+
+def _seconds(stream, unknown: float) -> float:
+    return float(stream.duration * stream.time_base) if stream.duration else unknown
 
 
 def _pixels(stream) -> int:

@@ -28,7 +28,7 @@ _MOST = 100_000  # pieces of a file; no recording is that long, but a header may
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """One stretch of a file. stop: seconds, None for the rest of it; split: None with many files."""
+    """One stretch of a file. stop: seconds, None for the rest; split: None with many files."""
 
     file: str
     number: int
@@ -69,7 +69,8 @@ def _pieces(name: str, duration: float, length: float) -> list[Piece]:
     count = max(1, int(duration / length + 0.5))
     if count > _MOST:
         raise ItemError(
-            "too long", f"{name}: {duration:g} s by its header; --cut={length:g} gives {count} pieces"
+            "too long",
+            f"{name}: {duration:g} s by its header; --cut={length:g} gives {count} pieces",
         )
     stops = [(k + 1) * length for k in range(count - 1)]
     return [Piece(name, k, k * length, stop) for k, stop in enumerate([*stops, None])]
@@ -80,9 +81,9 @@ def _in_blocks(pieces: list[Piece], length: float) -> tuple[list[Piece], list[Sk
     ends = list(itertools.accumulate((len(pieces) - 2 * held - 2, 1, held, 1, held)))
     if ends[0] < 1:
         raise DataError(
-            f"--cut={length:g} gives {len(pieces)} pieces; one or two files need at least five: one "
-            "each for train, validation and test, and two left out between them. Give a smaller "
-            "--cut, or more files"
+            f"--cut={length:g} gives {len(pieces)} pieces; one or two files need at least five: "
+            "one each for train, validation and test, and two left out between them. Give a "
+            "smaller --cut, or more files"
         )
     kinds = (SPLITS[0], None, SPLITS[1], None, SPLITS[2])
     kept, skipped = [], []

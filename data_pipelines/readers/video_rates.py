@@ -77,14 +77,14 @@ def _notes(found: Survey, fps: float, rates: collections.Counter) -> list[str]:
     if not fps and not found.rate:
         told = ", ".join(f"{name} in {count}" for name, count in rates.most_common(5))
         notes.append(
-            f"no one constant rate ({told} files): no rate is stored, so gaps are counted in frames; "
-            "for gaps in seconds give --fps"
+            f"no one constant rate ({told} files): no rate is stored, so gaps are counted in "
+            "frames; for gaps in seconds give --fps"
         )
     slower = [info.rate for info in found.infos if info.rate and info.rate < fps * (1 - _ALIKE)]
     if slower:
         notes.append(
-            f"--fps={fps:g} is above the rate of {len(slower)} files ({min(slower):.6g}/s and more): "
-            "all of their frames are kept, and none is repeated"
+            f"--fps={fps:g} is above the rate of {len(slower)} files ({min(slower):.6g}/s and "
+            "more): all of their frames are kept, and none is repeated"
         )
     counted = [info.container for info in found.infos if not info.stamped]
     if counted:

@@ -34,9 +34,9 @@ def tick_of(seconds: float, fps: float, start: float, stop: float | None) -> int
 class Clock:
     """Seconds from the start of a video for each picture that its decoder hands out.
 
-    Call `sent` for every packet before it is decoded, `judge` once with the first `proving` pictures,
-    and `seconds` for every picture in order. mended: how many times did not advance, or were
-    missing, and were counted on.
+    Call `sent` for every packet before it is decoded, `judge` once with the first `proving`
+    pictures, and `seconds` for every picture in order. mended: how many times did not advance, or
+    were missing, and were counted on.
     """
 
     def __init__(self, video: OpenVideo, *, from_start: bool):
@@ -125,7 +125,8 @@ class Clock:
         if self._counts:
             return f"frame numbers at {rate}: the time stamps are not those of display"
         if self.mended:
-            return f"time stamps; {self.mended} were missing or did not advance, counted on at {rate}"
+            bad = f"{self.mended} were missing or did not advance"
+            return f"time stamps; {bad}, counted on at {rate}"
         return ""
 
 

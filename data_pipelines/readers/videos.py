@@ -11,25 +11,22 @@ import math
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from data_pipelines import pictures
 from data_pipelines.errors import DataError
 from data_pipelines.optional import require
 from data_pipelines.readers import picture_sequences, video_pieces, video_rates
-from data_pipelines.readers.foreign_layouts import check_own
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.listing import list_files
 from data_pipelines.readers.paths import natural, source_folder
 from data_pipelines.readers.video_decoding import frames
-from data_pipelines.readers.video_opening import SUFFIXES as VIDEO_SUFFIXES
+from data_pipelines.readers.video_sources import Found, find
 from data_pipelines.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.spec import DatasetSpec
 
@@ -44,8 +41,8 @@ def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
         "--fps",
         type=float,
         default=fps,
-        help="frames to keep per second, by time stamp; 0 = all. Folders of pictures have no times: "
-        "it is taken as their rate",
+        help="frames to keep per second, by time stamp; 0 = all. Folders of pictures have no "
+        "times: it is taken as their rate",
     )
     parser.add_argument("--stride", type=int, default=1, help="then keep every n-th frame")
 
@@ -87,67 +84,6 @@ def options(args) -> dict[str, Any]:
         )
     # Only where it is given: folders of before have no such option.
     return chosen | {"cut": args.cut} if args.cut else chosen
-
-
-class Found(NamedTuple):
-    """Episodes of a source: video files, folders of pictures; what was left out and why."""
-
-    videos: list[pathlib.Path]
-    sequences: list[pathlib.Path]
-    skipped: list[Skipped]
-    passed_over: dict[str, dict[str, Any]]
-
-
-def find(source: str | pathlib.Path, *, links: bool = True) -> Found:
-    """What lies below `source`, in natural order; links: whether symbolic links are followed.
-
-    Raises DataError if there is no such folder, nothing to read in it, or another command's data.
-    """
-    root = source_folder(str(source))
-    suffixes = sorted({*VIDEO_SUFFIXES, *picture_sequences.SUFFIXES})
-    listing = list_files(root, suffixes, follow_links=links)
-    films = [path for path in listing.files if _is_film(path)]
-    taken = set(films)
-    shown = [path for path in listing.files if path not in taken]
-    videos, twins = _one_of_each(root, films)
-    others = [name for names in listing.others.values() for name in names]
-    sequences, unfit = picture_sequences.find_sequences(root, shown, videos, others)
-    check_own(listing, len(videos) + len(sequences))
-    skipped = sorted(listing.skipped + twins + unfit, key=lambda entry: natural(entry.name))
-    if not videos and not sequences:
-        told = "".join(f"; {entry.detail}" for entry in skipped[:3])
-        raise DataError(
-            f"--source {root}: found no videos ({' '.join(VIDEO_SUFFIXES)}) and no folders of "
-            f"numbered pictures ({' '.join(picture_sequences.SUFFIXES)}){told}"
-        )
-    return Found(videos, sequences, skipped, listing.passed_over())
-
-
-def _is_film(path: pathlib.Path) -> bool:
-    """Whether a file is a video by its name; a gif that holds one picture is a picture."""
-    if path.suffix.lower() == ".gif":
-        header = pictures.picture_header(path)
-        return header is None or header.moving
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _one_of_each(
-    root: pathlib.Path, files: list[pathlib.Path]
-) -> tuple[list[pathlib.Path], list[Skipped]]:
-    """Files without further names of the same file: hard links, and links beside their target."""
-    first: dict[tuple[int, int], pathlib.Path] = {}
-    for path in sorted(files, key=lambda path: path.is_symlink()):  # the file before its links
-        status = path.stat()
-        first.setdefault((status.st_dev, status.st_ino), path)
-    kept = set(first.values())
-    skipped = []
-    for path in files:
-        if path not in kept:
-            status = path.stat()
-            same = first[status.st_dev, status.st_ino].relative_to(root)
-            detail = f"{path}: the same file as {same}, a link"
-            skipped.append(Skipped(str(path.relative_to(root)), "same file", detail, expected=True))
-    return [path for path in files if path in kept], skipped
 
 
 def read_item(
@@ -201,8 +137,8 @@ def _check_number(root: pathlib.Path, found: Found) -> None:
     if count < 3:
         what = f"{len(found.videos)} video(s) and {len(found.sequences)} folder(s) of pictures"
         raise DataError(
-            f"--source {root}: {what}; train, validation and test need at least three episodes. Add "
-            "more, or cut long videos into pieces with --cut=SECONDS, e.g. --cut=60"
+            f"--source {root}: {what}; train, validation and test need at least three episodes. "
+            "Add more, or cut long videos into pieces with --cut=SECONDS, e.g. --cut=60"
         )
 
 

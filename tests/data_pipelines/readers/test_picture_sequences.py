@@ -6,7 +6,7 @@ from PIL import Image
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.picture_sequences import read_sequence
-from data_pipelines.readers.videos import find
+from data_pipelines.readers.video_sources import find
 from data_pipelines.recordings import ItemError
 from tests.data_pipelines.readers.video_files import grey_frames, number, write_video
 
@@ -93,7 +93,7 @@ def test_unrelated_photographs(source):
 
 
 @pytest.mark.parametrize(
-    "patterns", [("left_{}.png", "right_{}.png"), ("{}.jpg", "{}.png"), ("ep1_{}.png", "ep2_{}.png")]
+    "patterns", [("left_{}.png", "right_{}.png"), ("{}.jpg", "{}.png"), ("e1_{}.png", "e2_{}.png")]
 )
 def test_several_sequences_in_one_folder_are_not_joined(source, patterns):
     for pattern in patterns:
@@ -105,7 +105,8 @@ def test_several_sequences_in_one_folder_are_not_joined(source, patterns):
 
 def test_time_stamps_are_numbers(source):
     """Seconds and fractions, as robots name their pictures."""
-    write_pictures(source / "rgb", [f"{k // 4}.{2500 * (k % 4) + 1000 * (k > 3)}.png" for k in range(8)])
+    names = [f"{k // 4}.{2500 * (k % 4) + 1000 * (k > 3)}.png" for k in range(8)]
+    write_pictures(source / "rgb", names)
     assert found(source)[0] == ["good", "rgb"]
 
 
@@ -144,7 +145,9 @@ def test_a_picture_that_cannot_be_opened_is_told(source, kind):
         list(read_sequence(source / "good", size=16, fit="crop", stride=1))
 
 
-@pytest.mark.parametrize("mode, suffix", [("I;16", "png"), ("P", "png"), ("RGBA", "png"), ("F", "tif")])
+@pytest.mark.parametrize(
+    "mode, suffix", [("I;16", "png"), ("P", "png"), ("RGBA", "png"), ("F", "tif")]
+)
 def test_kinds_of_pixels(tmp_path, mode, suffix):
     """16-bit grey is scaled by its whole range, not cut off; palettes, alpha and floats as well."""
     (tmp_path / "a").mkdir()

@@ -75,6 +75,21 @@ def test_a_cover_is_never_the_video(tmp_path):
     assert len(list(frames(tmp_path / "a.mp4", size=16))) == 3
 
 
+def test_a_large_stream_of_one_picture_is_not_the_video(tmp_path):
+    """A poster that its writer did not mark as one."""
+    with av.open(str(tmp_path / "a.mp4"), "w") as container:
+        film = container.add_stream("libx264", rate=RATE)
+        film.height, film.width, film.pix_fmt = 48, 64, "yuv420p"
+        poster = container.add_stream("libx264", rate=RATE)
+        poster.height, poster.width, poster.pix_fmt = 192, 256, "yuv420p"
+        for stream, shown in ((film, grey_frames(9)), (poster, grey_frames(1, 192, 256))):
+            for frame in shown:
+                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode())
+    assert len(list(frames(tmp_path / "a.mp4", size=16))) == 9
+
+
 def test_tags_and_names_in_other_encodings(tmp_path):
     write_video(tmp_path / "b.mkv", grey_frames(5), metadata={"title": "caf__"})
     data = (tmp_path / "b.mkv").read_bytes().replace(b"caf__", b"caf\xe9\xff")

@@ -1,4 +1,4 @@
-"""Times of frames: in order of display and evenly picked, whatever a container says or leaves out."""
+"""Times of frames: in order of display and evenly picked, whatever a container says or not."""
 
 from fractions import Fraction
 
@@ -44,7 +44,8 @@ def test_containers_without_presentation_times_count_frames(tmp_path, name):
     assert facts["times"].startswith("frame numbers at ")
     every_second = picked(tmp_path / name, fps=facts["native_fps"] / 2)
     assert every_second[0] == every_second[1] == list(range(0, COUNT, 2))
-    middle = picked(tmp_path / name, start=9.5 / facts["native_fps"], stop=12.5 / facts["native_fps"])
+    rate = facts["native_fps"]
+    middle = picked(tmp_path / name, start=9.5 / rate, stop=12.5 / rate)
     assert middle[1] == [10, 11, 12]
     assert not video_info(tmp_path / name).stamped
 
@@ -116,9 +117,8 @@ def test_clocks_of_broadcasts_that_start_anew(tmp_path, name, codec):
 def test_a_break_of_hours_is_bridged(tmp_path):
     write_video(tmp_path / "b.ts", grey_frames(COUNT), codec_options={"bf": "0"})
     jump = 90_000 * 7200
-    copy_stream(
-        tmp_path / "b.ts", tmp_path / "a.ts", lambda n, p, d: (p + jump * (n > 9), d + jump * (n > 9))
-    )
+    stamp = lambda n, pts, dts: (pts + jump * (n > 9), dts + jump * (n > 9))  # noqa: E731
+    copy_stream(tmp_path / "b.ts", tmp_path / "a.ts", stamp)
     times, shown, facts = picked(tmp_path / "a.ts")
     assert times == shown == list(range(COUNT))
     assert "did not advance" in facts["times"]

@@ -15,7 +15,8 @@ from data_pipelines.manifest import open_dataset
 from data_pipelines.readers import videos as videos_recipe
 from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
-from data_pipelines.readers.videos import find, read_item
+from data_pipelines.readers.video_sources import find
+from data_pipelines.readers.videos import read_item
 from tests.data_pipelines.readers.video_files import RATE, write_video
 
 COUNT = 20
@@ -220,6 +221,14 @@ def test_what_is_passed_over_is_counted(tmp_path):
     plan = planned(tmp_path)
     assert plan.passed_over[".rmvb"] == {"files": 1, "example": "film.rmvb"}
     assert [(entry.name, entry.reason) for entry in plan.skipped] == [("pipe.mp4", "not a file")]
+
+
+def test_source_text_called_ts_is_no_video(tmp_path):
+    write_clips(tmp_path, ["a.mp4", "b.mp4", "c.mp4"])
+    (tmp_path / "viewer.ts").write_text("const title = 'clips é';\n" * 200, encoding="utf-8")
+    plan = planned(tmp_path, "--max-failures=0")
+    assert len(plan.items) == 3
+    assert [(entry.name, entry.expected) for entry in plan.skipped] == [("viewer.ts", True)]
 
 
 def test_names_of_one_file_are_one_episode(tmp_path):
