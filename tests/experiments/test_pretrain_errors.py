@@ -12,7 +12,7 @@ import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.options import loader_options
-from experiments import cli
+from experiments import cli, pretrain_lam
 from experiments.data_hashes import data_hashes
 from experiments.pretrain_lam import pretrain
 from flexlam_jax.errors import Interrupted, UserError, WorkdirError
@@ -128,3 +128,31 @@ def test_a_run_that_does_not_fit_says_what_to_change(capsys):
         cli.guarded(main, [])
     told = capsys.readouterr().err
     assert stop.value.code == 1 and "allocating 9 bytes.)" in told and "optimizer.accumulate=2" in told
+
+
+@pytest.mark.parametrize("key, value, message", [
+    ("model.encoder.heads", 3, "model.encoder.width=32 is not divisible by model.encoder.heads=3"),
+    ("model.decoder.patch", 5, "model.decoder.patch=5 does not divide model.image_size, 16x16"),
+    ("model.channels", 1, "model.channels=1 but the data has frames of 3"),
+    ("watchdog_seconds", -1.0, r"config.watchdog_seconds=-1.0 .*\n*.*0 for never"),
+    ("optimizer.b2", 2.0, "config.optimizer.b2=2.0 is out of range"),
+    ("batch_size", 10**12, "config.batch_size=1000000000000 must be at least 1, .* below 2"),
+    ("data.prefetch", 10**9, "config.data.prefetch=1000000000, need .* GiB of memory"),
+])
+def test_numbers_that_no_run_can_have(data, tmp_path, key, value, message):
+    config = tiny.get_config()
+    config.data.path = data
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=f"bad config: .*{message}"):
+        pretrain(config, tmp_path / "run")
+
+
+@pytest.mark.parametrize("error", [KeyError("episode"), ValueError("ours"), DataError("shard 3")])
+def test_only_the_config_is_called_a_bad_config(tmp_path, monkeypatch, error):
+    def broken(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(pretrain_lam, "training_batches", broken)
+    with pytest.raises(type(error)) as told:
+        pretrain(tiny.get_config(), tmp_path / "run")
+    assert told.value is error
