@@ -24,6 +24,7 @@ def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str
         info = open_dataset(part.path)
         for name in select_datasets(info, part.datasets, part.cameras):
             for split in splits:
+                info.shard_paths(name, split)   # A split that is not there is told as such.
                 shards = [[shard["records"], shard["sha256"]] for shard in info.shards[name][split]]
                 hashes["/".join(filter(None, (entry, name, split)))] = hashlib.sha256(
                     json.dumps(shards).encode()).hexdigest()

@@ -14,6 +14,7 @@ import re
 import resource
 import threading
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from array_record.python import array_record_module as array_record
 
@@ -31,6 +32,7 @@ class ShardFiles:
 
     def __init__(self, paths: Sequence[pathlib.Path], counts: Sequence[int]):
         self._paths = [str(path) for path in paths]
+        self._keys = [_key(path) for path in paths]
         self._counts = list(counts)
         self._ends = list(itertools.accumulate(counts))
 
@@ -52,42 +54,58 @@ class ShardFiles:
         """
         shard, place = self.locate(record)
         try:
-            reader = _POOL.reader(self._paths[shard], self._counts[shard])
+            reader = _POOL.reader(self._keys[shard], self._counts[shard])
             return reader.read([place])[0]
         except RuntimeError as error:  # all that ArrayRecord raises
             raise DataError(_told(str(error))) from error
 
 
+class _Key(NamedTuple):
+    """Which file: another one may come to lie under the same path while this process lives."""
+
+    path: str
+    inode: int
+    modified: int
+
+
+def _key(path: pathlib.Path) -> _Key:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise DataError(f"{path}: {system_error(error.strerror)}") from error
+    return _Key(str(path), status.st_ino, status.st_mtime_ns)
+
+
 class _Pool:
-    """Open readers by path, at most half as many as the process may have files."""
+    """Open readers by file, at most half as many as the process may have files."""
 
     def __init__(self):
-        self._readers: collections.OrderedDict[str, array_record.ArrayRecordReader] = (
+        self._readers: collections.OrderedDict[_Key, array_record.ArrayRecordReader] = (
             collections.OrderedDict()
         )
         self._lock = threading.Lock()
         self._most = 0  # until the first shard is opened
 
-    def reader(self, path: str, records: int) -> array_record.ArrayRecordReader:
+    def reader(self, key: _Key, records: int) -> array_record.ArrayRecordReader:
         """The open reader of a shard with so many records; RuntimeError if it cannot be opened.
 
         It stays open as long as somebody holds it, whether or not the pool does.
         """
         with self._lock:
-            reader = self._readers.get(path)
+            reader = self._readers.get(key)
             if reader is not None:
-                self._readers.move_to_end(path)
+                self._readers.move_to_end(key)
                 return reader
             self._most = self._most or max(1, _raised_limit() // 2)
         try:  # outside the lock: others go on reading
-            reader = _open(path, records)
+            reader = _open(key.path, records)
         except RuntimeError as error:
             if not too_many_files(_system_words(str(error))):
                 raise
             self._keep(len(self._readers) // 2)  # the rest of the process needs more than half
-            reader = _open(path, records)
+            reader = _open(key.path, records)
         with self._lock:
-            reader = self._readers.setdefault(path, reader)
+            reader = self._readers.setdefault(key, reader)
         self._keep(self._most)
         return reader
 

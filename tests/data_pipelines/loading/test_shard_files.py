@@ -64,7 +64,7 @@ def test_open_shards_are_half_of_what_is_allowed(paths, monkeypatch):
     for record in range(2 * COUNT):
         shards.read(record)
     assert open_files() - before == 6
-    assert list(pool._readers) == [str(path) for path in paths[-6:]]  # the newest
+    assert [key.path for key in pool._readers] == [str(path) for path in paths[-6:]]  # the newest
 
 
 def test_many_threads_read_through_few_open_files(paths, monkeypatch):
@@ -140,3 +140,9 @@ def test_changed_bytes_and_foreign_files_are_damage(paths):
 def test_records_are_told_by_shard_and_place(paths):
     shards = ShardFiles(paths, [2] * COUNT)
     assert shards.where(5) == f"record 1 of shard {paths[2]}"
+
+
+def test_a_folder_that_was_made_anew_is_not_read_from_the_old_files(paths):
+    assert ShardFiles(paths, [2] * COUNT).read(0).startswith(b"0/0")
+    paths[7].replace(paths[0])
+    assert ShardFiles(paths[:1], [2]).read(0).startswith(b"7/0")
