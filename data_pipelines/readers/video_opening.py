@@ -44,6 +44,7 @@ _ESTIMATED = ("mpegts", "mpeg")
 _OWN_DURATION = ("mov", "avi", "mpegts", "mpeg", "gif", "dv", "ivf", "mxf")
 _FASTEST = 1000.0  # frames per second; above, a header gives its clock instead of a rate
 _DEFAULT_RATE = 25.0  # of decoders, where nothing is declared
+_FIXED_RATE = ("mpeg1video", "mpeg2video")  # codecs whose own header states one rate
 _STEADY = 0.005  # mean and nominal rate of a constant rate differ by rounding only
 
 
@@ -156,7 +157,8 @@ def _info(container, stream) -> VideoInfo:
     stamped = name not in _BARE and name != "avi"
     rate = _mean_rate(stream, name)
     nominal = float(stream.base_rate or 0)
-    steady = not stamped or not 0 < nominal < _FASTEST or abs(rate / nominal - 1) < _STEADY
+    fixed = not stamped or stream.codec_context.name in _FIXED_RATE
+    steady = fixed or not 0 < nominal < _FASTEST or abs(rate / nominal - 1) < _STEADY
     return VideoInfo(
         duration=_duration(container, stream, name),
         rate=rate,

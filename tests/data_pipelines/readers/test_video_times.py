@@ -143,6 +143,8 @@ def test_steady_and_variable_rates_are_told_apart(tmp_path):
     write_video(tmp_path / "b.mp4", grey_frames(COUNT), stamps=stamps)
     assert video_info(tmp_path / "a.mp4").steady and video_info(tmp_path / "a.mp4").rate == RATE
     assert not video_info(tmp_path / "b.mp4").steady
+    write_video(tmp_path / "c.mpg", grey_frames(COUNT), "mpeg1video", rate=25)
+    assert video_info(tmp_path / "c.mpg").steady and video_info(tmp_path / "c.mpg").rate == 25
 
 
 def test_length_of_the_pictures_not_of_the_sound(tmp_path):
