@@ -176,9 +176,10 @@ def _item(
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     path = source_folder(options["source"]) / item.name
     chosen = {key: options[key] for key in ("size", "fit", "fps", "stride")}
+    metadata = dict(item.payload["metadata"])  # decoding adds what it finds out of the times
     yield Recording(
         item.name,
-        frames={NAME: frames(path, **chosen)},
+        frames={NAME: frames(path, **chosen, facts=metadata)},
         split=item.payload["split"],
-        metadata=item.payload["metadata"],
+        metadata=metadata,
     )

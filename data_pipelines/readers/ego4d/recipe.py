@@ -203,10 +203,11 @@ def _item(clip: Clip, intervals: list[Interval] | None, split: str | None, facts
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     path = source_folder(options["source"]) / item.name
     chosen = {key: options[key] for key in ("size", "fit", "fps", "stride")}
+    common = {"video_uid": item.payload["video"]} | item.payload["facts"]
     parts = (
-        _pieces(path, item, chosen, options["max_episode_seconds"])
+        _pieces(path, item, chosen, options["max_episode_seconds"], common)
         if item.payload["intervals"] is None
-        else _cuts(path, item, chosen)
+        else _cuts(path, item, chosen, common)
     )
     for name, shown, metadata in parts:
         yield Recording(
@@ -214,11 +215,13 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
             frames={NAME: shown},
             group=item.payload["video"],
             split=item.payload["split"],
-            metadata={"video_uid": item.payload["video"]} | item.payload["facts"] | metadata,
+            metadata=metadata,
         )
 
 
-def _pieces(path: pathlib.Path, item: Item, chosen: dict[str, Any], longest: float):
+def _pieces(
+    path: pathlib.Path, item: Item, chosen: dict[str, Any], longest: float, common: dict[str, Any]
+):
     """(name, frames, metadata) of equal pieces of at most `longest` seconds, decoded in one go.
 
     A damaged file ends with the piece that shows it; raises ItemError for the pieces behind that.
@@ -228,10 +231,11 @@ def _pieces(path: pathlib.Path, item: Item, chosen: dict[str, Any], longest: flo
         raise ItemError("too long", f"{path}: {duration:g} s by its header")
     count = max(1, math.ceil(duration / longest - 1e-6))
     length, number, damage = duration / count or longest, -1, []
-    timed = _noted(timed_frames(path, **chosen), damage)
+    facts = dict(common)  # decoding adds what it finds out of the times, before the first frame
+    timed = _noted(timed_frames(path, **chosen, facts=facts), damage)
     for number, group in itertools.groupby(timed, lambda pair: int(pair[0] / length + 1e-6)):
         name = f"{item.name}:{number}"
-        yield name, (frame for _, frame in group), {"start_sec": number * length}
+        yield name, (frame for _, frame in group), facts | {"start_sec": number * length}
     lost = count - 1 - number
     if damage and lost > 0:
         raise ItemError(damage[0].reason, f"{damage[0]}; {lost} more pieces", episodes=lost)
@@ -246,7 +250,7 @@ def _noted(timed: Iterator[Any], damage: list[ItemError]) -> Iterator[Any]:
         raise
 
 
-def _cuts(path: pathlib.Path, item: Item, chosen: dict[str, Any]):
+def _cuts(path: pathlib.Path, item: Item, chosen: dict[str, Any], common: dict[str, Any]):
     """(name, frames, metadata) of every interval, each found by seeking; they may overlap."""
     rate = video_info(path).rate or CANONICAL_RATE
     for entry in item.payload["intervals"]:
@@ -255,5 +259,6 @@ def _cuts(path: pathlib.Path, item: Item, chosen: dict[str, Any]):
         if start is None:
             # Half a frame early, so that rounding cannot lose the first frame or add one.
             start, stop = max(0.0, (interval.first - 0.5) / rate), (interval.last + 0.5) / rate
-        metadata = interval.metadata | {"start_sec": round(start, 4), "stop_sec": round(stop, 4)}
-        yield interval.name, frames(path, start=start, stop=stop, **chosen), metadata
+        metadata = common | interval.metadata
+        metadata |= {"start_sec": round(start, 4), "stop_sec": round(stop, 4)}
+        yield interval.name, frames(path, start=start, stop=stop, **chosen, facts=metadata), metadata
