@@ -35,14 +35,14 @@ def _after_parent(end: Callable[[], None]) -> None:
 
 
 def _begin_worker() -> None:
-    """A worker of a pool leads a group: a simulator is a process that it starts, and ends with it."""
+    """A worker of a pool leads a group: a simulator that it starts ends with it."""
     os.setpgid(0, 0)
     _after_parent(lambda: os.killpg(0, signal.SIGKILL))
 
 
 @functools.cache
 def end_with(pid: int) -> None:
-    """Ends this process when process `pid` of this machine is gone, which need not be its parent."""
+    """Ends this process when process `pid` of this machine, any one, is gone."""
     if pid == os.getpid():
         return
 

@@ -19,8 +19,8 @@ or, if it plays a simulator (runs on this machine),
     expected_transitions(options) -> int | None     total of the progress bar
 
 A new dataset is one module and one line here; one of your own, outside this package, is used by its
-dotted path: `prepare my_lab.readers.kitchen --source=...`. Recipes import simulators and decoders where they use
-them.
+dotted path: `prepare my_lab.readers.kitchen --source=...`. Recipes import simulators and decoders
+where they use them.
 """
 
 from __future__ import annotations

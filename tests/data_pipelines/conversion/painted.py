@@ -104,7 +104,8 @@ def read(item, options):
 
 
 def _frames(number, camera, length, fault):
-    rng = np.random.default_rng([8, int(fault.split()[-1]) if fault and fault.startswith("copy") else number, camera])
+    painted = int(fault.split()[-1]) if fault and fault.startswith("copy of item") else number
+    rng = np.random.default_rng([8, painted, camera])
     for t in range(length):
         if fault == "corrupt" and t == 5 and camera == 0:
             raise ItemError("corrupt video", f"item {number}: cannot decode frame {t}")
