@@ -39,9 +39,13 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: Any) -> None:
+        if self._received is not None:
+            for other, handler in self._previous.items():
+                signal.signal(other, handler)
+            signal.raise_signal(number)
+            return
+        # Stays in place: whoever sees the first signal from another thread must find it taken.
         self._received = number
-        for other, handler in self._previous.items():
-            signal.signal(other, handler)
         if jax.process_count() > 1:
             os.kill(os.getpid(), signal.SIGTERM)
 
