@@ -25,7 +25,7 @@ from data_pipelines.readers.video_opening import (
     whole_file_duration,
 )
 from data_pipelines.readers.video_scaling import Scaler
-from data_pipelines.readers.video_times import Clock, planned, tick_of
+from data_pipelines.readers.video_times import Clock, planned, stamp_rounding, tick_of
 from data_pipelines.recordings import ItemError
 
 __all__ = ["VideoInfo", "frames", "length_of", "pictures", "timed_frames", "video_info"]
@@ -60,9 +60,10 @@ def timed_frames(
     facts, due, count = {} if facts is None else facts, 0, 0
     with open_video(path) as video:
         scale = Scaler(size, fit, pixel_aspect(video.stream))
+        rounding = stamp_rounding(video)
         try:
             for seconds, picture in _pictures(video, fps, start, stop, facts):
-                tick = tick_of(seconds, fps, start, stop)
+                tick = tick_of(seconds + rounding, fps, start, stop)
                 if tick is None or (fps and tick < due):
                     continue
                 due = tick + 1
@@ -128,7 +129,10 @@ def _pictures(video: OpenVideo, fps, start, stop, facts) -> Iterator[tuple[float
         facts["native_fps"] = round(video.info.rate, 3)
     if seeks:
         _seek(video, start, clock)
-    decoder = _Decoder(video, clock, lambda seconds: tick_of(seconds, fps, start, stop), fps > 0)
+    rounding = stamp_rounding(video)
+    decoder = _Decoder(
+        video, clock, lambda seconds: tick_of(seconds + rounding, fps, start, stop), fps > 0
+    )
     shown = iter(decoder)
     first = list(itertools.islice(shown, clock.proving))
     clock.judge(first)
@@ -180,11 +184,12 @@ class _Decoder:
                 yield packet
 
     def _note_end(self, packet) -> None:
-        """How far the packets of any stream go."""
-        stamp, own = packet.pts if packet.pts is not None else packet.dts, packet.stream
+        """How far the packets of any stream go, from where the first of them starts."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is not None:
-            end = (stamp - (own.start_time or 0) + (packet.duration or 0)) * own.time_base
-            self.reached_by_all = max(self.reached_by_all, float(end))
+            end = float((stamp + (packet.duration or 0)) * packet.stream.time_base)
+            start = (self.video.container.start_time or 0) / 1e6
+            self.reached_by_all = max(self.reached_by_all, end - start)
 
     def __iter__(self) -> Iterator[Any]:
         av = require("av")

@@ -42,6 +42,8 @@ _BREAKING = ("mpegts", "mpeg", "flv")
 _ESTIMATED = ("mpegts", "mpeg")
 # The duration of a stream is its own, not that of the whole file.
 _OWN_DURATION = ("mov", "avi", "mpegts", "mpeg", "gif", "dv", "ivf", "mxf")
+# Durations count from time 0, also where the first picture comes later.
+_FROM_ZERO = ("matroska", "asf")
 _FASTEST = 1000.0  # frames per second; above, a header gives its clock instead of a rate
 _DEFAULT_RATE = 25.0  # of decoders, where nothing is declared
 _FIXED_RATE = ("mpeg1video", "mpeg2video")  # codecs whose own header states one rate
@@ -182,9 +184,15 @@ def _mean_rate(stream, name: str) -> float:
 def _duration(container, stream, name: str) -> float:
     if name == "avi" and stream.frames and stream.average_rate:
         return float(stream.frames / stream.average_rate)  # also where the end is cut off
-    if stream.duration and stream.duration > 0:
+    if name not in _FROM_ZERO and stream.duration and stream.duration > 0:
         return float(stream.duration * stream.time_base)
-    return max(0.0, (container.duration or 0) / 1e6)
+    return _whole_duration(container, name)
+
+
+def _whole_duration(container, name: str) -> float:
+    """Seconds from the first start to the last end of all streams; 0 if the header is silent."""
+    before = max(0, container.start_time or 0) if name in _FROM_ZERO else 0
+    return max(0.0, ((container.duration or 0) - before) / 1e6)
 
 
 def whole_file_duration(video: OpenVideo) -> float | None:
@@ -194,7 +202,7 @@ def whole_file_duration(video: OpenVideo) -> float | None:
     """
     if video.stream.duration and video.info.container in _OWN_DURATION:
         return None
-    return max(0.0, (video.container.duration or 0) / 1e6)
+    return _whole_duration(video.container, video.info.container)
 
 
 def pixel_aspect(stream) -> float:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipelines.readers.video_opening import VideoInfo, video_info
+from data_pipelines.optional import require
+from data_pipelines.readers.video_opening import OpenVideo, VideoInfo, open_video
+from data_pipelines.readers.video_times import LOOK_AHEAD
 from data_pipelines.recordings import ItemError
 
 _MOST = 1000  # headers that are looked at; of more files evenly many are left out
+_FIRST = 120  # packets
+_STATED = ("matroska", "flv")
 _ALIKE = 0.005  # 29.97 and 30 are one rate
 
 
@@ -34,16 +39,36 @@ class Survey:
 
 
 def survey(files: Sequence[pathlib.Path]) -> Survey:
-    """Reads headers only."""
+    """Reads headers, and the first stamps where headers state a rate without having counted."""
     count = min(len(files), _MOST)
     chosen = [files[i * len(files) // count] for i in range(count)]
     infos = []
     for path in chosen:
         try:
-            infos.append(video_info(path))
+            with open_video(path) as video:
+                infos.append(video.info._replace(steady=video.info.steady and _even(video)))
         except ItemError:
             continue
     return Survey(tuple(infos), count, len(files))
+
+
+def _even(video: OpenVideo) -> bool:
+    """False if the first frames are not evenly spaced, although the header states one rate.
+
+    Matroska and FLV state a nominal rate, also of recordings whose rate varies. Their clocks round.
+    """
+    if video.info.container not in _STATED or not video.info.rate:
+        return True
+    packets = itertools.islice(video.container.demux(video.stream), _FIRST)
+    try:
+        stamps = sorted(packet.pts for packet in packets if packet.size and packet.pts is not None)
+    except require("av").FFmpegError:
+        return True  # reading says what is damaged
+    # The last ones may wait for pictures that are stored after them.
+    stamps = stamps[:-LOOK_AHEAD] or stamps[: len(stamps) // 2]
+    clock, step = float(video.stream.time_base), 1 / video.info.rate
+    spaces = [(b - a) * clock for a, b in itertools.pairwise(stamps)]
+    return all(abs(space - step) <= 2 * clock + step / 4 for space in spaces)
 
 
 def stored_rate(found: Survey, fps: float, stride: int) -> float:

@@ -31,6 +31,17 @@ def tick_of(seconds: float, fps: float, start: float, stop: float | None) -> int
     return int(position) if fps else 0
 
 
+def stamp_rounding(video: OpenVideo) -> float:
+    """Seconds by which a stamp may be too early, since it is rounded to the container's clock.
+
+    Matroska and FLV count milliseconds: at 30/s the second picture is stamped 33 ms, just before
+    the tick that it belongs to. 0 where the clock is about as coarse as the frames, and where
+    pictures are numbered: those times are exact.
+    """
+    clock, step = float(video.stream.time_base), 1 / video.info.counting_rate
+    return clock / 2 if video.info.stamped and 4 * clock <= step else 0.0
+
+
 class Clock:
     """Seconds from the start of a video for each picture that its decoder hands out.
 

@@ -152,3 +152,24 @@ def test_length_of_the_pictures_not_of_the_sound(tmp_path):
     assert video_info(tmp_path / "a.mkv").duration > 5.9
     assert length_of(tmp_path / "a.mkv")[1] == pytest.approx(COUNT / RATE, abs=0.01)
     assert len(list(frames(tmp_path / "a.mkv", size=16))) == COUNT
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "b.webm", "c.flv"])
+@pytest.mark.parametrize("rate, fps", [(30, 30), (30, 15), (24, 12)])
+def test_clocks_that_round_lose_no_frame(tmp_path, name, rate, fps):
+    """At 30/s Matroska and FLV stamp the second picture 33 ms, just before its tick."""
+    codec = {"a.mkv": "libx264", "b.webm": "libvpx", "c.flv": "flv"}[name]
+    write_video(tmp_path / name, grey_frames(COUNT), codec, rate=rate)
+    shown = [number(frame) for _, frame in timed_frames(tmp_path / name, size=16, fps=fps)]
+    assert shown == list(range(0, COUNT, rate // fps))
+
+
+@pytest.mark.parametrize("name, codec", [("a.mkv", "libx264"), ("b.wmv", "wmv2")])
+def test_durations_that_count_from_zero_are_no_promise_of_more(tmp_path, name, codec):
+    stamps = [2000 + 100 * t for t in range(COUNT)]
+    options = {"avoid_negative_ts": "disabled"}
+    write_video(
+        tmp_path / name, grey_frames(COUNT), codec, stamps=stamps, container_options=options
+    )
+    assert len(list(frames(tmp_path / name, size=16))) == COUNT
+    assert length_of(tmp_path / name)[1] == pytest.approx(COUNT / RATE, abs=0.11)

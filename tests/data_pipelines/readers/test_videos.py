@@ -17,7 +17,7 @@ from data_pipelines.registry import recipe_options
 from data_pipelines.validation import validate
 from data_pipelines.readers.video_sources import find
 from data_pipelines.readers.videos import read_item
-from tests.data_pipelines.readers.video_files import RATE, write_video
+from tests.data_pipelines.readers.video_files import RATE, grey_frames, write_video
 
 COUNT = 20
 
@@ -305,6 +305,17 @@ def test_rates_that_differ_or_vary_are_not_stored_and_said(tmp_path):
     stamps = [*range(0, 2000, 200), *range(2000, 2500, 50)]
     write_video(tmp_path / "c.mp4", pictures(3), stamps=stamps)
     assert planned(tmp_path).sources["rates"] == {"10/s": 2, "variable": 1}
+
+
+@pytest.mark.parametrize("name, codec", [("2.mkv", "libx264"), ("2.webm", "libvpx")])
+def test_a_nominal_rate_that_the_stamps_do_not_keep_is_not_stored(tmp_path, name, codec):
+    """Matroska states one rate of recordings whose rate varies as well."""
+    for k in range(2):
+        write_video(tmp_path / f"{k}.mkv", grey_frames(26), codec_options={"bf": "3"})
+    stamps = [*range(0, 2000, 200), *range(2000, 2800, 50)]
+    write_video(tmp_path / name, grey_frames(26), codec, stamps=stamps)
+    plan = planned(tmp_path)
+    assert plan.specs[0].fps == 0 and plan.sources["rates"] == {"10/s": 2, "variable": 1}
 
 
 def test_files_without_times_are_named(tmp_path):
