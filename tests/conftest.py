@@ -6,6 +6,12 @@ tested: so it optimises little. What a reader of the README runs is compiled as 
 
 import importlib.metadata
 import os
+import signal
+
+# Where the suite runs in the background of a script, the shell has Ctrl-C ignored, here and in all
+# processes that tests start; what they test is that it is not.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Read when jax is imported, here and in child processes.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
