@@ -65,8 +65,8 @@ class Skipped:
 
     reason: a short class, e.g. "missing clip"; detail: the whole story; expected: the publisher's
     own tables rule it out, so it does not count against --max-failures. episodes: how many are lost
-    with it, None if nobody knows (a file that cannot be opened is then taken to hold as many as the
-    others do on average). frames: how many frames are lost, at the rate that is kept; None if nobody
+    with it, None if nobody knows (a file that cannot be opened is then taken to hold `about` as many,
+    or, without that estimate, as many as the others do on average). frames: how many frames are lost, at the rate that is kept; None if nobody
     knows (then as many as an average episode has, for each).
     """
 
@@ -76,6 +76,7 @@ class Skipped:
     expected: bool = False
     episodes: int | None = 1
     frames: int | None = None
+    about: int | None = None
 
 
 def failures(skipped: Iterable[Skipped]) -> list[Skipped]:

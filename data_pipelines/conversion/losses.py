@@ -3,8 +3,9 @@
 A file that cannot be opened may hold one episode or a thousand, so what is skipped is weighed:
 
 * an entry that knows its episodes counts as many;
-* one that does not (a damaged file) counts as many as the items or files that could be read hold on
-  average, less what was read of it before the damage, and at least one;
+* one that does not (a damaged file) counts as many as its size lets expect, or else as the items or
+  files that could be read hold on average, less what was read of it before the damage, and at least
+  one;
 * an entry that knows its frames counts at least as many episodes of average length as they make:
   two hours of video among clips of ten seconds are not one episode of a hundred.
 """
@@ -54,7 +55,7 @@ def weigh(skipped: Sequence[Skipped], kept: Mapping[str, int], frames: int) -> L
         if count is None:
             estimated = True
             mean = per_item if entry.name in kept else per_file
-            count = max(1, mean - kept.get(entry.name, 0))
+            count = max(1, (entry.about or mean) - kept.get(entry.name, 0))
         if entry.frames and per_recording:
             by_time = round(entry.frames / per_recording)
             estimated |= by_time > count

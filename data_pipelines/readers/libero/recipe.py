@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers import lerobot, paths
+from data_pipelines.readers import lerobot, lost_files, paths
 from data_pipelines.readers.cameras import camera_specs, parse_cameras
 from data_pipelines.errors import DataError
 from data_pipelines.readers.frame_options import (
@@ -150,7 +150,7 @@ def _plan_hdf5(root: pathlib.Path, options: dict[str, Any]) -> Plan:
             stored_orientation="upside down (rows reversed), unless the file says opencv",
             observation_after_action=sorted(follows),
         )
-    skipped += listing.skipped
+    skipped = lost_files.estimated(root, items, skipped + lost_files.unknown(listing.skipped))
     return Plan(specs, items, skipped, facts, passed_over=listing.passed_over())
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers import hdf5_files, paths
+from data_pipelines.readers import hdf5_files, lost_files, paths
 from data_pipelines.readers.labels import json_value
 from data_pipelines.readers.listing import Listing, list_files
 from data_pipelines.readers.npz import read_npz
@@ -51,7 +51,7 @@ def find_files(root: pathlib.Path, format: str, *, follow_links: bool = True) ->
 
 def list_items(root: pathlib.Path, listing: Listing) -> tuple[list[Item], list[Skipped]]:
     """One item per episode, and the files that cannot be used."""
-    items, skipped = [], list(listing.skipped)
+    items, skipped = [], lost_files.unknown(listing.skipped)
     for path in listing.files:
         name = path.relative_to(root).as_posix()
         try:
@@ -70,7 +70,7 @@ def list_items(root: pathlib.Path, listing: Listing) -> tuple[list[Item], list[S
             ]
         except ItemError as error:  # nobody knows how many episodes it holds
             skipped.append(Skipped(name, error.reason, str(error), episodes=None))
-    return items, skipped
+    return items, lost_files.estimated(root, items, skipped)
 
 
 def facts(root: pathlib.Path, item: Item, *, follow_links: bool = True) -> tuple[list[str], float]:

@@ -23,7 +23,7 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.framing import fit_frame
 from data_pipelines.names import plain_name
-from data_pipelines.readers import hdf5_files, paths
+from data_pipelines.readers import hdf5_files, lost_files, paths
 from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
@@ -74,18 +74,20 @@ def options(args) -> dict[str, Any]:
 def plan(options: dict[str, Any]) -> Plan:
     root = paths.source_folder(options["source"])
     listing = list_files(root, hdf5_files.SUFFIXES, follow_links=follow_links(options))
-    found = Plan([], [], list(listing.skipped), passed_over=listing.passed_over())
+    lost = lost_files.unknown(listing.skipped)
+    found = Plan([], [], lost, passed_over=listing.passed_over())
     shapes: dict[str, demos.Shape] = {}
     for path in listing.files:
         file = path.relative_to(root).as_posix()
         try:
             _add_file(found, shapes, path, file, options)
         except ItemError as error:
-            lost = Skipped(file, error.reason, str(error), episodes=error.episodes)
-            found.skipped.append(lost)
+            entry = Skipped(file, error.reason, str(error), episodes=error.episodes)
+            found.skipped.append(entry)
     if not found.items:
         reasons = "; ".join(entry.detail for entry in found.skipped[:3]) or "no .hdf5 or .h5 files"
         raise DataError(f"--source {root}: no demonstration can be used: {reasons}")
+    found.skipped = lost_files.estimated(root, found.items, found.skipped)
     for base, shape in shapes.items():
         found.specs += _specs(base, shape, options)
     found.sources = {"folder": str(root), "files": len(listing.files), "format": "hdf5"}
