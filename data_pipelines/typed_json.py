@@ -50,6 +50,9 @@ def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str = "") ->
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
         raise DataError(_message(where, _misfit(value, str(error)), remedy)) from None
+    except UnicodeEncodeError as error:  # of a name; texts may be anything
+        name = error.object.encode("ascii", "backslashreplace").decode()[:80]
+        raise DataError(_message(where, f"a field is called '{name}': no UTF-8", remedy)) from None
 
 
 def read_json_lines(

@@ -49,6 +49,9 @@ def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str,
     except msgspec.ValidationError as problem:
         told = _told(value, str(problem))
         raise error(f"{where} is damaged: {told}; {remedy}") from problem
+    except UnicodeEncodeError as problem:   # "\\udcff" as a name, which JSON can say.
+        raise error(f"{where} is damaged: a field's name is no text ({problem.reason}); {remedy}"
+                    ) from problem
 
 
 def content_hash(values: dict[str, Any]) -> str:

@@ -36,6 +36,7 @@ def test_what_fits_is_typed(tmp_path):
     (b"[1, 2]", b'[1, "2"]', r"file is damaged: inner.sizes\[1\]: expected `int`, got `str`, it is "
                              r'"2"; REMEDY'),
     (b'"parts": []', b'"parts": [{"sizes": [1.5]}]', r"parts\[0\].sizes\[0\]: .* it is 1.5"),
+    (b'"rate"', b'"r\\udce9"', "a field's name is no text"),
     (b"NaN", b"null", "rate: expected `float`, got `null`, it is null"),
     (b'"rate"', b'"name"', "name: expected `str`, got `float`, it is NaN"),
     (b'"name"', b'"nom"', "the whole: object missing required field `name`, it is {"),

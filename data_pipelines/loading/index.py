@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import tokenize
 
 import numpy as np
 
@@ -38,7 +39,7 @@ def read_index(file: pathlib.Path, spec: DatasetSpec, records: int) -> np.ndarra
                 index = np.asarray(np.memmap(opened, _DTYPE, "r", opened.tell()))
     except OSError as error:
         raise DataError(f"{file}: {system_error(error.strerror)}") from error
-    except ValueError as error:
+    except (ValueError, tokenize.TokenError) as error:  # the latter for a header that has no end
         if isinstance(error, DataError):
             raise
         raise DataError(f"{file}: is no index ({error}); {AGAIN}") from error

@@ -52,11 +52,11 @@ class ClipReader:
             clip = Clip(self.spec, data, where)
         except DecodeError as error:
             raise DataError(f"{where()}: is no record of ours ({error}); {AGAIN}") from error
-        held, listed = (clip.integer("start"), clip.frame_count()), self.index[record, 1:3]
-        if held != tuple(listed.tolist()):
+        held = clip.integer("episode"), clip.integer("start"), clip.frame_count()
+        if held != tuple(self.index[record, :3].tolist()):
             raise DataError(
-                f"{where()}: starts at frame {held[0]} and holds {held[1]}, the index says "
-                f"{listed[0]} and {listed[1]}; {AGAIN}"
+                f"{where()}: starts at frame {held[1]} and holds {held[2]} of episode {held[0]}, "
+                f"the index says {self.index[record, 2]}; {AGAIN}"
             )
         return clip
 

@@ -5,7 +5,8 @@
     checkpoints/<step>/optimizer/  {"step", "opt_state"}
     checkpoints/<step>/data/       JSON, position of the data iterator
     checkpoints/<step>/config/     JSON, the run's config
-    checkpoints/<step>/meta/       JSON, format version and a fingerprint of every array item
+    checkpoints/<step>/meta/       JSON, format version, a fingerprint of every array item, and what
+                                   proves the other two JSONs
 
 A step appears under its final name only after everything in it is written, so that a kill leaves no
 half step. Restored arrays must match their fingerprint; a step that does not is set aside, loudly.
@@ -33,6 +34,7 @@ from flexlam_jax.training.checkpoint_files import FORMAT, Keep, manager, read_me
 from flexlam_jax.training.fingerprint import fingerprint
 from flexlam_jax.training.quiet import quiet_libraries
 from flexlam_jax.training.state import TrainState
+from flexlam_jax.typed_json import content_hash
 
 _log = logging.getLogger(__name__)
 
@@ -92,7 +94,7 @@ class Checkpoints:
           CheckpointError: this write failed or the one before; see also `check`.
         """
         items = _items(state)
-        meta = {"format": FORMAT, "data": dict(data),
+        meta = {"format": FORMAT, "data": dict(data), "config_sha256": content_hash(dict(config)),
                 "fingerprints": {name: fingerprint(tree) for name, tree in items.items()}}
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},

@@ -12,6 +12,7 @@ from flexlam_jax.errors import CheckpointError
 from flexlam_jax.training import checkpoint_report
 from flexlam_jax.training.checkpoint_files import FOLDER, manager, read_meta, verify
 from flexlam_jax.training.quiet import quiet_libraries
+from flexlam_jax.typed_json import content_hash
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
 def _restore_params(files, folder, step, abstract, prefer_ema):
     meta = read_meta(files, step, folder)
     config = files.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
+    if meta.get("config_sha256", content_hash(config)) != content_hash(config):  # Early: none.
+        raise OSError("the config does not match its hash")
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
     saved = files.item_metadata(step)[name]
     if callable(abstract):

@@ -171,6 +171,13 @@ def test_an_index_that_points_beside_its_records(copy, change, message):
         ordered_batches(copy, split="train")
 
 
+def test_an_index_whose_header_has_no_end(copy):
+    file = index_file(copy, "square", "train")
+    file.write_bytes(file.read_bytes().replace(b"(40, 4)", b"(40, 4("))
+    with pytest.raises(DataError, match="index-train.npy: is no index"):
+        ordered_batches(copy, split="train")
+
+
 def test_an_index_is_judged_by_its_header_before_it_is_mapped(copy):
     header = "{'descr': '<i4', 'fortran_order': False, 'shape': (%s, 4), }"
     file = index_file(copy, "square", "train")

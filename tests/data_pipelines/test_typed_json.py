@@ -36,6 +36,7 @@ def test_reads_its_type_and_ignores_newer_fields(tmp_path):
         ('{"name": "x", "shards": {"train": [{"file": "a", "records": "two"}]}}', "'two'"),
         ('{"name": "x", "shards": [1]}', "field `shards`"),
         ('{"name": "x"}', "shards"),
+        ('{"name": "x", "shards": {}, "n\\udce9": 1}', r"a field is called 'n\udce9': no UTF-8"),
         ("[1, 2]", "the whole"),
         ("{", "is not JSON"),
         ("[" * 100_000, "is not JSON"),

@@ -206,6 +206,19 @@ def test_parameters_of_a_damaged_step_come_from_the_one_before(whole, tmp_path, 
     assert steps(tmp_path / "run") == [10, 12]  # A reader changes nothing.
 
 
+def test_a_config_that_is_not_the_one_that_was_saved_is_damage(whole, tmp_path, caplog):
+    shutil.copytree(whole[0], tmp_path / "run")
+    file = tmp_path / "run" / "checkpoints" / "12" / "config" / "metadata"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "batch_size": 3}))
+    assert restore_params(tmp_path / "run")[2] == 10
+    assert "step 12" in caplog.text and "the config does not match its hash" in caplog.text
+    file = file.parents[1] / "meta" / "metadata"
+    meta = json.loads(file.read_text())
+    del meta["config_sha256"]   # Early runs have none.
+    file.write_text(json.dumps(meta))
+    assert restore_params(tmp_path / "run")[2] == 12
+
+
 def test_a_newer_format_is_not_guessed_at(whole, tmp_path):
     shutil.copytree(whole[0], tmp_path / "run")
     file = tmp_path / "run" / "checkpoints" / "12" / "meta" / "metadata"
