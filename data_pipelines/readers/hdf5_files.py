@@ -182,7 +182,7 @@ def row_width(group, name: str) -> int:
         raise ItemError(
             "missing labels",
             f"{_where(group, name)} is {shape}; expected (T, width). There are: "
-            f"{', '.join(member_names(group))}",
+            f"{', '.join(_beside(group, name)) or 'none'}",
         )
     return found.shape[1]
 
@@ -266,9 +266,21 @@ def frame_count(group, name: str) -> int:
 def _pictures_there(group, name: str) -> str:
     """What pictures lie where dataset `name` was looked for."""
     h5py = require("h5py")
-    parent = _member(group, name.rpartition("/")[0]) if "/" in name else group
+    parent = _parent(group, name)
     names = picture_names(parent) if isinstance(parent, h5py.Group) else []
     return f"pictures there: {', '.join(names) or 'none'}"
+
+
+def _parent(group, name: str):
+    """What dataset `name` below `group` would lie in; None for nothing."""
+    return _member(group, name.rpartition("/")[0]) if "/" in name else group
+
+
+def _beside(group, name: str) -> list[str]:
+    """Names of what lies where dataset `name` was looked for."""
+    h5py = require("h5py")
+    parent = _parent(group, name)
+    return member_names(parent) if isinstance(parent, h5py.Group) else []
 
 
 def iter_frames(
