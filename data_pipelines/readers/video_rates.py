@@ -68,7 +68,8 @@ def _even(video: OpenVideo) -> bool:
     stamps = stamps[:-LOOK_AHEAD] or stamps[: len(stamps) // 2]
     clock, step = float(video.stream.time_base), 1 / video.info.rate
     spaces = [(b - a) * clock for a, b in itertools.pairwise(stamps)]
-    return all(abs(space - step) <= 2 * clock + step / 4 for space in spaces)
+    shown = [space for space in spaces if space > 2 * clock]  # VP8 stores pictures to refer to only
+    return all(abs(space - step) <= 2 * clock + step / 4 for space in shown)
 
 
 def stored_rate(found: Survey, fps: float, stride: int) -> float:
