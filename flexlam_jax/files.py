@@ -40,6 +40,23 @@ def write_atomically(path: Any, content: Content) -> None:
         raise cannot_write(path, error) from error
 
 
+def reachable(path: Any, kind: type[UserError] = UserError) -> epath.Path:
+    """The path, if this machine can look there at all.
+
+    Raises:
+      `kind`: a URL of a storage that is unknown, or for which no library is installed.
+    """
+    try:
+        found = epath.Path(path)
+        found.exists()
+    except KeyError as error:
+        raise kind(f"{path}: {error} is no storage that is known; give a local path, or a URL with "
+                   "gs:// or s3://") from error
+    except (ImportError, OSError) as error:
+        raise kind(f"{path} cannot be reached: {getattr(error, 'strerror', None) or error}") from error
+    return found
+
+
 @contextlib.contextmanager
 def writing_to(path: Any) -> Iterator[None]:
     """Tells an OSError of the block as what it is: `path` cannot be written (UserError)."""

@@ -21,6 +21,7 @@ import numpy as np
 
 from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError, DamagedFile
+from flexlam_jax.files import reachable
 from flexlam_jax.typed_json import read_json
 
 
@@ -69,10 +70,9 @@ def _model_section(config, path):
 
 def _declared_kind(path) -> str | None:
     """The `kind` that a config.json beside the checkpoints declares, if there is one."""
-    from etils import epath
-
+    file = reachable(path, CheckpointError) / "config.json"
     try:
-        return read_json(epath.Path(path) / "config.json", dict[str, Any], remedy="").get("kind")
+        return read_json(file, dict[str, Any], remedy="").get("kind")
     except DamagedFile:  # Or none: the checkpoints hold a config of their own.
         return None
 

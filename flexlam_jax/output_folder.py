@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from etils import epath
 
 from flexlam_jax.errors import WorkdirError
-from flexlam_jax.files import cannot_write, storage_error
+from flexlam_jax.files import cannot_write, reachable, storage_error
 
 LOCK = ".lock"
 _OWNER = re.compile(r"pid \d+ on \S+(?:, (\w+))?")
@@ -92,8 +92,9 @@ def check(path: Any, kind: Kind) -> epath.Path:
         if not kind.bucket:
             raise WorkdirError(f"{kind.flag}={path} is a bucket URL; {kind.noun} needs a local or "
                                "mounted path (gcsfuse, s3fs, NFS)")
-        check_content(epath.Path(path), kind)
-        return epath.Path(path)
+        folder = reachable(path, WorkdirError)
+        check_content(folder, kind)
+        return folder
     try:
         folder = Path(path).expanduser().absolute()
         _check_place(folder, kind)

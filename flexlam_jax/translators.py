@@ -18,7 +18,7 @@ from etils import epath
 
 from flexlam_jax.batching import in_buckets
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.files import cannot_write, storage_error, write_atomically
+from flexlam_jax.files import cannot_write, reachable, storage_error, write_atomically
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.output_folder import TRANSLATOR, check_content
 from flexlam_jax.typed_json import as_type, content_hash, read_json
@@ -119,7 +119,7 @@ def load_translator(path: Any) -> "LoadedTranslator":
 
 def _read(path: Any) -> tuple[TranslatorConfig, _File] | None:
     """What config.json says of a translator and of itself; see `read_config`."""
-    file = epath.Path(path) / "config.json"
+    file = reachable(path, CheckpointError) / "config.json"
     if not file.exists():
         return None
     values = read_json(file, dict[str, Any], remedy=_AGAIN, error=CheckpointError)

@@ -12,6 +12,7 @@ import pytest
 
 import flexlam_jax
 from flexlam_jax import loading
+from flexlam_jax.errors import CheckpointError
 from flexlam_jax.models import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
 
@@ -184,14 +185,24 @@ def test_missing_checkpoints_and_other_families(tmp_path):
         flexlam_jax.load(tmp_path)
     with pytest.raises(ValueError, match="no checkpoint in|no such"):
         flexlam_jax.load(tmp_path / "nowhere")
-    policy = save_run(tmp_path / "policy", MODEL)
-    for file in policy.glob("checkpoints/*/config/metadata"):
-        file.write_text(json.dumps({"seed": 0, "model": {"layers": 3}}))
+    policy = save_run(tmp_path / "policy", model={"layers": 3})
     with pytest.raises(ValueError, match="not a latent action model"):
         flexlam_jax.load(policy)
     (policy / "config.json").write_text('{"kind": "translator"}')
     with pytest.raises(ValueError, match="use flexlam_jax.load_translator"):
         flexlam_jax.load(policy)
+
+
+@pytest.mark.parametrize("path, told", [
+    ("nothing://a/run", "'nothing://' is no storage that is known"),
+    ("gs://a/run", "gs://a/run cannot be reached: .* gcsfs"),
+    (__file__, "no checkpoint in .*test_loading.py"),
+])
+@pytest.mark.parametrize("read", [flexlam_jax.load, flexlam_jax.load_translator])
+def test_paths_that_lead_nowhere(monkeypatch, read, path, told):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(CheckpointError, match=told.replace("checkpoint", "(checkpoint|translator)")):
+        read(path)
 
 
 def test_loading_imports_no_data_or_logging_library(run):

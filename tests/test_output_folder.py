@@ -168,6 +168,11 @@ def test_places_where_no_folder_can_be(tmp_path, path, told):
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_a_storage_that_is_unknown():
+    with pytest.raises(WorkdirError, match="'nothing://' is no storage that is known"):
+        check("nothing://a/translator", TRANSLATOR)
+
+
 def test_a_folder_without_permission(tmp_path, monkeypatch):
     """Mocked, because root may write wherever it likes."""
     monkeypatch.setattr(os, "access", lambda path, mode: pathlib.Path(path) != tmp_path)

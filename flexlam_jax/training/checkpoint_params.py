@@ -9,6 +9,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.files import reachable
 from flexlam_jax.training import checkpoint_report
 from flexlam_jax.training.checkpoint_files import FOLDER, manager, read_meta, verify
 from flexlam_jax.training.quiet import quiet_libraries
@@ -23,9 +24,9 @@ def checkpoint_folder(path: Any) -> epath.Path:
     Raises:
       CheckpointError: when there is neither.
     """
-    path = epath.Path(path)
+    path = reachable(path, CheckpointError)
     for folder in (path / FOLDER, path):
-        if folder.exists() and any(child.name.isdigit() for child in folder.iterdir()):
+        if folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir()):
             return epath.Path(folder).resolve() if "://" not in str(folder) else folder
     raise CheckpointError(
         f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that "
@@ -72,7 +73,7 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
     meta = read_meta(files, step, folder)
     config = files.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
     if meta.get("config_sha256", content_hash(config)) != content_hash(config):  # Early: none.
-        raise OSError("the config does not match its hash")
+        raise OSError("item 'config' does not match its hash")
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
     saved = files.item_metadata(step)[name]
     if callable(abstract):

@@ -211,7 +211,7 @@ def test_a_config_that_is_not_the_one_that_was_saved_is_damage(whole, tmp_path, 
     file = tmp_path / "run" / "checkpoints" / "12" / "config" / "metadata"
     file.write_text(json.dumps({**json.loads(file.read_text()), "batch_size": 3}))
     assert restore_params(tmp_path / "run")[2] == 10
-    assert "step 12" in caplog.text and "the config does not match its hash" in caplog.text
+    assert "step 12" in caplog.text and "item 'config' does not match its hash" in caplog.text
     file = file.parents[1] / "meta" / "metadata"
     meta = json.loads(file.read_text())
     del meta["config_sha256"]   # Early runs have none.
