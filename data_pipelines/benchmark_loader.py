@@ -47,11 +47,9 @@ def enlarge(path: pathlib.Path, out: pathlib.Path, factor: int) -> None:
                     (dataset_folder(out, name) / file).symlink_to(source)
                     copies.append(shard | {"file": file})
             entry["shards"][split] = copies
+            # The numbers of episodes stay those that stand in the records.
             index = np.load(index_file(path, name, split))
-            tiled = np.tile(index, (factor, 1))
-            # Episodes of a copy get numbers of their own.
-            tiled[:, 0] += np.repeat(np.arange(factor), len(index)) * (index[:, 0].max() + 1)
-            np.save(index_file(out, name, split), tiled)
+            np.save(index_file(out, name, split), np.tile(index, (factor, 1)))
             entry["splits"][split] = {k: factor * v for k, v in entry["splits"][split].items()}
     (out / FILE_NAME).write_text(json.dumps(manifest))
 

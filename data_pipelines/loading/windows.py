@@ -53,10 +53,11 @@ class ClipReader:
         except DecodeError as error:
             raise DataError(f"{where()}: is no record of ours ({error}); {AGAIN}") from error
         held = clip.integer("episode"), clip.integer("start"), clip.frame_count()
-        if held != tuple(self.index[record, :3].tolist()):
+        listed = tuple(self.index[record, :3].tolist())
+        if held != listed:
             raise DataError(
-                f"{where()}: starts at frame {held[1]} and holds {held[2]} of episode {held[0]}, "
-                f"the index says {self.index[record, 2]}; {AGAIN}"
+                f"{where()}: starts at frame {held[1]} and holds {held[2]} of episode {held[0]}, the "
+                f"index says {listed[1]}, {listed[2]} and {listed[0]}; {AGAIN}"
             )
         return clip
 
