@@ -117,6 +117,12 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
         return video.info
 
 
+def frame_count(path: str | os.PathLike) -> int:
+    """How many pictures the header says that there are, 0 if it does not; raises as `open_video`."""
+    with open_video(path) as video:
+        return video.stream.frames if video.info.container == "mov" else 0
+
+
 def _best_stream(container, path: pathlib.Path):
     """The largest picture; of equals the default one, then the first. Never a cover or a poster,
     and nothing that lasts less than half as long as another stream of pictures."""

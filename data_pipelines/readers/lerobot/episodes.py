@@ -13,6 +13,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 from data_pipelines.readers import parquet_tables
 from data_pipelines.readers.lerobot.info import LeRobot, meta_file
+from data_pipelines.readers.lerobot.stretches import settle_starts
 from data_pipelines.readers.listing import list_files
 from data_pipelines.recordings import ItemError
 from data_pipelines.typed_json import read_json_lines
@@ -26,17 +27,24 @@ def list_episodes(data: LeRobot, cameras: Sequence[str]) -> list[dict[str, Any]]
 
     cameras: features whose pictures will be read. tasks: texts, or numbers of `meta/tasks`; see
     language.py. videos: camera -> {file, start, stop} in seconds, None where the metadata name no
-    place for it. Nothing but metadata is opened. Raises DataError for metadata that cannot be read.
+    place for it. Of packed videos the headers are read, too; see stretches.py. Raises DataError for
+    metadata that cannot be read.
     """
     rows = _rows_of_parquet(data) if data.packed else _rows_of_jsonl(data)
     videos = [name for name in cameras if data.features[name].dtype == "video"]
     if videos and not data.video_path:
         raise DataError(f"{data.root}/meta/info.json: declares videos but no video_path")
-    return sorted((_describe(data, row, videos) for row in rows), key=lambda entry: entry["index"])
+    found = sorted((_describe(data, row, videos) for row in rows), key=lambda entry: entry["index"])
+    if data.packed:
+        settle_starts(data, found, videos)
+    return found
 
 
 def video_of(episode: dict[str, Any], camera: str) -> dict[str, Any]:
-    """Where the pictures of a camera are: {file, start, stop}; raises ItemError 'no images'."""
+    """Where the pictures of a camera are: {file, start, stop}.
+
+    Raises ItemError: 'no images', or 'frame count' where the place cannot be right.
+    """
     video = episode["videos"].get(camera)
     if video is None:
         raise ItemError(
@@ -44,6 +52,8 @@ def video_of(episode: dict[str, Any], camera: str) -> dict[str, Any]:
             f"episode {episode['index']}: meta/episodes names no place of {camera}: chunk_index, "
             "file_index, from_timestamp and to_timestamp, in seconds from 0",
         )
+    if "fault" in video:
+        raise ItemError("frame count", video["fault"])
     return video
 
 

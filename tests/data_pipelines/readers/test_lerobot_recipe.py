@@ -110,6 +110,44 @@ def test_end_that_is_a_frame_early_or_late(tmp_path, frames):
         list(lc.recordings(root)[2].frames["my_set"])
 
 
+def shift_starts(root, frames):
+    """frames: how many frames later each episode is said to begin."""
+
+    def shift(rows):
+        for row, later in zip(rows, frames, strict=True):
+            row[f"videos/{lc.TOP}/from_timestamp"] += later / rf.FPS
+
+    lc.change_table(lc.episode_table(root), shift)
+
+
+@pytest.mark.parametrize("frames", [(0, 1, 0), (0, -1, 0), (1, 1, 1), (0, -1, -1)])
+def test_beginnings_that_are_a_frame_early_or_late(tmp_path, frames):
+    """The file holds just the frames of its episodes, so their lengths tell where each begins."""
+    root = lc.write(tmp_path, video=True)
+    shift_starts(root, frames)
+    for recording, length in zip(lc.recordings(root), lc.LENGTHS, strict=True):
+        lc.check_frames(recording, "my_set", length)
+
+
+def test_beginning_that_is_further_off_costs_its_episode(tmp_path):
+    root = lc.write(tmp_path, video=True)
+    shift_starts(root, (0, 2, 0))
+    (lost,) = recipe.plan(lc.options(root)).skipped
+    assert (lost.name, lost.reason) == ("episode_000001", "frame count")
+    assert "file-000.mp4: episode 1 is said to begin at" in lost.detail
+    first, last = lc.recordings(root)
+    lc.check_frames(first, "my_set", 5)
+    lc.check_frames(last, "my_set", 6)
+
+
+def test_files_that_hold_more_than_the_table_says_are_taken_at_its_word(tmp_path):
+    """A set of which some episodes were taken out of the table, and not out of the videos."""
+    root = lc.write(tmp_path, video=True)
+    lc.change_table(lc.episode_table(root), lambda rows: rows[1:])
+    for recording, length in zip(lc.recordings(root), lc.LENGTHS[1:], strict=True):
+        lc.check_frames(recording, "my_set", length)
+
+
 def test_links_of_the_hub(tmp_path):
     real = lc.write(tmp_path)
     cache = tmp_path / "datasets--me--arm"
