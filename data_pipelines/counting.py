@@ -59,6 +59,10 @@ def notes(manifest: dict[str, Any]) -> list[str]:
         for name in manifest.get("empty_datasets", ())
     ]
     lines += [f"note: {line}" for line in manifest.get("sources", {}).get("notes", ())]
+    if leaks := manifest.get("leakage_check", {}).get("leaks"):
+        lines.append(
+            f"warning: {len(leaks)} pairs of episodes in two splits share frames, the first: {leaks[0]}"
+        )
     language = manifest.get("language")
     if language and language["empty"] > _MOST_EMPTY * language["recordings"]:
         lines.append(

@@ -88,7 +88,7 @@ def page(info: DatasetInfo) -> str:
         *_actions(info),
         *_language(info),
         *_skipped(manifest),
-        *notes(manifest | {"skipped": {}}),  # grouped above
+        *notes(manifest | {"skipped": {}, "leakage_check": {}}),  # told by themselves
         *_leaks(manifest),
     ]
     if "content_hash" in manifest:

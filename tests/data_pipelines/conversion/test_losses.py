@@ -131,3 +131,9 @@ def test_a_source_of_mostly_empty_texts_says_so_and_what_was_passed_over(tmp_pat
         "warning: 3 of 4 recordings have an empty text (language)",
         "passed over: 3 .ts files (a/b.ts, ...)",
     ]
+
+
+def test_leaks_that_were_accepted_are_told():
+    manifest = {"leakage_check": {"windows": 9, "leaks": ["a in train and b in test", "c and d"]}}
+    (line,) = notes(manifest)
+    assert line.startswith("warning: 2 pairs of episodes") and "a in train and b in test" in line
