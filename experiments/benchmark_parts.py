@@ -11,7 +11,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from data_pipelines.loader import training_batches
 from experiments.benchmark_subject import build_micro_batch, build_that_fits, steps, timed

@@ -1,6 +1,5 @@
 """flexlam_jax.load on a real (tiny, untrained) checkpoint."""
 
-import json
 import shutil
 import subprocess
 import sys

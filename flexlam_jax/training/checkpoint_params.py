@@ -1,6 +1,5 @@
 """Reads a model out of a checkpoint: no optimizer, no training code, nothing changed on disk."""
 
-from collections.abc import Callable
 import logging
 from typing import Any
 
