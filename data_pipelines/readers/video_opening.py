@@ -100,8 +100,7 @@ def open_video(path: str | os.PathLike) -> Iterator[OpenVideo]:
     av = require("av")
     path = pathlib.Path(path).absolute()  # so that no name looks like a protocol
     try:
-        # Tags are in any encoding; nobody reads them.
-        container = av.open(str(path), options=dict(_OPEN_OPTIONS), metadata_errors="replace")
+        container = av.open(str(path), options=dict(_OPEN_OPTIONS), **_tags(av))
     except (av.FFmpegError, OSError, ValueError) as error:
         raise unreadable(path, error, "a video that is read here") from error
     with container:
@@ -109,6 +108,11 @@ def open_video(path: str | os.PathLike) -> Iterator[OpenVideo]:
         stream.thread_type, stream.codec_context.thread_count = "NONE", 1
         stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
         yield OpenVideo(path, container, stream, _info(container, stream))
+
+
+def _tags(av) -> dict[str, str]:
+    """Tags are in any encoding, and nobody reads them. Since 19 PyAV decodes them when asked for."""
+    return {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
 
 
 def video_info(path: str | os.PathLike) -> VideoInfo:
