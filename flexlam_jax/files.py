@@ -53,7 +53,8 @@ def reachable(path: Any, kind: type[UserError] = UserError) -> epath.Path:
         raise kind(f"{path}: {error} is no storage that is known; give a local path, or a URL with "
                    "gs:// or s3://") from error
     except (ImportError, OSError) as error:
-        raise kind(f"{path} cannot be reached: {getattr(error, 'strerror', None) or error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise kind(f"{path} cannot be reached: {why}") from error
     return found
 
 

@@ -200,7 +200,8 @@ def test_missing_checkpoints_and_other_families(tmp_path):
 @pytest.mark.parametrize("read", [flexlam_jax.load, flexlam_jax.load_translator])
 def test_paths_that_lead_nowhere(monkeypatch, read, path, told):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    with pytest.raises(CheckpointError, match=told.replace("checkpoint", "(checkpoint|translator)")):
+    told = told.replace("checkpoint", "(checkpoint|translator)")
+    with pytest.raises(CheckpointError, match=told):
         read(path)
 
 

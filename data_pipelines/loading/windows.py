@@ -56,8 +56,8 @@ class ClipReader:
         listed = tuple(self.index[record, :3].tolist())
         if held != listed:
             raise DataError(
-                f"{where()}: starts at frame {held[1]} and holds {held[2]} of episode {held[0]}, the "
-                f"index says {listed[1]}, {listed[2]} and {listed[0]}; {AGAIN}"
+                f"{where()}: starts at frame {held[1]} and holds {held[2]} of episode {held[0]}, "
+                f"the index says {listed[1]}, {listed[2]} and {listed[0]}; {AGAIN}"
             )
         return clip
 
