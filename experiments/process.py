@@ -37,6 +37,8 @@ def start(*, restart: bool = False) -> None:
     if _started:
         return
     _started = True
+    # Python's helper that removes what reading processes left in shared memory warns that it does.
+    sys.warnoptions.append("ignore:resource_tracker:UserWarning")
     for descriptor in (0, 1, 2):    # A closed one would be given to the next file that is opened.
         try:
             os.fstat(descriptor)

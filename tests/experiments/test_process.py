@@ -52,6 +52,13 @@ def test_the_first_signal_is_left_to_who_took_it_and_the_second_ends():
     assert child.returncode == 75 and "stopped by SIGTERM" in told
 
 
+def test_memory_that_readers_left_is_removed_without_a_word():
+    child = started(prepare="from multiprocessing.shared_memory import SharedMemory; "
+                            "left = SharedMemory(create=True, size=9)")
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=20)[1].strip().splitlines() == ["stopped by Ctrl-C"]
+
+
 def patient(descriptor):
     like = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     return process.patient(like, descriptor)
