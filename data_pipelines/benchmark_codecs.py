@@ -19,7 +19,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from data_pipelines.codecs import CODECS
+from data_pipelines.format.codecs import CODECS
 
 NOISE = 4.0
 CLIP = 16  # frames of a record
@@ -29,9 +29,9 @@ CLIP_OPTIONS = {"crf": "10", "g": f"{CLIP}", "bf": "0"}  # as close as JPEG at q
 def doom_frames(size: int, count: int) -> np.ndarray:
     """Every fifth frame of sticky play, scenarios in turn: uint8 (count, size, size, 3)."""
     # The simulator is an optional dependency.
-    from data_pipelines.doom.behaviours import Sticky
-    from data_pipelines.doom.game import DoomPlayer
-    from data_pipelines.doom.scenarios import SCENARIOS
+    from data_pipelines.simulators.doom.behaviours import Sticky
+    from data_pipelines.simulators.doom.game import DoomPlayer
+    from data_pipelines.simulators.doom.scenarios import SCENARIOS
 
     resolution = "RES_160X120" if size <= 64 else "RES_640X480"
     frames, share = [], -(-count // len(SCENARIOS))
@@ -56,8 +56,8 @@ def with_noise(frames: np.ndarray) -> np.ndarray:
 
 def video_frames(folder: str, size: int, count: int, fps: float) -> np.ndarray:
     """The first `count` frames of the videos in `folder`: uint8 (count, size, size, 3)."""
-    from data_pipelines.readers.video_sources import find
-    from data_pipelines.readers.videos import read_item
+    from data_pipelines.readers.video.sources import find
+    from data_pipelines.readers.video.recipe import read_item
 
     frames: list[np.ndarray] = []
     found = find(folder)

@@ -83,11 +83,11 @@ def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
             f"see python -m data_pipelines.prepare {args.command} --help"
         )
     if args.command == "inspect":
-        from data_pipelines.inspection import inspect
+        from data_pipelines.tools.inspection import inspect
 
         inspect(args.out, args.sheet or None, args.seed, as_json=args.json)
     elif args.command == "validate":
-        from data_pipelines.validation import validate
+        from data_pipelines.tools.validation import validate
 
         validate(args.out)
     else:
@@ -96,10 +96,10 @@ def run(args: argparse.Namespace, beam_arguments: Sequence[str] = ()) -> None:
 
 def _build(args: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
     """Builds a dataset folder and prints what it holds."""
-    from data_pipelines.build import Engine, prepare
+    from data_pipelines.conversion.build import Engine, prepare
     from data_pipelines.conversion.place import out_folder
-    from data_pipelines.counting import episodes_text, notes
-    from data_pipelines.manifest import read_manifest
+    from data_pipelines.tools.counting import episodes_text, notes
+    from data_pipelines.format.manifest import read_manifest
     from data_pipelines.registry import get_recipe
 
     runner = getattr(args, "runner", "local")

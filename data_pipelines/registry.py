@@ -32,20 +32,20 @@ import types
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.format.spec import DatasetSpec
 
 RECIPES = {
-    "doom": "data_pipelines.doom.recipe",
+    "doom": "data_pipelines.simulators.doom.recipe",
     "dmlab": "data_pipelines.readers.dmlab.recipe",
     "ego4d": "data_pipelines.readers.ego4d.recipe",
     "libero": "data_pipelines.readers.libero.recipe",
     "ssv2": "data_pipelines.readers.ssv2",
-    "videos": "data_pipelines.readers.videos",
-    "rlds": "data_pipelines.readers.rlds",
+    "videos": "data_pipelines.readers.video.recipe",
+    "rlds": "data_pipelines.readers.rlds.recipe",
     "lerobot": "data_pipelines.readers.lerobot.recipe",
-    "metaworld": "data_pipelines.readers.metaworld.recipe",
+    "metaworld": "data_pipelines.simulators.metaworld.recipe",
     "robomimic": "data_pipelines.readers.robomimic.recipe",
-    "synthetic": "data_pipelines.synthetic",
+    "synthetic": "data_pipelines.simulators.synthetic",
 }
 
 

@@ -21,8 +21,8 @@ from experiments.progress import progress
 from flexlam_jax import output_folder
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.evaluation.collect import collect
-from flexlam_jax.translators import (
+from flexlam_jax.evaluation.lam.collect import collect
+from flexlam_jax.loading.translator import (
     TranslatorConfig,
     load_translator,
     read_config,

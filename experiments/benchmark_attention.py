@@ -23,7 +23,7 @@ from jax.sharding import NamedSharding, PartitionSpec as P
 from experiments import cli
 from flexlam_jax.models.attention import attend, resolve_implementation
 from flexlam_jax.planning.topology import describe_devices, parse_topology
-from flexlam_jax.training.mesh import BATCH_AXES, make_mesh
+from flexlam_jax.parallel.mesh import BATCH_AXES, make_mesh
 
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "TPU slice of at least two chips.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Transitions, over all devices.")

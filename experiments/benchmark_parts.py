@@ -12,9 +12,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from data_pipelines.loader import training_batches
+from data_pipelines.loading.loader import training_batches
 from experiments.benchmark_subject import build_micro_batch, build_that_fits, steps, timed
-from flexlam_jax.training import sharding
+from flexlam_jax.parallel import sharding
 from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule

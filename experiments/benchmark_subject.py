@@ -13,8 +13,8 @@ import numpy as np
 from flexlam_jax.errors import UserError
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
-from flexlam_jax.training import sharding
-from flexlam_jax.training.mesh import check_batch_size, make_mesh
+from flexlam_jax.parallel import sharding
+from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import TrainProgram, train_program
 from flexlam_jax.training.state import TrainState

@@ -5,7 +5,7 @@
     75  training, stopped by SIGTERM or Ctrl-C, in the loop after saving: run the same command again
     76  hung; the stacks of all threads were printed: run the same command again
     77  another process of the run was lost: start all processes again
-    134 the same, noticed by JAX; see flexlam_jax/training/distributed.py
+    134 the same, noticed by JAX; see flexlam_jax/parallel/distributed.py
     130 or 143, other binaries than training: stopped by Ctrl-C or SIGTERM
 
 So a launcher starts a run again after every code but 0, 1 and 2 (what Python and the shell say of
@@ -27,11 +27,11 @@ from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
 from experiments import process
-from flexlam_jax.config_ranges import check_config, describe_ranges
+from flexlam_jax.config.ranges import check_config, describe_ranges
 from flexlam_jax.errors import ConfigError, Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
-from flexlam_jax.training import distributed
-from flexlam_jax.training.signals import EXIT_INTERRUPTED
+from flexlam_jax.parallel import distributed
+from flexlam_jax.parallel.signals import EXIT_INTERRUPTED
 
 _KNOWN = (UserError, DataError, FloatingPointError)
 flags.disclaim_key_flags()  # What is defined here belongs to the binary that asks for it: --help.

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
-from data_pipelines.manifest import open_dataset
+from data_pipelines.format.manifest import open_dataset
 
 
 def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str]:

@@ -28,9 +28,9 @@ from experiments import cli, lam_inputs
 from experiments.progress import progress
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation import lam_evaluation, report_html, report_summary, report_table
+from flexlam_jax.evaluation.lam import evaluation as lam_evaluation, report_html, report_summary, report_table
 from flexlam_jax.files import write_atomically
-from flexlam_jax.training.checkpoint_files import FOLDER
+from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")

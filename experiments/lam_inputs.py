@@ -10,9 +10,9 @@ from absl import flags
 
 import flexlam_jax
 from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.loader import ordered_batches
-from data_pipelines.manifest import DatasetInfo, open_dataset
-from data_pipelines.spec import ActionSpec
+from data_pipelines.loading.loader import ordered_batches
+from data_pipelines.format.manifest import DatasetInfo, open_dataset
+from data_pipelines.format.spec import ActionSpec
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.typed_json import as_type
 

@@ -16,20 +16,20 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
 from absl import flags
 
-from data_pipelines.loader import training_batches
+from data_pipelines.loading.loader import training_batches
 from experiments import cli
 from experiments.data_hashes import data_hashes
 from flexlam_jax import output_folder
-from flexlam_jax.config_ranges import check_config
+from flexlam_jax.config.ranges import check_config
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
-from flexlam_jax.training import distributed
+from flexlam_jax.parallel import distributed
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.memory_needed import check_device_memory, check_host_memory
-from flexlam_jax.training.mesh import make_mesh
-from flexlam_jax.training.sharding import process_rows
+from flexlam_jax.parallel.mesh import make_mesh
+from flexlam_jax.parallel.sharding import process_rows
 from flexlam_jax.training.validation import mean_loss
 
 _CONFIG = cli.define_config()

@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any
 
-# EXIT_INTERRUPTED of flexlam_jax/training/signals.py, whose import takes seconds.
+# EXIT_INTERRUPTED of flexlam_jax/parallel/signals.py, whose import takes seconds.
 RESTART = 75
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _started = False
@@ -24,7 +24,7 @@ def start(*, restart: bool = False) -> None:
 
     Ctrl-C and SIGTERM end the process at once, with one line, also while a compiler or another
     library holds the main thread. The training loop takes the first of them for itself (see
-    flexlam_jax/training/signals.py); the second ends that too.
+    flexlam_jax/parallel/signals.py); the second ends that too.
 
     A reader that leaves (`| head`) does not end the work, and text that the terminal cannot show is
     written as escapes.
@@ -132,6 +132,6 @@ def end(code: int, message: str) -> None:
 def _leave(code: int, message: str) -> None:
     with contextlib.suppress(OSError):
         sys.stdout.flush()
-    distributed = sys.modules.get("flexlam_jax.training.distributed")
+    distributed = sys.modules.get("flexlam_jax.parallel.distributed")
     if distributed is not None:
         distributed.leave(code, message)

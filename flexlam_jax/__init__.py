@@ -12,7 +12,7 @@ from flexlam_jax.version import __version__
 __all__ = ["__version__", "load", "load_translator", "read_latents"]
 
 
-_LAZY = {"load": "flexlam_jax.loading", "load_translator": "flexlam_jax.translators",
+_LAZY = {"load": "flexlam_jax.loading.lam", "load_translator": "flexlam_jax.loading.translator",
          "read_latents": "flexlam_jax.latents"}
 
 

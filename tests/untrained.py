@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.models import build_lam
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.state import TrainState
 

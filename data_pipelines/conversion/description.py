@@ -9,8 +9,8 @@ from typing import Any
 
 from data_pipelines.conversion.assembly import Assembly
 from data_pipelines.conversion.splits import SPLITS
-from data_pipelines.manifest import FORMAT_VERSION
-from data_pipelines.recordings import Plan
+from data_pipelines.format.manifest import FORMAT_VERSION
+from data_pipelines.readers.recordings import Plan
 
 
 def assembly_facts(result: Assembly, plan: Plan) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from data_pipelines.recordings import Item, Plan, Skipped, failures
+from data_pipelines.readers.recordings import Item, Plan, Skipped, failures
 
 
 @dataclasses.dataclass(frozen=True)

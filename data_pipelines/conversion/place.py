@@ -21,8 +21,8 @@ from data_pipelines.conversion.output import OutputError, cannot_write
 from data_pipelines.conversion.shards import DONE
 from data_pipelines.conversion.units import UNITS
 from data_pipelines.errors import DataError
-from data_pipelines.layout import VERSION
-from data_pipelines.manifest import FILE_NAME, read_manifest
+from data_pipelines.format.layout import VERSION
+from data_pipelines.format.manifest import FILE_NAME, read_manifest
 
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"

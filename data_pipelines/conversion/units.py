@@ -17,9 +17,9 @@ from data_pipelines.conversion.losses import Budget, certain_loss
 from data_pipelines.conversion.output import OutputError, cannot_write, writing
 from data_pipelines.conversion.spool import write_episode
 from data_pipelines.errors import DataError
-from data_pipelines.recordings import Item, ItemError, Recording, Skipped, failures
+from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped, failures
 from data_pipelines.registry import get_recipe
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.format.spec import DatasetSpec
 
 UNIT_BYTES = 256 << 20
 UNIT_ITEMS = 64

@@ -1,1 +1,1 @@
-"""What loader.py is made of: mixtures, pairs, order of rows, reading of windows."""
+"""Dataset folders to batches: mixtures, pairs, order of rows, reading of windows."""

@@ -15,8 +15,8 @@ import os
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.records import Clip, check_fields, label_type
-from data_pipelines.spec import ActionSpec, DatasetSpec
+from data_pipelines.format.clips import Clip, check_fields, label_type
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
 
 Batch = dict[str, np.ndarray]
 Shape = tuple[int, int, int]

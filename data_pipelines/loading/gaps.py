@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.format.spec import DatasetSpec
 
 _SECONDS = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*s")
 _LONGEST = 1e9  # seconds; no record spans so long

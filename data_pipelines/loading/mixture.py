@@ -10,9 +10,9 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.manifest import DatasetInfo, open_dataset
+from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.loading.options import LoaderOptions, Part
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.loading.windows import ClipReader, Windows
 
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 from array_record.python import array_record_module as array_record
 
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import AGAIN
+from data_pipelines.format.manifest import AGAIN
 from data_pipelines.system_errors import system_error, too_many_files
 
 _ENOUGH = 65536  # files; a higher limit of the system is not asked for

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from data_pipelines.errors import DataError
 from data_pipelines.names import check_name, plain_name
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.format.spec import DatasetSpec
 
 
 def parse_cameras(text: str, known: Sequence[str] | None = None) -> list[str]:

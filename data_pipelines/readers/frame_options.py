@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.framing import FITS
+from data_pipelines.format.framing import FITS
 
 SMALLEST = 8  # pixels of a side
 _KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leaks")

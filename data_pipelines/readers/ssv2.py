@@ -22,14 +22,14 @@ from data_pipelines.readers.frame_options import (
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.listing import list_files
-from data_pipelines.readers.opening import source_json
-from data_pipelines.readers.paths import natural, source_folder
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.spec import DatasetSpec
+from data_pipelines.readers.files.listing import list_files
+from data_pipelines.readers.files.opening import source_json
+from data_pipelines.readers.files.paths import natural, source_folder
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.typed_json import as_type
-from data_pipelines.readers.video_decoding import frames
-from data_pipelines.readers.videos import add_rate_arguments, decoder_versions, rate_options
+from data_pipelines.readers.video.decoding import frames
+from data_pipelines.readers.video.recipe import add_rate_arguments, decoder_versions, rate_options
 
 DESCRIPTION = "Something-Something V2: webm files and label JSON"
 NAME = "ssv2"

@@ -1,1 +1,1 @@
-"""Evaluation of latent action models: reconstruction, probes, code statistics, and the report."""
+"""Metrics that know no model, their intervals, and small fits; `lam` evaluates latent actions."""

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.config import strict
+from flexlam_jax.config.sections import strict
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "uniform": {"minimum": 1},

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from flexlam_jax.models.rows import constrain_rows
+from flexlam_jax.parallel.rows import constrain_rows
 
 lecun = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
 

@@ -1,5 +1,1 @@
-"""Losses as pure functions, and the Objectives that the training loop runs."""
-
-from flexlam_jax.objectives.lam import lam_objective
-
-__all__ = ["lam_objective"]
+"""What the training loop needs to know of a model, and losses as pure functions."""

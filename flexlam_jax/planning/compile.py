@@ -9,9 +9,9 @@ from typing import Any
 import jax
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.training import sharding
-from flexlam_jax.training.mesh import check_batch_size, make_mesh
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.parallel import sharding
+from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 

@@ -19,8 +19,8 @@ from flexlam_jax.planning.least import product_bytes, state_bytes
 from flexlam_jax.planning.roofline import Roofline, positions, roofline
 from flexlam_jax.planning.topology import Topology
 from flexlam_jax.planning.traffic import memory_traffic
-from flexlam_jax.training.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.parallel.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 

@@ -10,7 +10,7 @@ import jax
 from flexlam_jax.planning.compile import compile_step
 from flexlam_jax.planning.hlo import by_kind, collectives
 from flexlam_jax.planning.plan import Build, lam_on_paper
-from flexlam_jax.training.mesh import make_mesh
+from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 

@@ -10,7 +10,7 @@ import socket
 from typing import Any
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.training import distributed
+from flexlam_jax.parallel import distributed
 from flexlam_jax.training.workdir import flatten
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")

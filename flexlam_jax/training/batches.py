@@ -11,7 +11,7 @@ from jax.sharding import NamedSharding
 import numpy as np
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.training.sharding import put_rows
+from flexlam_jax.parallel.sharding import put_rows
 
 HostBatch = Mapping[str, np.ndarray]
 

@@ -29,10 +29,11 @@ import orbax.checkpoint as ocp
 
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import cannot_write
-from flexlam_jax.training import checkpoint_report, distributed
-from flexlam_jax.training.checkpoint_files import FORMAT, Keep, manager, read_meta, verify
-from flexlam_jax.training.fingerprint import fingerprint
-from flexlam_jax.training.quiet import quiet_libraries
+from flexlam_jax.checkpoints import report as checkpoint_report
+from flexlam_jax.parallel import distributed
+from flexlam_jax.checkpoints.files import FORMAT, Keep, manager, read_meta, verify
+from flexlam_jax.checkpoints.fingerprint import fingerprint
+from flexlam_jax.checkpoints.quiet import quiet_libraries
 from flexlam_jax.training.state import TrainState
 from flexlam_jax.typed_json import content_hash
 

@@ -13,7 +13,7 @@ import jax
 from jax.experimental.compilation_cache import compilation_cache
 import zstandard
 
-from flexlam_jax.training import distributed
+from flexlam_jax.parallel import distributed
 
 _log = logging.getLogger(__name__)
 

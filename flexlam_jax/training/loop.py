@@ -9,24 +9,24 @@ from typing import Any
 import jax
 import ml_collections
 
-from flexlam_jax.augmentation import make_augmentation
-from flexlam_jax.config_ranges import check_ranges
+from flexlam_jax.training.augmentation import make_augmentation
+from flexlam_jax.config.ranges import check_ranges
 from flexlam_jax.errors import Interrupted
-from flexlam_jax.training import sharding
+from flexlam_jax.parallel import sharding
 from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
-from flexlam_jax.training.checkpoint_files import FOLDER
+from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.training.compilation import compiled_programs_in
-from flexlam_jax.training.mesh import check_batch_size, make_mesh
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops
 from flexlam_jax.training.program import train_program
 from flexlam_jax.training.run_log import RunLog
-from flexlam_jax.training.signals import StopSignals
+from flexlam_jax.parallel.signals import StopSignals
 from flexlam_jax.training.state import TrainState
-from flexlam_jax.training.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
+from flexlam_jax.parallel.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)

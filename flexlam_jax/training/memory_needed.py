@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.training import distributed
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.parallel import distributed
+from flexlam_jax.objectives.objective import Objective
 
 _GIB = 2**30
 # Where the kernel says how much a container may use; version 2 and 1 of control groups.

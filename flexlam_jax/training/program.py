@@ -12,9 +12,9 @@ import jax
 from jax.sharding import Mesh
 import optax
 
-from flexlam_jax.augmentation import make_augmentation
-from flexlam_jax.training import sharding
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.training.augmentation import make_augmentation
+from flexlam_jax.parallel import sharding
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.state import TrainState, create_state, zeros_like
 from flexlam_jax.training.step import make_train_step
 

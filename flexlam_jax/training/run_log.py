@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 
-from flexlam_jax.training.metrics import JsonlWriter, TensorBoardWriter, WandbWriter, Writer
-from flexlam_jax.training.metrics import truncate_jsonl
+from flexlam_jax.training.metric_writers import JsonlWriter, TensorBoardWriter, WandbWriter, Writer
+from flexlam_jax.training.metric_writers import truncate_jsonl
 from flexlam_jax.training.performance import Chrono
 from flexlam_jax.training.progress import Progress
 from flexlam_jax.training.workdir import Workdir

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from flexlam_jax.random import stream
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.objectives.objective import Objective
 
 
 @flax.struct.dataclass

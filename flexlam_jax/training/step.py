@@ -7,11 +7,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flexlam_jax.augmentation import Augment
+from flexlam_jax.training.augmentation import Augment
 from flexlam_jax.random import stream
-from flexlam_jax.training import sharding
-from flexlam_jax.training.fingerprint import batch_fingerprint
-from flexlam_jax.training.objective import Batch, Objective
+from flexlam_jax.parallel import sharding
+from flexlam_jax.checkpoints.fingerprint import batch_fingerprint
+from flexlam_jax.objectives.objective import Batch, Objective
 from flexlam_jax.training.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]

@@ -9,8 +9,8 @@ import numpy as np
 
 from flexlam_jax.random import stream
 from flexlam_jax.training.batches import canonical
-from flexlam_jax.training.objective import Objective
-from flexlam_jax.training.sharding import batch_sharding, process_rows, put_rows, replicated
+from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.parallel.sharding import batch_sharding, process_rows, put_rows, replicated
 from flexlam_jax.training.state import TrainState
 
 

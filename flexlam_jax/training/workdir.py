@@ -24,9 +24,9 @@ from typing import Any
 from flexlam_jax.errors import WorkdirError
 from flexlam_jax.files import write_atomically
 from flexlam_jax.output_folder import RUN, Claim
-from flexlam_jax.training import distributed
-from flexlam_jax.training.checkpoint_files import FOLDER
-from flexlam_jax.training.metrics import read_rows
+from flexlam_jax.parallel import distributed
+from flexlam_jax.checkpoints.files import FOLDER
+from flexlam_jax.training.metric_writers import read_rows
 from flexlam_jax.training.run_start import describe_start
 from flexlam_jax.typed_json import read_json
 

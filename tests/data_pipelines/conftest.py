@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.registry import recipe_options
 
 

@@ -6,7 +6,7 @@ import os
 from array_record.python import array_record_module as array_record
 from tensorflow_datasets.proto import tf_example_generated_pb2 as example_pb2
 
-from data_pipelines.layout import dataset_folder
+from data_pipelines.format.layout import dataset_folder
 
 
 def shard(folder, split="train"):

@@ -8,11 +8,11 @@ import pytest
 import zstandard
 from PIL import Image
 
-from data_pipelines.codecs import get_codec
+from data_pipelines.format.codecs import get_codec
 from data_pipelines.errors import DataError
-from data_pipelines.loader import ordered_batches
+from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.loading.windows import ClipReader
-from data_pipelines.manifest import open_dataset
+from data_pipelines.format.manifest import open_dataset
 from tests.data_pipelines.damage import change_dataset, change_record
 
 SHAPE = (16, 16, 3)

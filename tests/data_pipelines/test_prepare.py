@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines import benchmark_loader
-from data_pipelines.loader import ordered_batches
-from data_pipelines.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.prepare import main
 from data_pipelines.registry import RECIPES
 
@@ -53,7 +53,7 @@ def test_errors_are_one_line_and_exit_code_1(tmp_path, capsys):
 
 def test_no_tensorflow_and_no_jax_is_imported(square):
     code = (
-        "import sys; from data_pipelines.loader import *; "
+        "import sys; from data_pipelines.loading.loader import *; "
         f"it = training_batches({{'path': {str(square)!r}}}, seed=0, batch_size=4); next(it); "
         "it.close(); "
         "print([m for m in ('tensorflow', 'torch', 'flexlam_jax', 'vizdoom') if m in sys.modules])"

@@ -132,7 +132,7 @@ def test_a_coordinator_that_nobody_meets(folder, index, what):
 ])
 def test_settings_that_do_not_fit(monkeypatch, environment, message):
     from flexlam_jax.errors import UserError
-    from flexlam_jax.training import distributed
+    from flexlam_jax.parallel import distributed
     for name in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():

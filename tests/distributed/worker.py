@@ -21,9 +21,10 @@ import orbax.checkpoint as ocp
 
 from experiments import cli
 from flexlam_jax.errors import Interrupted, UserError
-from flexlam_jax.training import checkpoint_files, distributed, sharding
+from flexlam_jax.checkpoints import files as checkpoint_files
+from flexlam_jax.parallel import distributed, sharding
 from flexlam_jax.training.loop import fit
-from flexlam_jax.training.mesh import make_mesh
+from flexlam_jax.parallel.mesh import make_mesh
 from tests.training import toy
 
 STEPS = 20

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import flexlam_jax
-from data_pipelines.loader import ordered_batches
+from data_pipelines.loading.loader import ordered_batches
 from flexlam_jax.errors import CheckpointError
 from tests.experiments.command_lines import run_lines
 from tests.untrained import MODEL, save_run

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from flexlam_jax.planning import topology
-from flexlam_jax.training.distributed import EXIT_LOST
-from flexlam_jax.training.signals import EXIT_INTERRUPTED
-from flexlam_jax.training.watchdog import EXIT_HUNG
+from flexlam_jax.parallel.distributed import EXIT_LOST
+from flexlam_jax.parallel.signals import EXIT_INTERRUPTED
+from flexlam_jax.parallel.watchdog import EXIT_HUNG
 
 ASKED = ("--name=run1", "--topology=v5e-256", "--image=here/flexlam:1", "--bucket=gs://videos")
 

@@ -33,10 +33,10 @@ def test_a_command_of_the_page_is_taken(command):
 
 @pytest.mark.parametrize("message, file", [
     ("not all processes reached this one, the coordinator,",
-     "flexlam_jax/training/distributed.py"),
+     "flexlam_jax/parallel/distributed.py"),
     ("the coordinator answers, but not all processes reached it",
-     "flexlam_jax/training/distributed.py"),
-    ("the coordinator cannot be reached", "flexlam_jax/training/distributed.py"),
+     "flexlam_jax/parallel/distributed.py"),
+    ("the coordinator cannot be reached", "flexlam_jax/parallel/distributed.py"),
     ("as process 0 sees it, is not visible to", "flexlam_jax/training/workdir.py"),
     ("the processes of this run do not agree:", "flexlam_jax/training/agreement.py"),
     ("data_wait_fraction", "flexlam_jax/training/performance.py"),

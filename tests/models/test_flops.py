@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models import build_lam
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.flops import forward_flops, program_flops, training_flops
 from tests.models.tiny_lam import MOTION, VIT, tiny_config
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models import build_lam
+from flexlam_jax.models.lam import build_lam
 from tests.models.tiny_lam import MOTION, random_frames, randomised, tiny_config
 
 

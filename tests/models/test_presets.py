@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from flexlam_jax.models import build_lam
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.presets import PRESETS, model_preset
 
 NAMED = {"base": 60e6, "large": 300e6, "xl": 1e9}

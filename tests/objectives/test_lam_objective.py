@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models import build_lam
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.flops import training_flops
-from flexlam_jax.objectives import lam_objective
+from flexlam_jax.objectives.lam import lam_objective
 
 VIT = {"kind": "vit", "patch": 8, "width": 16, "heads": 1, "mlp_hidden": 32}
 MODEL = {

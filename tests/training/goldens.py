@@ -11,10 +11,10 @@ from pathlib import Path
 import jax
 
 from flexlam_jax.planning.plan import lam_on_paper
-from flexlam_jax.training.mesh import AXES
+from flexlam_jax.parallel.mesh import AXES
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
-from flexlam_jax.training.sharding import path_name, tree_shardings, with_shardings
+from flexlam_jax.parallel.sharding import path_name, tree_shardings, with_shardings
 
 FOLDER = Path(__file__).with_name("goldens")
 PRESETS = ("debug", "doom", "vit256", "base", "large", "xl")

@@ -12,8 +12,8 @@ import sys
 import jax
 
 from flexlam_jax.training.loop import fit
-from flexlam_jax.training.mesh import AXES
-from flexlam_jax.training.sharding import path_name
+from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.parallel.sharding import path_name
 from tests.training import toy
 
 STEPS = 10

@@ -3,7 +3,8 @@
 import jax
 import pytest
 
-from flexlam_jax.training import agreement, distributed
+from flexlam_jax.parallel import distributed
+from flexlam_jax.training import agreement
 
 
 def told(**facts):

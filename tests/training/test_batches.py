@@ -8,8 +8,8 @@ import pytest
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.training.batches import DeviceBatches
-from flexlam_jax.training.mesh import make_mesh
-from flexlam_jax.training.sharding import batch_sharding
+from flexlam_jax.parallel.mesh import make_mesh
+from flexlam_jax.parallel.sharding import batch_sharding
 from tests.training import toy
 
 

@@ -10,7 +10,7 @@ import pytest
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.training.compilation import compiled_programs_in
-from flexlam_jax.training.metrics import JsonlWriter, TensorBoardWriter
+from flexlam_jax.training.metric_writers import JsonlWriter, TensorBoardWriter
 from flexlam_jax.training.performance import Profiler
 
 FULL = r"No space left on device.*Mend the storage \(\d+\.\d MiB are free there\)"

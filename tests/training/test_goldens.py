@@ -5,7 +5,7 @@ import difflib
 import jax
 import pytest
 
-from flexlam_jax.training.sharding import path_name
+from flexlam_jax.parallel.sharding import path_name
 from tests.training import goldens
 
 

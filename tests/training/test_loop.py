@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import CheckpointError, Interrupted, UserError
-from flexlam_jax.training.checkpoint_params import restore_params
+from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 

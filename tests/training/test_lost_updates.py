@@ -8,7 +8,7 @@ import pytest
 
 from flexlam_jax.errors import CheckpointError, Interrupted
 from flexlam_jax.training import run_log
-from flexlam_jax.training.checkpoint_files import Keep
+from flexlam_jax.checkpoints.files import Keep
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.training import program, sharding
-from flexlam_jax.training.mesh import AXES
+from flexlam_jax.parallel import sharding
+from flexlam_jax.training import program
+from flexlam_jax.parallel.mesh import AXES
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from tests.training import toy
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from flexlam_jax.training.objective import Objective
+from flexlam_jax.objectives.objective import Objective
 
 WIDTH = 8
 

@@ -8,7 +8,7 @@ Angles are pixels per frame of the simulator's look actions.
 from __future__ import annotations
 
 from data_pipelines.errors import DataError
-from data_pipelines.spec import ActionSpec
+from data_pipelines.format.spec import ActionSpec
 
 TABLES = {
     "impala": (

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.readers.dmlab.actions import choose_table, table_spec
-from data_pipelines.readers.dmlab.layout import (
+from data_pipelines.readers.dmlab.levels import (
     channel_order,
     chosen_levels,
     level_dataset,
@@ -38,10 +38,10 @@ from data_pipelines.readers.dmlab.parquet_files import (
     largest_action,
 )
 from data_pipelines.errors import DataError
-from data_pipelines.readers import labels
+from data_pipelines.readers.files import labels
 from data_pipelines.readers.frame_options import follow_links
-from data_pipelines.readers.listing import Listing, list_files
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.readers.files.listing import Listing, list_files
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 
 LAYOUT = "<level>/{train,test}-*.parquet (30 levels)"
 SPLITS = ("train", "test")

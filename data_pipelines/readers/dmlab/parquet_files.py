@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.optional import require
-from data_pipelines.readers.listing import list_files
-from data_pipelines.readers.parquet_tables import iter_batches, open_parquet
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.files.listing import list_files
+from data_pipelines.readers.files.parquet_tables import iter_batches, open_parquet
+from data_pipelines.readers.recordings import ItemError
 
 COLUMNS = ("observation", "action", "reward", "terminated", "truncated")
 ENDS = ("terminated", "truncated")

@@ -16,9 +16,9 @@ from data_pipelines.readers.frame_options import (
     follow_links,
     frame_options,
 )
-from data_pipelines.readers.listing import is_junk
-from data_pipelines.readers.paths import source_folder
-from data_pipelines.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.readers.files.listing import is_junk
+from data_pipelines.readers.files.paths import source_folder
+from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
 
 DESCRIPTION = "DeepMind Lab: RL Unplugged (files or TFDS), 30-level parquet, TECO npz"
 FORMATS = {"tfds": tfds, "rlu": rlu, "parquet": parquet, "teco": teco}

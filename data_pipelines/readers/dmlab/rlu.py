@@ -17,18 +17,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines.readers.dmlab.actions import table_spec
-from data_pipelines.readers.dmlab.layout import (
+from data_pipelines.readers.dmlab.levels import (
     channel_order,
     chosen_levels,
     level_dataset,
     level_spec,
     upright_rgb,
 )
-from data_pipelines.readers import labels
+from data_pipelines.readers.files import labels
 from data_pipelines.readers.frame_options import follow_links
-from data_pipelines.readers.listing import Listing, list_files
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.readers.tfrecord import parse_example, records
+from data_pipelines.readers.files.listing import Listing, list_files
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.readers.tfds.tfrecord import parse_example, records
 
 LAYOUT = "<task>/<run>/tfrecord-*-of-* (RL Unplugged)"
 ACTIONS = 15

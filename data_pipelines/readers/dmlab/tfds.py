@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines.readers.dmlab.actions import table_spec
-from data_pipelines.readers.dmlab.layout import (
+from data_pipelines.readers.dmlab.levels import (
     channel_order,
     chosen_levels,
     level_dataset,
@@ -19,13 +19,13 @@ from data_pipelines.readers.dmlab.layout import (
     upright_rgb,
 )
 from data_pipelines.errors import DataError
-from data_pipelines.readers import labels
+from data_pipelines.readers.files import labels
 from data_pipelines.readers.frame_options import follow_links
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.readers.rlds_fields import check_flags
-from data_pipelines.readers.tfds_episodes import Episode
-from data_pipelines.readers.tfds_folder import TfdsFolder, find_folders, open_folder
-from data_pipelines.readers.tfds_shards import item_episodes, list_shards, shard_items
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
+from data_pipelines.readers.rlds.fields import check_flags
+from data_pipelines.readers.tfds.episodes import Episode
+from data_pipelines.readers.tfds.folder import TfdsFolder, find_folders, open_folder
+from data_pipelines.readers.tfds.shards import item_episodes, list_shards, shard_items
 
 LAYOUT = "a folder with features.json, dataset_info.json and shards (TFDS rlu_dmlab_*)"
 PREFIX = "rlu_dmlab_"

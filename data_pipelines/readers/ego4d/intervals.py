@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
-from data_pipelines.recordings import Skipped
+from data_pipelines.readers.recordings import Skipped
 from data_pipelines.typed_json import as_type
 
 _MOST = 1 << 31  # frames or seconds of a file

@@ -17,7 +17,7 @@ from data_pipelines.readers.ego4d.intervals import (
     narrated_videos,
     narration_intervals,
 )
-from data_pipelines.readers.ego4d.layout import (
+from data_pipelines.readers.ego4d.folder import (
     KINDS,
     Clip,
     Download,
@@ -32,11 +32,11 @@ from data_pipelines.readers.frame_options import (
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.paths import source_folder
-from data_pipelines.recordings import Item, ItemError, Plan, Recording, Skipped, failures
-from data_pipelines.spec import DatasetSpec
-from data_pipelines.readers.video_decoding import frames, length_of, timed_frames, video_info
-from data_pipelines.readers.videos import add_rate_arguments, decoder_versions, rate_options
+from data_pipelines.readers.files.paths import source_folder
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped, failures
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.video.decoding import frames, length_of, timed_frames, video_info
+from data_pipelines.readers.video.recipe import add_rate_arguments, decoder_versions, rate_options
 
 DESCRIPTION = "Ego4D as its command line tool downloads it (clips, video_540ss or full_scale)"
 NAME = "ego4d"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from data_pipelines.readers import opening, parquet_tables
+from data_pipelines.readers.files import opening, parquet_tables
 from data_pipelines.readers.lerobot.episodes import video_of
 from data_pipelines.readers.lerobot.info import LeRobot
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 
 
 class Availability:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers import parquet_tables
+from data_pipelines.readers.files import parquet_tables
 from data_pipelines.readers.lerobot.info import LeRobot, meta_file
 from data_pipelines.readers.lerobot.stretches import settle_starts
-from data_pipelines.readers.listing import list_files
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.files.listing import list_files
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.typed_json import read_json_lines
 
 MAX_LENGTH = 100_000_000  # frames of an episode

@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers import opening, paths
+from data_pipelines.readers.files import opening, paths
 from data_pipelines.typed_json import read_json
 
 VERSIONS = ("v2.0", "v2.1", "v3.0")

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers import parquet_tables
+from data_pipelines.readers.files import parquet_tables
 from data_pipelines.readers.lerobot.info import LeRobot, meta_file
 from data_pipelines.readers.lerobot.rows import iter_rows
 from data_pipelines.typed_json import read_json_lines

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers import lerobot_frames, parquet_tables
+from data_pipelines.readers.files import parquet_tables
+from data_pipelines.readers.lerobot import frames as lerobot_frames
 from data_pipelines.readers.lerobot.episodes import video_of
 from data_pipelines.readers.lerobot.info import LeRobot
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 
 
 def iter_rows(

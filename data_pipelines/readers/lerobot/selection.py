@@ -11,8 +11,8 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.names import plain_name
 from data_pipelines.readers.lerobot.info import MAX_WIDTH, LeRobot
-from data_pipelines.recordings import ItemError
-from data_pipelines.spec import ActionSpec
+from data_pipelines.readers.recordings import ItemError
+from data_pipelines.format.spec import ActionSpec
 
 ACTIONS = ("action", "actions")
 STATE = "observation.state"

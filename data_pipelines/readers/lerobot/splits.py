@@ -6,7 +6,7 @@ import re
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.lerobot.info import LeRobot
-from data_pipelines.readers.tfds_shards import SPLITS
+from data_pipelines.readers.tfds.shards import SPLITS
 
 
 def published_split(data: LeRobot, episode: int) -> str | None:

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.readers.lerobot.info import LeRobot
-from data_pipelines.readers.video_opening import frame_count
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.video.opening import frame_count
+from data_pipelines.readers.recordings import ItemError
 
 _NEAR = 1.5  # frames: a start that is off by one is counted anew, one further off is refused
 

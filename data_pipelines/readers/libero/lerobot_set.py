@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers import lerobot, paths
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.files import paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
-from data_pipelines.framing import fit_frame
+from data_pipelines.format.framing import fit_frame
 from data_pipelines.readers.frame_options import follow_links
-from data_pipelines.readers.libero.layout import ACTION, check_actions
-from data_pipelines.recordings import Item, Recording
+from data_pipelines.readers.libero.labels import ACTION, check_actions
+from data_pipelines.readers.recordings import Item, Recording
 
 CAMERAS = {
     "agentview": ("observation.images.image", "observation.images.agentview", "image"),

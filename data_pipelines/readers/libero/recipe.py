@@ -6,7 +6,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers import lerobot, lost_files, paths
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.files import lost_files, paths
 from data_pipelines.readers.cameras import camera_specs, parse_cameras
 from data_pipelines.errors import DataError
 from data_pipelines.readers.frame_options import (
@@ -15,11 +16,11 @@ from data_pipelines.readers.frame_options import (
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.hdf5_files import SUFFIXES
-from data_pipelines.readers.listing import list_files
-from data_pipelines.readers.libero import alignment, hdf5, layout, lerobot_set, rlds_set
-from data_pipelines.recordings import Item, Plan, Recording, Skipped
-from data_pipelines.readers.tfds_folder import find_folders
+from data_pipelines.readers.files.hdf5_files import SUFFIXES
+from data_pipelines.readers.files.listing import list_files
+from data_pipelines.readers.libero import alignment, hdf5, labels as layout, lerobot_set, rlds_set
+from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.readers.tfds.folder import find_folders
 
 DESCRIPTION = "LIBERO demonstrations: published HDF5, modified RLDS, or LeRobot v3.0 and v2.x"
 FORMATS = ("hdf5", "rlds", "lerobot")

@@ -13,18 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers import paths
+from data_pipelines.readers.files import paths
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
-from data_pipelines.framing import fit_frame
+from data_pipelines.format.framing import fit_frame
 from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.names import plain_name
-from data_pipelines.readers.libero.layout import check_actions
-from data_pipelines.recordings import Item, ItemError, Recording, Skipped
-from data_pipelines.readers.rlds_fields import check_flags, language
-from data_pipelines.readers.tfds_episodes import Episode
-from data_pipelines.readers.tfds_folder import find_folders, open_folder
-from data_pipelines.readers.tfds_shards import item_episodes, shard_items
+from data_pipelines.readers.libero.labels import check_actions
+from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped
+from data_pipelines.readers.rlds.fields import check_flags, language
+from data_pipelines.readers.tfds.episodes import Episode
+from data_pipelines.readers.tfds.folder import find_folders, open_folder
+from data_pipelines.readers.tfds.shards import item_episodes, shard_items
 
 CAMERAS = {"agentview": "observation/image", "eye_in_hand": "observation/wrist_image"}
 STATES = {"ee_gripper": ("observation/state", 8), "joint_states": ("observation/joint_state", 7)}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers import hdf5_files
+from data_pipelines.readers.files import hdf5_files
 from data_pipelines.readers.libero.language import language_of_bddl
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.typed_json import parse_json
 
 _MASKS = {"train": "train", "valid": "validation", "test": "test"}

@@ -10,12 +10,12 @@ import time
 import pytest
 from array_record.python import array_record_module as array_record
 
-from data_pipelines.build import Engine, prepare
+from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion.units import cut_units
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import open_dataset
-from data_pipelines.recordings import Item
-from data_pipelines.validation import validate
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers.recordings import Item
+from data_pipelines.tools.validation import validate
 from tests.data_pipelines.conversion.painted import make_options
 
 REPOSITORY = pathlib.Path(__file__).parents[3]
@@ -80,7 +80,7 @@ def test_manifest_and_episode_lists(reference):
 def test_killed_conversion_goes_on_where_it_stopped(tmp_path):
     out, log = tmp_path / "data", tmp_path / "log"
     options = make_options(items=30, log=str(log), pause=0.1)
-    code = f"from data_pipelines.build import prepare; prepare({PAINTED!r}, {str(out)!r}, {options})"
+    code = f"from data_pipelines.conversion.build import prepare; prepare({PAINTED!r}, {str(out)!r}, {options})"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
     while len(list((tmp_path / ".data.partial").glob(".units/[0-9]*"))) < 5:
         assert process.poll() is None
@@ -263,7 +263,7 @@ def test_beam_is_quiet_and_tells_what_it_did_not_expect(tmp_path, capfd, monkeyp
     command = [PAINTED, f"--out={tmp_path / 'data'}", "--runner=DirectRunner"]
     assert main(command) == 0
     assert "WARNING" not in capfd.readouterr().err
-    monkeypatch.setattr("data_pipelines.build.assemble", lambda *a, **k: 1 / 0)
+    monkeypatch.setattr("data_pipelines.conversion.build.assemble", lambda *a, **k: 1 / 0)
     command = [PAINTED, f"--out={tmp_path / 'new'}", "--runner=DirectRunner", "--workers=1"]
     assert main(command) == 1
     error = capfd.readouterr().err

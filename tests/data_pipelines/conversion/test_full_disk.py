@@ -9,13 +9,13 @@ import resource
 import numpy as np
 import pytest
 
-from data_pipelines.build import Engine, prepare
+from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion import shards, spool, units
 from data_pipelines.conversion.output import OutputError
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import open_dataset
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
-from data_pipelines.validation import validate
+from data_pipelines.tools.validation import validate
 from tests.data_pipelines.conversion.painted import make_options
 
 PAINTED = "tests.data_pipelines.conversion.painted"
@@ -123,7 +123,7 @@ def test_an_error_that_says_nothing_is_told_with_its_kind():
 
 
 def test_frames_of_the_source_and_the_file_of_the_output_fail_apart(tmp_path, square_options):
-    from data_pipelines import synthetic
+    from data_pipelines.simulators import synthetic
 
     spec = synthetic._spec(square_options, "square", "", "")
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from data_pipelines.build import Engine, prepare
+from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion.place import PLAN
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import read_manifest
+from data_pipelines.format.manifest import read_manifest
 from data_pipelines.registry import recipe_options
 from tests.data_pipelines.conversion.painted import make_options
 

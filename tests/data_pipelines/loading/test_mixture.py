@@ -6,14 +6,14 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines import synthetic
-from data_pipelines.build import prepare
+from data_pipelines.simulators import synthetic
+from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.framing import fit_frame
+from data_pipelines.format.framing import fit_frame
 from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.joint import joint_batches
-from data_pipelines.loader import training_batches
-from data_pipelines.manifest import open_dataset
+from data_pipelines.loading.joint import joint_batches
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.loader import ordered_batches, training_batches
+from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.loading.options import LoaderOptions, Part, loader_options
 from data_pipelines.loading.ranges import RANGES
 from tests.data_pipelines.damage import change_dataset

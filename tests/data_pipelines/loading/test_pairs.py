@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from data_pipelines import synthetic
+from data_pipelines.simulators import synthetic
 
 from data_pipelines.loading import windows
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.loader import training_batches
-from data_pipelines.manifest import open_dataset
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 
 

@@ -9,7 +9,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from data_pipelines.readers import rlds
+from data_pipelines.readers.rlds import recipe as rlds
 from data_pipelines.registry import recipe_options
 from tests.data_pipelines.readers.dmlab_files import example
 from tests.data_pipelines.readers.tfrecord_writer import tfrecord

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 from PIL import Image
 
-from data_pipelines.readers.tfrecord import masked_crc32c
+from data_pipelines.readers.tfds.tfrecord import masked_crc32c
 from tests.data_pipelines.readers.robot_files import SIZE, actions, upright
 
 

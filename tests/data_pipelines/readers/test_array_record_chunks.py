@@ -6,10 +6,10 @@ import os
 import pytest
 from array_record.python import array_record_module
 
-from data_pipelines.readers import unpacking
-from data_pipelines.readers.array_record_chunks import chunks, oversized
-from data_pipelines.readers.tfds_episodes import shard_episodes
-from data_pipelines.readers.tfds_folder import TfdsFolder
+from data_pipelines.readers.files import unpacking
+from data_pipelines.readers.files.array_record_chunks import chunks, oversized
+from data_pipelines.readers.tfds.episodes import shard_episodes
+from data_pipelines.readers.tfds.folder import TfdsFolder
 
 
 def write(path, records, options="group_size:1"):

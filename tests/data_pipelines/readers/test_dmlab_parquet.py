@@ -7,7 +7,7 @@ import pytest
 from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab import parquet, recipe
 from data_pipelines.readers.dmlab.actions import TABLES, choose_table
-from data_pipelines.recordings import Recording, Skipped
+from data_pipelines.readers.recordings import Recording, Skipped
 from tests.data_pipelines.readers.dmlab_files import (
     frames_of,
     options,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from data_pipelines.recordings import Recording, Skipped
+from data_pipelines.readers.recordings import Recording, Skipped
 from tests.data_pipelines.readers.dmlab_files import (
     frames_of,
     options,

@@ -6,14 +6,14 @@ import json
 import numpy as np
 import pytest
 
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.readers.ego4d import recipe
 from data_pipelines.readers.ego4d.intervals import parse_narration
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import open_dataset
-from data_pipelines.recordings import ItemError, failures
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers.recordings import ItemError, failures
 from data_pipelines.registry import recipe_options
-from data_pipelines.validation import validate
+from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers.video_files import level, number, write_video
 
 MODULE = "ego4d"

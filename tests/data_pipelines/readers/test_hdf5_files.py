@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from data_pipelines.readers import hdf5_files
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.files import hdf5_files
+from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers import robot_files as rf
 
 

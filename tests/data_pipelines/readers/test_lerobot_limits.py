@@ -8,9 +8,10 @@ import pyarrow.parquet
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers import lerobot, parquet_tables
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.files import parquet_tables
 from data_pipelines.readers.lerobot import recipe
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers import lerobot_checks as lc
 
 POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"

@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.readers.lerobot import recipe
 from data_pipelines.readers.libero import recipe as libero
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers import lerobot_checks as lc
 from tests.data_pipelines.readers import robot_files as rf
 

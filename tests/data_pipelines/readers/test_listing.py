@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from data_pipelines.readers.listing import is_junk, list_files
+from data_pipelines.readers.files.listing import is_junk, list_files
 
 
 def touch(root, *names):

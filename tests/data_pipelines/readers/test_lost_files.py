@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.conversion.losses import Loss, weigh
-from data_pipelines.readers.lost_files import estimated, unknown, whole_size
-from data_pipelines.recordings import Item, Skipped
+from data_pipelines.readers.files.lost_files import estimated, unknown, whole_size
+from data_pipelines.readers.recordings import Item, Skipped
 
 
 def write_demos(path, count, libver="earliest"):

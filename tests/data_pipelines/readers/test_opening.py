@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from data_pipelines.readers.opening import fault, unreadable
+from data_pipelines.readers.files.opening import fault, unreadable
 
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 

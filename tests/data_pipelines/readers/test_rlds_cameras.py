@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.recordings import ItemError
+from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers.rlds_files import (
     black,
     episode,

@@ -8,9 +8,9 @@ import pytest
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorflow_datasets.proto import tf_example_generated_pb2 as pb
 
-from data_pipelines.readers import unpacking
-from data_pipelines.recordings import ItemError
-from data_pipelines.readers.tfrecord import masked_crc32c, parse_example, records
+from data_pipelines.readers.files import unpacking
+from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.tfds.tfrecord import masked_crc32c, parse_example, records
 from tests.data_pipelines.readers.tfrecord_writer import framed, tfrecord
 
 RECORDS = [b"first", b"", bytes(range(256)) * 40, b"last"]

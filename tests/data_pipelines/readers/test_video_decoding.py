@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.framing import square_frame
-from data_pipelines.recordings import ItemError
-from data_pipelines.readers.video_decoding import frames, timed_frames, video_info
+from data_pipelines.format.framing import square_frame
+from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.video.decoding import frames, timed_frames, video_info
 from tests.data_pipelines.readers.video_files import (
     RATE,
     grey_frames,

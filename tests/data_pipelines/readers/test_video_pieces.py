@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.manifest import open_dataset
-from data_pipelines.readers import videos
-from data_pipelines.recordings import ItemError, Skipped
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers.video import recipe as videos
+from data_pipelines.readers.recordings import ItemError, Skipped
 from data_pipelines.registry import recipe_options
 from tests.data_pipelines.readers.video_files import RATE, grey_frames, number, write_video
 

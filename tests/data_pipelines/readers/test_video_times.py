@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from data_pipelines.readers.video_decoding import frames, length_of, timed_frames, video_info
+from data_pipelines.readers.video.decoding import frames, length_of, timed_frames, video_info
 from tests.data_pipelines.readers.video_files import (
     RATE,
     copy_stream,

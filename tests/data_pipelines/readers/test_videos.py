@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data_pipelines.build import prepare
+from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.framing import square_frame
-from data_pipelines.loader import ordered_batches
-from data_pipelines.manifest import open_dataset
-from data_pipelines.readers import videos as videos_recipe
+from data_pipelines.format.framing import square_frame
+from data_pipelines.loading.loader import ordered_batches
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers.video import recipe as videos_recipe
 from data_pipelines.registry import recipe_options
-from data_pipelines.validation import validate
-from data_pipelines.readers.video_sources import find
-from data_pipelines.readers.videos import read_item
+from data_pipelines.tools.validation import validate
+from data_pipelines.readers.video.sources import find
+from data_pipelines.readers.video.recipe import read_item
 from tests.data_pipelines.readers.video_files import RATE, grey_frames, write_video
 
 COUNT = 20

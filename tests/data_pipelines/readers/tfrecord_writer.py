@@ -2,7 +2,7 @@
 
 import struct
 
-from data_pipelines.readers.tfrecord import masked_crc32c
+from data_pipelines.readers.tfds.tfrecord import masked_crc32c
 
 
 def framed(record: bytes) -> bytes:

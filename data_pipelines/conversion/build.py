@@ -1,0 +1,182 @@
+"""From a recipe to a finished folder: read, split, check, write, and only then rename."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+from typing import Any
+
+from data_pipelines.conversion import place
+from data_pipelines.conversion.assembly import SHARD_BYTES, assemble
+from data_pipelines.conversion.description import assembly_facts, manifest
+from data_pipelines.conversion.engines import Engine, run_stages
+from data_pipelines.conversion.losses import allowed, budget, expected_episodes, told, too_many
+from data_pipelines.conversion.progress_bars import Progress
+from data_pipelines.conversion.shards import ShardJob, finish_dataset
+from data_pipelines.conversion.splits import MORE, SPLITS
+from data_pipelines.conversion.spool import list_episodes, read_episode
+from data_pipelines.conversion.units import SUMMARY, UNIT_FORMAT, UNITS, UnitJob, cut_units
+from data_pipelines.errors import DataError
+from data_pipelines.format.manifest import FILE_NAME
+from data_pipelines.option_ranges import check_ranges
+from data_pipelines.readers.recordings import Plan, Skipped, failures
+from data_pipelines.registry import get_recipe
+from data_pipelines.format.spec import DatasetSpec
+
+__all__ = ["Engine", "prepare"]
+# Options that decide whether a job goes on, not what it writes: raising one keeps what is done.
+TOLERANCES = ("max_failures", "leaks")
+
+
+def prepare(
+    recipe: str,
+    out: str | os.PathLike,
+    options: dict[str, Any],
+    *,
+    engine: Engine = Engine(),  # noqa: B008 (frozen)
+    shard_bytes: int = SHARD_BYTES,
+    progress: bool = False,
+) -> bool:
+    """Builds the dataset folder `out`; returns False if it was there already with these options.
+
+    Everything is written to a hidden sibling folder and renamed at the end, so a killed run leaves
+    nothing that looks complete. The next run of the same command keeps the units and shards that
+    were done; simulators start afresh. Raises DataError for an unknown recipe, options that make no
+    sense or differ from what `out` holds, an `out` that is something else, a source of which too
+    much is unusable, or data that fails a check; OutputError where something cannot be written.
+    """
+    module = get_recipe(recipe)
+    options = json.loads(json.dumps(options))  # what a manifest read back would hold
+    check_ranges(options)
+    engine.check()
+    out = place.out_folder(out)
+    if place.already_there(out, recipe, options):
+        return False
+    place.check_apart(out, options.get("source"))
+    resumable = hasattr(module, "plan")
+    with place.building_folder(out, resumable) as folder:
+        if place.already_there(out, recipe, options):  # by a run that has just ended
+            return False
+        with Progress(folder, progress) as bar:
+            if resumable:
+                plan = module.plan(options)
+                _check_plan(plan)
+                units = _unit_jobs(plan, recipe, options, shard_bytes, folder)
+                bar.expect(len(units))
+            else:
+                place.begin(folder, _fingerprint(recipe, "", os.urandom(8).hex()))
+                plan, units = _collect(module, options, folder, engine.workers, bar), []
+            step = functools.partial(
+                _assemble, str(folder), options, plan, shard_bytes, resumable=resumable
+            )
+            run_stages(folder, units, step, engine)
+        _write_manifest(recipe, options, plan, folder)
+        place.finish(folder, out)
+    return True
+
+
+def _check_plan(plan: Plan) -> None:
+    names = [item.name for item in plan.items]
+    if not names:
+        what = told(plan.skipped) or "; nothing was found"
+        raise DataError(f"the source holds nothing to read{what}")
+    if len(set(names)) != len(names):
+        twice = next(name for name, count in collections.Counter(names).items() if count > 1)
+        raise DataError(f"the source lists {twice!r} twice; remove one of them")
+    expected = expected_episodes(plan)
+    if expected is not None and expected < len(SPLITS):
+        raise DataError(
+            f"the source has {expected} episodes; three are needed for train, validation and test"
+            f"{told(failures(plan.skipped))}. {MORE}"
+        )
+
+
+def _fingerprint(*content: Any) -> str:
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _unit_jobs(
+    plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
+) -> list[UnitJob]:
+    """The jobs of the first stage, after throwing away what another plan left in `folder`."""
+    limit = budget(plan, options["max_failures"])
+    if limit and limit.exceeded(0):
+        raise DataError(limit.message(0, failures(plan.skipped)))
+    specs = tuple(spec.to_json() for spec in plan.specs)
+    content = {key: value for key, value in options.items() if key not in TOLERANCES}
+    items = [dataclasses.astuple(item) for item in plan.items]
+    place.begin(folder, _fingerprint(UNIT_FORMAT, recipe, content, shard_bytes, specs, items))
+    return [
+        UnitJob(str(folder), recipe, options, specs, number, items, limit)
+        for number, items in enumerate(cut_units(plan.items))
+    ]
+
+
+def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress) -> Plan:
+    """Runs a simulator's recipe, whose episodes become one unit."""
+    unit = folder / UNITS / f"{0:06d}"
+    bar.expect_transitions(module.expected_transitions(options))
+    collected = module.collect(options | {"workers": workers}, unit, bar.add_transitions)
+    recordings = []
+    for spec in collected.specs:
+        for number in list_episodes(unit / spec.name):
+            name = read_episode(unit / spec.name, number).source
+            recordings.append(
+                {
+                    "name": f"{spec.name} {name}",
+                    "number": number,
+                    "datasets": [spec.name],
+                    "group": f"{number}",
+                    "split": None,
+                }
+            )
+    (unit / SUMMARY).write_text(json.dumps({"recordings": recordings, "skipped": []}))
+    return Plan(
+        specs=collected.specs,
+        items=[],
+        skipped=[Skipped(*item) for item in collected.skipped_items],
+        sources=collected.sources,
+    )
+
+
+def _assemble(
+    folder: str, options: dict[str, Any], plan: Plan, shard_bytes: int, resumable: bool
+) -> list[ShardJob]:
+    """The step between the two stages: also leaves its result in the folder, for the manifest."""
+    root = pathlib.Path(folder)
+    result = assemble(
+        root,
+        plan.specs,
+        options.get("seed", 0),
+        shard_bytes,
+        stop_at_leaks=options.get("leaks") != "report",
+        items=plan.items,
+        skipped=plan.skipped,
+    )
+    if resumable:
+        share = options["max_failures"]
+        if result.loss.lost > allowed(share, result.loss.total):
+            raise DataError(too_many(result.loss, share, failures(result.skipped)))
+    (root / place.ASSEMBLY).write_text(json.dumps(assembly_facts(result, plan)))
+    return result.jobs
+
+
+def _write_manifest(
+    recipe: str, options: dict[str, Any], plan: Plan, folder: pathlib.Path
+) -> None:
+    facts = json.loads((folder / place.ASSEMBLY).read_text())
+    jobs = [ShardJob(**job) for job in facts["jobs"]]
+
+    def entry(spec: DatasetSpec) -> dict[str, Any] | None:
+        own = [job for job in jobs if job.spec["name"] == spec.name]
+        return finish_dataset(folder, spec, own) if own else None
+
+    entries = {spec.name: entry(spec) for spec in plan.specs}
+    entries = {name: entry for name, entry in entries.items() if entry}
+    text = json.dumps(manifest(recipe, options, plan, facts, entries), indent=1)
+    (folder / FILE_NAME).write_text(text + "\n")

@@ -1,0 +1,1 @@
+"""The dataset folder: specs, frame codecs, records, indexes, the manifest."""

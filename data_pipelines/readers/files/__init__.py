@@ -1,0 +1,1 @@
+"""Files of strangers: listed, opened, and judged before they are unpacked."""

@@ -1,0 +1,1 @@
+"""Episodes in the RLDS schema, as Open X-Embodiment publishes them."""

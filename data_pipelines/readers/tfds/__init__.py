@@ -1,0 +1,1 @@
+"""Folders that TFDS prepared, read without TensorFlow."""

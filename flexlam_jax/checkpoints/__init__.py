@@ -1,0 +1,1 @@
+"""Checkpoints on disk: how they lie there, how they are verified, and how parameters are read."""

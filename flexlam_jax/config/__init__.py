@@ -1,0 +1,1 @@
+"""Reading configs: which keys there are, and which numbers they may hold."""

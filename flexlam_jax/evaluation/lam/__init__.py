@@ -1,0 +1,1 @@
+"""What is measured of latent action models, and how it is told."""

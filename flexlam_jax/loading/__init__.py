@@ -1,0 +1,1 @@
+"""Trained models as objects, for people who never read the training code."""

@@ -1,0 +1,310 @@
+"""Loading a trained latent action model, for people who never read the training code.
+
+    lam = flexlam_jax.load(path)               # work directory or its checkpoints folder
+    codes = lam.encode(o_t, o_next, keep=4)    # null-filled slots (B, K, D)
+    frames = lam.decode(o_t, codes)            # what the code says happens next, in [0, 1]
+    ids = lam.tokens(o_t, o_next, keep=4)      # (B, K) int32, suffix = lam.null_id
+
+Parameters only: optimizer state and data position of a checkpoint are never read.
+
+Dimension keys: B batch, H W C image, K slots, D slot width.
+"""
+
+import functools
+import hashlib
+import json
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flexlam_jax.loading.buckets import in_buckets
+from flexlam_jax.errors import CheckpointError, DamagedFile
+from flexlam_jax.files import reachable
+from flexlam_jax.typed_json import read_json
+
+
+def load(path: Any, step: int | None = None) -> "LoadedLam":
+    """Loads the model of a training run.
+
+    Args:
+      path: work directory of `experiments.pretrain_lam` or its checkpoints folder; local or a
+        bucket URL.
+      step: training step; None takes the newest undamaged one.
+
+    Raises:
+      CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or not a LAM.
+    """
+    from flexlam_jax.models.lam import build_lam
+    from flexlam_jax.checkpoints.params import restore_params
+
+    built = {}
+
+    def abstract_variables(config):
+        built["model"] = model = build_lam(_model_section(config, path))
+        height, width, channels = frame_shape(config["model"])
+        clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
+        return dict(jax.eval_shape(model.init, jax.random.key(0), clip))
+
+    if _declared_kind(path) == "translator":
+        raise CheckpointError(
+            f"{path} holds a translator, not a latent action model; use flexlam_jax.load_translator"
+        )
+    variables, config, step = restore_params(path, abstract_variables, step)
+    variables = jax.device_put(variables, jax.local_devices()[0])
+    return LoadedLam(built["model"], variables, config, step)
+
+
+def _model_section(config, path):
+    section = config.get("model") if hasattr(config, "get") else None
+    needed = {"slots", "encoder", "decoder", "quantizer"}
+    if not hasattr(section, "get") or not needed <= set(section):
+        raise CheckpointError(
+            f"the checkpoint in {path} is not a latent action model: its config has no 'model' "
+            "section with slots, encoder, quantizer and decoder. Load it with the code of its own "
+            "experiment"
+        )
+    return section
+
+
+def _declared_kind(path) -> str | None:
+    """The `kind` that a config.json beside the checkpoints declares, if there is one."""
+    file = reachable(path, CheckpointError) / "config.json"
+    try:
+        return read_json(file, dict[str, Any], remedy="").get("kind")
+    except DamagedFile:  # Or none: the checkpoints hold a config of their own.
+        return None
+
+
+def frame_shape(model_config) -> tuple[int, int, int]:
+    """(height, width, channels) of the frames that a model config asks for."""
+    size = model_config.get("image_size", 64)
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width), int(model_config.get("channels", 3))
+
+
+class _Programs:
+    """The jitted functions of one architecture. They take the variables as an argument.
+
+    Attributes:
+      traces: how often each was traced, that is, compiled.
+    """
+
+    def __init__(self, model):
+        self.traces = {"encode": 0, "null_fill": 0, "decode": 0}
+
+        def encode(variables, o_t, o_next):
+            self.traces["encode"] += 1
+            slots, ids = model.apply(variables, jnp.stack([o_t, o_next], 1), method="encode")
+            return slots[:, 0], None if ids is None else ids[:, 0]
+
+        def null_fill(variables, codes, keep):
+            self.traces["null_fill"] += 1
+            return model.apply(variables, codes, keep, method="null_fill")
+
+        def decode(variables, o_t, codes):
+            self.traces["decode"] += 1
+            return jnp.clip(model.apply(variables, o_t, codes, method="decode"), 0, 1)
+
+        self.encode, self.null_fill, self.decode = map(jax.jit, (encode, null_fill, decode))
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(model_section: str) -> _Programs:
+    """Shared by all models of one architecture, so that comparing them compiles once."""
+    from flexlam_jax.models.lam import build_lam
+
+    return _Programs(build_lam(json.loads(model_section)))
+
+
+class LoadedLam:
+    """A latent action model with its parameters. Made by `flexlam_jax.load`.
+
+    Frames are uint8 (H, W, C) or (B, H, W, C), numpy or jax; results are arrays of the kind that
+    was given, without the batch axis if the input had none. Inside a caller's own `jit` the methods
+    trace straight through (values, such as the range of `keep`, are then not checked).
+
+    Attributes:
+      config: the run's config, a plain dict.      step: the training step that was loaded.
+      slots, slot_width: K and D.                  frame_shape: (H, W, C).
+      codebook_size: codes per slot; None if the slots are continuous.
+      null_id: token id of a slot that is not kept (= codebook_size).
+      bits_per_slot: log2 of the codebook size, or None.
+      budgets: the prefix lengths that training drew; others were never trained.
+    """
+
+    def __init__(self, model, variables, config: dict[str, Any], step: int):
+        from flexlam_jax.models.bottleneck import keep_settings
+
+        self.config, self.step = config, step
+        self.frame_shape = frame_shape(config["model"])
+        self.slots, self.slot_width = model.slots, model.quantizer.width
+        self.codebook_size = model.quantizer.codebook_size
+        self.bits_per_slot = model.quantizer.bits_per_slot
+        self.null_id = self.codebook_size
+        self.null = np.asarray(variables["params"]["null"], np.float32)
+        self.budgets = _budgets(
+            keep_settings(config["model"].get("keep", {"kind": "uniform"}), self.slots), self.slots
+        )
+        self._variables = variables
+        self.programs = _programs(
+            json.dumps({k: v for k, v in config["model"].items() if k != "keep"}, sort_keys=True)
+        )
+
+    def encode(self, o_t, o_next, keep=None):
+        """Latent action of the transition o_t -> o_next.
+
+        Args:
+          o_t, o_next: frames, see the class.
+          keep: None for all K slots as they are; or a prefix length, int or (B,) ints in 0..K, from
+            which on slots are replaced by the null latent.
+
+        Returns:
+          (B, K, D) float32.
+
+        Raises:
+          ValueError: wrong type, size or number of frames, or keep outside 0..K.
+        """
+        slots, _ = self._encode_pair(o_t, o_next)
+        return slots if keep is None else self.null_fill(slots, keep)
+
+    def tokens(self, o_t, o_next, keep=None):
+        """Token ids (B, K) int32 in 0..codebook_size-1; slots that are not kept read `null_id`.
+
+        Raises:
+          ValueError: as `encode`; or the model's slots are continuous.
+        """
+        if self.codebook_size is None:
+            kind = self.config["model"]["quantizer"]["kind"]
+            raise ValueError(
+                f"tokens: this model's slots are continuous (quantizer {kind!r}) and have "
+                "no ids; use encode, or train with quantizer kind 'fsq' or 'vq'"
+            )
+        _, ids = self._encode_pair(o_t, o_next)
+        if keep is None:
+            return ids
+        xp = np if isinstance(ids, np.ndarray) else jnp
+        keep = xp.asarray(self._check_keep(keep, ids.shape[:-1]))
+        return xp.where(xp.arange(self.slots) < keep[..., None], ids, xp.int32(self.null_id))
+
+    def encode_with_ids(self, o_t, o_next):
+        """All slots (B, K, D) and ids (B, K) (None if continuous) in one pass of the encoder."""
+        return self._encode_pair(o_t, o_next)
+
+    def null_fill(self, codes, keep):
+        """Slots (B, K, D) with every slot from `keep` (int or (B,)) on set to the null latent."""
+        codes = self._check_codes(codes, "null_fill")
+        batched = codes.ndim == 3
+        keep = self._check_keep(keep, codes.shape[:-2])
+        keep = keep if batched else keep[None]
+        return in_buckets(
+            functools.partial(self.programs.null_fill, self._variables),
+            (codes if batched else codes[None], keep),
+            batched,
+        )
+
+    def decode(self, o_t, codes):
+        """Predicted next frame, float32 in [0, 1], (B, H, W, C), from o_t and null-filled slots.
+
+        Raises:
+          ValueError: wrong type or size, NaN in the codes, or batch sizes that differ.
+        """
+        o_t, codes = self._check_frames(o_t, "o_t"), self._check_codes(codes, "decode")
+        batched = o_t.ndim == 4
+        if batched != (codes.ndim == 3) or (batched and len(o_t) != len(codes)):
+            raise ValueError(
+                f"decode: o_t {o_t.shape} and codes {codes.shape} must both be single "
+                "or have the same batch size"
+            )
+        return in_buckets(
+            functools.partial(self.programs.decode, self._variables),
+            (o_t, codes) if batched else (o_t[None], codes[None]),
+            batched,
+        )
+
+    def fingerprint(self) -> str:
+        """sha256 of the parameters: tells which model made a file of codes."""
+        digest = hashlib.sha256()
+        for leaf in jax.tree.leaves(self._variables):
+            digest.update(np.ascontiguousarray(leaf).tobytes())
+        return digest.hexdigest()
+
+    def _encode_pair(self, o_t, o_next):
+        o_t, o_next = self._check_frames(o_t, "o_t"), self._check_frames(o_next, "o_next")
+        if o_t.shape != o_next.shape:
+            raise ValueError(f"encode: o_t {o_t.shape} and o_next {o_next.shape} differ in shape")
+        batched = o_t.ndim == 4
+        return in_buckets(
+            functools.partial(self.programs.encode, self._variables),
+            (o_t, o_next) if batched else (o_t[None], o_next[None]),
+            batched,
+        )
+
+    def _check_frames(self, frames, name: str):
+        frames = _array(frames)
+        if frames.dtype != jnp.uint8:
+            raise ValueError(
+                f"{name} is {frames.dtype}; frames must be uint8 in 0..255 "
+                "(for floats in [0, 1]: np.rint(255 * x).astype(np.uint8), free of NaN)"
+            )
+        if frames.shape[-3:] != self.frame_shape or frames.ndim not in (3, 4):
+            height, width, channels = self.frame_shape
+            raise ValueError(
+                f"{name} has shape {frames.shape}; this model reads ({height}, {width}, {channels})"
+                f" or (B, {height}, {width}, {channels}). Resize the frames as its training data "
+                "were"
+            )
+        if frames.ndim == 4 and not len(frames):
+            raise ValueError(f"{name} is an empty batch, shape {frames.shape}")
+        return frames
+
+    def _check_codes(self, codes, name: str):
+        codes = _array(codes)
+        if not jnp.issubdtype(codes.dtype, jnp.floating):
+            raise ValueError(
+                f"{name}: codes are {codes.dtype}; they must be float slots from encode"
+            )
+        if codes.ndim not in (2, 3) or codes.shape[-2:] != (self.slots, self.slot_width):
+            raise ValueError(
+                f"{name}: codes have shape {codes.shape}; this model's are "
+                f"({self.slots}, {self.slot_width}) or (B, {self.slots}, {self.slot_width})"
+            )
+        if codes.ndim == 3 and not len(codes):
+            raise ValueError(f"{name}: codes are an empty batch, shape {codes.shape}")
+        if isinstance(codes, np.ndarray):
+            codes = codes.astype(np.float32, copy=False)
+            if not np.isfinite(codes).all():
+                raise ValueError(f"{name}: codes hold NaN or infinity")
+        elif not isinstance(codes, jax.core.Tracer) and not bool(jnp.isfinite(codes).all()):
+            raise ValueError(f"{name}: codes hold NaN or infinity")
+        return codes
+
+    def _check_keep(self, keep, batch_shape: tuple[int, ...]):
+        if isinstance(keep, jax.core.Tracer):
+            return jnp.broadcast_to(keep, batch_shape).astype(jnp.int32)
+        array = np.asarray(keep)
+        if not np.issubdtype(array.dtype, np.integer) or array.shape not in ((), batch_shape):
+            raise ValueError(
+                f"keep must be an integer or integers of shape {batch_shape}; "
+                f"got {array.dtype} of shape {array.shape}"
+            )
+        if array.size and (array.min() < 0 or array.max() > self.slots):
+            raise ValueError(
+                f"keep spans {array.min()}..{array.max()}; this model has {self.slots} "
+                f"slots, so 0..{self.slots} are possible"
+            )
+        return np.broadcast_to(array, batch_shape).astype(np.int32)
+
+
+def _array(value):
+    return value if isinstance(value, jax.Array) else np.asarray(value)
+
+
+def _budgets(keep: dict[str, Any], slots: int) -> tuple[int, ...]:
+    """Prefix lengths that the sampler of `models.bottleneck.sample_keep` can draw."""
+    if keep["kind"] == "fixed":
+        return (keep["count"],)
+    if keep["kind"] == "powers_of_two":
+        return tuple(sorted({2**i for i in range(slots.bit_length()) if 2**i <= slots} | {slots}))
+    return tuple(range(keep.get("minimum", 1), slots + 1))

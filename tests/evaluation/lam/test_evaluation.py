@@ -1,0 +1,174 @@
+import json
+
+import numpy as np
+import pytest
+
+from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation.lam import evaluation as lam_evaluation, reconstruction
+from flexlam_jax.evaluation.lam.collect import collect
+from flexlam_jax.evaluation.lam.evaluation import (
+    Settings,
+    chosen_budgets,
+    evaluate,
+    usable_label_counts,
+)
+
+SETTINGS = Settings(label_counts=(32, None, 9999), draws=2, frames_every=2, pictures=3)
+
+
+def evaluate_two(world):
+    fixed = world.ExactLam()
+    fixed.budgets = (2,)
+    return evaluate(
+        {"flex": world.ExactLam(), "fixed": fixed},
+        world.batches(world.transitions(600, 0)),
+        world.batches(world.transitions(300, 1)),
+        SETTINGS,
+        num_actions=4,
+    )
+
+
+@pytest.fixture(scope="module")
+def evaluation(world):
+    return evaluate_two(world)
+
+
+def test_reconstruction_rises_with_the_prefix_and_ends_exact(evaluation):
+    rows = evaluation.report["models"][0]["reconstruction"]
+    assert [row["k"] for row in rows] == [1, 2, 3]
+    copy = evaluation.report["baselines"]["copy"]["psnr"]["mean"]
+    assert copy < rows[0]["psnr"]["mean"] < rows[1]["psnr"]["mean"] == rows[2]["psnr"]["mean"]
+    for row in rows:
+        assert row["gain"]["mean"] == pytest.approx(row["psnr"]["mean"] - copy)
+    assert rows[1]["psnr"]["mean"] > 60 and rows[1]["ssim"]["mean"] > 0.9999
+
+
+def test_shuffled_codes_cost_what_another_change_costs(evaluation):
+    row = evaluation.report["models"][0]["reconstruction"][0]
+    assert row["delta_psnr"]["low"] > 3
+
+
+def test_the_translator_reads_the_action_and_baselines_do_not(evaluation):
+    report = evaluation.report
+    score = {
+        (row["k"], row["probe"], row["labels_name"]): row["score"]["mean"]
+        for row in report["models"][0]["probes"]
+    }
+    assert score[1, "translator", "32"] > 0.95 and score[3, "linear", "all"] > 0.6
+    baselines = {
+        (row["name"], row["labels_name"]): row["score"]["mean"]
+        for row in report["baselines"]["probes"]
+    }
+    for name in ("majority", "observation", "shuffled"):
+        assert baselines[name, "all"] < 0.4
+    assert {name for name, _ in baselines} == {"majority", "observation", "pixel_pair", "shuffled"}
+
+
+def test_a_fixed_model_is_shown_at_the_length_it_was_trained_at(evaluation):
+    assert [row["k"] for row in evaluation.report["models"][1]["reconstruction"]] == [2]
+    assert len(evaluation.report["models"][1]["codes"]) == 2
+
+
+def test_report_is_json_and_every_number_has_its_interval(evaluation):
+    report = json.loads(json.dumps(evaluation.report, allow_nan=False))
+    seen = []
+
+    def walk(node):
+        if isinstance(node, dict):
+            if "mean" in node:
+                assert set(node) == {"mean", "low", "high", "n", "unit", "over"} and node["n"] > 0
+                assert node["low"] - 1e-9 <= node["mean"] <= node["high"] + 1e-9
+                seen.append(node)
+            else:
+                [walk(value) for value in node.values()]
+        elif isinstance(node, list):
+            [walk(value) for value in node]
+
+    walk(report)
+    assert len(seen) > 30
+
+
+def test_label_counts_beyond_the_split_are_left_out_and_told(evaluation):
+    assert any("9999 labels" in note for note in evaluation.report["notes"])
+    assert usable_label_counts((64, 600, None, 700), 600) == ([64, 600], [700])
+    assert usable_label_counts((64,), 600) == ([64], [])
+
+
+def test_code_usage_counts_every_test_transition(evaluation):
+    slots = evaluation.report["models"][0]["codes"]
+    assert [slot["used"] for slot in slots] == [4, 4, 1]
+    assert sum(slots[0]["counts"]) == 300
+
+
+def test_pictures_come_at_every_trained_length(evaluation):
+    pictures = evaluation.pictures
+    assert sorted(pictures.predictions) == [1, 2, 3] and len(pictures.o_t) == 3
+    np.testing.assert_allclose(pictures.predictions[3], pictures.o_next / 255, atol=1e-6)
+
+
+def test_evaluation_is_reproducible(world, evaluation):
+    assert json.dumps(evaluate_two(world).report) == json.dumps(evaluation.report)
+
+
+def test_continuous_codes_and_actions(world):
+    report = evaluate(
+        {"m": world.ContinuousLam()},
+        world.batches(world.transitions(400, 0, True)),
+        world.batches(world.transitions(200, 1, True)),
+        Settings(label_counts=(None,), draws=2),
+    ).report
+    assert report["metric"] == {"name": "R^2", "discrete": False, "size": 2}
+    score = {
+        row["k"]: row["score"]["mean"]
+        for row in report["models"][0]["probes"]
+        if row["probe"] == "linear"
+    }
+    assert 0.4 < score[1] < 0.6 and score[3] > 0.97  # the second dimension needs the second slot
+    assert "spread" in report["models"][0]["codes"][0]
+    json.dumps(report, allow_nan=False)
+
+
+def test_data_without_actions_leave_the_probes_out(world):
+    transitions = world.transitions(60, 1)
+    del transitions["action"]
+    report = evaluate(
+        {"m": world.ExactLam()}, None, world.batches(transitions), no_actions="square holds none"
+    ).report
+    assert report["metric"] is None and report["models"][0]["probes"] == []
+    assert report["notes"] == ["No probes: square holds none."]
+
+
+def test_empty_split_is_an_error(world):
+    with pytest.raises(UserError, match="the evaluated split holds no transition"):
+        evaluate({"m": world.ExactLam()}, None, iter(()))
+
+
+def test_episodes_of_two_datasets_stay_apart(world):
+    transitions = world.transitions(40, 0)
+    transitions["episode"][:], transitions["dataset"][20:] = 3, 1
+    split = collect({}, world.batches(transitions), actions=False)
+    assert sorted(set(split.episode)) == [0, 1]
+
+
+def test_every_nth_frame_is_kept_across_batches(world):
+    transitions = world.transitions(50, 0)
+    split = collect({}, world.batches(transitions, 7), actions=False, frames_every=3)
+    assert list(split.rows) == list(range(0, 50, 3))
+    np.testing.assert_array_equal(split.frames, transitions["frames"][::3])
+
+
+def test_budgets(world):
+    lam = world.ExactLam()
+    lam.slots, lam.budgets = 12, tuple(range(1, 13))
+    assert chosen_budgets(lam, ()) == (1, 2, 4, 8, 12)
+    assert chosen_budgets(lam, (3, 5)) == (3, 5)
+    with pytest.raises(ValueError, match=r"\[13\].*0..12"):
+        chosen_budgets(lam, (13,))
+    lam.budgets = (4,)
+    assert chosen_budgets(lam, (1, 2)) == (4,)
+
+
+def test_images_below_the_ssim_window_have_no_ssim():
+    images = np.zeros((4, 8, 8, 3), np.uint8)
+    assert set(reconstruction.copy_baseline(images, images, np.arange(4))) == {"psnr"}
+    assert lam_evaluation.SCHEMA == 1
