@@ -56,8 +56,8 @@ def with_noise(frames: np.ndarray) -> np.ndarray:
 
 def video_frames(folder: str, size: int, count: int, fps: float) -> np.ndarray:
     """The first `count` frames of the videos in `folder`: uint8 (count, size, size, 3)."""
-    from data_pipelines.readers.video.sources import find
     from data_pipelines.readers.video.recipe import read_item
+    from data_pipelines.readers.video.sources import find
 
     frames: list[np.ndarray] = []
     found = find(folder)

@@ -26,8 +26,8 @@ import time
 
 import numpy as np
 
-from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.conversion.spool import write_episode
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.video.decoding import frames
 
 WIDTH, HEIGHT, RATE, SIZE = 960, 540, 30, 224

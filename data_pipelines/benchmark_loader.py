@@ -26,10 +26,10 @@ import numpy as np
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.format.layout import dataset_folder, index_file
-from data_pipelines.loading.loader import training_batches
 from data_pipelines.format.manifest import FILE_NAME, DatasetInfo, open_dataset
-from data_pipelines.registry import recipe_options
+from data_pipelines.loading.loader import training_batches
 from data_pipelines.loading.windows import ClipReader
+from data_pipelines.registry import recipe_options
 
 
 def enlarge(path: pathlib.Path, out: pathlib.Path, factor: int) -> None:

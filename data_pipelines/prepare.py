@@ -98,9 +98,9 @@ def _build(args: argparse.Namespace, beam_arguments: Sequence[str]) -> None:
     """Builds a dataset folder and prints what it holds."""
     from data_pipelines.conversion.build import Engine, prepare
     from data_pipelines.conversion.place import out_folder
-    from data_pipelines.tools.counting import episodes_text, notes
     from data_pipelines.format.manifest import read_manifest
     from data_pipelines.registry import get_recipe
+    from data_pipelines.tools.counting import episodes_text, notes
 
     runner = getattr(args, "runner", "local")
     engine = Engine(runner, args.workers, tuple(beam_arguments), args.verbose)

@@ -72,7 +72,7 @@ def read_json_lines(
 
 
 def _misfit(document: Any, error: str) -> str:
-    """"field `splits.train`: expected `int`, got `str`: 'many'" from msgspec's words."""
+    """ "field `splits.train`: expected `int`, got `str`: 'many'" from msgspec's words."""
     told, _, place = error.partition(" - at ")
     field, value = place.strip("`").removeprefix("$").removeprefix("."), document
     for index, name in re.findall(r"\[(\d+)\]|([^.\[\]]+)", field):

@@ -92,8 +92,7 @@ def main(argv):
             ),
         )
     print(
-        f"{workdir}: translator fitted on {labels} labels, "
-        "load it with flexlam_jax.load_translator"
+        f"{workdir}: translator fitted on {labels} labels, load it with flexlam_jax.load_translator"
     )
 
 

@@ -32,11 +32,11 @@ import subprocess
 import sys
 import time
 
-from absl import flags
 import flax
 import jax
 import jaxlib
 import numpy as np
+from absl import flags
 
 from experiments import benchmark_parts, cli
 from experiments.benchmark_sweeps import SWEEPS, variations
@@ -48,15 +48,20 @@ from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.run_start import git_revision
 
 _CONFIG = cli.define_config()
-_WHAT = flags.DEFINE_list("what", None, "Any of train, parts, encode, loader, checkpoint, load; "
-                          "train when neither this nor --sweep is given.")
+_WHAT = flags.DEFINE_list(
+    "what",
+    None,
+    "Any of train, parts, encode, loader, checkpoint, load; "
+    "train when neither this nor --sweep is given.",
+)
 _SWEEP = flags.DEFINE_list("sweep", [], f"Any of {', '.join(SWEEPS)}.")
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory, for load and encode.")
 _DATA = flags.DEFINE_string("data", None, "Dataset folder, for loader.")
 _OUT = flags.DEFINE_string("out", None, "File that the row is appended to.")
 _REPEATS = flags.DEFINE_integer("repeats", 20, "Timed repetitions.", lower_bound=1)
-_ENCODE_BATCH = flags.DEFINE_integer("encode_batch", 256, "Pairs per call, with --checkpoint.",
-                                     lower_bound=1)
+_ENCODE_BATCH = flags.DEFINE_integer(
+    "encode_batch", 256, "Pairs per call, with --checkpoint.", lower_bound=1
+)
 
 _FIRST_CODE = """
 import sys, time
@@ -82,8 +87,8 @@ def main(argv):
         row[name] = _MEASURES[name]()
     for name in _SWEEP.value:
         row.setdefault("sweep", {})[name] = [
-            benchmark_parts.train(config, _REPEATS.value)
-            for config in variations(_preset(), name)]
+            benchmark_parts.train(config, _REPEATS.value) for config in variations(_preset(), name)
+        ]
     text = json.dumps(row)
     print(text)
     if _OUT.value:
@@ -96,10 +101,16 @@ def _description():
     device = jax.devices()[0]
     return {
         "command": " ".join(["python -m experiments.benchmark", *sys.argv[1:]]),
-        "date": time.strftime("%Y-%m-%d"), "git": git_revision(),
-        "python": sys.version.split()[0], "jax": jax.__version__, "jaxlib": jaxlib.__version__,
-        "flax": flax.__version__, "device": f"{jax.device_count()} x {device.device_kind}",
-        "cpu": _cpu_name(), "cores": os.cpu_count(), "load": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d"),
+        "git": git_revision(),
+        "python": sys.version.split()[0],
+        "jax": jax.__version__,
+        "jaxlib": jaxlib.__version__,
+        "flax": flax.__version__,
+        "device": f"{jax.device_count()} x {device.device_kind}",
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
     }
 
 
@@ -147,8 +158,10 @@ def _encode():
     lam = load(_CHECKPOINT.value)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_ENCODE_BATCH.value, 2, *lam.frame_shape), np.uint8)
-    seconds = [benchmark_parts.timed(lambda: np.asarray(lam.encode(frames[:, 0], frames[:, 1])))[0]
-               for _ in range(_REPEATS.value + 1)][1:]     # The first compiles.
+    seconds = [
+        benchmark_parts.timed(lambda: np.asarray(lam.encode(frames[:, 0], frames[:, 1])))[0]
+        for _ in range(_REPEATS.value + 1)
+    ][1:]  # The first compiles.
     return {"pairs_per_second": len(frames) / statistics.median(seconds), "batch": len(frames)}
 
 
@@ -157,17 +170,26 @@ def _load():
         raise UserError("--what=load needs --checkpoint=WORKDIR")
     seconds = []
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", _FIRST_CODE, _CHECKPOINT.value],
-                              capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, "-c", _FIRST_CODE, _CHECKPOINT.value], capture_output=True, text=True
+        )
         if done.returncode:
             raise UserError(f"loading {_CHECKPOINT.value} failed:\n{done.stderr[-500:]}")
         seconds.append(float(done.stdout.split()[-1]))
-    return {"seconds_to_first_code": statistics.median(seconds),
-            "range": [min(seconds), max(seconds)]}
+    return {
+        "seconds_to_first_code": statistics.median(seconds),
+        "range": [min(seconds), max(seconds)],
+    }
 
 
-_MEASURES = {"train": _train, "parts": _parts, "encode": _encode, "loader": _loader,
-             "checkpoint": _checkpoint, "load": _load}
+_MEASURES = {
+    "train": _train,
+    "parts": _parts,
+    "encode": _encode,
+    "loader": _loader,
+    "checkpoint": _checkpoint,
+    "load": _load,
+}
 
 
 if __name__ == "__main__":

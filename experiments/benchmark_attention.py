@@ -15,15 +15,16 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
 import json
 
-from absl import flags
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec as P
+from absl import flags
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from experiments import cli
 from flexlam_jax.models.attention import attend, resolve_implementation
-from flexlam_jax.planning.topology import describe_devices, parse_topology
 from flexlam_jax.parallel.mesh import BATCH_AXES, make_mesh
+from flexlam_jax.planning.topology import describe_devices, parse_topology
 
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "TPU slice of at least two chips.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Transitions, over all devices.")
@@ -38,8 +39,17 @@ def main(argv):
     mesh = make_mesh({"data": 1, "fsdp": -1, "model": 2}, devices)
     for tokens, heads, width in _SIZES:
         for kernel in ("xla", "splash"):
-            print(json.dumps({"topology": _TOPOLOGY.value, "tokens": tokens, "heads": heads,
-                              "width": width, **_compiled(kernel, mesh, tokens, heads, width)}))
+            print(
+                json.dumps(
+                    {
+                        "topology": _TOPOLOGY.value,
+                        "tokens": tokens,
+                        "heads": heads,
+                        "width": width,
+                        **_compiled(kernel, mesh, tokens, heads, width),
+                    }
+                )
+            )
 
 
 def _compiled(kernel, mesh, tokens, heads, width):
@@ -52,10 +62,13 @@ def _compiled(kernel, mesh, tokens, heads, width):
     with jax.set_mesh(mesh):
         automatic = resolve_implementation("auto", x.dtype, keys=tokens)
         program = jax.jit(jax.grad(loss, (0, 1, 2))).lower(x, x, x).compile()
-    return {"kernel": kernel, "auto": automatic,
-            "custom_calls": program.as_text().count("tpu_custom_call"),
-            "gb_moved": program.cost_analysis()["bytes accessed"] / 1e9,
-            "temporary_mb": program.memory_analysis().temp_size_in_bytes / 1e6}
+    return {
+        "kernel": kernel,
+        "auto": automatic,
+        "custom_calls": program.as_text().count("tpu_custom_call"),
+        "gb_moved": program.cost_analysis()["bytes accessed"] / 1e9,
+        "temporary_mb": program.memory_analysis().temp_size_in_bytes / 1e6,
+    }
 
 
 if __name__ == "__main__":

@@ -31,13 +31,18 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
     flops = subject.objective.flops_per_example * config.batch_size
     row = {
         "parameters": sum(x.size for x in jax.tree.leaves(subject.state.params)),
-        "remat": config.model.remat, "accumulate": subject.config.optimizer.accumulate,
-        "clip_length": config.data.clip_length, "batch_size": config.batch_size,
-        "image_size": config.model.image_size, "slots": config.model.slots,
-        "step_seconds": median, "step_seconds_range": [min(seconds), max(seconds)],
+        "remat": config.model.remat,
+        "accumulate": subject.config.optimizer.accumulate,
+        "clip_length": config.data.clip_length,
+        "batch_size": config.batch_size,
+        "image_size": config.model.image_size,
+        "slots": config.model.slots,
+        "step_seconds": median,
+        "step_seconds_range": [min(seconds), max(seconds)],
         "transitions_per_second": subject.transitions / median,
         "gflops_per_transition": flops / subject.transitions / 1e9,
-        "tflops_per_second": flops / median / 1e12, "peak_tflops": peak,
+        "tflops_per_second": flops / median / 1e12,
+        "peak_tflops": peak,
         "mfu": flops / median / 1e12 / peak,
     }
     memory = device_gib()
@@ -110,8 +115,11 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
     alone.close()
     size = config.batch_size
     device_batches = DeviceBatches(
-        batches(), sharding.batch_sharding(subject.mesh), batch_size=size,
-        rows=sharding.process_rows(subject.mesh, size))
+        batches(),
+        sharding.batch_sharding(subject.mesh),
+        batch_size=size,
+        rows=sharding.process_rows(subject.mesh, size),
+    )
     with jax.set_mesh(subject.mesh), device_batches as data:
         waited, start = 0.0, 0.0
         for turn in range(repeats + 1):
@@ -119,13 +127,16 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
             wait = data.take_wait()
             if turn:
                 waited += wait
-            _, (subject.state, _) = timed(subject.program.step, subject.state,
-                                          {"frames": batch["frames"]})
+            _, (subject.state, _) = timed(
+                subject.program.step, subject.state, {"frames": batch["frames"]}
+            )
             if not turn:
                 start = time.perf_counter()
         total = time.perf_counter() - start
-    return {"transitions_per_second": subject.transitions * repeats / sum(seconds),
-            "data_wait_fraction": waited / total}
+    return {
+        "transitions_per_second": subject.transitions * repeats / sum(seconds),
+        "data_wait_fraction": waited / total,
+    }
 
 
 def checkpoint(config: Any, repeats: int) -> dict[str, float]:
@@ -156,7 +167,9 @@ def checkpoint(config: Any, repeats: int) -> dict[str, float]:
     return {
         "gib": sum(x.nbytes for x in jax.tree.leaves(subject.state)) / 2**30,
         "save_blocks_seconds": statistics.median(blocks),
-        "slowdown_seconds": statistics.median(slow), "write_seconds": statistics.median(writes),
-        "restore_seconds": restore, "every": config.checkpoint.every,
+        "slowdown_seconds": statistics.median(slow),
+        "write_seconds": statistics.median(writes),
+        "restore_seconds": restore,
+        "every": config.checkpoint.every,
         "stall_fraction": lost / (lost + config.checkpoint.every / 2 * step),  # Checkpoints.due
     }

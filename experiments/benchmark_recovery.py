@@ -21,7 +21,6 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
 import json
 import os
-from pathlib import Path
 import platform
 import random
 import signal
@@ -31,9 +30,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
-from absl import flags
 import jax
+from absl import flags
 
 from experiments import cli
 from flexlam_jax.errors import UserError
@@ -50,20 +50,38 @@ def main(argv):
     config = cli.config_value(_CONFIG)
     every = min(config.checkpoint.every, config.total_steps // (_KILLS.value + 2))
     if every < 2:
-        raise UserError(f"config.total_steps={config.total_steps} is too short for "
-                        f"--kills={_KILLS.value}.")
+        raise UserError(
+            f"config.total_steps={config.total_steps} is too short for --kills={_KILLS.value}."
+        )
     given = [arg for arg in sys.argv[1:] if arg.startswith("--config")]
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "experiments.pretrain_lam", *given, f"--workdir={folder}",
-                   "--config.log.every=1", f"--config.checkpoint.every={every}"]
+        command = [
+            sys.executable,
+            "-m",
+            "experiments.pretrain_lam",
+            *given,
+            f"--workdir={folder}",
+            "--config.log.every=1",
+            f"--config.checkpoint.every={every}",
+        ]
         kills = _kill_again_and_again(command, Path(folder), every, random.Random(_SEED.value))
-    print(json.dumps({
-        "python": platform.python_version(), "jax": jax.__version__, "cores": os.cpu_count(),
-        "load": os.getloadavg()[0], "processes": _PROCESSES.value,
-        "compilation_cache": jax.config.jax_enable_compilation_cache, "checkpoint_every": every,
-        "seconds": statistics.median(k["seconds"] for k in kills),
-        "cpu_seconds": statistics.median(k["cpu_seconds"] for k in kills),
-        "lost_steps": max(k["lost_steps"] for k in kills), "kills": kills}))
+    print(
+        json.dumps(
+            {
+                "python": platform.python_version(),
+                "jax": jax.__version__,
+                "cores": os.cpu_count(),
+                "load": os.getloadavg()[0],
+                "processes": _PROCESSES.value,
+                "compilation_cache": jax.config.jax_enable_compilation_cache,
+                "checkpoint_every": every,
+                "seconds": statistics.median(k["seconds"] for k in kills),
+                "cpu_seconds": statistics.median(k["cpu_seconds"] for k in kills),
+                "lost_steps": max(k["lost_steps"] for k in kills),
+                "kills": kills,
+            }
+        )
+    )
 
 
 def _kill_again_and_again(command, folder, every, rng):
@@ -75,8 +93,10 @@ def _kill_again_and_again(command, folder, every, rng):
             if kills:
                 # A start drops the rows after the restored step by replacing the file.
                 _until(group, lambda: _inode(folder) != inode and _last_step(folder) > saved)
-                kills[-1] |= {"seconds": time.monotonic() - killed_at,
-                              "cpu_seconds": sum(_cpu_seconds(process) for process in group)}
+                kills[-1] |= {
+                    "seconds": time.monotonic() - killed_at,
+                    "cpu_seconds": sum(_cpu_seconds(process) for process in group),
+                }
                 if number == _KILLS.value:
                     return kills
             target = number * every + every // 2 + rng.randrange(every)
@@ -99,10 +119,21 @@ def _start(command):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    return [subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env={**os.environ, "COORDINATOR_ADDRESS": address, "PROCESS_ID": str(index),
-             "NUM_PROCESSES": str(_PROCESSES.value)}) for index in range(_PROCESSES.value)]
+    return [
+        subprocess.Popen(
+            command,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            text=True,
+            env={
+                **os.environ,
+                "COORDINATOR_ADDRESS": address,
+                "PROCESS_ID": str(index),
+                "NUM_PROCESSES": str(_PROCESSES.value),
+            },
+        )
+        for index in range(_PROCESSES.value)
+    ]
 
 
 def _until(group, condition):
@@ -138,8 +169,11 @@ def _writing(folder):
 
 def _saved(folder):
     steps = folder / "checkpoints"
-    return max((int(p.name) for p in steps.iterdir() if p.name.isdigit()), default=0) \
-        if steps.exists() else 0
+    return (
+        max((int(p.name) for p in steps.iterdir() if p.name.isdigit()), default=0)
+        if steps.exists()
+        else 0
+    )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """The preset that experiments/benchmark.py times: model, step and state, as `fit` would make them."""
 
-from collections.abc import Callable, Mapping
 import copy
 import dataclasses
 import logging
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -42,8 +42,7 @@ class Subject:
 def build(config: Any) -> Subject:
     """Raises what a run with this config would raise."""
     model = build_lam(config.model)
-    objective = lam_objective(model, config.model, config.loss,
-                              clip_length=config.data.clip_length)
+    objective = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)
     mesh = make_mesh(config.mesh)
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
     schedule = make_schedule(config.optimizer, config.total_steps)
@@ -103,8 +102,11 @@ def build_that_fits(config: Any) -> Subject:
                 f"a micro-batch of {clips} clips does not fit into the memory of the devices and "
                 "cannot be halved; try --config.model.remat=full or another --config.batch_size."
             ) from error
-        _log.warning("a micro-batch of %d clips does not fit; trying accumulate=%d", clips,
-                     config.optimizer.accumulate)
+        _log.warning(
+            "a micro-batch of %d clips does not fit; trying accumulate=%d",
+            clips,
+            config.optimizer.accumulate,
+        )
         del subject  # Its state goes before the next is made.
 
 

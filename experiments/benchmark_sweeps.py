@@ -1,7 +1,7 @@
 """What `experiments/benchmark.py --sweep` changes, one thing at a time."""
 
-from collections.abc import Callable
 import copy
+from collections.abc import Callable
 from typing import Any
 
 from flexlam_jax.errors import UserError

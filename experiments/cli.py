@@ -12,17 +12,17 @@ So a launcher starts a run again after every code but 0, 1 and 2 (what Python an
 wrong use).
 """
 
-from collections.abc import Callable, Sequence
 import functools
 import logging as python_logging
 import os
 import re
 import sys
 import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from absl import app, flags, logging
 import jax
+from absl import app, flags, logging
 from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
@@ -39,7 +39,7 @@ flags.disclaim_key_flags()  # What is defined here belongs to the binary that as
 
 def run(main: Callable[[Sequence[str]], Any]) -> None:
     """`absl.app.run` for people: known errors are one message on stderr and exit code 1."""
-    flags.FLAGS.set_gnu_getopt(True)    # Flags after a stray word are read, the word is refused.
+    flags.FLAGS.set_gnu_getopt(True)  # Flags after a stray word are read, the word is refused.
     try:
         app.run(functools.partial(guarded, main), flags_parser=_parse)
     except SystemExit as stop:
@@ -67,10 +67,12 @@ def guarded(main: Callable[[Sequence[str]], Any], argv: Sequence[str]) -> None:
             _fail(cannot_write(full.filename or "the output", full))
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error):
             told = str(error).strip().splitlines()[0]
-            _fail(f"the run does not fit into the memory of its devices ({told}). Take "
-                  "--config.optimizer.accumulate=2 or more, --config.model.remat=mlp or full, or "
-                  "split parameters over more devices, --config.mesh.fsdp; experiments.plan_pod "
-                  "says what fits.")
+            _fail(
+                f"the run does not fit into the memory of its devices ({told}). Take "
+                "--config.optimizer.accumulate=2 or more, --config.model.remat=mlp or full, or "
+                "split parameters over more devices, --config.mesh.fsdp; experiments.plan_pod "
+                "says what fits."
+            )
         if distributed.process_count() > 1:
             _leave_run(error)
         raise
@@ -80,22 +82,43 @@ def join_processes() -> None:
     """Joins the processes of a run by flags, environment or what JAX detects; before any device."""
     values = flags.FLAGS
     distributed.initialize(
-        values.coordinator_address, values.num_processes, values.process_id,
-        timeout=values.coordinator_timeout, heartbeat_timeout=values.heartbeat_timeout)
+        values.coordinator_address,
+        values.num_processes,
+        values.process_id,
+        timeout=values.coordinator_timeout,
+        heartbeat_timeout=values.heartbeat_timeout,
+    )
 
 
 def define_process_flags() -> None:
     """The flags that `join_processes` reads; for binaries that train."""
-    flags.DEFINE_string("coordinator_address", None, "HOST:PORT of process 0, for several processes"
-                        " (or COORDINATOR_ADDRESS; detected on TPU pods, Slurm and GKE).")
-    flags.DEFINE_integer("num_processes", None, "Processes of this run (or NUM_PROCESSES); 1 keeps "
-                         "a run to itself on a cluster.", lower_bound=1)
-    flags.DEFINE_integer("process_id", None, "Which of them this is, from 0 (or PROCESS_ID).",
-                         lower_bound=0)
-    flags.DEFINE_integer("coordinator_timeout", distributed.COORDINATOR_TIMEOUT,
-                         "Seconds until all processes must have arrived.", lower_bound=1)
-    flags.DEFINE_integer("heartbeat_timeout", distributed.HEARTBEAT_TIMEOUT,
-                         "Seconds of silence until a process counts as dead.", lower_bound=1)
+    flags.DEFINE_string(
+        "coordinator_address",
+        None,
+        "HOST:PORT of process 0, for several processes"
+        " (or COORDINATOR_ADDRESS; detected on TPU pods, Slurm and GKE).",
+    )
+    flags.DEFINE_integer(
+        "num_processes",
+        None,
+        "Processes of this run (or NUM_PROCESSES); 1 keeps a run to itself on a cluster.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "process_id", None, "Which of them this is, from 0 (or PROCESS_ID).", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "coordinator_timeout",
+        distributed.COORDINATOR_TIMEOUT,
+        "Seconds until all processes must have arrived.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer(
+        "heartbeat_timeout",
+        distributed.HEARTBEAT_TIMEOUT,
+        "Seconds of silence until a process counts as dead.",
+        lower_bound=1,
+    )
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
@@ -125,8 +148,10 @@ def _parse(argv: Sequence[str]) -> list[str]:
 
 def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
     """What to do about words that belong to no flag: most are items of a list."""
-    told = f"unexpected words {' '.join(words)}" if len(words) > 1 else f"unexpected word {words[0]}"
-    given = " ".join(argv[1:argv.index(words[0], 1)]).rpartition("--")[2].replace(" ", "=")
+    told = (
+        f"unexpected words {' '.join(words)}" if len(words) > 1 else f"unexpected word {words[0]}"
+    )
+    given = " ".join(argv[1 : argv.index(words[0], 1)]).rpartition("--")[2].replace(" ", "=")
     name = given.partition("=")[0]
     if name in flags.FLAGS and isinstance(flags.FLAGS[name].parser, flags.ListParser):
         return f"{told}; lists are written --{','.join([given, *words])}"
@@ -136,8 +161,11 @@ def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
 def define_config(help_text: str = "Preset, as FILE or FILE:variant.") -> flags.FlagHolder:
     """The flag --config, whose help lists the ranges of all numbers."""
     return config_flags.DEFINE_config_file(
-        "config", None, f"{help_text} Any value of it is a flag after it, as "
-        f"--config.optimizer.learning_rate=1e-4. Its numbers:\n{describe_ranges()}")
+        "config",
+        None,
+        f"{help_text} Any value of it is a flag after it, as "
+        f"--config.optimizer.learning_rate=1e-4. Its numbers:\n{describe_ranges()}",
+    )
 
 
 def config_value(flag: flags.FlagHolder) -> Any:
@@ -147,7 +175,7 @@ def config_value(flag: flags.FlagHolder) -> Any:
       ConfigError: a key that is missing, a number out of its range.
     """
     try:
-        flag.value.keys()   # A file that is not there only shows on reading.
+        flag.value.keys()  # A file that is not there only shows on reading.
     except OSError as error:
         _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
     check_config(flag.value)

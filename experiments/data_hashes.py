@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
-from data_pipelines.format.manifest import open_dataset
 
 
 def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str]:
@@ -24,8 +24,9 @@ def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str
         info = open_dataset(part.path)
         for name in select_datasets(info, part.datasets, part.cameras):
             for split in splits:
-                info.shard_paths(name, split)   # A split that is not there is told as such.
+                info.shard_paths(name, split)  # A split that is not there is told as such.
                 shards = [[shard["records"], shard["sha256"]] for shard in info.shards[name][split]]
                 hashes["/".join(filter(None, (entry, name, split)))] = hashlib.sha256(
-                    json.dumps(shards).encode()).hexdigest()
+                    json.dumps(shards).encode()
+                ).hexdigest()
     return hashes

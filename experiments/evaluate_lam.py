@@ -27,10 +27,11 @@ from absl import flags
 from experiments import cli, lam_inputs
 from experiments.progress import progress
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation.lam import evaluation as lam_evaluation, report_html, report_summary, report_table
-from flexlam_jax.files import write_atomically
 from flexlam_jax.checkpoints.files import FOLDER
+from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
+from flexlam_jax.evaluation.lam import report_html, report_summary, report_table
+from flexlam_jax.files import write_atomically
 from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")
@@ -48,9 +49,7 @@ _LABELS = flags.DEFINE_list("label_counts", ["64", "256", "1024", "all"], "Label
 _BUDGETS = flags.DEFINE_list(
     "budgets", [], "Prefix lengths; default powers of two and the longest."
 )
-_DRAWS = flags.DEFINE_integer(
-    "draws", 5, "Label draws per probe.", lower_bound=1, upper_bound=1000
-)
+_DRAWS = flags.DEFINE_integer("draws", 5, "Label draws per probe.", lower_bound=1, upper_bound=1000)
 _SEED = lam_inputs.define_seed("Seed of label draws, shuffles and the choice of pictures.")
 _DECODE = flags.DEFINE_integer(
     "decode_limit", 1024, "Decode about this many transitions, evenly spaced.", lower_bound=2

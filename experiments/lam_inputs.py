@@ -9,10 +9,10 @@ from pathlib import PurePosixPath
 from absl import flags
 
 import flexlam_jax
-from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.loading.gaps import gap_frames
+from data_pipelines.loading.loader import ordered_batches
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.typed_json import as_type
 
@@ -157,8 +157,10 @@ def listed(flag: flags.FlagHolder) -> list[str]:
     """
     items = [item.strip() for item in flag.value]
     if flag.present and not all(items or [""]):
-        raise UserError(f"--{flag.name}={','.join(items)} has an empty item; name what is wanted, "
-                        "or leave the flag out")
+        raise UserError(
+            f"--{flag.name}={','.join(items)} has an empty item; name what is wanted, "
+            "or leave the flag out"
+        )
     twice = sorted({item for item in items if items.count(item) > 1})
     if twice:
         raise UserError(f"--{flag.name} names {', '.join(twice)} more than once")

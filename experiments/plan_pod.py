@@ -25,42 +25,54 @@ import os
 import re
 import sys
 
-os.environ["JAX_PLATFORMS"] = "cpu"     # Compiles only; a TPU that is here stays free for others.
+os.environ["JAX_PLATFORMS"] = "cpu"  # Compiles only; a TPU that is here stays free for others.
 
-from absl import flags     # noqa: E402  (after the line that JAX reads when imported)
-import jax     # noqa: E402
+import jax  # noqa: E402
+from absl import flags  # noqa: E402  (after the line that JAX reads when imported)
 
-from experiments import cli     # noqa: E402
-from flexlam_jax.errors import UserError     # noqa: E402
-from flexlam_jax.planning import scaling     # noqa: E402
-from flexlam_jax.planning.chips import GIB     # noqa: E402
-from flexlam_jax.planning.plan import plan     # noqa: E402
-from flexlam_jax.planning.report import describe, table, table_row, table_rows     # noqa: E402
-from flexlam_jax.planning.search import flags as settings     # noqa: E402
-from flexlam_jax.planning.search import remedies, search     # noqa: E402
-from flexlam_jax.planning.topology import (     # noqa: E402
-    describe_devices, has_compiler, parse_topology)
+from experiments import cli  # noqa: E402
+from flexlam_jax.errors import UserError  # noqa: E402
+from flexlam_jax.planning import scaling  # noqa: E402
+from flexlam_jax.planning.chips import GIB  # noqa: E402
+from flexlam_jax.planning.plan import plan  # noqa: E402
+from flexlam_jax.planning.report import describe, table, table_row, table_rows  # noqa: E402
+from flexlam_jax.planning.search import flags as settings  # noqa: E402
+from flexlam_jax.planning.search import remedies, search  # noqa: E402
+from flexlam_jax.planning.topology import describe_devices, has_compiler, parse_topology  # noqa: E402
 
 _CONFIG = cli.define_config()
 _TOPOLOGY = flags.DEFINE_string("topology", None, "As v5e-256, v5p-64 (cores), or v5p:4x4x12.")
-_SLICES = flags.DEFINE_integer("slices", 1, "Slices of that topology, joined by the network; "
-                               "or --topology=2xv5e-256.")
+_SLICES = flags.DEFINE_integer(
+    "slices", 1, "Slices of that topology, joined by the network; or --topology=2xv5e-256."
+)
 _SEARCH = flags.DEFINE_bool("search", False, "Try batch size x remat policy x mesh.")
 _LIMIT = flags.DEFINE_integer("limit", 12, "Compilations that --search may do.", lower_bound=1)
 _BEST = flags.DEFINE_integer("best", 3, "Plans that --search prints.", lower_bound=1)
 _JSON = flags.DEFINE_string("json", None, "Appends every plan to this file, a JSON row each.")
-_WEAK = flags.DEFINE_integer("weak_scaling", None, "Counts collectives and state per device on 1, "
-                             "2, ... up to this many virtual CPU devices instead, with the "
-                             "config's batch on each.", lower_bound=1)
+_WEAK = flags.DEFINE_integer(
+    "weak_scaling",
+    None,
+    "Counts collectives and state per device on 1, "
+    "2, ... up to this many virtual CPU devices instead, with the "
+    "config's batch on each.",
+    lower_bound=1,
+)
 _TABLE = flags.DEFINE_string("table", None, "Writes the table of all presets to this file.")
-_ROWS = flags.DEFINE_string("rows", "", "Rows of --table to compile: a regular expression, looked "
-                            "for in 'PRESET:VARIANT TOPOLOGY'.")
+_ROWS = flags.DEFINE_string(
+    "rows",
+    "",
+    "Rows of --table to compile: a regular expression, looked for in 'PRESET:VARIANT TOPOLOGY'.",
+)
 
 # (preset:variant, topologies) of the table; each preset as it is configured.
 TABLE = (
-    ("debug", ("v5e-8",)), ("doom", ("v5e-8",)), ("vit256", ("v5e-8",)),
-    ("base:224", ("v5e-16", "v5e-256")), ("large:224", ("v5e-64",)),
-    ("xl:224", ("v5e-256", "v5p-64", "v6e-64", "v4-64")))
+    ("debug", ("v5e-8",)),
+    ("doom", ("v5e-8",)),
+    ("vit256", ("v5e-8",)),
+    ("base:224", ("v5e-16", "v5e-256")),
+    ("large:224", ("v5e-64",)),
+    ("xl:224", ("v5e-256", "v5p-64", "v6e-64", "v4-64")),
+)
 MARK = "<!-- From here on written by the command. -->"
 
 
@@ -105,16 +117,21 @@ def _weak_scaling(config, most):
 
 
 def _search(config, topology, devices):
-    plans = search(config, topology, lambda c: plan(c, topology, devices), limit=_LIMIT.value,
-                   told=_told)
+    plans = search(
+        config, topology, lambda c: plan(c, topology, devices), limit=_LIMIT.value, told=_told
+    )
     if not plans:
-        raise UserError(f"nothing to search: no setting near config.batch_size="
-                        f"{config.batch_size} divides over {topology.chips} chips and compiles; "
-                        f"choose a multiple of {topology.chips}")
+        raise UserError(
+            f"nothing to search: no setting near config.batch_size="
+            f"{config.batch_size} divides over {topology.chips} chips and compiles; "
+            f"choose a multiple of {topology.chips}"
+        )
     fitting = [p for p in plans if p.fits]
-    print(f"\n{len(plans)} settings compiled, {len(fitting)} fit; the best, most transitions per "
-          "second first:")
-    for made in (fitting or plans)[:_BEST.value]:
+    print(
+        f"\n{len(plans)} settings compiled, {len(fitting)} fit; the best, most transitions per "
+        "second first:"
+    )
+    for made in (fitting or plans)[: _BEST.value]:
         print(f"\n{settings(made)}\n{describe(made)}")
     sys.exit(0 if fitting else 1)
 
@@ -125,15 +142,17 @@ def _mend(config, topology, devices):
         print(f"trying {change} ...", flush=True)
         try:
             made = plan(other, topology, devices)
-        except UserError as error:      # A mesh that does not divide this model, say.
+        except UserError as error:  # A mesh that does not divide this model, say.
             print(f"  not possible: {error}")
             continue
         _record(made)
         if made.fits:
             print(f"\nThis would fit: {change}\n{describe(made)}")
             return
-    print(f"No remat policy, mesh or accumulation tried makes a batch of {config.batch_size} fit; "
-          "take fewer clips, or a larger topology.")
+    print(
+        f"No remat policy, mesh or accumulation tried makes a batch of {config.batch_size} fit; "
+        "take fewer clips, or a larger topology."
+    )
 
 
 def _told(config, outcome):
@@ -142,10 +161,14 @@ def _told(config, outcome):
         verdict = f"not possible: {str(outcome).splitlines()[0]}"
     else:
         _record(outcome)
-        verdict = (f"at most {outcome.rate:.0f} transitions/s" if outcome.fits else
-                   f"does not fit, {outcome.needed / GIB:.1f} of {outcome.limit / GIB:.1f} GiB")
-    print(f"batch {config.batch_size}, remat {config.model.remat}, mesh {mesh}: {verdict}",
-          flush=True)
+        verdict = (
+            f"at most {outcome.rate:.0f} transitions/s"
+            if outcome.fits
+            else f"does not fit, {outcome.needed / GIB:.1f} of {outcome.limit / GIB:.1f} GiB"
+        )
+    print(
+        f"batch {config.batch_size}, remat {config.model.remat}, mesh {mesh}: {verdict}", flush=True
+    )
 
 
 def _check_writable(path):
@@ -182,9 +205,11 @@ def _write_table(path):
         rows = table_rows(old) | {(preset, name): table_row(preset, made)}
         order = [(preset, name) for preset, names in TABLE for name in names]
         with open(path, "w") as file:
-            file.write(f"{text.rstrip()}\n\n{MARK}\n\n`python -m experiments.plan_pod "
-                       f"--table={path}`, jax {jax.__version__}, compiler: {made.compiler}.\n\n"
-                       f"{table(rows[key] for key in order if key in rows)}\n")
+            file.write(
+                f"{text.rstrip()}\n\n{MARK}\n\n`python -m experiments.plan_pod "
+                f"--table={path}`, jax {jax.__version__}, compiler: {made.compiler}.\n\n"
+                f"{table(rows[key] for key in order if key in rows)}\n"
+            )
 
 
 if __name__ == "__main__":

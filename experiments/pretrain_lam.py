@@ -24,12 +24,12 @@ from flexlam_jax.config.ranges import check_config
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.parallel import distributed
+from flexlam_jax.parallel.mesh import make_mesh
+from flexlam_jax.parallel.sharding import process_rows
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.memory_needed import check_device_memory, check_host_memory
-from flexlam_jax.parallel.mesh import make_mesh
-from flexlam_jax.parallel.sharding import process_rows
 from flexlam_jax.training.validation import mean_loss
 
 _CONFIG = cli.define_config()
@@ -53,12 +53,14 @@ def pretrain(config, workdir):
     check_config(config)
     check_host_memory(config)
     use_compilation_cache(config.compilation_cache)
-    objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                              clip_length=config.data.clip_length)
+    objective = lam_objective(
+        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
+    )
     check_device_memory(objective, config)
     rows = process_rows(make_mesh(config.mesh), config.batch_size)
-    data = training_batches(_data(config, config.data.split), seed=config.seed,
-                            batch_size=config.batch_size, rows=rows)
+    data = training_batches(
+        _data(config, config.data.split), seed=config.seed, batch_size=config.batch_size, rows=rows
+    )
     evaluate = validation(config, objective, rows)
     splits = [config.data.split, *(["validation"] if evaluate else [])]
     hashes = data_hashes(_data(config, config.data.split), splits)

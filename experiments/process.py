@@ -39,7 +39,7 @@ def start(*, restart: bool = False) -> None:
     _started = True
     # Python's helper that removes what reading processes left in shared memory warns that it does.
     sys.warnoptions.append("ignore:resource_tracker:UserWarning")
-    for descriptor in (0, 1, 2):    # A closed one would be given to the next file that is opened.
+    for descriptor in (0, 1, 2):  # A closed one would be given to the next file that is opened.
         try:
             os.fstat(descriptor)
         except OSError:
@@ -57,7 +57,7 @@ def start(*, restart: bool = False) -> None:
 class _Patient(io.FileIO):
     """A descriptor whose reader may be gone, or whose disk may be full: the work goes on."""
 
-    lost = False    # Whether something is missing that somebody waits for.
+    lost = False  # Whether something is missing that somebody waits for.
 
     def write(self, data: Any) -> int:
         try:
@@ -66,8 +66,10 @@ class _Patient(io.FileIO):
             # EIO: the terminal is gone.
             if error.errno not in (errno.EPIPE, errno.EIO) and not _Patient.lost:
                 _Patient.lost = True
-                _tell(f"error: what is printed cannot be written ({error.strerror}); the work goes "
-                      "on without")
+                _tell(
+                    f"error: what is printed cannot be written ({error.strerror}); the work goes "
+                    "on without"
+                )
             return len(data)
 
 
@@ -88,8 +90,11 @@ def patient(stream: Any, descriptor: int) -> io.TextIOWrapper:
     """A text stream on `descriptor`, buffered as `stream`, which never fails for its reader's sake."""
     buffered = io.BufferedWriter(_Patient(descriptor, "w", closefd=False))
     return io.TextIOWrapper(
-        buffered, encoding=stream.encoding if stream else None, errors="backslashreplace",
-        line_buffering=stream is not None and (stream.line_buffering or stream.write_through))
+        buffered,
+        encoding=stream.encoding if stream else None,
+        errors="backslashreplace",
+        line_buffering=stream is not None and (stream.line_buffering or stream.write_through),
+    )
 
 
 def _left_to_thread(number: int, frame: Any) -> None:
@@ -114,8 +119,11 @@ def _watch(received: int, restart: bool) -> None:
             asked = True
             continue
         name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
-        end(RESTART if restart else 128 + number, f"stopped by {name}" + (
-            "; the same command continues from the last checkpoint" if restart else ""))
+        end(
+            RESTART if restart else 128 + number,
+            f"stopped by {name}"
+            + ("; the same command continues from the last checkpoint" if restart else ""),
+        )
 
 
 def end(code: int, message: str) -> None:
@@ -125,7 +133,7 @@ def end(code: int, message: str) -> None:
         child.kill()
     leaving = threading.Thread(target=_leave, args=(code, message), daemon=True)
     leaving.start()
-    leaving.join(10)    # Whoever reads the output, or the other processes of a run, may not answer.
+    leaving.join(10)  # Whoever reads the output, or the other processes of a run, may not answer.
     os._exit(code)
 
 

@@ -12,12 +12,16 @@ from flexlam_jax.version import __version__
 __all__ = ["__version__", "load", "load_translator", "read_latents"]
 
 
-_LAZY = {"load": "flexlam_jax.loading.lam", "load_translator": "flexlam_jax.loading.translator",
-         "read_latents": "flexlam_jax.latents"}
+_LAZY = {
+    "load": "flexlam_jax.loading.lam",
+    "load_translator": "flexlam_jax.loading.translator",
+    "read_latents": "flexlam_jax.latents",
+}
 
 
 def __getattr__(name: str):
     if name in _LAZY:
         import importlib
+
         return getattr(importlib.import_module(_LAZY[name]), name)
     raise AttributeError(f"module 'flexlam_jax' has no attribute {name!r}")

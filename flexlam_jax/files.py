@@ -1,12 +1,12 @@
 """Writing files so that whoever reads them sees the old content or the new, never a part."""
 
-from collections.abc import Callable, Iterator
 import contextlib
 import errno
 import io
 import os
-from pathlib import Path
 import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from etils import epath
@@ -50,8 +50,10 @@ def reachable(path: Any, kind: type[UserError] = UserError) -> epath.Path:
         found = epath.Path(path)
         found.exists()
     except KeyError as error:
-        raise kind(f"{path}: {error} is no storage that is known; give a local path, or a URL with "
-                   "gs:// or s3://") from error
+        raise kind(
+            f"{path}: {error} is no storage that is known; give a local path, or a URL with "
+            "gs:// or s3://"
+        ) from error
     except (ImportError, OSError) as error:
         why = getattr(error, "strerror", None) or error
         raise kind(f"{path} cannot be reached: {why}") from error
@@ -67,8 +69,14 @@ def writing_to(path: Any) -> Iterator[None]:
         raise cannot_write(path, error) from error
 
 
-def cannot_write(path: Any, error: Exception, *, kind: type[UserError] = UserError, what: str = "",
-                 remedy: str = "") -> UserError:
+def cannot_write(
+    path: Any,
+    error: Exception,
+    *,
+    kind: type[UserError] = UserError,
+    what: str = "",
+    remedy: str = "",
+) -> UserError:
     """What every failure to write is told as: what could not be written, why, how much is free.
 
     Args:
@@ -84,8 +92,10 @@ def cannot_write(path: Any, error: Exception, *, kind: type[UserError] = UserErr
         why += f": {file}"
     free = _free(path) if full else None
     room = "" if free is None else f" ({free / 2**20:.1f} MiB are free there)"
-    return kind(f"cannot write {what and what + ' to '}{path}: {why}. Mend the storage{room}"
-                f"{remedy or ' or give another folder.'}")
+    return kind(
+        f"cannot write {what and what + ' to '}{path}: {why}. Mend the storage{room}"
+        f"{remedy or ' or give another folder.'}"
+    )
 
 
 def storage_error(error: BaseException | None) -> OSError | None:

@@ -13,9 +13,9 @@ import dataclasses
 import hashlib
 import json
 import logging
+import zipfile
 from pathlib import Path
 from typing import Any
-import zipfile
 
 import numpy as np
 
@@ -90,11 +90,15 @@ def read_latents(folder: Any, dataset: str, split: str) -> Latents:
     name = file_name(dataset, split)
     manifest = read_manifest(folder)
     if manifest is None:
-        raise DamagedFile(f"no latents in {folder}: {FILE_NAME} is missing; make some with "
-                          "python -m experiments.extract_latents")
+        raise DamagedFile(
+            f"no latents in {folder}: {FILE_NAME} is missing; make some with "
+            "python -m experiments.extract_latents"
+        )
     if name not in manifest.files:
-        raise DamagedFile(f"{folder} holds no latents of dataset {dataset!r}, split {split!r}; it "
-                          f"holds: {', '.join(manifest.files) or 'nothing yet'}")
+        raise DamagedFile(
+            f"{folder} holds no latents of dataset {dataset!r}, split {split!r}; it "
+            f"holds: {', '.join(manifest.files) or 'nothing yet'}"
+        )
     entry = manifest.files[name]
     verify(folder, name, entry)
     if entry.sha256 is None:
@@ -113,15 +117,20 @@ def read_manifest(folder: Any) -> Manifest | None:
         return None
     values = read_json(file, dict[str, Any], remedy=_AGAIN)
     if values.get("format") != FORMAT:
-        raise DamagedFile(f"{file} has format {values.get('format')}, this program reads {FORMAT}; "
-                          "update flexlam_jax, or give another folder")
+        raise DamagedFile(
+            f"{file} has format {values.get('format')}, this program reads {FORMAT}; "
+            "update flexlam_jax, or give another folder"
+        )
     files = as_type(values.get("files"), dict[str, Any], where=f"{file}, files,", remedy=_AGAIN)
-    entries = {name: as_type(entry, Entry, where=f"{file}, files[{name!r}],", remedy=_AGAIN)
-               for name, entry in files.items()}
+    entries = {
+        name: as_type(entry, Entry, where=f"{file}, files[{name!r}],", remedy=_AGAIN)
+        for name, entry in files.items()
+    }
     manifest = as_type({**values, "files": {}}, Manifest, where=str(file), remedy=_AGAIN)
     if values.get("sha256", content_hash(values)) != content_hash(values):  # Early ones have none.
-        raise DamagedFile(f"{file} is damaged: its fields are not those that were written; "
-                          f"{_AGAIN}")
+        raise DamagedFile(
+            f"{file} is damaged: its fields are not those that were written; {_AGAIN}"
+        )
     return dataclasses.replace(manifest, files=entries)
 
 
@@ -139,9 +148,12 @@ def write_latents(folder: Any, name: str, rows: Latents) -> Entry:
     file = Path(folder) / name
     write_atomically(file, lambda stream: np.savez(stream, **arrays))
     return Entry(
-        transitions=len(rows.t), episodes=len(np.unique(rows.episode)), bytes=file.stat().st_size,
+        transitions=len(rows.t),
+        episodes=len(np.unique(rows.episode)),
+        bytes=file.stat().st_size,
         arrays={key: (str(value.dtype), value.shape) for key, value in arrays.items()},
-        sha256=_sha256(file))
+        sha256=_sha256(file),
+    )
 
 
 def verify(folder: Any, name: str, entry: Entry) -> None:
@@ -166,8 +178,9 @@ def file_name(dataset: str, split: str) -> str:
     """
     for name in (dataset, split):
         if name in ("", ".", "..") or any(sign in name for sign in "/\\\0"):
-            raise DamagedFile(f"{name!r} is no name of a dataset or split: it would lead out of "
-                              "its folder")
+            raise DamagedFile(
+                f"{name!r} is no name of a dataset or split: it would lead out of its folder"
+            )
     return f"{dataset}/{split}.npz"
 
 
@@ -185,8 +198,10 @@ def _load(file: Path, entry: Entry) -> dict[str, np.ndarray]:
         raise DamagedFile(f"{file} is damaged: {error}; {_AGAIN}") from error
     for key, value in arrays.items():
         if (str(value.dtype), value.shape) != entry.arrays[key] or len(value) != entry.transitions:
-            raise DamagedFile(f"{file} is damaged: {key} is {value.dtype} {value.shape}, the "
-                              f"manifest says {entry.arrays[key]}; {_AGAIN}")
+            raise DamagedFile(
+                f"{file} is damaged: {key} is {value.dtype} {value.shape}, the "
+                f"manifest says {entry.arrays[key]}; {_AGAIN}"
+            )
     return arrays
 
 

@@ -9,15 +9,15 @@ what somebody else put there. While a command writes, the lock file names it and
 proves the folder of one that was killed before it wrote the files that prove it otherwise.
 """
 
-from collections.abc import Callable
 import contextlib
 import dataclasses
 import fcntl
 import json
 import os
-from pathlib import Path
 import re
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TextIO
 
 from etils import epath
@@ -54,9 +54,15 @@ def _is_run(folder: epath.Path) -> bool:
     if {"seed", "total_steps", "optimizer", "mesh", "log"} <= config.keys():
         return (folder / "run.json").is_file() or _owner(folder) is not None
     starts = _object(folder / "run.json").get("starts")
-    return not config and isinstance(starts, list) and bool(starts) and all(
-        isinstance(start, dict) and {"argv", "versions", "devices"} <= start.keys()
-        for start in starts)
+    return (
+        not config
+        and isinstance(starts, list)
+        and bool(starts)
+        and all(
+            isinstance(start, dict) and {"argv", "versions", "devices"} <= start.keys()
+            for start in starts
+        )
+    )
 
 
 def _is_report(folder: epath.Path) -> bool:
@@ -90,8 +96,10 @@ def check(path: Any, kind: Kind) -> epath.Path:
         raise WorkdirError(f"{kind.flag}= is empty; give the folder to write {kind.noun} to")
     if "://" in str(path):
         if not kind.bucket:
-            raise WorkdirError(f"{kind.flag}={path} is a bucket URL; {kind.noun} needs a local or "
-                               "mounted path (gcsfuse, s3fs, NFS)")
+            raise WorkdirError(
+                f"{kind.flag}={path} is a bucket URL; {kind.noun} needs a local or "
+                "mounted path (gcsfuse, s3fs, NFS)"
+            )
         folder = reachable(path, WorkdirError)
         check_content(folder, kind)
         return folder
@@ -99,10 +107,12 @@ def check(path: Any, kind: Kind) -> epath.Path:
         folder = Path(path).expanduser().absolute()
         _check_place(folder, kind)
         check_content(epath.Path(folder), kind)
-    except (OSError, RuntimeError) as error:    # Names too long, homes that nobody has.
-        raise WorkdirError(f"{kind.flag}={path} cannot be looked into: "
-                           f"{getattr(error, 'strerror', None) or error}; give another "
-                           f"{kind.flag}") from error
+    except (OSError, RuntimeError) as error:  # Names too long, homes that nobody has.
+        raise WorkdirError(
+            f"{kind.flag}={path} cannot be looked into: "
+            f"{getattr(error, 'strerror', None) or error}; give another "
+            f"{kind.flag}"
+        ) from error
     _check_free(folder, kind)
     return epath.Path(folder)
 
@@ -119,7 +129,8 @@ def check_content(folder: epath.Path, kind: Kind) -> None:
     if content or (LOCK in names and owner is None):
         raise WorkdirError(
             f"{_name(folder, kind)} holds {_what(folder, content or names)}, not {kind.noun} of "
-            f"this package. Nothing was changed there; give {kind.flag} a new or empty folder")
+            f"this package. Nothing was changed there; give {kind.flag} a new or empty folder"
+        )
 
 
 class Claim:
@@ -146,8 +157,10 @@ class Claim:
             self.release()
             if storage_error(error):
                 raise cannot_write(folder, error, kind=WorkdirError) from error
-            raise WorkdirError(f"cannot write to {_name(folder, self._kind)}: {error.strerror}; "
-                               f"give another {self._kind.flag} or mend its permissions.") from None
+            raise WorkdirError(
+                f"cannot write to {_name(folder, self._kind)}: {error.strerror}; "
+                f"give another {self._kind.flag} or mend its permissions."
+            ) from None
         except BaseException:
             self.release()
             raise
@@ -162,7 +175,7 @@ class Claim:
             return
         file, self._file = self._file, None
         lock = Path(file.name)
-        with file, contextlib.suppress(OSError):    # Somebody may have moved the folder.
+        with file, contextlib.suppress(OSError):  # Somebody may have moved the folder.
             empty = all(child.name in _NOISE for child in lock.parent.iterdir())
             if empty or self._kind.proof(epath.Path(lock.parent)):
                 lock.unlink(missing_ok=True)
@@ -170,7 +183,7 @@ class Claim:
     def _lock(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         lock = folder / LOCK
-        for last in (False, False, True):   # Some file systems number a file anew at every look.
+        for last in (False, False, True):  # Some file systems number a file anew at every look.
             file = open(lock, "a+")
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -179,9 +192,9 @@ class Claim:
                 raise _in_use(folder, self._kind) from None
             if last or _is_at(lock, file):
                 break
-            file.close()    # Its owner removed it between our two lines.
+            file.close()  # Its owner removed it between our two lines.
         self._file = file
-        check_content(epath.Path(folder), self._kind)   # Another may have written since.
+        check_content(epath.Path(folder), self._kind)  # Another may have written since.
         file.truncate(0)
         owner = f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}"
         os.write(file.fileno(), owner.encode())
@@ -198,15 +211,21 @@ def _is_at(path: Path, file: TextIO) -> bool:
 def _check_place(folder: Path, kind: Kind) -> None:
     """Raises WorkdirError unless it is a folder that can be written to, or can be made."""
     if folder.is_symlink() and not folder.exists():
-        raise WorkdirError(f"{_name(folder, kind)} is a link to {os.readlink(folder)}, which does "
-                           f"not exist; give another {kind.flag}")
+        raise WorkdirError(
+            f"{_name(folder, kind)} is a link to {os.readlink(folder)}, which does "
+            f"not exist; give another {kind.flag}"
+        )
     there = next(place for place in (folder, *folder.parents) if place.exists())
     if not there.is_dir():
-        raise WorkdirError(f"cannot write to {_name(folder, kind)}: {there} is a file (Not a "
-                           f"directory); give another {kind.flag}")
+        raise WorkdirError(
+            f"cannot write to {_name(folder, kind)}: {there} is a file (Not a "
+            f"directory); give another {kind.flag}"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise WorkdirError(f"cannot write to {_name(folder, kind)}: no permission to write in "
-                           f"{there}; give another {kind.flag} or mend its permissions.")
+        raise WorkdirError(
+            f"cannot write to {_name(folder, kind)}: no permission to write in "
+            f"{there}; give another {kind.flag} or mend its permissions."
+        )
 
 
 def _check_free(folder: Path, kind: Kind) -> None:
@@ -216,7 +235,7 @@ def _check_free(folder: Path, kind: Kind) -> None:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         raise _in_use(folder, kind) from None
-    except OSError:     # No lock file, or a file system without locks: `Claim` will tell.
+    except OSError:  # No lock file, or a file system without locks: `Claim` will tell.
         pass
 
 
@@ -263,5 +282,7 @@ def _in_use(folder: Path, kind: Kind) -> WorkdirError:
         owner = (folder / LOCK).read_text(errors="replace").partition(",")[0].strip()
     except OSError:
         owner = ""
-    return WorkdirError(f"{_name(folder, kind)} is in use by {owner or 'another process'}; wait "
-                        f"for that run, stop it, or give another {kind.flag}.")
+    return WorkdirError(
+        f"{_name(folder, kind)} is in use by {owner or 'another process'}; wait "
+        f"for that run, stop it, or give another {kind.flag}."
+    )

@@ -9,16 +9,17 @@ import json
 import re
 from typing import Any, TypeVar
 
-from etils import epath
 import msgspec
+from etils import epath
 
 from flexlam_jax.errors import DamagedFile, UserError
 
 T = TypeVar("T")
 
 
-def read_json(path: Any, kind: type[T] | Any, *, remedy: str,
-              error: type[UserError] = DamagedFile) -> T:
+def read_json(
+    path: Any, kind: type[T] | Any, *, remedy: str, error: type[UserError] = DamagedFile
+) -> T:
     """The content of a JSON file as `kind`: a dataclass, dict[str, int], list[...], Any, ...
 
     Raises:
@@ -31,8 +32,14 @@ def read_json(path: Any, kind: type[T] | Any, *, remedy: str,
     return parse_json(data, kind, where=str(path), remedy=remedy, error=error)
 
 
-def parse_json(data: bytes | str, kind: type[T] | Any, *, where: str, remedy: str,
-               error: type[UserError] = DamagedFile) -> T:
+def parse_json(
+    data: bytes | str,
+    kind: type[T] | Any,
+    *,
+    where: str,
+    remedy: str,
+    error: type[UserError] = DamagedFile,
+) -> T:
     """`data` as `kind`; `where` names its origin in the message. Raises as `read_json`."""
     try:
         value = json.loads(data)
@@ -41,17 +48,24 @@ def parse_json(data: bytes | str, kind: type[T] | Any, *, where: str, remedy: st
     return as_type(value, kind, where=where, remedy=remedy, error=error)
 
 
-def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str,
-            error: type[UserError] = DamagedFile) -> T:
+def as_type(
+    value: Any,
+    kind: type[T] | Any,
+    *,
+    where: str,
+    remedy: str,
+    error: type[UserError] = DamagedFile,
+) -> T:
     """Plain data (dicts, lists, numbers) as `kind`. Raises as `read_json`."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as problem:
         told = _told(value, str(problem))
         raise error(f"{where} is damaged: {told}; {remedy}") from problem
-    except UnicodeEncodeError as problem:   # "\\udcff" as a name, which JSON can say.
-        raise error(f"{where} is damaged: a field's name is no text ({problem.reason}); {remedy}"
-                    ) from problem
+    except UnicodeEncodeError as problem:  # "\\udcff" as a name, which JSON can say.
+        raise error(
+            f"{where} is damaged: a field's name is no text ({problem.reason}); {remedy}"
+        ) from problem
 
 
 def content_hash(values: dict[str, Any]) -> str:
@@ -62,7 +76,7 @@ def content_hash(values: dict[str, Any]) -> str:
 
 
 def _told(document: Any, problem: str) -> str:
-    """"Expected `int`, got `str` - at `$.files[0]`" with the value that lies there."""
+    """ "Expected `int`, got `str` - at `$.files[0]`" with the value that lies there."""
     what, _, place = problem.partition(" - at ")
     field = place.strip("`").removeprefix("$").removeprefix(".")
     value = document

@@ -20,7 +20,7 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
 FLAG = "--xla_cpu_use_fusion_emitters=false"
 if importlib.metadata.version("jaxlib").startswith("0.10."):
     flags = os.environ.get("XLA_FLAGS", "")
-    if FLAG not in flags:       # A worker of pytest-xdist inherits it.
+    if FLAG not in flags:  # A worker of pytest-xdist inherits it.
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
 
 # Files that take longest first: a worker that starts one of them last leaves the other idle.
@@ -41,4 +41,4 @@ def pytest_collection_modifyitems(items):
         file = item.nodeid.partition("::")[0]
         return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
-    items.sort(key=rank)    # Stable: tests of a file keep their order.
+    items.sort(key=rank)  # Stable: tests of a file keep their order.

@@ -11,8 +11,13 @@ SCRIPTS = sorted((REPO / "launch").glob("*.sh"))
 
 
 def bash(*arguments, **environment):
-    return subprocess.run(["bash", *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, **environment}, timeout=60)
+    return subprocess.run(
+        ["bash", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.name)

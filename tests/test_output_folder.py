@@ -20,8 +20,9 @@ OURS = {
     "run": {"config.json": CONFIG, "run.json": {"starts": [START]}},
     "report": {"report.json": dict.fromkeys(("title", "summary", "run", "models", "data"))},
     "translator": {"config.json": {"kind": "translator", "slots": 3, "outputs": 2, "lam": {}}},
-    "latents": {"manifest.json": dict.fromkeys(
-        ("format", "model", "gap", "data", "slots", "null", "files"))},
+    "latents": {
+        "manifest.json": dict.fromkeys(("format", "model", "gap", "data", "slots", "null", "files"))
+    },
 }
 DATASET = {"manifest.json": {"format_version": 1, "datasets": {}, "splits": {}}}
 
@@ -45,7 +46,7 @@ def test_a_claim_makes_the_folder_and_keeps_others_out(tmp_path, kind):
         for enter in (lambda: check(folder, kind), Claim(folder, kind).__enter__):
             with pytest.raises(WorkdirError, match=rf"in use by pid {os.getpid()} on [^,]+; wait"):
                 enter()
-    with Claim(folder, TRANSLATOR):     # Nothing was written: it belongs to nobody.
+    with Claim(folder, TRANSLATOR):  # Nothing was written: it belongs to nobody.
         pass
 
 
@@ -98,9 +99,11 @@ def test_what_systems_leave_in_empty_folders_is_no_content(tmp_path):
 
 
 def test_the_lock_proves_the_folder_of_a_killed_writer(tmp_path):
-    code = ("import os, signal, sys; from flexlam_jax.output_folder import *\n"
-            "with Claim(sys.argv[1], TRANSLATOR) as folder:\n"
-            "    (folder / 'params').mkdir(); os.kill(os.getpid(), signal.SIGKILL)")
+    code = (
+        "import os, signal, sys; from flexlam_jax.output_folder import *\n"
+        "with Claim(sys.argv[1], TRANSLATOR) as folder:\n"
+        "    (folder / 'params').mkdir(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], env={"PYTHONPATH": os.getcwd()})
     assert (tmp_path / "params").is_dir()
     with pytest.raises(WorkdirError, match="holds params, not latent actions"):
@@ -115,8 +118,9 @@ def test_runs_of_early_versions_without_run_json(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("files, stays", [({}, False), (OURS["translator"], False),
-                                          ({"params": ""}, True)])
+@pytest.mark.parametrize(
+    "files, stays", [({}, False), (OURS["translator"], False), ({"params": ""}, True)]
+)
 def test_a_lock_goes_when_it_proves_nothing(tmp_path, files, stays):
     with Claim(tmp_path, TRANSLATOR):
         fill(tmp_path, files)
@@ -151,13 +155,20 @@ def test_damage_is_for_the_reader_of_the_file_to_tell(tmp_path):
     assert check(tmp_path, RUN) == tmp_path
 
 
-@pytest.mark.parametrize("path, told", [
-    ("", "= is empty"), ("  ", "= is empty"), ("gs://bucket/x", "is a bucket URL"),
-    ("{tmp}/file", "is a file"), ("{tmp}/file/below/it", "file is a file"),
-    ("{tmp}/broken", "is a link to .*nowhere, which does not exist"),
-    ("{tmp}/" + "x" * 300, "cannot be looked into: File name too long"),
-    ("~nobody-of-this-name/x", "cannot be looked into: "), ("/proc/new", "cannot write to"),
-])
+@pytest.mark.parametrize(
+    "path, told",
+    [
+        ("", "= is empty"),
+        ("  ", "= is empty"),
+        ("gs://bucket/x", "is a bucket URL"),
+        ("{tmp}/file", "is a file"),
+        ("{tmp}/file/below/it", "file is a file"),
+        ("{tmp}/broken", "is a link to .*nowhere, which does not exist"),
+        ("{tmp}/" + "x" * 300, "cannot be looked into: File name too long"),
+        ("~nobody-of-this-name/x", "cannot be looked into: "),
+        ("/proc/new", "cannot write to"),
+    ],
+)
 def test_places_where_no_folder_can_be(tmp_path, path, told):
     fill(tmp_path, {"file": ""})
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")

@@ -11,7 +11,9 @@ def bits(key):
 def test_a_stream_is_a_function_of_seed_step_and_name():
     keys = {
         bits(stream(seed, step, name))
-        for seed in (0, 1) for step in (0, 1) for name in ("loss", "keep")
+        for seed in (0, 1)
+        for step in (0, 1)
+        for name in ("loss", "keep")
     }
     assert len(keys) == 8
     assert bits(stream(1, 5, "loss")) == bits(jax.jit(lambda s: stream(1, s, "loss"))(5))

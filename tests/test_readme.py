@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
-from PIL import Image
 import pytest
+from PIL import Image
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 README = (REPO / "README.md").read_text()
@@ -17,15 +17,24 @@ README = (REPO / "README.md").read_text()
 # Run in another form, and why. The key must be in the README, so that the two cannot drift apart.
 FAST = "the full run takes minutes; this one has the same stages"
 INSTEAD = {
-    "bash launch/quickstart.sh": ("bash launch/quickstart.sh --fast --out={cwd}/quickstart_out", FAST),
-    "bash launch/test.sh": ("bash launch/test.sh tests/models/test_bottleneck.py",
-                            "the suite would run itself"),
+    "bash launch/quickstart.sh": (
+        "bash launch/quickstart.sh --fast --out={cwd}/quickstart_out",
+        FAST,
+    ),
+    "bash launch/test.sh": (
+        "bash launch/test.sh tests/models/test_bottleneck.py",
+        "the suite would run itself",
+    ),
     "python -m experiments.pretrain_lam --config=experiments/configs/doom.py --workdir=runs/mine "
     '--config.data.path=data/mine --config.data.datasets="()"': (
         "python -m experiments.pretrain_lam --config=experiments/configs/doom.py:debug "
-        '--workdir=runs/mine --config.data.path=data/mine --config.data.datasets="()"', FAST),
+        '--workdir=runs/mine --config.data.path=data/mine --config.data.datasets="()"',
+        FAST,
+    ),
     "python -m experiments.plan_pod --config=experiments/configs/base.py --topology=v5e-256": (
-        "python -m experiments.plan_pod --config=experiments/configs/debug.py --topology=v5e-4", FAST),
+        "python -m experiments.plan_pod --config=experiments/configs/debug.py --topology=v5e-4",
+        FAST,
+    ),
     "pip install --quiet -e '.[datasets]'": ("true", "the tests run in an environment that has it"),
     "source .venv/bin/activate": ("true", "the tests run in that environment already"),
 }
@@ -59,15 +68,21 @@ def workspace(tmp_path_factory):
 
 def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
-    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):     # Of tests, not of a reader.
+    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):  # Of tests, not of a reader.
         environment.pop(setting, None)
     # The scripts make .venv themselves for a reader; here they use the environment that runs this test.
     environment["FLEXLAM_VENV"] = str(pathlib.Path(sys.executable).parent.parent)
     environment["PYTHON"] = sys.executable
     environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"
     environment["PYTHONPATH"] = str(REPO)
-    return subprocess.run(["bash", "-c", command], cwd=cwd, env=environment, text=True,
-                          capture_output=True, timeout=900)
+    return subprocess.run(
+        ["bash", "-c", command],
+        cwd=cwd,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=900,
+    )
 
 
 def test_substitutes_are_for_commands_that_the_readme_has():
@@ -84,9 +99,13 @@ def test_every_command_of_the_readme_runs(workspace):
     assert (report / "report.json").exists()
 
     # The Python block reads what the quick start wrote, so it belongs after the commands.
-    prologue = "import numpy as np\nframes = np.zeros((3, 64, 64, 3), np.uint8)\nnext_frames = frames\n"
-    epilogue = ("\nassert codes.shape[:2] == ids.shape and future.shape == frames.shape"
-                "\nassert len(actions) == 3")
+    prologue = (
+        "import numpy as np\nframes = np.zeros((3, 64, 64, 3), np.uint8)\nnext_frames = frames\n"
+    )
+    epilogue = (
+        "\nassert codes.shape[:2] == ids.shape and future.shape == frames.shape"
+        "\nassert len(actions) == 3"
+    )
     (workspace / "policy.py").write_text(prologue + "".join(blocks("python")) + epilogue)
     done = run("python policy.py", workspace)
     assert done.returncode == 0, done.stderr[-3000:]

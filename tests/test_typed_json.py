@@ -32,21 +32,28 @@ def test_what_fits_is_typed(tmp_path):
     assert read_json(tmp_path / "file", dict[str, Any], remedy="")["new"] == 1
 
 
-@pytest.mark.parametrize("old, new, told", [
-    (b"[1, 2]", b'[1, "2"]', r"file is damaged: inner.sizes\[1\]: expected `int`, got `str`, it is "
-                             r'"2"; REMEDY'),
-    (b'"parts": []', b'"parts": [{"sizes": [1.5]}]', r"parts\[0\].sizes\[0\]: .* it is 1.5"),
-    (b'"rate"', b'"r\\udce9"', "a field's name is no text"),
-    (b"NaN", b"null", "rate: expected `float`, got `null`, it is null"),
-    (b'"rate"', b'"name"', "name: expected `str`, got `float`, it is NaN"),
-    (b'"name"', b'"nom"', "the whole: object missing required field `name`, it is {"),
-    (GOOD, b"[]", "the whole: expected `object`, got `array`"),
-    (GOOD, b"\x89PNG\x00\xff", "not JSON"),
-    (GOOD, b"", "not JSON"),
-    (GOOD, b"[" * 100_000, "not JSON"),
-    (GOOD, b"1" * 5000, "not JSON"),
-    (b"}", b"", "not JSON"),
-])
+@pytest.mark.parametrize(
+    "old, new, told",
+    [
+        (
+            b"[1, 2]",
+            b'[1, "2"]',
+            r"file is damaged: inner.sizes\[1\]: expected `int`, got `str`, it is "
+            r'"2"; REMEDY',
+        ),
+        (b'"parts": []', b'"parts": [{"sizes": [1.5]}]', r"parts\[0\].sizes\[0\]: .* it is 1.5"),
+        (b'"rate"', b'"r\\udce9"', "a field's name is no text"),
+        (b"NaN", b"null", "rate: expected `float`, got `null`, it is null"),
+        (b'"rate"', b'"name"', "name: expected `str`, got `float`, it is NaN"),
+        (b'"name"', b'"nom"', "the whole: object missing required field `name`, it is {"),
+        (GOOD, b"[]", "the whole: expected `object`, got `array`"),
+        (GOOD, b"\x89PNG\x00\xff", "not JSON"),
+        (GOOD, b"", "not JSON"),
+        (GOOD, b"[" * 100_000, "not JSON"),
+        (GOOD, b"1" * 5000, "not JSON"),
+        (b"}", b"", "not JSON"),
+    ],
+)
 def test_what_does_not_fit_is_named(tmp_path, old, new, told):
     (tmp_path / "file").write_bytes(GOOD.replace(old, new))
     with pytest.raises(DamagedFile, match=told):

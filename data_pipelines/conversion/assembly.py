@@ -10,16 +10,16 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from data_pipelines.conversion.units import SUMMARY, UNITS
-from data_pipelines.errors import DataError
-from data_pipelines.typed_json import read_json
-from data_pipelines.conversion.losses import Loss, told, weigh
 from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
-from data_pipelines.readers.recordings import Item, Skipped
+from data_pipelines.conversion.losses import Loss, told, weigh
 from data_pipelines.conversion.shards import ShardJob
-from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.conversion.splits import SPLITS, assign_splits
 from data_pipelines.conversion.spool import read_episode
+from data_pipelines.conversion.units import SUMMARY, UNITS
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.recordings import Item, Skipped
+from data_pipelines.typed_json import read_json
 
 SHARD_BYTES = 256 << 20
 

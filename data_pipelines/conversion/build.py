@@ -23,10 +23,10 @@ from data_pipelines.conversion.spool import list_episodes, read_episode
 from data_pipelines.conversion.units import SUMMARY, UNIT_FORMAT, UNITS, UnitJob, cut_units
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import FILE_NAME
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.option_ranges import check_ranges
 from data_pipelines.readers.recordings import Plan, Skipped, failures
 from data_pipelines.registry import get_recipe
-from data_pipelines.format.spec import DatasetSpec
 
 __all__ = ["Engine", "prepare"]
 # Options that decide whether a job goes on, not what it writes: raising one keeps what is done.
@@ -166,9 +166,7 @@ def _assemble(
     return result.jobs
 
 
-def _write_manifest(
-    recipe: str, options: dict[str, Any], plan: Plan, folder: pathlib.Path
-) -> None:
+def _write_manifest(recipe: str, options: dict[str, Any], plan: Plan, folder: pathlib.Path) -> None:
     facts = json.loads((folder / place.ASSEMBLY).read_text())
     jobs = [ShardJob(**job) for job in facts["jobs"]]
 

@@ -21,12 +21,12 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from data_pipelines.conversion.output import OutputError
+from data_pipelines.conversion.shards import ShardJob, write_shard
 from data_pipelines.conversion.units import UnitJob, convert_unit
 from data_pipelines.errors import DataError
 from data_pipelines.optional import require
 from data_pipelines.processes import end_with, worker_pool
-from data_pipelines.conversion.output import OutputError
-from data_pipelines.conversion.shards import ShardJob, write_shard
 
 LOCAL = "local"
 STOP = ".stop"

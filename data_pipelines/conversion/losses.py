@@ -121,9 +121,7 @@ def budget(plan: Plan, share: float) -> Budget | None:
     return Budget(share, expected + sum(known), sum(known))
 
 
-def too_many(
-    loss: Loss, share: float, failed: Sequence[Skipped], *, at_least: bool = False
-) -> str:
+def too_many(loss: Loss, share: float, failed: Sequence[Skipped], *, at_least: bool = False) -> str:
     """The message for a job that loses more than --max-failures allows."""
     count = f"{'at least ' if at_least else ''}{loss.lost}"
     text = (

@@ -19,13 +19,13 @@ import tensorflow_datasets as tfds
 from array_record.python import array_record_module as array_record
 from tensorflow_datasets.core import example_serializer
 
+from data_pipelines.conversion.examples import episode_examples
 from data_pipelines.conversion.output import writing
+from data_pipelines.conversion.spool import read_episode
+from data_pipelines.format.clips import ClipRow, clip_rows, features
 from data_pipelines.format.layout import VERSION, dataset_folder, episodes_file, index_file
 from data_pipelines.format.manifest import file_hash
-from data_pipelines.format.clips import ClipRow, clip_rows, features
 from data_pipelines.format.spec import DatasetSpec
-from data_pipelines.conversion.examples import episode_examples
-from data_pipelines.conversion.spool import read_episode
 
 DONE = ".shards"
 TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"

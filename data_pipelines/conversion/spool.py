@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.format.codecs import check_frame, get_codec
 from data_pipelines.conversion.output import writing
-from data_pipelines.readers.recordings import ItemError
+from data_pipelines.format.codecs import check_frame, get_codec
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.recordings import ItemError
 
 BLANK_STD = 1.0  # a frame whose pixels deviate less than this (of 255) shows nothing
 

@@ -17,9 +17,9 @@ from data_pipelines.conversion.losses import Budget, certain_loss
 from data_pipelines.conversion.output import OutputError, cannot_write, writing
 from data_pipelines.conversion.spool import write_episode
 from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped, failures
 from data_pipelines.registry import get_recipe
-from data_pipelines.format.spec import DatasetSpec
 
 UNIT_BYTES = 256 << 20
 UNIT_ITEMS = 64
@@ -103,9 +103,7 @@ def _publish(work: pathlib.Path, spool: pathlib.Path) -> None:
         # Another worker ran the same unit and was first; its result is the same.
 
 
-def _convert(
-    job: UnitJob, work: pathlib.Path
-) -> tuple[list[dict[str, Any]], list[Skipped], int]:
+def _convert(job: UnitJob, work: pathlib.Path) -> tuple[list[dict[str, Any]], list[Skipped], int]:
     """(entries of the recordings kept, what was skipped, how many episodes are certainly lost)."""
     specs = {spec["name"]: DatasetSpec.from_json(spec) for spec in job.specs}
     recipe = get_recipe(job.recipe)

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_generated_pb2 as example_pb2
 
-from data_pipelines.format.codecs import get_codec
 from data_pipelines.errors import DataError
+from data_pipelines.format.codecs import get_codec
 from data_pipelines.format.spec import LABELS, DatasetSpec
 
 # Columns of the index array that lies beside each split's shards: one int32 row per record.

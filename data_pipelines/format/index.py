@@ -8,8 +8,8 @@ import tokenize
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.format.manifest import AGAIN, regular_file
 from data_pipelines.format.clips import INDEX_COLUMNS
+from data_pipelines.format.manifest import AGAIN, regular_file
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.system_errors import system_error
 

@@ -12,8 +12,8 @@ import msgspec
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.layout import episodes_file, shard_file
-from data_pipelines.names import check_name
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.names import check_name
 from data_pipelines.system_errors import system_error
 from data_pipelines.typed_json import as_type, read_json, read_json_lines
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.format.codecs import get_codec
 from data_pipelines.errors import DataError
+from data_pipelines.format.codecs import get_codec
 from data_pipelines.names import check_name
 from data_pipelines.typed_json import as_type
 

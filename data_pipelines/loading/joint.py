@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.errors import DataError
+from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.loading.loader import TrainingBatches, training_batches
 from data_pipelines.loading.row_order import source_seed
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, TypedDict
 import grain
 import msgspec
 
-from data_pipelines.loading.batch_layout import Batch, BatchLayout
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.batch_layout import Batch, BatchLayout
 from data_pipelines.loading.mixture import Source, common_image_shape, open_sources
 from data_pipelines.loading.options import LoaderOptions, loader_options
 from data_pipelines.loading.pairing import Partners
@@ -208,7 +208,9 @@ class TrainingBatches(Iterator[Batch]):
             per_worker = max(1, options.prefetch // options.workers)
             return iter(
                 ahead.mp_prefetch(
-                    grain.MultiprocessingOptions(options.workers, per_worker_buffer_size=per_worker),
+                    grain.MultiprocessingOptions(
+                        options.workers, per_worker_buffer_size=per_worker
+                    ),
                     worker_init_fn=end_with_parent,
                 )
             )

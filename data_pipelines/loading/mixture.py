@@ -9,10 +9,10 @@ import grain
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
-from data_pipelines.loading.options import LoaderOptions, Part
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.loading.gaps import gap_frames
+from data_pipelines.loading.options import LoaderOptions, Part
 from data_pipelines.loading.windows import ClipReader, Windows
 
 
@@ -146,8 +146,10 @@ def common_image_shape(specs: list[DatasetSpec], options: LoaderOptions) -> tupl
                 "image shape and cannot share a batch; prepare both at one size, or set "
                 "data.resize and data.image_size"
             )
-    if options.resize and first.image_shape[2] != 3 and any(
-        spec.image_shape[:2] != (size, size) for spec in specs
+    if (
+        options.resize
+        and first.image_shape[2] != 3
+        and any(spec.image_shape[:2] != (size, size) for spec in specs)
     ):
         raise DataError(f"dataset {first.name} is not RGB; data.resize works on RGB frames only")
     return (size, size, first.image_shape[2]) if options.resize else first.image_shape

@@ -64,8 +64,10 @@ RANGES: dict[str, Range] = {
     "fields": _NAMES,
     "mixture": Range(
         "{name: {path, weight, gap, ...}}",
-        lambda value: isinstance(value, Mapping)
-        and all(isinstance(entry, Mapping) for entry in value.values()),
+        lambda value: (
+            isinstance(value, Mapping)
+            and all(isinstance(entry, Mapping) for entry in value.values())
+        ),
     ),
     "split": Range("the name of a split", lambda value: isinstance(value, str) and value != ""),
     "gap": Range(GAPS, is_gap),

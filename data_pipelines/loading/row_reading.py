@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from data_pipelines.loading.batch_layout import Batch, BatchLayout
+from data_pipelines.format.clips import Clip
 from data_pipelines.format.framing import fit_frame
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.loading.batch_layout import Batch, BatchLayout
 from data_pipelines.loading.mixture import Source
 from data_pipelines.loading.pairing import Partners
-from data_pipelines.format.clips import Clip
 from data_pipelines.loading.row_order import RowReference
-from data_pipelines.format.spec import DatasetSpec
 
 
 class _Use(NamedTuple):

@@ -7,13 +7,13 @@ import functools
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from data_pipelines.format.layout import index_file
 from data_pipelines.errors import DataError
-from data_pipelines.format.index import read_index
-from data_pipelines.loading.shard_files import ShardFiles
-from data_pipelines.format.manifest import AGAIN, DatasetInfo
 from data_pipelines.format.clips import Clip
+from data_pipelines.format.index import read_index
+from data_pipelines.format.layout import index_file
+from data_pipelines.format.manifest import AGAIN, DatasetInfo
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.loading.shard_files import ShardFiles
 
 
 class ClipReader:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from data_pipelines.errors import DataError
-from data_pipelines.names import check_name, plain_name
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.names import check_name, plain_name
 
 
 def parse_cameras(text: str, known: Sequence[str] | None = None) -> list[str]:

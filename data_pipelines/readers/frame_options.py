@@ -41,7 +41,10 @@ def add_frame_arguments(
         "--max-span", type=int, default=8, help="longest window, in frames minus one"
     )
     parser.add_argument(
-        "--max-failures", type=float, default=0.1, help="share of the episodes (by number and time) that may be unusable"
+        "--max-failures",
+        type=float,
+        default=0.1,
+        help="share of the episodes (by number and time) that may be unusable",
     )
     parser.add_argument(
         "--leaks",
@@ -84,9 +87,7 @@ def _codec(asked: str, side: int) -> str:
     return asked if asked != "auto" else ("zstd" if side <= 128 else "jpeg")
 
 
-def record_fields(
-    options: dict[str, Any], stored: tuple[int, int] | None = None
-) -> dict[str, Any]:
+def record_fields(options: dict[str, Any], stored: tuple[int, int] | None = None) -> dict[str, Any]:
     """The DatasetSpec fields that follow from the shared options, for DatasetSpec(**...).
 
     stored: height and width of the source, which count where --size is 0.

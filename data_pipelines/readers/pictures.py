@@ -46,7 +46,8 @@ def open_picture(
         raise
     except UnidentifiedImageError:
         raise ItemError(
-            "unreadable picture", f"{where}: is not one of {', '.join(formats)}, or has no whole header"
+            "unreadable picture",
+            f"{where}: is not one of {', '.join(formats)}, or has no whole header",
         ) from None
     except Exception as error:  # damaged pictures raise nearly everything
         reason = str(error) or type(error).__name__

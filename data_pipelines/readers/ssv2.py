@@ -16,20 +16,20 @@ from collections.abc import Iterator
 from typing import Any
 
 from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.files.listing import list_files
+from data_pipelines.readers.files.opening import source_json
+from data_pipelines.readers.files.paths import natural, source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.files.listing import list_files
-from data_pipelines.readers.files.opening import source_json
-from data_pipelines.readers.files.paths import natural, source_folder
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.format.spec import DatasetSpec
-from data_pipelines.typed_json import as_type
 from data_pipelines.readers.video.decoding import frames
 from data_pipelines.readers.video.recipe import add_rate_arguments, decoder_versions, rate_options
+from data_pipelines.typed_json import as_type
 
 DESCRIPTION = "Something-Something V2: webm files and label JSON"
 NAME = "ssv2"
@@ -63,9 +63,7 @@ def plan(options: dict[str, Any]) -> Plan:
     if not (root / VIDEOS).is_dir():
         raise DataError(f"--source {root}: expected the folder {VIDEOS}/ with <id>.webm in it")
     classes = _classes(root)
-    listing = list_files(
-        root / VIDEOS, (".webm",), follow_links=follow_links(options), deep=False
-    )
+    listing = list_files(root / VIDEOS, (".webm",), follow_links=follow_links(options), deep=False)
     files = {path.stem: path for path in listing.files}
     unusable = {pathlib.PurePath(entry.name).stem: entry for entry in listing.skipped}
     items, skipped, seen, counts = [], [], {}, {}
@@ -148,9 +146,7 @@ def _classes(root: pathlib.Path) -> dict[str, int]:
     return numbers
 
 
-def _item(
-    row: _Row, split: str, classes: dict[str, int], files: dict[str, pathlib.Path]
-) -> Item:
+def _item(row: _Row, split: str, classes: dict[str, int], files: dict[str, pathlib.Path]) -> Item:
     """One video; raises ItemError 'unsafe path', 'missing clip' or 'unknown label'."""
     identity = str(row.id)
     if not re.fullmatch(r"\w[\w-]*", identity):

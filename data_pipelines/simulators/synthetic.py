@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.errors import DataError
-from data_pipelines.registry import Collected
-from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.conversion.spool import write_episode
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.registry import Collected
 
 DESCRIPTION = (
     "moving square on a textured background, five actions, no simulator; for tests and debugging"

@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.errors import DataError
-from data_pipelines.loading.windows import ClipReader, Windows
 from data_pipelines.format.manifest import DatasetInfo
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.loading.windows import ClipReader, Windows
 
 COLUMNS = 6  # transitions per row
 PER_DATASET = 12

@@ -7,8 +7,7 @@ from typing import Any
 # Suffixes that hold no pictures or labels for any reader; others may be data that was passed over.
 _TEXTS = frozenset(
     ".txt .md .json .jsonl .csv .tsv .yaml .yml .toml .xml .html .log .py .ipynb .sh .pdf .srt "
-    ".vtt .ass .rst .bib .lock .metadata .gitattributes .gitignore .md5 .sha256 .ini .cfg (none)"
-    .split()
+    ".vtt .ass .rst .bib .lock .metadata .gitattributes .gitignore .md5 .sha256 .ini .cfg (none)".split()
 )
 _SHOWN = 5  # suffixes
 _MOST_EMPTY = 0.5  # share of recordings without a text above which that is worth a warning

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from data_pipelines.tools.contact_sheet import contact_sheet
-from data_pipelines.tools.counting import episodes_text, notes
 from data_pipelines.conversion.output import writing
 from data_pipelines.errors import DataError
-from data_pipelines.loading.ranges import check_ranges
-from data_pipelines.loading.windows import ClipReader
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.loading.ranges import check_ranges
+from data_pipelines.loading.windows import ClipReader
+from data_pipelines.tools.contact_sheet import contact_sheet
+from data_pipelines.tools.counting import episodes_text, notes
 
 _SHEET = "contact_sheet.png"
 _EXAMPLES = 3  # of each reason to skip, and of leaks

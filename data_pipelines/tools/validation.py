@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import numpy as np
 from tqdm import tqdm
 
-from data_pipelines.format.layout import shard_file
-from data_pipelines.errors import DataError
 from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
-from data_pipelines.format.manifest import AGAIN, DatasetInfo, file_hash, open_dataset
-from data_pipelines.format.clips import ClipRow, clip_rows
 from data_pipelines.conversion.spool import frame_hash, is_blank
+from data_pipelines.errors import DataError
+from data_pipelines.format.clips import ClipRow, clip_rows
+from data_pipelines.format.layout import shard_file
+from data_pipelines.format.manifest import AGAIN, DatasetInfo, file_hash, open_dataset
 from data_pipelines.loading.windows import ClipReader
 from data_pipelines.system_errors import system_error
 
@@ -73,9 +73,7 @@ def _check_shards(info: DatasetInfo, name: str, split: str) -> None:
             )
 
 
-def _listed_sources(
-    info: DatasetInfo, name: str, split: str, reader: ClipReader
-) -> dict[int, str]:
+def _listed_sources(info: DatasetInfo, name: str, split: str, reader: ClipReader) -> dict[int, str]:
     """Episode -> what it was made of, after comparing the list of episodes with the index."""
     listed = info.episodes(name, split)
     held = dict.fromkeys((int(row[0]), int(row[3])) for row in reader.index)

@@ -32,8 +32,11 @@ def fingerprint(tree: Any) -> int:
             spread[number] = leaf
             continue
         local = leaf if leaf.is_fully_addressable else leaf.addressable_data(0)
-        sums.append(_host_leaf_sum(local, number) if leaf.size <= _SMALL
-                    else _jitted_leaf_sum(local, jax.device_put(np.uint32(number))))
+        sums.append(
+            _host_leaf_sum(local, number)
+            if leaf.size <= _SMALL
+            else _jitted_leaf_sum(local, jax.device_put(np.uint32(number)))
+        )
     if spread:
         mesh = next(iter(spread.values())).sharding.mesh
         sums.append(_spread_sum(mesh, tuple(spread))(tuple(spread.values())))
@@ -43,10 +46,13 @@ def fingerprint(tree: Any) -> int:
 @functools.lru_cache(maxsize=32)
 def _spread_sum(mesh: jax.sharding.Mesh, numbers: tuple[int, ...]) -> Any:
     """Jitted sum over leaves with these numbers, whose result every process holds."""
+
     def total(leaves: tuple[jax.Array, ...]) -> jax.Array:
-        sums = [_leaf_sum(leaf, np.uint32(number))
-                for number, leaf in zip(numbers, leaves, strict=True)]
+        sums = [
+            _leaf_sum(leaf, np.uint32(number)) for number, leaf in zip(numbers, leaves, strict=True)
+        ]
         return sum(sums[1:], sums[0])
+
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
     return jax.jit(total, out_shardings=whole)
 
@@ -57,8 +63,11 @@ def batch_fingerprint(batch: Any) -> jax.Array:
     Hashes the 1-D integer fields (episode, t, gap, dataset); row order counts. A batch without such
     fields is hashed whole.
     """
-    rows = {name: value for name, value in batch.items()
-            if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)}
+    rows = {
+        name: value
+        for name, value in batch.items()
+        if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)
+    }
     leaves = jax.tree.leaves(rows or dict(batch))
     return sum(_leaf_sum(leaf, number) for number, leaf in enumerate(leaves))
 
@@ -89,7 +98,7 @@ def _positions(shape: tuple[int, ...]) -> jax.Array:
     """Row-major index of every element, modulo 2^32."""
     positions = jnp.zeros(shape, jnp.uint32)
     for dim in range(len(shape)):
-        stride = np.uint32(math.prod(shape[dim + 1:]) % 2**32)
+        stride = np.uint32(math.prod(shape[dim + 1 :]) % 2**32)
         positions += jax.lax.broadcasted_iota(jnp.uint32, shape, dim) * stride
     return positions
 

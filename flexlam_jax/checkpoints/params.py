@@ -3,15 +3,15 @@
 import logging
 from typing import Any
 
-from etils import epath
 import jax
 import orbax.checkpoint as ocp
+from etils import epath
 
-from flexlam_jax.errors import CheckpointError
-from flexlam_jax.files import reachable
 from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FOLDER, manager, read_meta, verify
 from flexlam_jax.checkpoints.quiet import quiet_libraries
+from flexlam_jax.errors import CheckpointError
+from flexlam_jax.files import reachable
 from flexlam_jax.typed_json import content_hash
 
 _log = logging.getLogger(__name__)
@@ -29,11 +29,13 @@ def checkpoint_folder(path: Any) -> epath.Path:
             return epath.Path(folder).resolve() if "://" not in str(folder) else folder
     raise CheckpointError(
         f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that "
-        "folder. Was the run stopped before its first checkpoint (config.checkpoint.every)?")
+        "folder. Was the run stopped before its first checkpoint (config.checkpoint.every)?"
+    )
 
 
-def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
-                   prefer_ema: bool = True) -> tuple[dict[str, Any], dict[str, Any], int]:
+def restore_params(
+    path: Any, abstract: Any = None, step: int | None = None, *, prefer_ema: bool = True
+) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Reads what inference needs and nothing else: no optimizer, no training code.
 
     Args:
@@ -63,8 +65,12 @@ def restore_params(path: Any, abstract: Any = None, step: int | None = None, *,
             except Exception as error:
                 reason = checkpoint_report.reason(error)
                 if step is None:
-                    _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).", number,
-                               folder, reason)
+                    _log.error(
+                        "CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).",
+                        number,
+                        folder,
+                        reason,
+                    )
     raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
 
 
@@ -79,13 +85,19 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
         try:
             abstract = abstract(config)
         except ValueError as error:  # Not damage: this program cannot build that config.
-            raise CheckpointError(f"step {step} in {folder} has a config that this program cannot "
-                                  f"build: {error}") from error
+            raise CheckpointError(
+                f"step {step} in {folder} has a config that this program cannot build: {error}"
+            ) from error
     if abstract is not None:
-        checkpoint_report.check_items(files.item_metadata(step), step, {name: abstract},
-                                      meta["fingerprints"], folder)
-    tree = files.restore(step, args=ocp.args.Composite(**{
-        name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}))[name]
+        checkpoint_report.check_items(
+            files.item_metadata(step), step, {name: abstract}, meta["fingerprints"], folder
+        )
+    tree = files.restore(
+        step,
+        args=ocp.args.Composite(
+            **{name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}
+        ),
+    )[name]
     verify({name: tree}, meta)
     return tree, config, step
 

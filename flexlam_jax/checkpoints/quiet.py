@@ -1,14 +1,14 @@
 """Libraries tell an error in hundreds of lines; where we tell it in one, they are silent."""
 
-from collections.abc import Callable, Iterator
 import contextlib
 import functools
 import logging
 import sys
 import threading
 import traceback
-from typing import Any
 import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
 
 # The packages whose records are dropped, by the folder of the file that made them.
 _LIBRARIES = ("/orbax/", "/tensorstore/", "/etils/", "/asyncio/", "/concurrent/futures/")

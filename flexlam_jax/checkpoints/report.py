@@ -1,7 +1,7 @@
 """Says in one screen how a saved tree differs from the expected one, by parameter path."""
 
-from collections.abc import Mapping
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -26,8 +26,13 @@ def differences(item: str, saved: Any, expected: Any) -> list[str]:
     return lines
 
 
-def check_items(metadata: Mapping[str, Any], step: int, items: Mapping[str, Any],
-                fingerprints: Mapping[str, int], folder: Any) -> None:
+def check_items(
+    metadata: Mapping[str, Any],
+    step: int,
+    items: Mapping[str, Any],
+    fingerprints: Mapping[str, int],
+    folder: Any,
+) -> None:
     """Compares shapes before reading, because Orbax answers a mismatch with pages of handlers.
 
     Raises:
@@ -40,12 +45,17 @@ def check_items(metadata: Mapping[str, Any], step: int, items: Mapping[str, Any]
         else:
             lines.append(f"  - {name}: not in the checkpoint")
     if lines:
-        raise CheckpointError(screen(
-            f"step {step} in {folder} was saved by another architecture or optimizer:", lines))
+        raise CheckpointError(
+            screen(
+                f"step {step} in {folder} was saved by another architecture or optimizer:", lines
+            )
+        )
 
 
-_REMEDY = ("Give the config the run was made with (config.json beside the checkpoints), or another "
-           "work directory.")
+_REMEDY = (
+    "Give the config the run was made with (config.json beside the checkpoints), or another "
+    "work directory."
+)
 
 
 def screen(title: str, lines: list[str], remedy: str = _REMEDY) -> str:
@@ -62,8 +72,11 @@ def reason(error: BaseException) -> str:
     while told is not None:
         texts.append(str(told))
         told = told.__cause__ or told.__context__
-    files = [file for file in re.findall(r'local file "([^"]+)"', "\n".join(texts))
-             if not file.endswith("/")]
+    files = [
+        file
+        for file in re.findall(r'local file "([^"]+)"', "\n".join(texts))
+        if not file.endswith("/")
+    ]
     if files:
         return f"{files[-1]} is missing, damaged or not readable"
     lines = texts[0].partition("See full TensorStore details")[0].strip().splitlines()

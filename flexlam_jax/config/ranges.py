@@ -5,15 +5,15 @@
 prints it. What is not a number has its kinds beside the code that reads it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
 import dataclasses
 import math
 import numbers
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from flexlam_jax.errors import ConfigError
 
-MOST = 2**31 - 1    # Steps, rows and codes are int32 on the device.
+MOST = 2**31 - 1  # Steps, rows and codes are int32 on the device.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,24 +26,40 @@ class Range:
 
 def whole(low: int, high: int = MOST) -> Range:
     """Integers from `low` to `high`; a bool is none."""
+
     def holds(value: Any) -> bool:
-        return (isinstance(value, numbers.Integral) and not isinstance(value, bool)
-                and low <= value <= high)
-    return Range(f"at least {low}, a whole number below 2^31" if high == MOST else
-                 f"a whole number from {low} to {high}", holds)
+        return (
+            isinstance(value, numbers.Integral)
+            and not isinstance(value, bool)
+            and low <= value <= high
+        )
+
+    return Range(
+        f"at least {low}, a whole number below 2^31"
+        if high == MOST
+        else f"a whole number from {low} to {high}",
+        holds,
+    )
 
 
-def real(low: float = 0.0, high: float = math.inf, *, above: bool = False, below: bool = False
-         ) -> Range:
+def real(
+    low: float = 0.0, high: float = math.inf, *, above: bool = False, below: bool = False
+) -> Range:
     """Finite numbers from `low` to `high`, without `low` (above) or `high` (below)."""
+
     def holds(value: Any) -> bool:
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
             return False
-        return (math.isfinite(value) and (value > low if above else value >= low)
-                and (value < high if below else value <= high))
+        return (
+            math.isfinite(value)
+            and (value > low if above else value >= low)
+            and (value < high if below else value <= high)
+        )
+
     text = f"a number {'>' if above else '>='} {low:g}"
-    return Range(text + ("" if math.isinf(high) else f" and {'<' if below else '<='} {high:g}"),
-                 holds)
+    return Range(
+        text + ("" if math.isinf(high) else f" and {'<' if below else '<='} {high:g}"), holds
+    )
 
 
 def exactly(value: Any) -> Range:
@@ -51,23 +67,35 @@ def exactly(value: Any) -> Range:
 
 
 def either(first: Range, second: Range) -> Range:
-    return Range(f"{first.text}, or {second.text}",
-                 lambda value: first.holds(value) or second.holds(value))
+    return Range(
+        f"{first.text}, or {second.text}", lambda value: first.holds(value) or second.holds(value)
+    )
 
 
 def several(item: Range, count: int | None = None) -> Range:
     """A list or tuple of `count` items, or of one or more."""
+
     def holds(value: Any) -> bool:
-        return (isinstance(value, (list, tuple)) and all(map(item.holds, value))
-                and (len(value) == count if count else len(value) > 0))
+        return (
+            isinstance(value, (list, tuple))
+            and all(map(item.holds, value))
+            and (len(value) == count if count else len(value) > 0)
+        )
+
     return Range(f"{count or 'one or more'} in brackets, each {item.text}", holds)
 
 
 def interval(item: Range) -> Range:
     """(lo, hi)."""
+
     def holds(value: Any) -> bool:
-        return (isinstance(value, (list, tuple)) and len(value) == 2
-                and all(map(item.holds, value)) and value[0] <= value[1])
+        return (
+            isinstance(value, (list, tuple))
+            and len(value) == 2
+            and all(map(item.holds, value))
+            and value[0] <= value[1]
+        )
+
     return Range(f"(lo, hi) with lo <= hi, each {item.text}", holds)
 
 
@@ -76,8 +104,12 @@ _AXIS = either(whole(1), exactly(-1))
 _SHARE_BELOW_1 = real(0, 1, below=True)
 _SEED = whole(0, 2**32 - 1)
 # Time in seconds is read by the data pipelines, which know the frame rate.
-_SECONDS = Range('seconds as "0.5s" or ("0.2s", "0.6s")', lambda value: any(
-    isinstance(bound, str) for bound in (value if isinstance(value, (list, tuple)) else [value])))
+_SECONDS = Range(
+    'seconds as "0.5s" or ("0.2s", "0.6s")',
+    lambda value: any(
+        isinstance(bound, str) for bound in (value if isinstance(value, (list, tuple)) else [value])
+    ),
+)
 
 RANGES: dict[str, Range] = {
     "seed": _SEED,
@@ -86,7 +118,6 @@ RANGES: dict[str, Range] = {
     "peak_tflops": real(0),
     # A limit that no step can keep would end the run, and a launcher would start it again, for ever.
     "watchdog_seconds": either(real(1), Range("0 for never", lambda value: value == 0)),
-
     "data.clip_length": whole(2),
     "data.gap": either(either(_COUNT, interval(_COUNT)), _SECONDS),
     "data.image_size": _OR_NONE,
@@ -97,7 +128,6 @@ RANGES: dict[str, Range] = {
     "data.transitions": _OR_NONE,
     "data.fraction": real(0, 1, above=True),
     "data.subset_seed": _SEED,
-
     "augmentation.crop_scale": interval(real(0, 1, above=True)),
     "augmentation.crop_aspect": interval(real(0, above=True)),
     "augmentation.shift": whole(0, 64),
@@ -105,12 +135,14 @@ RANGES: dict[str, Range] = {
     "augmentation.contrast": real(0, 1),
     "augmentation.saturation": real(0, 1),
     "augmentation.hue": real(0, 0.5),
-
     "model.image_size": either(_COUNT, several(_COUNT, 2)),
     "model.channels": _COUNT,
     "model.slots": _COUNT,
-    **{f"model.{part}.{key}": _COUNT for part in ("encoder", "decoder")
-       for key in ("patch", "width", "heads", "mlp_hidden")},
+    **{
+        f"model.{part}.{key}": _COUNT
+        for part in ("encoder", "decoder")
+        for key in ("patch", "width", "heads", "mlp_hidden")
+    },
     # Blocks of the motion decoder, widths and radii are loops of the program, not of the device.
     "model.encoder.frame_blocks": whole(0, 10_000),
     "model.encoder.pair_blocks": whole(1, 10_000),
@@ -122,7 +154,7 @@ RANGES: dict[str, Range] = {
     "model.decoder.cells": _COUNT,
     "model.decoder.radius": several(whole(0, 64), 2),
     "model.decoder.channels": _COUNT,
-    "model.decoder.hidden": whole(2),   # Halved for the content.
+    "model.decoder.hidden": whole(2),  # Halved for the content.
     "model.decoder.code_hidden": _COUNT,
     "model.quantizer.levels": several(whole(2)),
     "model.quantizer.codes": whole(2),
@@ -135,7 +167,6 @@ RANGES: dict[str, Range] = {
     "model.keep.count": either(_OR_NONE, exactly(None)),
     "model.keep.rate": real(0, 1, above=True, below=True),
     "loss.multiscale": real(0),
-
     "optimizer.learning_rate": real(0),
     "optimizer.warmup_steps": _OR_NONE,
     "optimizer.decay_fraction": real(0, 1),
@@ -145,7 +176,6 @@ RANGES: dict[str, Range] = {
     "optimizer.b2": _SHARE_BELOW_1,
     "optimizer.accumulate": _COUNT,
     "optimizer.ema_decay": _SHARE_BELOW_1,
-
     **{f"mesh.{axis}": _AXIS for axis in ("slice", "data", "fsdp", "model")},
     "mesh.fsdp_min_size": _OR_NONE,
     "checkpoint.every": _COUNT,
@@ -163,13 +193,39 @@ MIXTURE["weight"] = real(0, above=True)
 
 # What a run reads without a default of its own.
 REQUIRED = (
-    "seed", "total_steps", "batch_size", "peak_tflops", "compilation_cache", "data.split",
-    "data.clip_length", "model.image_size", "loss", "mesh",
-    *(f"optimizer.{key}" for key in (
-        "learning_rate", "schedule", "warmup_steps", "decay_fraction", "weight_decay", "clip_norm",
-        "b1", "b2", "accumulate", "ema_decay")),
-    "checkpoint.every", "checkpoint.keep", "log.every", "log.tensorboard", "log.wandb",
-    "eval.every", "eval.batches")
+    "seed",
+    "total_steps",
+    "batch_size",
+    "peak_tflops",
+    "compilation_cache",
+    "data.split",
+    "data.clip_length",
+    "model.image_size",
+    "loss",
+    "mesh",
+    *(
+        f"optimizer.{key}"
+        for key in (
+            "learning_rate",
+            "schedule",
+            "warmup_steps",
+            "decay_fraction",
+            "weight_decay",
+            "clip_norm",
+            "b1",
+            "b2",
+            "accumulate",
+            "ema_decay",
+        )
+    ),
+    "checkpoint.every",
+    "checkpoint.keep",
+    "log.every",
+    "log.tensorboard",
+    "log.wandb",
+    "eval.every",
+    "eval.batches",
+)
 
 
 def check_config(config: Mapping[str, Any]) -> None:
@@ -179,11 +235,15 @@ def check_config(config: Mapping[str, Any]) -> None:
       ConfigError: keys that are missing, or numbers out of their ranges.
     """
     given = {key for key, _ in _leaves(config)}
-    missing = [key for key in REQUIRED
-               if key not in given and not any(name.startswith(f"{key}.") for name in given)]
+    missing = [
+        key
+        for key in REQUIRED
+        if key not in given and not any(name.startswith(f"{key}.") for name in given)
+    ]
     if missing:
-        raise ConfigError(f"the config lacks {', '.join(missing)}; "
-                          "experiments/configs/common.py has every key")
+        raise ConfigError(
+            f"the config lacks {', '.join(missing)}; experiments/configs/common.py has every key"
+        )
     check_ranges(config)
 
 
@@ -197,10 +257,13 @@ def check_ranges(config: Mapping[str, Any], sections: tuple[str, ...] = ()) -> N
     Raises:
       ConfigError: every key that is out of range, its value and its range, a line each.
     """
-    wrong = [f"config.{key}={value!r} {_fault(range_)}"
-             for key, value in _leaves(config)
-             if (not sections or key.split(".")[0] in sections)
-             and (range_ := range_of(key)) and not range_.holds(value)]
+    wrong = [
+        f"config.{key}={value!r} {_fault(range_)}"
+        for key, value in _leaves(config)
+        if (not sections or key.split(".")[0] in sections)
+        and (range_ := range_of(key))
+        and not range_.holds(value)
+    ]
     if wrong:
         raise ConfigError("\n".join(wrong))
 

@@ -19,9 +19,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.loading.buckets import in_buckets
 from flexlam_jax.errors import CheckpointError, DamagedFile
 from flexlam_jax.files import reachable
+from flexlam_jax.loading.buckets import in_buckets
 from flexlam_jax.typed_json import read_json
 
 
@@ -36,8 +36,8 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
     Raises:
       CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or not a LAM.
     """
-    from flexlam_jax.models.lam import build_lam
     from flexlam_jax.checkpoints.params import restore_params
+    from flexlam_jax.models.lam import build_lam
 
     built = {}
 

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from flexlam_jax.loading.buckets import in_buckets
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import cannot_write, reachable, storage_error, write_atomically
+from flexlam_jax.loading.buckets import in_buckets
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.output_folder import TRANSLATOR, check_content
 from flexlam_jax.typed_json import as_type, content_hash, read_json

@@ -121,9 +121,7 @@ def _cudnn_attention(q, k, v, mask, causal):
         mask = jnp.broadcast_to(mask, (*batch, q.shape[-2], q.shape[-3], k.shape[-3]))
         mask = mask.reshape(-1, *mask.shape[-3:])
     flat = [x.reshape(-1, *x.shape[-3:]) for x in (q, k, v)]
-    out = jax.nn.dot_product_attention(
-        *flat, mask=mask, is_causal=causal, implementation="cudnn"
-    )
+    out = jax.nn.dot_product_attention(*flat, mask=mask, is_causal=causal, implementation="cudnn")
     return out.reshape(q.shape)
 
 

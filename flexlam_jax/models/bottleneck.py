@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.errors import ConfigError
 from flexlam_jax.config.sections import strict
+from flexlam_jax.errors import ConfigError
 
 SAMPLERS: dict[str, dict[str, Any]] = {
     "uniform": {"minimum": 1},

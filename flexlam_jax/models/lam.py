@@ -11,10 +11,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.sections import as_dict, build_kind, check_keys
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models import bottleneck
 from flexlam_jax.models.attention import resolve_implementation
-from flexlam_jax.config.sections import as_dict, build_kind, check_keys
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
 from flexlam_jax.models.patches import POSITIONS, to_float

@@ -21,9 +21,7 @@ def to_float(frames: jax.Array) -> jax.Array:
         return frames.astype(jnp.float32) * (1.0 / 255.0)
     if jnp.issubdtype(frames.dtype, jnp.floating):
         return frames.astype(jnp.float32)
-    raise ValueError(
-        f"frames have type {frames.dtype}; pass uint8 (0..255) or floats in [0, 1]"
-    )
+    raise ValueError(f"frames have type {frames.dtype}; pass uint8 (0..255) or floats in [0, 1]")
 
 
 def grid_of(image_size: int | tuple[int, int], patch: int) -> tuple[int, int]:

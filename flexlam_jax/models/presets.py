@@ -38,9 +38,7 @@ def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
 
 
 def _debug():
-    vit = {
-        "kind": "vit", "patch": 16, "width": 32, "heads": 2, "mlp_hidden": 64, "qk_norm": True
-    }
+    vit = {"kind": "vit", "patch": 16, "width": 32, "heads": 2, "mlp_hidden": 64, "qk_norm": True}
     return {
         "slots": 4,
         "encoder": {**vit, "frame_blocks": 1, "pair_blocks": 2},
@@ -72,7 +70,10 @@ def _vit(name, image_size):
     return {
         "slots": 16,
         "encoder": {
-            **vit, "frame_blocks": frame_blocks, "pair_blocks": pair_blocks, "motion_tokens": True
+            **vit,
+            "frame_blocks": frame_blocks,
+            "pair_blocks": pair_blocks,
+            "motion_tokens": True,
         },
         "quantizer": {"kind": "fsq", "levels": (5, 5, 5)},
         "decoder": {**vit, "blocks": decoder_blocks, "conditioning": "self"},

@@ -30,6 +30,8 @@ def splash_attention(
     # Imported on use: nothing but a TPU needs it, and it costs a second.
     from jax.experimental.pallas.ops.tpu.splash_attention import (
         splash_attention_kernel as kernels,
+    )
+    from jax.experimental.pallas.ops.tpu.splash_attention import (
         splash_attention_mask as masks,
     )
 
@@ -38,7 +40,9 @@ def splash_attention(
     one_head = masks.CausalMask(lengths) if causal else masks.FullMask(lengths)
     kernel = kernels.make_splash_mha(
         mask=masks.MultiHeadMask([one_head] * H),
-        head_shards=1, q_seq_shards=1, interpret=interpret,
+        head_shards=1,
+        q_seq_shards=1,
+        interpret=interpret,
         block_sizes=_block_sizes(kernels, *lengths),
     )
     segments = None
@@ -58,9 +62,14 @@ def splash_attention(
 def _block_sizes(kernels, L, S):
     q, kv = _block(L), _block(S)
     return kernels.BlockSizes(
-        block_q=q, block_kv=kv, block_kv_compute=kv,
-        block_q_dkv=q, block_kv_dkv=kv, block_kv_dkv_compute=kv,
-        block_q_dq=q, block_kv_dq=kv,
+        block_q=q,
+        block_kv=kv,
+        block_kv_compute=kv,
+        block_q_dkv=q,
+        block_kv_dkv=kv,
+        block_kv_dkv_compute=kv,
+        block_q_dq=q,
+        block_kv_dq=kv,
     )
 
 

@@ -176,7 +176,13 @@ class Transformer(nn.Module):
             unroll=self.layers if self.unroll else 1,
         )
         block = Block(
-            self.heads, self.mlp_hidden, self.cross, self.causal, self.qk_norm, self.dtype,
-            self.attention, name="layers",
+            self.heads,
+            self.mlp_hidden,
+            self.cross,
+            self.causal,
+            self.qk_norm,
+            self.dtype,
+            self.attention,
+            name="layers",
         )
         return scan(block, x, None)[0]

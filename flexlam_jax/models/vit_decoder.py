@@ -54,9 +54,16 @@ class VitDecoder(nn.Module):
         x = Dense(self.width, dtype=self.dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
         x = Positions(grid, self.positions, name="positions")(x)
         trunk = Transformer(
-            self.blocks, self.heads, self.mlp_hidden, cross=self.conditioning == "cross",
-            qk_norm=self.qk_norm, dtype=self.dtype, attention=self.attention, remat=self.remat,
-            unroll=self.unroll, name="blocks",
+            self.blocks,
+            self.heads,
+            self.mlp_hidden,
+            cross=self.conditioning == "cross",
+            qk_norm=self.qk_norm,
+            dtype=self.dtype,
+            attention=self.attention,
+            remat=self.remat,
+            unroll=self.unroll,
+            name="blocks",
         )
         if self.conditioning == "cross":
             x = trunk(x, self._slot_tokens(slots))
@@ -66,7 +73,7 @@ class VitDecoder(nn.Module):
             x = trunk(x + Dense(self.width, dtype=self.dtype, name="code_embed")(code))
         else:
             tokens = jnp.concatenate([self._slot_tokens(slots), x], axis=-2)
-            x = trunk(tokens)[..., slots.shape[-2]:, :]
+            x = trunk(tokens)[..., slots.shape[-2] :, :]
         x = RMSNorm(name="norm")(x)
         pixels = Dense(
             self.patch**2 * o_t.shape[-1], kernel_init=_small, dtype=jnp.float32, name="to_pixels"

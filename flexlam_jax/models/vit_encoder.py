@@ -61,8 +61,12 @@ class VitEncoder(nn.Module):
         x = self._pair_tokens(frames, tokens, grid)
         x = self._stack(self.pair_blocks - 1, "pair_blocks")(x)
         read = Block(
-            self.heads, self.mlp_hidden, qk_norm=self.qk_norm, dtype=self.dtype,
-            attention=self.attention, name="read_block",
+            self.heads,
+            self.mlp_hidden,
+            qk_norm=self.qk_norm,
+            dtype=self.dtype,
+            attention=self.attention,
+            name="read_block",
         )
         x = read(x, queries=self.slots)
         x = RMSNorm(name="norm")(x)
@@ -70,8 +74,15 @@ class VitEncoder(nn.Module):
 
     def _stack(self, layers, name):
         return Transformer(
-            layers, self.heads, self.mlp_hidden, qk_norm=self.qk_norm, dtype=self.dtype,
-            attention=self.attention, remat=self.remat, unroll=self.unroll, name=name,
+            layers,
+            self.heads,
+            self.mlp_hidden,
+            qk_norm=self.qk_norm,
+            dtype=self.dtype,
+            attention=self.attention,
+            remat=self.remat,
+            unroll=self.unroll,
+            name=name,
         )
 
     def _embed(self, frames, grid):

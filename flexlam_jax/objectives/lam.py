@@ -6,16 +6,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.models.bottleneck import sample_keep
-from flexlam_jax.errors import ConfigError
 from flexlam_jax.config.sections import as_dict, check_keys
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.models.bottleneck import sample_keep
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.models.lam import LatentActionModel, resolve_config
 from flexlam_jax.models.patches import to_float
 from flexlam_jax.objectives.code_usage import usage_metrics
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr
 from flexlam_jax.random import fold_name
-from flexlam_jax.objectives.objective import Objective
 
 DEFAULTS: dict[str, Any] = {"pixel": "mse", "multiscale": 0.0}
 
@@ -95,9 +95,7 @@ def lam_objective(
             metrics |= usage_metrics(output.ids, model.quantizer.codebook_size)
         return total, (metrics, extra)
 
-    return Objective(
-        init=init, loss=loss, flops_per_example=training_flops(settings, clip_length)
-    )
+    return Objective(init=init, loss=loss, flops_per_example=training_flops(settings, clip_length))
 
 
 def _reconstruction(prediction, target, settings):

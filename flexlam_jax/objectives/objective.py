@@ -1,7 +1,7 @@
 """What the training loop needs to know of a model: how to initialise it, its loss, its cost."""
 
-from collections.abc import Callable, Mapping
 import dataclasses
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax

@@ -11,7 +11,6 @@ Exit codes beside those of experiments/cli.py:
 """
 
 import collections
-from collections.abc import Callable
 import json
 import os
 import re
@@ -19,6 +18,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -27,14 +27,15 @@ from jax._src import distributed as jax_distributed  # Orbax, too, reaches its c
 from flexlam_jax.errors import UserError
 
 EXIT_LOST = 77
-COORDINATOR_TIMEOUT = 300   # seconds
-HEARTBEAT_TIMEOUT = 100     # seconds
-_ANSWER_TIMEOUT = 600       # seconds: hosts import and read their data folders at different speeds.
-_SHUTDOWN_TIMEOUT = 60      # seconds
+COORDINATOR_TIMEOUT = 300  # seconds
+HEARTBEAT_TIMEOUT = 100  # seconds
+_ANSWER_TIMEOUT = 600  # seconds: hosts import and read their data folders at different speeds.
+_SHUTDOWN_TIMEOUT = 60  # seconds
 _FAILED = "flexlam_jax/failed/"
 _BROKEN = re.compile(r"gloo|nccl|heartbeat|barrier|coordination service", re.IGNORECASE)
-_BROKEN_IN_JAX = re.compile(_BROKEN.pattern + "|connection|peer|socket|UNAVAILABLE|ABORTED",
-                            re.IGNORECASE)
+_BROKEN_IN_JAX = re.compile(
+    _BROKEN.pattern + "|connection|peer|socket|UNAVAILABLE|ABORTED", re.IGNORECASE
+)
 _uses: collections.Counter = collections.Counter()
 
 
@@ -42,9 +43,14 @@ class ProcessLost(Exception):
     """Another process of this run ended. Starting all processes again continues the run."""
 
 
-def initialize(coordinator_address: str | None = None, num_processes: int | None = None,
-               process_id: int | None = None, *, timeout: int = COORDINATOR_TIMEOUT,
-               heartbeat_timeout: int = HEARTBEAT_TIMEOUT) -> None:
+def initialize(
+    coordinator_address: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    timeout: int = COORDINATOR_TIMEOUT,
+    heartbeat_timeout: int = HEARTBEAT_TIMEOUT,
+) -> None:
     """Joins the processes of a run; call it before anything touches a device.
 
     What is not given comes from the environment variables COORDINATOR_ADDRESS, NUM_PROCESSES and
@@ -75,17 +81,23 @@ def initialize(coordinator_address: str | None = None, num_processes: int | None
     timer.start()
     try:
         jax.distributed.initialize(
-            address, count, index, initialization_timeout=timeout + 60,
+            address,
+            count,
+            index,
+            initialization_timeout=timeout + 60,
             # Settings that are complete leave nothing to detect, and all local devices visible.
             cluster_detection_method="deactivate" if all(given) else None,
-            heartbeat_timeout_seconds=heartbeat_timeout, shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT)
+            heartbeat_timeout_seconds=heartbeat_timeout,
+            shutdown_timeout_seconds=_SHUTDOWN_TIMEOUT,
+        )
     except ValueError as error:
         nothing_there = "coordinator_address should be defined" in str(error)
         if any(given) or not nothing_there:
             raise UserError(
                 f"the processes cannot be joined: {error} Give --coordinator_address, "
                 "--num_processes and --process_id (or COORDINATOR_ADDRESS, NUM_PROCESSES and "
-                "PROCESS_ID) together; --num_processes=1 starts a run of one process.") from None
+                "PROCESS_ID) together; --num_processes=1 starts a run of one process."
+            ) from None
     except RuntimeError as error:
         raise UserError(
             f"the processes cannot be joined at {address or 'the detected address'}: "
@@ -215,9 +227,17 @@ def leave(code: int, reason: str) -> None:
 
 def _say_and_linger(reason: str) -> None:
     client = _client()
-    client.key_value_set(f"{_FAILED}{process_index()}", json.dumps(
-        [process_index(), socket.gethostname(), reason.splitlines()[0] if reason else "no reason"]),
-        allow_overwrite=True)
+    client.key_value_set(
+        f"{_FAILED}{process_index()}",
+        json.dumps(
+            [
+                process_index(),
+                socket.gethostname(),
+                reason.splitlines()[0] if reason else "no reason",
+            ]
+        ),
+        allow_overwrite=True,
+    )
     if process_index() == 0:
         # The others would be aborted, in the middle of their last words, if the service went first.
         end = time.monotonic() + 3
@@ -248,8 +268,9 @@ def _get(key: str, owner: int, timeout: float = _ANSWER_TIMEOUT) -> str:
         if lost:
             raise ProcessLost(lost)
         if time.monotonic() > end:
-            raise ProcessLost(f"process {owner} did not answer within {timeout:.0f} s "
-                              f"({key.split('/')[2]}).")
+            raise ProcessLost(
+                f"process {owner} did not answer within {timeout:.0f} s ({key.split('/')[2]})."
+            )
 
 
 def _number(variable: str, given: int | None) -> int | None:
@@ -278,9 +299,13 @@ def _give_up(timeout: int) -> None:
         what = "the coordinator answers, but not all processes reached it"
     else:
         what = "the coordinator cannot be reached"
-    print(f"error: {what} at {address} within {timeout} s (process {state.process_id}; "
-          f"{state.num_processes} expected); check the address, firewalls, and the other "
-          "processes' logs.", file=sys.stderr, flush=True)
+    print(
+        f"error: {what} at {address} within {timeout} s (process {state.process_id}; "
+        f"{state.num_processes} expected); check the address, firewalls, and the other "
+        "processes' logs.",
+        file=sys.stderr,
+        flush=True,
+    )
     os._exit(1)
 
 

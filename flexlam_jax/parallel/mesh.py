@@ -9,8 +9,8 @@ One device is the mesh 1x1x1x1: there is no second code path. Only `slice` cross
 and all that crosses it is the sum of gradients, once per update.
 """
 
-from collections.abc import Mapping, Sequence
 import math
+from collections.abc import Mapping, Sequence
 
 import jax
 from jax.experimental import mesh_utils
@@ -44,10 +44,13 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
         grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
         return Mesh(grid, AXES, axis_types=types)
     if shape[0] != reported:
-        raise UserError(f"config.mesh.slice={shape[0]} but the devices are {reported} slices; "
-                        f"give {reported} or -1.")
+        raise UserError(
+            f"config.mesh.slice={shape[0]} but the devices are {reported} slices; "
+            f"give {reported} or -1."
+        )
     grid = mesh_utils.create_hybrid_device_mesh(
-        (1, *shape[1:]), (reported, 1, 1, 1), devices, allow_split_physical_axes=True)
+        (1, *shape[1:]), (reported, 1, 1, 1), devices, allow_split_physical_axes=True
+    )
     return Mesh(grid, AXES, axis_types=types)
 
 
@@ -67,15 +70,15 @@ def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tu
     shape.insert(0, slices if outer == -1 else outer)
     asked = ", ".join(f"{axis}={size}" for axis, size in zip(AXES, shape))
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
-        raise UserError(
-            f"config.mesh is {asked}; sizes are positive, and one may be -1.")
+        raise UserError(f"config.mesh is {asked}; sizes are positive, and one may be -1.")
     fixed = math.prod(size for size in shape if size != -1)
     if -1 in shape and device_count % fixed == 0:
         shape[shape.index(-1)] = device_count // fixed
     if math.prod(shape) != device_count:
         raise UserError(
             f"config.mesh is {asked} but there are {device_count} devices; the sizes must multiply "
-            f"to {device_count} (-1 takes what is left).")
+            f"to {device_count} (-1 takes what is left)."
+        )
     return tuple(shape)
 
 
@@ -86,4 +89,5 @@ def check_batch_size(batch_size: int, accumulate: int, mesh: Mesh) -> None:
         axes = " x ".join(f"mesh {axis} {mesh.shape[axis]}" for axis in BATCH_AXES)
         raise UserError(
             f"config.batch_size={batch_size} must be a multiple of {accumulate * ways} = "
-            f"optimizer.accumulate {accumulate} x {axes}; change the batch size or the mesh.")
+            f"optimizer.accumulate {accumulate} x {axes}; change the batch size or the mesh."
+        )

@@ -4,14 +4,15 @@ A leaf's spec is a function of its path and shape alone. Optimizer moments and E
 path and shape of their parameter inside their own path, so they follow it without a rule of theirs.
 """
 
-from collections.abc import Sequence
 import math
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import jax
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel.mesh import BATCH_AXES, check_batch_size
@@ -23,7 +24,7 @@ Rule = tuple[str, tuple[str | None, ...]]
 RULES: tuple[Rule, ...] = (
     # Heads and hidden units are split: one all-reduce after attention, one after the MLP.
     (r"attention/(qkv|kv|query)/kernel$", (None, "model", None, None)),  # (M, heads, parts, width)
-    (r"attention/out/kernel$", ("model", None)),    # (heads x width, M), heads outermost
+    (r"attention/out/kernel$", ("model", None)),  # (heads x width, M), heads outermost
     (r"mlp/up/kernel$", (None, "model")),
     (r"mlp/up/bias$", ("model",)),
     (r"mlp/down/kernel$", ("model", None)),
@@ -37,11 +38,18 @@ FSDP_MIN_SIZE = 2**16
 MOST_WHOLE = 0.1
 
 
-def leaf_spec(path: str, shape: Sequence[int], mesh: Mesh, rules: Sequence[Rule] = RULES,
-              fsdp_min_size: int = FSDP_MIN_SIZE) -> P:
+def leaf_spec(
+    path: str,
+    shape: Sequence[int],
+    mesh: Mesh,
+    rules: Sequence[Rule] = RULES,
+    fsdp_min_size: int = FSDP_MIN_SIZE,
+) -> P:
     """Spec of one array: its rule, plus "fsdp" on the largest free dimension that it divides."""
-    axes = [axis if axis and mesh.shape[axis] > 1 and size % mesh.shape[axis] == 0 else None
-            for axis, size in zip(_ruled(path, shape, rules), shape)]
+    axes = [
+        axis if axis and mesh.shape[axis] > 1 and size % mesh.shape[axis] == 0 else None
+        for axis, size in zip(_ruled(path, shape, rules), shape)
+    ]
     fsdp = mesh.shape["fsdp"]
     if fsdp > 1 and math.prod(shape) >= fsdp_min_size:
         free = [d for d, size in enumerate(shape) if axes[d] is None and size % fsdp == 0]
@@ -65,50 +73,67 @@ def path_name(path: Any) -> str:
     return jax.tree_util.keystr(path, simple=True, separator="/")
 
 
-def tree_shardings(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
-                   fsdp_min_size: int = FSDP_MIN_SIZE) -> Any:
+def tree_shardings(
+    tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES, fsdp_min_size: int = FSDP_MIN_SIZE
+) -> Any:
     """NamedSharding for every leaf of a tree of arrays or ShapeDtypeStructs."""
+
     def one(path, leaf):
-        return NamedSharding(mesh, leaf_spec(path_name(path), leaf.shape, mesh, rules,
-                                             fsdp_min_size))
+        return NamedSharding(
+            mesh, leaf_spec(path_name(path), leaf.shape, mesh, rules, fsdp_min_size)
+        )
+
     return jax.tree_util.tree_map_with_path(one, tree)
 
 
-def whole_leaves(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
-                 fsdp_min_size: int = FSDP_MIN_SIZE) -> dict[str, Any]:
+def whole_leaves(
+    tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES, fsdp_min_size: int = FSDP_MIN_SIZE
+) -> dict[str, Any]:
     """{path: leaf} of the leaves that FSDP should split and no axis of the mesh does."""
     if mesh.shape["fsdp"] == 1:
         return {}
-    return {path: leaf for path, leaf in _named(tree)
-            if math.prod(leaf.shape) >= max(2, fsdp_min_size)
-            and not leaf_spec(path, leaf.shape, mesh, rules, fsdp_min_size)}
+    return {
+        path: leaf
+        for path, leaf in _named(tree)
+        if math.prod(leaf.shape) >= max(2, fsdp_min_size)
+        and not leaf_spec(path, leaf.shape, mesh, rules, fsdp_min_size)
+    }
 
 
-def check_divides(tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES,
-                  fsdp_min_size: int = FSDP_MIN_SIZE) -> None:
+def check_divides(
+    tree: Any, mesh: Mesh, rules: Sequence[Rule] = RULES, fsdp_min_size: int = FSDP_MIN_SIZE
+) -> None:
     """Raises UserError where `leaf_spec` would drop an axis that the run was asked to use: a model
     axis that does not divide the heads or hidden units, an fsdp axis that leaves more than
     MOST_WHOLE of the state whole on every device.
     """
-    ruled = {path: leaf.shape[_ruled(path, leaf.shape, rules).index("model")]
-             for path, leaf in _named(tree) if "model" in _ruled(path, leaf.shape, rules)}
+    ruled = {
+        path: leaf.shape[_ruled(path, leaf.shape, rules).index("model")]
+        for path, leaf in _named(tree)
+        if "model" in _ruled(path, leaf.shape, rules)
+    }
     model, fsdp = mesh.shape["model"], mesh.shape["fsdp"]
     for path, size in ruled.items():
         if size % model:
             raise UserError(
                 f"config.mesh.model={model} does not divide the {size} heads or hidden units of "
-                f"{path}; divisors of {math.gcd(*ruled.values())} divide all.")
+                f"{path}; divisors of {math.gcd(*ruled.values())} divide all."
+            )
     whole = whole_leaves(tree, mesh, rules, fsdp_min_size)
     held, total = tree_bytes(whole), tree_bytes(tree)
     if held > MOST_WHOLE * total:
         path, leaf = max(whole.items(), key=lambda item: math.prod(item[1].shape))
         # A divisor of the axis, so that the data axis can take the rest.
-        smaller = next(n for n in range(fsdp - 1, 0, -1) if fsdp % n == 0
-                       and any(size % n == 0 for size in leaf.shape))
+        smaller = next(
+            n
+            for n in range(fsdp - 1, 0, -1)
+            if fsdp % n == 0 and any(size % n == 0 for size in leaf.shape)
+        )
         raise UserError(
             f"config.mesh.fsdp={fsdp} divides no dimension of {path} {tuple(leaf.shape)}: every "
             f"device would hold {held / 2**20:.1f} of the {total / 2**20:.1f} MiB of state whole; "
-            f"take config.mesh.fsdp={smaller}, and {fsdp // smaller} times the config.mesh.data.")
+            f"take config.mesh.fsdp={smaller}, and {fsdp // smaller} times the config.mesh.data."
+        )
 
 
 def tree_bytes(tree: Any) -> int:
@@ -122,8 +147,9 @@ def _named(tree: Any) -> list[tuple[str, Any]]:
 
 def with_shardings(abstract: Any, shardings: Any) -> Any:
     """Abstract tree whose leaves also say where they live, as Orbax and AOT compilation want it."""
-    return jax.tree.map(lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-                        abstract, shardings)
+    return jax.tree.map(
+        lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s), abstract, shardings
+    )
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -151,20 +177,24 @@ def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> np.
     check_batch_size(batch_size, 1, mesh)
     process = jax.process_index() if process is None else process
     held = batch_sharding(mesh).devices_indices_map((batch_size,))
-    blocks = [np.arange(batch_size)[index[0]] for device, index in held.items()
-              if device.process_index == process]
+    blocks = [
+        np.arange(batch_size)[index[0]]
+        for device, index in held.items()
+        if device.process_index == process
+    ]
     return np.unique(np.concatenate(blocks))
 
 
-def put_rows(sharding: NamedSharding, rows: np.ndarray, x: np.ndarray, batch_size: int
-             ) -> jax.Array:
+def put_rows(
+    sharding: NamedSharding, rows: np.ndarray, x: np.ndarray, batch_size: int
+) -> jax.Array:
     """The global array (batch_size, ...) whose `rows` (`process_rows`) this process has in x."""
     shape = (batch_size, *x.shape[1:])
     held = []
     for device, index in sharding.addressable_devices_indices_map(shape).items():
         start, stop, _ = index[0].indices(batch_size)
         first = int(np.searchsorted(rows, start))
-        held.append(jax.device_put(x[first:first + stop - start], device))
+        held.append(jax.device_put(x[first : first + stop - start], device))
     return jax.make_array_from_single_device_arrays(shape, sharding, held)
 
 

@@ -63,10 +63,13 @@ class Watchdog:
                 self.beat(doing, patience)
             elif self._seconds and time.monotonic() - began > self._seconds * patience:
                 faulthandler.dump_traceback(all_threads=True)
-                _end(EXIT_HUNG, f"watchdog: no progress for {self._seconds * patience:.0f} s "
-                                f"during {doing} (config.watchdog_seconds={self._seconds:g}); the "
-                                "stacks of all threads are above. The same command continues from "
-                                "the last checkpoint.")
+                _end(
+                    EXIT_HUNG,
+                    f"watchdog: no progress for {self._seconds * patience:.0f} s "
+                    f"during {doing} (config.watchdog_seconds={self._seconds:g}); the "
+                    "stacks of all threads are above. The same command continues from "
+                    "the last checkpoint.",
+                )
 
 
 def _lost() -> str | None:

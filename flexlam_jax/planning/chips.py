@@ -45,9 +45,12 @@ class Chip:
     wrap: int
 
 
-CHIPS = {chip.name: chip for chip in (
-    Chip("v4", 30.75 * GIB, 275e12, 1200e9, 50e9, 6.25e9, 3, 4),
-    Chip("v5e", 15.75 * GIB, 197e12, 819e9, 50e9, 3.125e9, 2, 16),
-    Chip("v5p", 95.74 * GIB, 459e12, 2765e9, 100e9, 6.25e9, 3, 4),
-    Chip("v6e", 31.25 * GIB, 918e12, 1638e9, 100e9, 12.5e9, 2, 16),
-)}
+CHIPS = {
+    chip.name: chip
+    for chip in (
+        Chip("v4", 30.75 * GIB, 275e12, 1200e9, 50e9, 6.25e9, 3, 4),
+        Chip("v5e", 15.75 * GIB, 197e12, 819e9, 50e9, 3.125e9, 2, 16),
+        Chip("v5p", 95.74 * GIB, 459e12, 2765e9, 100e9, 6.25e9, 3, 4),
+        Chip("v6e", 31.25 * GIB, 918e12, 1638e9, 100e9, 12.5e9, 2, 16),
+    )
+}

@@ -1,17 +1,17 @@
 """Compiles the training step of a run for devices that are not there; nothing is executed."""
 
-from collections.abc import Mapping, Sequence
 import dataclasses
 import re
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 
 from flexlam_jax.errors import UserError
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
-from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -57,8 +57,9 @@ class CompiledStep:
     seconds: float
 
 
-def compile_step(objective: Objective, batch: Shapes, config: Any,
-                 devices: Sequence[jax.Device]) -> CompiledStep:
+def compile_step(
+    objective: Objective, batch: Shapes, config: Any, devices: Sequence[jax.Device]
+) -> CompiledStep:
     """Compiles what `fit` would run: the same optimizer, shardings, accumulation and donation.
 
     Args:
@@ -75,8 +76,9 @@ def compile_step(objective: Objective, batch: Shapes, config: Any,
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     rows = sharding.batch_sharding(mesh)
-    batch = {name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows)
-             for name, x in batch.items()}
+    batch = {
+        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for name, x in batch.items()
+    }
     start = time.perf_counter()
     with jax.set_mesh(mesh):
         program = train_program(objective, optimizer, schedule, config, mesh, batch)
@@ -85,8 +87,13 @@ def compile_step(objective: Objective, batch: Shapes, config: Any,
             compiled = lowered.compile()
         except jax.errors.JaxRuntimeError as error:
             raise _out_of_memory(str(error)) or error from error
-    return CompiledStep(mesh=mesh, whole=program.whole, memory=_memory(compiled.memory_analysis()),
-                        hlo=compiled.as_text(), seconds=time.perf_counter() - start)
+    return CompiledStep(
+        mesh=mesh,
+        whole=program.whole,
+        memory=_memory(compiled.memory_analysis()),
+        hlo=compiled.as_text(),
+        seconds=time.perf_counter() - start,
+    )
 
 
 def _memory(sizes: Any) -> Memory:
@@ -101,8 +108,10 @@ def _out_of_memory(message: str) -> DoesNotFit | None:
     if "RESOURCE_EXHAUSTED" not in message:
         return None
     amount = r"([\d.]+)([KMGT])"
-    for pattern in (rf"Used {amount} of {amount} hbm",
-                    rf"temporaries \({amount}\) exceeds available HBM \({amount}\)"):
+    for pattern in (
+        rf"Used {amount} of {amount} hbm",
+        rf"temporaries \({amount}\) exceeds available HBM \({amount}\)",
+    ):
         found = re.search(pattern, message)
         if found:
             unit = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -14,8 +14,14 @@ import numpy as np
 
 from flexlam_jax.planning.program_text import array_sizes, array_types, operations, read_program
 
-KINDS = ("all-gather", "all-reduce", "reduce-scatter", "all-to-all", "collective-permute",
-         "slice-send")
+KINDS = (
+    "all-gather",
+    "all-reduce",
+    "reduce-scatter",
+    "all-to-all",
+    "collective-permute",
+    "slice-send",
+)
 SUMS = ("all-reduce", "reduce-scatter")
 
 
@@ -61,12 +67,26 @@ def collectives(hlo: str, devices: int) -> list[Collective]:
                 chains.add(chain[0])
             # The TPU's name for an all-reduce of which every device keeps its part only.
             scattered = computation.startswith("all-reduce-scatter")
-            found.append(_collective("reduce-scatter" if scattered else kind, times, operation,
-                                     started=kind != operation.kind, devices=devices))
+            found.append(
+                _collective(
+                    "reduce-scatter" if scattered else kind,
+                    times,
+                    operation,
+                    started=kind != operation.kind,
+                    devices=devices,
+                )
+            )
         elif kind == "send" and "xla_megascale_runtime" in operation.rest:
             # The first and the last device are in different slices, which is all that matters.
-            found.append(Collective("slice-send", times, max(array_sizes(operation.result)),
-                                    np.array([[0, devices - 1]]), _dtype(operation.result)))
+            found.append(
+                Collective(
+                    "slice-send",
+                    times,
+                    max(array_sizes(operation.result)),
+                    np.array([[0, devices - 1]]),
+                    _dtype(operation.result),
+                )
+            )
     return [c for c in found if c.groups.shape[1] > 1]
 
 
@@ -82,8 +102,11 @@ def by_kind(found: list[Collective]) -> dict[str, dict[str, Any]]:
         types = {}
         for c in ours:
             types[c.dtype] = types.get(c.dtype, 0) + c.count * c.bytes
-        table[kind] = {"count": sum(c.count for c in ours), "bytes": sum(types.values()),
-                       "types": types}
+        table[kind] = {
+            "count": sum(c.count for c in ours),
+            "bytes": sum(types.values()),
+            "types": types,
+        }
     return table
 
 
@@ -101,7 +124,7 @@ def _collective(kind, times, operation, *, started, devices):
     else:
         size = sum(sizes)
         if kind == operation.kind == "reduce-scatter":
-            size *= groups.shape[1]     # The text shows the result; the operand is what moves.
+            size *= groups.shape[1]  # The text shows the result; the operand is what moves.
     return Collective(kind, times, size, groups, _dtype(operation.result))
 
 
@@ -142,8 +165,10 @@ def _mesh_groups(axes: str, used: str) -> np.ndarray:
     elif listed:
         numbers = np.array([int(n) for n in listed[1].split(",")])
     dims, moved = [], []
-    parts = {name: (int(before), int(size)) for name, before, size in
-             re.findall(r"'([^']+)':\((\d+)\)(\d+)", used)}
+    parts = {
+        name: (int(before), int(size))
+        for name, before, size in re.findall(r"'([^']+)':\((\d+)\)(\d+)", used)
+    }
     whole = set(re.findall(r"'([^']+)'(?!:)", used))
     for name, size in sizes.items():
         before, inner = parts.get(name, (1, size if name in whole else 1))
@@ -152,4 +177,5 @@ def _mesh_groups(axes: str, used: str) -> np.ndarray:
         dims += [before, inner, size // before // inner]
     grid = numbers.reshape(dims)
     return np.moveaxis(grid, moved, range(-len(moved), 0)).reshape(
-        -1, math.prod(dims[i] for i in moved))
+        -1, math.prod(dims[i] for i in moved)
+    )

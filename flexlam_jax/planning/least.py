@@ -7,8 +7,8 @@ unless it keeps results of one product on the chip for the next; a program that 
 much has been compiled badly.
 """
 
-from collections.abc import Callable
 import math
+from collections.abc import Callable
 
 import jax
 
@@ -35,10 +35,15 @@ def _equation_bytes(equation) -> float:
     if name == "dot_general" and params["dimension_numbers"][1][0]:
         return 0.0
     if name in ("dot_general", "conv_general_dilated"):
-        return sum(math.prod(v.aval.shape) * v.aval.dtype.itemsize
-                   for v in (*equation.invars, *equation.outvars))
+        return sum(
+            math.prod(v.aval.shape) * v.aval.dtype.itemsize
+            for v in (*equation.invars, *equation.outvars)
+        )
     if name == "cond":
         return max(_jaxpr_bytes(branch.jaxpr) for branch in params["branches"])
-    inner = sum(_jaxpr_bytes(getattr(p, "jaxpr", p)) for p in params.values()
-                if hasattr(p, "eqns") or hasattr(p, "jaxpr"))
+    inner = sum(
+        _jaxpr_bytes(getattr(p, "jaxpr", p))
+        for p in params.values()
+        if hasattr(p, "eqns") or hasattr(p, "jaxpr")
+    )
     return inner * params["length"] if name == "scan" else inner

@@ -1,9 +1,9 @@
 """The plan of one run on one topology: fits or not, what is sent, least step time."""
 
-from collections.abc import Callable, Sequence
 import copy
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -13,14 +13,14 @@ from jax.sharding import Mesh
 from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.parallel.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
 from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
 from flexlam_jax.planning.hlo import SUMS, by_kind, collectives
 from flexlam_jax.planning.least import product_bytes, state_bytes
 from flexlam_jax.planning.roofline import Roofline, positions, roofline
 from flexlam_jax.planning.topology import Topology
 from flexlam_jax.planning.traffic import memory_traffic
-from flexlam_jax.parallel.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
-from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -78,9 +78,13 @@ class Plan:
         row = dataclasses.asdict(self) | {"fits": self.fits}
         if self.roofline:
             low, high = self.roofline.mfu
-            row["roofline"] |= {"bound": self.roofline.bound, "mfu_serial": low,
-                                "mfu_overlapped": high, "seconds_serial": self.roofline.serial,
-                                "seconds_overlapped": self.roofline.overlapped}
+            row["roofline"] |= {
+                "bound": self.roofline.bound,
+                "mfu_serial": low,
+                "mfu_overlapped": high,
+                "seconds_serial": self.roofline.serial,
+                "seconds_overlapped": self.roofline.overlapped,
+            }
         return row
 
 
@@ -89,13 +93,15 @@ def lam_on_paper(config: Any) -> tuple[Objective, Shapes]:
     size = config.model.image_size
     height, width = (size, size) if isinstance(size, int) else size
     shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
-    objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                              clip_length=config.data.clip_length)
+    objective = lam_objective(
+        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
+    )
     return objective, {"frames": jax.ShapeDtypeStruct(shape, jnp.uint8)}
 
 
-def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
-         build: Build = lam_on_paper) -> Plan:
+def plan(
+    config: Any, topology: Topology, devices: Sequence[jax.Device], build: Build = lam_on_paper
+) -> Plan:
     """Compiles the step of `config` for `devices` (of `topology`, or as many virtual ones).
 
     Raises:
@@ -108,12 +114,17 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
     parameters, executed, least = _counts(config, build, mesh)
     known = dict(
-        topology=topology.name, chips=topology.chips,
-        mesh={axis: mesh.shape[axis] for axis in AXES}, batch_size=config.batch_size,
+        topology=topology.name,
+        chips=topology.chips,
+        mesh={axis: mesh.shape[axis] for axis in AXES},
+        batch_size=config.batch_size,
         transitions=config.batch_size * max(1, config.data.clip_length - 1),
-        accumulate=config.optimizer.accumulate, remat=config.model.remat,
-        parameters=parameters, limit=topology.chip.hbm_bytes,
-        compiler=devices[0].platform)
+        accumulate=config.optimizer.accumulate,
+        remat=config.model.remat,
+        parameters=parameters,
+        limit=topology.chip.hbm_bytes,
+        compiler=devices[0].platform,
+    )
     try:
         step = compile_step(objective, batch, config, devices)
     except DoesNotFit as error:
@@ -121,13 +132,24 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device],
     found = collectives(step.hlo, len(devices))
     model = objective.flops_per_example * config.batch_size
     return Plan(
-        **known, needed=step.memory.peak, seconds=step.seconds, whole=step.whole,
+        **known,
+        needed=step.memory.peak,
+        seconds=step.seconds,
+        whole=step.whole,
         memory=step.memory,
-        collectives=by_kind(found), model_flops=model, executed_flops=executed,
+        collectives=by_kind(found),
+        model_flops=model,
+        executed_flops=executed,
         roofline=roofline(
-            topology, model_flops=model, executed_flops=executed,
-            traffic=memory_traffic(step.hlo), least_traffic=least, collectives=found,
-            coordinates=positions(topology, list(step.mesh.devices.flat))))
+            topology,
+            model_flops=model,
+            executed_flops=executed,
+            traffic=memory_traffic(step.hlo),
+            least_traffic=least,
+            collectives=found,
+            coordinates=positions(topology, list(step.mesh.devices.flat)),
+        ),
+    )
 
 
 def _with_slices(config: Any, topology: Topology) -> Any:
@@ -150,11 +172,19 @@ def _counts(config: Any, build: Build, mesh: Mesh) -> tuple[int, float, float]:
     config.batch_size //= ways
     objective, batch = build(config)
     schedule = make_schedule(config.optimizer, config.total_steps)
-    program = train_program(objective, make_optimizer(config.optimizer, schedule), schedule,
-                            config, make_mesh({}, jax.devices("cpu")[:1]), batch)
+    program = train_program(
+        objective,
+        make_optimizer(config.optimizer, schedule),
+        schedule,
+        config,
+        make_mesh({}, jax.devices("cpu")[:1]),
+        batch,
+    )
     work = program.step, program.abstract, dict(batch)
     parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(program.abstract.params))
     split = mesh.shape["fsdp"] * mesh.shape["model"]
-    least = (product_bytes(*work) / mesh.shape["model"]
-             + state_bytes(parameters, config.optimizer.ema_decay > 0) / split)
+    least = (
+        product_bytes(*work) / mesh.shape["model"]
+        + state_bytes(parameters, config.optimizer.ema_decay > 0) / split
+    )
     return parameters, program_flops(*work) * ways, least

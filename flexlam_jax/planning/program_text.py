@@ -4,11 +4,11 @@ The body of a `while` loop stands in the text once; it runs as often as the comp
 (known_trip_count), or as the constant says that the loop's condition compares its counter with.
 """
 
-from collections.abc import Iterator
 import dataclasses
 import functools
 import math
 import re
+from collections.abc import Iterator
 
 _BYTES = {"pred": 1, "c64": 8, "c128": 16}
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\{$")
@@ -59,12 +59,14 @@ def read_program(hlo: str) -> Program:
     return Program(computations, entry)
 
 
-def operations(program: Program, *, inside_fusions: bool = True
-               ) -> Iterator[tuple[int, str, Operation]]:
+def operations(
+    program: Program, *, inside_fusions: bool = True
+) -> Iterator[tuple[int, str, Operation]]:
     """(runs per step, computation, operation) for all that the entry reaches.
 
     Of a conditional every branch counts: an upper bound.
     """
+
     def walk(name, times):
         for operation in program.computations[name]:
             yield times, name, operation
@@ -75,9 +77,14 @@ def operations(program: Program, *, inside_fusions: bool = True
                 continue
             if operation.kind in ("fusion", "call", "conditional", "async-start"):
                 branches = re.search(r"branch_computations=\{([^}]*)\}", operation.rest)
-                called = [b.strip().lstrip("%") for b in branches[1].split(",")] if branches else [
-                    operation.attribute(key) for key in
-                    ("calls", "to_apply", "true_computation", "false_computation")]
+                called = (
+                    [b.strip().lstrip("%") for b in branches[1].split(",")]
+                    if branches
+                    else [
+                        operation.attribute(key)
+                        for key in ("calls", "to_apply", "true_computation", "false_computation")
+                    ]
+                )
                 for inner in called:
                     if inner in program.computations:
                         yield from walk(inner, times)
@@ -89,9 +96,13 @@ def _trips(program: Program, loop: Operation) -> int:
     known = re.search(r'known_trip_count"?:\s*\{\s*"?n"?:\s*"?(\d+)', loop.rest)
     if known:
         return int(known[1])
-    constants = [int(found[0]) for op in program.computations[loop.attribute("condition")]
-                 if op.kind == "constant" and re.match(r"[su]\d+\[\]", op.result)
-                 and (found := re.findall(r"^-?(\d+)\)", op.rest))]
+    constants = [
+        int(found[0])
+        for op in program.computations[loop.attribute("condition")]
+        if op.kind == "constant"
+        and re.match(r"[su]\d+\[\]", op.result)
+        and (found := re.findall(r"^-?(\d+)\)", op.rest))
+    ]
     return max(constants, default=1)
 
 
@@ -101,8 +112,11 @@ def array_sizes(shape: str, *, main_memory_only: bool = False) -> list[int]:
     Args:
       main_memory_only: leave out what lies in on-chip memory, S(1) and the like in its layout.
     """
-    return [_bytes(dtype, dims) for dtype, dims, layout in _ARRAY.findall(shape)
-            if not (main_memory_only and "S(" in layout)]
+    return [
+        _bytes(dtype, dims)
+        for dtype, dims, layout in _ARRAY.findall(shape)
+        if not (main_memory_only and "S(" in layout)
+    ]
 
 
 def array_types(shape: str) -> dict[str, int]:

@@ -7,8 +7,8 @@ program of this model can avoid. Where the first is many times the second, the p
 badly.
 """
 
-from collections.abc import Sequence
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,8 +44,9 @@ class Roofline:
     @property
     def bound(self) -> str:
         """The name of the largest term."""
-        return max(("compute", "memory", "interconnect", "network"),
-                   key=lambda name: getattr(self, name))
+        return max(
+            ("compute", "memory", "interconnect", "network"), key=lambda name: getattr(self, name)
+        )
 
     @property
     def mfu(self) -> tuple[float, float]:
@@ -53,15 +54,22 @@ class Roofline:
         return self.ideal / self.serial, self.ideal / self.overlapped
 
 
-def roofline(topology: Topology, *, model_flops: float, executed_flops: float, traffic: float,
-             least_traffic: float, collectives: Sequence[Collective], coordinates: np.ndarray
-             ) -> Roofline:
+def roofline(
+    topology: Topology,
+    *,
+    model_flops: float,
+    executed_flops: float,
+    traffic: float,
+    least_traffic: float,
+    collectives: Sequence[Collective],
+    coordinates: np.ndarray,
+) -> Roofline:
     """Args:
-      model_flops, executed_flops: per step over all chips, without and with recomputation.
-      traffic, least_traffic: bytes per device and step between main memory and core, as compiled,
-        and at least (least.py).
-      collectives: of the compiled step.
-      coordinates: (devices, 1 + dimensions) int, slice and torus position in the order of the mesh.
+    model_flops, executed_flops: per step over all chips, without and with recomputation.
+    traffic, least_traffic: bytes per device and step between main memory and core, as compiled,
+      and at least (least.py).
+    collectives: of the compiled step.
+    coordinates: (devices, 1 + dimensions) int, slice and torus position in the order of the mesh.
     """
     chip = topology.chip
     seconds, sent = ({"interconnect": 0.0, "network": 0.0} for _ in range(2))
@@ -70,23 +78,26 @@ def roofline(topology: Topology, *, model_flops: float, executed_flops: float, t
         sent[kind] += collective.count * collective.wire_bytes
         seconds[kind] += collective.count * collective.wire_bytes / rate
     return Roofline(
-        compute=executed_flops / topology.chips / chip.flops, memory=traffic / chip.hbm_bandwidth,
+        compute=executed_flops / topology.chips / chip.flops,
+        memory=traffic / chip.hbm_bandwidth,
         memory_least=least_traffic / chip.hbm_bandwidth,
-        ideal=model_flops / topology.chips / chip.flops, sent=sent, **seconds)
+        ideal=model_flops / topology.chips / chip.flops,
+        sent=sent,
+        **seconds,
+    )
 
 
 def positions(topology: Topology, devices: Sequence) -> np.ndarray:
     """(devices, 1 + dimensions): slice and torus position; virtual devices in rows."""
     if hasattr(devices[0], "coords"):
         rank = len(topology.layout)
-        return np.array([[getattr(d, "slice_index", None) or 0, *d.coords[:rank]]
-                         for d in devices])
-    return np.stack(np.unravel_index(np.arange(len(devices)),
-                                     (topology.slices, *topology.layout)), axis=-1)
+        return np.array([[getattr(d, "slice_index", None) or 0, *d.coords[:rank]] for d in devices])
+    return np.stack(
+        np.unravel_index(np.arange(len(devices)), (topology.slices, *topology.layout)), axis=-1
+    )
 
 
-def _rate(topology: Topology, collective: Collective, coordinates: np.ndarray
-          ) -> tuple[str, float]:
+def _rate(topology: Topology, collective: Collective, coordinates: np.ndarray) -> tuple[str, float]:
     """(which network, bytes/s that a chip can send on it for this collective).
 
     A group that extends along some dimensions of the torus uses their links, both directions where

@@ -7,10 +7,10 @@ from typing import Any
 
 import jax
 
+from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.planning.compile import compile_step
 from flexlam_jax.planning.hlo import by_kind, collectives
 from flexlam_jax.planning.plan import Build, lam_on_paper
-from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -55,25 +55,49 @@ def scaled(config: Any, axis: str, devices: int, build: Build = lam_on_paper) ->
     here = jax.devices()[:devices]
     step = compile_step(objective, batch, config, here)
     schedule = make_schedule(config.optimizer, config.total_steps)
-    abstract = train_program(objective, make_optimizer(config.optimizer, schedule), schedule,
-                             config, make_mesh(config.mesh, here), batch).abstract
+    abstract = train_program(
+        objective,
+        make_optimizer(config.optimizer, schedule),
+        schedule,
+        config,
+        make_mesh(config.mesh, here),
+        batch,
+    ).abstract
     return Scaled(
-        axis, devices, by_kind(collectives(step.hlo, devices)),
+        axis,
+        devices,
+        by_kind(collectives(step.hlo, devices)),
         {part: _bytes_per_device(getattr(abstract, part)) for part in PARTS},
-        step.memory.argument, step.memory.alias)
+        step.memory.argument,
+        step.memory.alias,
+    )
 
 
 def table(rows: list[Scaled]) -> str:
     """Markdown."""
-    head = ("axis", "devices", "collectives per step", "MB moved per device",
-            *(f"{part} MB per device" for part in PARTS))
+    head = (
+        "axis",
+        "devices",
+        "collectives per step",
+        "MB moved per device",
+        *(f"{part} MB per device" for part in PARTS),
+    )
     lines = [head, ("---",) * len(head)]
     for row in rows:
-        lines.append((row.axis, str(row.devices), str(row.count), f"{row.bytes / 1e6:.3f}",
-                      *(f"{row.state[part] / 1e6:.4f}" for part in PARTS)))
+        lines.append(
+            (
+                row.axis,
+                str(row.devices),
+                str(row.count),
+                f"{row.bytes / 1e6:.3f}",
+                *(f"{row.state[part] / 1e6:.4f}" for part in PARTS),
+            )
+        )
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _bytes_per_device(tree: Any) -> int:
-    return sum(math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-               for leaf in jax.tree.leaves(tree))
+    return sum(
+        math.prod(leaf.sharding.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(tree)
+    )

@@ -1,8 +1,8 @@
 """Tries settings of a run on a topology: batch size x remat policy x mesh, and what would fit."""
 
-from collections.abc import Callable, Iterator
 import copy
 import itertools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -13,8 +13,14 @@ from flexlam_jax.planning.plan import Plan
 from flexlam_jax.planning.topology import Topology
 
 
-def search(config: Any, topology: Topology, make: Callable[[Any], Plan], *, limit: int,
-           told: Callable[[Any, Plan | Exception], None] = lambda *_: None) -> list[Plan]:
+def search(
+    config: Any,
+    topology: Topology,
+    make: Callable[[Any], Plan],
+    *,
+    limit: int,
+    told: Callable[[Any, Plan | Exception], None] = lambda *_: None,
+) -> list[Plan]:
     """Plans of up to `limit` settings, most transitions per second first, misfits last.
 
     One setting at a time, the best kept: the config itself, other meshes, remat policies, batch
@@ -30,8 +36,10 @@ def search(config: Any, topology: Topology, make: Callable[[Any], Plan], *, limi
 
     def attempt(key: tuple) -> None:
         mesh, remat, size = key
-        hopeless = any(plan and not plan.fits and (m, r) == (mesh, remat) and s <= size
-                       for (m, r, s), plan in tried.items())
+        hopeless = any(
+            plan and not plan.fits and (m, r) == (mesh, remat) and s <= size
+            for (m, r, s), plan in tried.items()
+        )
         if len(tried) == limit or key in tried or hopeless or not _divides(config, topology, key):
             return
         variant = changed(config, batch_size=size, remat=remat, mesh=dict(mesh))
@@ -87,9 +95,11 @@ def _divides(config: Any, topology: Topology, key: tuple) -> bool:
 
 def flags(plan: Plan) -> str:
     """What to append to a command to get this plan's settings."""
-    settings = {"batch_size": plan.batch_size, "model.remat": plan.remat,
-                "optimizer.accumulate": plan.accumulate} | {
-        f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")}
+    settings = {
+        "batch_size": plan.batch_size,
+        "model.remat": plan.remat,
+        "optimizer.accumulate": plan.accumulate,
+    } | {f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")}
     return " ".join(f"--config.{key}={value}" for key, value in settings.items())
 
 
@@ -105,12 +115,20 @@ def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
         yield given, changed(config, remat="full", mesh=split)
     for parts in (2, 4, 8, 16, 32):
         if config.batch_size % (parts * topology.chips) == 0:
-            yield (f"{given} --config.optimizer.accumulate={parts}",
-                   changed(config, remat="full", mesh=split, accumulate=parts))
+            yield (
+                f"{given} --config.optimizer.accumulate={parts}",
+                changed(config, remat="full", mesh=split, accumulate=parts),
+            )
 
 
-def changed(config: Any, *, batch_size: int | None = None, remat: str | None = None,
-            mesh: dict[str, int] | None = None, accumulate: int | None = None) -> Any:
+def changed(
+    config: Any,
+    *,
+    batch_size: int | None = None,
+    remat: str | None = None,
+    mesh: dict[str, int] | None = None,
+    accumulate: int | None = None,
+) -> Any:
     """A copy of the config with these settings."""
     config = copy.deepcopy(config)
     config.batch_size = batch_size or config.batch_size

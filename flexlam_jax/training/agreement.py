@@ -1,12 +1,12 @@
 """Processes of one run must run the same thing: config, code, packages. Checked before any step."""
 
-from collections.abc import Mapping
 import hashlib
 import importlib.metadata
 import json
-from pathlib import Path
 import platform
 import socket
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from flexlam_jax.errors import UserError
@@ -28,8 +28,9 @@ def check_agreement(config: Mapping[str, Any]) -> None:
     """
     if distributed.process_count() == 1:
         return
-    told = distributed.gather("agreement", json.dumps(
-        {"host": socket.gethostname(), "facts": facts(config)}))
+    told = distributed.gather(
+        "agreement", json.dumps({"host": socket.gethostname(), "facts": facts(config)})
+    )
     verdict = "" if told is None else differences([json.loads(text) for text in told])
     verdict = distributed.broadcast("agreement", verdict)
     if verdict:
@@ -38,9 +39,12 @@ def check_agreement(config: Mapping[str, Any]) -> None:
 
 def facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """{name: value} of all that must be equal. No device is touched."""
-    return {**{f"config.{key}": value for key, value in flatten(config).items()},
-            **{f"version of {name}": _version(name) for name in _PACKAGES},
-            "version of Python": platform.python_version(), "code": code_digest()}
+    return {
+        **{f"config.{key}": value for key, value in flatten(config).items()},
+        **{f"version of {name}": _version(name) for name in _PACKAGES},
+        "version of Python": platform.python_version(),
+        "code": code_digest(),
+    }
 
 
 def differences(told: list[dict[str, Any]]) -> str:
@@ -50,16 +54,23 @@ def differences(told: list[dict[str, Any]]) -> str:
         here, there = reference["facts"], other["facts"]
         for name in sorted(here.keys() | there.keys()):
             if here.get(name) != there.get(name):
-                lines.append(f"  process {index} ({other['host']}): {name} is "
-                             f"{there.get(name, '(unset)')}, on process 0 "
-                             f"({reference['host']}) {here.get(name, '(unset)')}")
+                lines.append(
+                    f"  process {index} ({other['host']}): {name} is "
+                    f"{there.get(name, '(unset)')}, on process 0 "
+                    f"({reference['host']}) {here.get(name, '(unset)')}"
+                )
     if not lines:
         return ""
     shown = lines[:_MAX_LINES]
     if len(lines) > len(shown):
         shown.append(f"  ... and {len(lines) - len(shown)} more")
-    return "\n".join(["the processes of this run do not agree:", *shown,
-                      "Start every process with the same command, code and packages."])
+    return "\n".join(
+        [
+            "the processes of this run do not agree:",
+            *shown,
+            "Start every process with the same command, code and packages.",
+        ]
+    )
 
 
 def code_digest() -> str:

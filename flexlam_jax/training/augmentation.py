@@ -94,11 +94,13 @@ def random_boxes(key: jax.Array, B: int, settings: Mapping[str, Any]) -> dict[st
     float32 (B,) each; area uniform in crop_scale, aspect log-uniform in crop_aspect, and a box that
     would not fit is cut to the image. shift_y and shift_x are uniform in -1..1.
     """
-    u = dict(zip(
-        ("area", "aspect", "top", "left", "shift_y", "shift_x"),
-        jax.random.uniform(key, (6, B)),
-        strict=True,
-    ))
+    u = dict(
+        zip(
+            ("area", "aspect", "top", "left", "shift_y", "shift_x"),
+            jax.random.uniform(key, (6, B)),
+            strict=True,
+        )
+    )
     low, high = settings["crop_scale"]
     area = low + (high - low) * u["area"]
     log = jnp.log(jnp.asarray(settings["crop_aspect"], jnp.float32))

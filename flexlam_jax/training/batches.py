@@ -1,14 +1,14 @@
 """From the loader's host batches to global device arrays, one step ahead of the loop."""
 
-from collections.abc import Mapping
 import queue
 import threading
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import jax
-from jax.sharding import NamedSharding
 import numpy as np
+from jax.sharding import NamedSharding
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel.sharding import put_rows
@@ -32,8 +32,15 @@ class DeviceBatches:
     so a checkpoint never skips a prefetched batch.
     """
 
-    def __init__(self, data: DataIterator, sharding: NamedSharding, *, rows: np.ndarray,
-                 batch_size: int, ahead: int = 1):
+    def __init__(
+        self,
+        data: DataIterator,
+        sharding: NamedSharding,
+        *,
+        rows: np.ndarray,
+        batch_size: int,
+        ahead: int = 1,
+    ):
         """Args: `rows` of the global batch of `batch_size` that `data` gives: `process_rows`."""
         self._data, self._sharding = data, sharding
         self._rows, self._batch_size = rows, batch_size
@@ -63,9 +70,12 @@ class DeviceBatches:
         """
         if self._peeked is None:
             self._peeked = self._read()
-        return {name: jax.ShapeDtypeStruct((self._batch_size, *value.shape[1:]), value.dtype,
-                                           sharding=self._sharding)
-                for name, value in self._peeked[0].items()}
+        return {
+            name: jax.ShapeDtypeStruct(
+                (self._batch_size, *value.shape[1:]), value.dtype, sharding=self._sharding
+            )
+            for name, value in self._peeked[0].items()
+        }
 
     def get_state(self) -> dict[str, Any]:
         return self._state
@@ -103,8 +113,12 @@ class DeviceBatches:
                 self._peeked = None
                 self._put(({name: self._transfer(x) for name, x in host.items()}, state))
         except StopIteration:
-            self._put(UserError("the data ended before config.total_steps; give an endless "
-                                "iterator or fewer steps."))
+            self._put(
+                UserError(
+                    "the data ended before config.total_steps; give an endless "
+                    "iterator or fewer steps."
+                )
+            )
         except BaseException as error:  # Raised where the batch is asked for.
             self._put(error)
 
@@ -114,7 +128,8 @@ class DeviceBatches:
             if value.shape[:1] != self._rows.shape:
                 raise UserError(
                     f"the data gives {name!r} of shape {value.shape}; this process holds "
-                    f"{len(self._rows)} rows of a global batch of {self._batch_size}.")
+                    f"{len(self._rows)} rows of a global batch of {self._batch_size}."
+                )
         return host, self._data.get_state()
 
     def _transfer(self, x: np.ndarray) -> jax.Array:

@@ -17,23 +17,23 @@ However a run ends, it loses at most `every` updates, although it does not wait 
 written: it saves twice as often, and no save begins before the write of the one before is complete.
 """
 
-from collections.abc import Callable, Iterable, Mapping
 import json
 import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from etils import epath
 import jax
-from jax.experimental import multihost_utils
 import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
 
-from flexlam_jax.errors import CheckpointError
-from flexlam_jax.files import cannot_write
 from flexlam_jax.checkpoints import report as checkpoint_report
-from flexlam_jax.parallel import distributed
 from flexlam_jax.checkpoints.files import FORMAT, Keep, manager, read_meta, verify
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.quiet import quiet_libraries
+from flexlam_jax.errors import CheckpointError
+from flexlam_jax.files import cannot_write
+from flexlam_jax.parallel import distributed
 from flexlam_jax.training.state import TrainState
 from flexlam_jax.typed_json import content_hash
 
@@ -42,8 +42,10 @@ _log = logging.getLogger(__name__)
 
 def _items(state: TrainState) -> dict[str, Any]:
     """The array items of a checkpoint; works on abstract states too."""
-    items = {"params": {"params": state.params, **state.extra},
-             "optimizer": {"step": state.step, "opt_state": state.opt_state}}
+    items = {
+        "params": {"params": state.params, **state.extra},
+        "optimizer": {"step": state.step, "opt_state": state.opt_state},
+    }
     if state.ema is not None:
         items["ema"] = {"params": state.ema, **state.extra}
     return items
@@ -60,10 +62,9 @@ class Checkpoints:
           keep: how many steps stay: the newest and, of those before, multiples of `every`.
         """
         self._directory, self._every = epath.Path(directory), every
-        self._quiet = quiet_libraries()     # Their threads write while the caller trains.
+        self._quiet = quiet_libraries()  # Their threads write while the caller trains.
         with quiet_libraries():
-            self._manager = self._write(
-                lambda: manager(self._directory, keep=Keep(keep, every)))
+            self._manager = self._write(lambda: manager(self._directory, keep=Keep(keep, every)))
 
     def __enter__(self) -> "Checkpoints":
         self._quiet.__enter__()
@@ -95,14 +96,21 @@ class Checkpoints:
           CheckpointError: this write failed or the one before; see also `check`.
         """
         items = _items(state)
-        meta = {"format": FORMAT, "data": dict(data), "config_sha256": content_hash(dict(config)),
-                "fingerprints": {name: fingerprint(tree) for name, tree in items.items()}}
+        meta = {
+            "format": FORMAT,
+            "data": dict(data),
+            "config_sha256": content_hash(dict(config)),
+            "fingerprints": {name: fingerprint(tree) for name, tree in items.items()},
+        }
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
-            data=ocp.args.JsonSave(dict(data)), config=ocp.args.JsonSave(dict(config)),
-            meta=ocp.args.JsonSave(meta))
-        self._write(lambda: self._manager.save(
-            int(jax.device_get(state.step)), force=True, args=args))
+            data=ocp.args.JsonSave(dict(data)),
+            config=ocp.args.JsonSave(dict(config)),
+            meta=ocp.args.JsonSave(meta),
+        )
+        self._write(
+            lambda: self._manager.save(int(jax.device_get(state.step)), force=True, args=args)
+        )
         if self._every == 1:
             self._write(self._manager.wait_until_finished)
 
@@ -123,8 +131,11 @@ class Checkpoints:
             if isinstance(error, jax.errors.JaxRuntimeError):
                 raise  # A device.
             raise cannot_write(
-                self._directory, error, kind=CheckpointError, what="a checkpoint",
-                remedy="; the same command then continues from the newest complete step."
+                self._directory,
+                error,
+                kind=CheckpointError,
+                what="a checkpoint",
+                remedy="; the same command then continues from the newest complete step.",
             ) from error
 
     def steps(self) -> list[int]:
@@ -152,14 +163,18 @@ class Checkpoints:
             self._set_aside(failures, good=step)
             return restored
         if failures:
-            raise CheckpointError(checkpoint_report.screen(
-                f"no step in {self._directory} can be restored; nothing was changed there:",
-                [f"  step {step}: {reason}" for step, reason in failures.items()],
-                remedy="Check that the storage is reachable, or start in another work directory."))
+            raise CheckpointError(
+                checkpoint_report.screen(
+                    f"no step in {self._directory} can be restored; nothing was changed there:",
+                    [f"  step {step}: {reason}" for step, reason in failures.items()],
+                    remedy="Check that the storage is reachable, or start in another work directory.",
+                )
+            )
         return None
 
-    def _attempt(self, step: int, abstract: TrainState
-                 ) -> tuple[tuple[TrainState, dict[str, Any]] | None, str]:
+    def _attempt(
+        self, step: int, abstract: TrainState
+    ) -> tuple[tuple[TrainState, dict[str, Any]] | None, str]:
         """(state and position, "") or (None, what is wrong with the step), the same everywhere.
 
         All processes agree after reading, because checking fingerprints takes all of them.
@@ -180,8 +195,15 @@ class Checkpoints:
         """
         damaged = epath.Path(f"{self._directory}.damaged")
         for step, reason in failures.items():
-            _log.error("CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
-                       "FALLING BACK TO STEP %d.", step, self._directory, reason, damaged, good)
+            _log.error(
+                "CHECKPOINT DAMAGED: step %d in %s cannot be restored (%s). Moved to %s; "
+                "FALLING BACK TO STEP %d.",
+                step,
+                self._directory,
+                reason,
+                damaged,
+                good,
+            )
             if jax.process_index() == 0:
                 damaged.mkdir(parents=True, exist_ok=True)
                 moves = sum(child.name.split(".")[0] == str(step) for child in damaged.iterdir())
@@ -206,11 +228,16 @@ def _read(directory: epath.Path, step: int, abstract: TrainState) -> dict[str, A
     items = _items(abstract)
     with manager(directory, reading=True) as files:
         meta = read_meta(files, step, directory)
-        checkpoint_report.check_items(files.item_metadata(step), step, items,
-                                      meta["fingerprints"], directory)
-        restored = files.restore(step, args=ocp.args.Composite(
-            **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
-            data=ocp.args.JsonRestore()))
+        checkpoint_report.check_items(
+            files.item_metadata(step), step, items, meta["fingerprints"], directory
+        )
+        restored = files.restore(
+            step,
+            args=ocp.args.Composite(
+                **{name: ocp.args.StandardRestore(tree) for name, tree in items.items()},
+                data=ocp.args.JsonRestore(),
+            ),
+        )
     return {**{name: restored[name] for name in (*items, "data")}, "meta": meta}
 
 
@@ -234,6 +261,9 @@ def _state(trees: Mapping[str, Any]) -> tuple[TrainState, dict[str, Any]]:
     extra = dict(trees["params"])
     params = extra.pop("params")
     return TrainState(
-        step=trees["optimizer"]["step"], params=params, extra=extra,
+        step=trees["optimizer"]["step"],
+        params=params,
+        extra=extra,
         opt_state=trees["optimizer"]["opt_state"],
-        ema=trees["ema"]["params"] if "ema" in trees else None), dict(trees["data"])
+        ema=trees["ema"]["params"] if "ema" in trees else None,
+    ), dict(trees["data"])

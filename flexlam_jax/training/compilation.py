@@ -1,17 +1,17 @@
 """Compiled programs kept on disk, so that what was compiled before starts in seconds."""
 
-from collections.abc import Iterator
 import contextlib
 import hashlib
 import logging
-from pathlib import Path
 import platform
-from typing import Any
 import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 import zstandard
+from jax.experimental.compilation_cache import compilation_cache
 
 from flexlam_jax.parallel import distributed
 
@@ -40,10 +40,10 @@ def compiled_programs_in(directory: Path) -> Iterator[None]:
         return
     least = jax.config.jax_persistent_cache_min_compile_time_secs
     folder = directory / _processor() if jax.default_backend() == "cpu" else directory
-    if distributed.process_index() == 0:    # Who writes it.
+    if distributed.process_index() == 0:  # Who writes it.
         _drop_halves(folder)
     use_compilation_cache(str(folder))
-    compilation_cache.reset_cache()     # JAX looks at the settings once, at the first compilation.
+    compilation_cache.reset_cache()  # JAX looks at the settings once, at the first compilation.
     try:
         with _told_once():
             yield
@@ -63,8 +63,11 @@ def _told_once() -> Iterator[None]:
             before(message, *args, **kwargs)
         elif not told:
             told.append(message)
-            _log.warning("compiled programs cannot be kept or read (%s); the run goes on, and its "
-                         "next start compiles them again", str(message).split("': ", 1)[-1])
+            _log.warning(
+                "compiled programs cannot be kept or read (%s); the run goes on, and its "
+                "next start compiles them again",
+                str(message).split("': ", 1)[-1],
+            )
 
     warnings.showwarning = show
     try:
@@ -81,7 +84,7 @@ def _drop_halves(folder: Path) -> None:
         except zstandard.ZstdError:
             with contextlib.suppress(OSError):  # Of another user, or the storage is read-only.
                 file.unlink()
-        except OSError:     # JAX warns of it and compiles.
+        except OSError:  # JAX warns of it and compiles.
             pass
 
 
@@ -93,7 +96,7 @@ def _processor() -> str:
     try:
         with open("/proc/cpuinfo") as file:
             features = next((line for line in file if line.startswith(("flags", "Features"))), "")
-    except OSError:     # Not Linux.
+    except OSError:  # Not Linux.
         features = platform.processor()
     words = " ".join(sorted(features.split()))
     return f"{platform.machine()}-{hashlib.sha256(words.encode()).hexdigest()[:12]}"

@@ -24,8 +24,9 @@ def reuse_host_memory() -> bool:
     if not _cpu_only() or not hasattr(libc, "mallopt"):
         return False
     # -1 as a threshold: never give memory back.
-    return all([libc.mallopt(_ARENA_MAX, 1), libc.mallopt(_MMAP_MAX, 0),
-                libc.mallopt(_TRIM_THRESHOLD, -1)])
+    return all(
+        [libc.mallopt(_ARENA_MAX, 1), libc.mallopt(_MMAP_MAX, 0), libc.mallopt(_TRIM_THRESHOLD, -1)]
+    )
 
 
 def _cpu_only() -> bool:

@@ -1,46 +1,64 @@
 """The training loop. There is one, for every model of this package; read it top to bottom."""
 
-from collections.abc import Callable, Mapping
 import contextlib
 import json
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import ml_collections
 
-from flexlam_jax.training.augmentation import make_augmentation
+from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.config.ranges import check_ranges
 from flexlam_jax.errors import Interrupted
+from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import sharding
+from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.parallel.signals import StopSignals
+from flexlam_jax.parallel.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.agreement import check_agreement
+from flexlam_jax.training.augmentation import make_augmentation
 from flexlam_jax.training.batches import DataIterator, DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
-from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.training.compilation import compiled_programs_in
-from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
-from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops
 from flexlam_jax.training.program import train_program
 from flexlam_jax.training.run_log import RunLog
-from flexlam_jax.parallel.signals import StopSignals
 from flexlam_jax.training.state import TrainState
-from flexlam_jax.parallel.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
 
 # What this reads of a config; the rest belongs to the model and its data.
-_READ = ("seed", "total_steps", "batch_size", "optimizer", "mesh", "checkpoint", "log", "eval",
-         "peak_tflops", "profile", "augmentation", "watchdog_seconds")
+_READ = (
+    "seed",
+    "total_steps",
+    "batch_size",
+    "optimizer",
+    "mesh",
+    "checkpoint",
+    "log",
+    "eval",
+    "peak_tflops",
+    "profile",
+    "augmentation",
+    "watchdog_seconds",
+)
 
 Evaluate = Callable[[TrainState], Mapping[str, float]]
 
 
-def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], workdir: Any, *,
-        evaluate: Evaluate | None = None,
-        data_hashes: Mapping[str, str] | None = None) -> TrainState:
+def fit(
+    objective: Objective,
+    data: DataIterator,
+    config: Mapping[str, Any],
+    workdir: Any,
+    *,
+    evaluate: Evaluate | None = None,
+    data_hashes: Mapping[str, str] | None = None,
+) -> TrainState:
     """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
 
     A work directory that already holds steps of this run is continued, and the result is that of a
@@ -73,7 +91,6 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
     plain = json.loads(config.to_json())
 
     with contextlib.ExitStack() as stack:  # Left in reverse order: the lock goes last.
-
         ### Mesh and work directory: every cheap check before anything is written or compiled.
 
         check_ranges(plain, sections=_READ)
@@ -91,17 +108,25 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### Abstract first: shapes of batch and state, where each array will live, and the step.
 
-        batches = stack.enter_context(DeviceBatches(
-            data, sharding.batch_sharding(mesh), batch_size=config.batch_size,
-            rows=sharding.process_rows(mesh, config.batch_size)))
+        batches = stack.enter_context(
+            DeviceBatches(
+                data,
+                sharding.batch_sharding(mesh),
+                batch_size=config.batch_size,
+                rows=sharding.process_rows(mesh, config.batch_size),
+            )
+        )
         batch = batches.shapes()
         program = train_program(objective, optimizer, schedule, config, mesh, batch)
         _log.info(program.describe(mesh))
 
         ### State: the newest good checkpoint, or a fresh one born in its shards.
 
-        checkpoints = stack.enter_context(Checkpoints(
-            run.file(FOLDER), every=config.checkpoint.every, keep=config.checkpoint.keep))
+        checkpoints = stack.enter_context(
+            Checkpoints(
+                run.file(FOLDER), every=config.checkpoint.every, keep=config.checkpoint.keep
+            )
+        )
         restored = checkpoints.restore_latest(program.abstract)
         if restored is None:
             state = program.create()
@@ -114,8 +139,11 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
         ### What the run tells about itself.
 
-        log = stack.enter_context(RunLog(run, config, resumed_at=resumed_at,
-                                         chrono=_chrono(config, objective, batch, mesh)))
+        log = stack.enter_context(
+            RunLog(
+                run, config, resumed_at=resumed_at, chrono=_chrono(config, objective, batch, mesh)
+            )
+        )
         profiler = stack.enter_context(_profiler(config, run))
 
         ### The loop. The order is the contract; nothing in it waits for the step just dispatched.
@@ -159,8 +187,9 @@ def fit(objective: Objective, data: DataIterator, config: Mapping[str, Any], wor
 
     if step < config.total_steps:
         saved = "stopped and saved" if step else "stopped before the first update,"
-        raise Interrupted(f"{saved} at step {step} of {config.total_steps}; "
-                          "the same command continues")
+        raise Interrupted(
+            f"{saved} at step {step} of {config.total_steps}; the same command continues"
+        )
     return state
 
 
@@ -172,8 +201,12 @@ def _chrono(config: Any, objective: Objective, batch: Mapping[str, Any], mesh: A
     # A clip of T frames holds T - 1 transitions; other data counts one per row.
     frames = batch.get("frames")
     transitions = frames.shape[1] - 1 if frames is not None and frames.ndim == 5 else 1
-    return Chrono(batch_size=config.batch_size, transitions=transitions, peak_tflops=peak,
-                  flops_per_example=objective.flops_per_example)
+    return Chrono(
+        batch_size=config.batch_size,
+        transitions=transitions,
+        peak_tflops=peak,
+        flops_per_example=objective.flops_per_example,
+    )
 
 
 def _profiler(config: Any, run: Workdir) -> Profiler:

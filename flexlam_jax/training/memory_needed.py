@@ -4,8 +4,8 @@ Only what is certain is counted, and compared with all the memory that there is,
 refused that would have worked; `experiments.plan_pod` tells what fits, to the byte.
 """
 
-from collections.abc import Mapping
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.parallel import distributed
 from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.parallel import distributed
 
 _GIB = 2**30
 # Where the kernel says how much a container may use; version 2 and 1 of control groups.
@@ -30,15 +30,18 @@ def check_host_memory(config: Mapping[str, Any]) -> None:
     total = host_bytes()
     clip = math.prod(_clip_shape(config))
     rows = config["batch_size"] / distributed.process_count()
-    held = {"data.prefetch": config["data"].get("prefetch", 1),
-            "eval.batches": config["eval"]["batches"]}
+    held = {
+        "data.prefetch": config["data"].get("prefetch", 1),
+        "eval.batches": config["eval"]["batches"],
+    }
     for key, count in held.items():
         needed = rows * clip * max(1, count)
         if total and needed > total:
             raise ConfigError(
                 f"config.batch_size={config['batch_size']} clips of {clip} bytes, times "
                 f"config.{key}={count}, need {needed / _GIB:.1f} GiB of memory in every process; "
-                f"this machine has {total / _GIB:.1f} GiB")
+                f"this machine has {total / _GIB:.1f} GiB"
+            )
 
 
 def check_device_memory(objective: Objective, config: Mapping[str, Any]) -> None:
@@ -52,9 +55,10 @@ def check_device_memory(objective: Objective, config: Mapping[str, Any]) -> None
     frames, *image = _clip_shape(config)
     clip = jax.ShapeDtypeStruct((1, frames, *image), jnp.uint8)
     variables = jax.eval_shape(
-        lambda batch: objective.init(jax.random.key(0), batch), {"frames": clip})
+        lambda batch: objective.init(jax.random.key(0), batch), {"frames": clip}
+    )
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
-    copies = 4 + (optimizer["ema_decay"] > 0)   # Values, gradients, two moments, the average.
+    copies = 4 + (optimizer["ema_decay"] > 0)  # Values, gradients, two moments, the average.
     codes = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(dict(variables))) - parameters
     state = 4 * (copies * parameters + codes)
     rows = config["batch_size"] / optimizer["accumulate"]
@@ -63,7 +67,8 @@ def check_device_memory(objective: Objective, config: Mapping[str, Any]) -> None
         raise ConfigError(
             f"{parameters:.3g} parameters with gradients and moments need {state / _GIB:.1f} GiB, "
             f"the frames predicted from {rows:.0f} clips (config.batch_size / optimizer.accumulate) "
-            f"{predicted / _GIB:.1f} GiB; all devices together have {total / _GIB:.1f} GiB")
+            f"{predicted / _GIB:.1f} GiB; all devices together have {total / _GIB:.1f} GiB"
+        )
 
 
 def host_bytes() -> int:
@@ -72,12 +77,12 @@ def host_bytes() -> int:
     try:
         with open("/proc/meminfo") as file:
             found += [1024 * int(line.split()[1]) for line in file if line.startswith("MemTotal")]
-    except OSError:     # Not Linux.
+    except OSError:  # Not Linux.
         pass
     for limit in map(Path, _LIMITS):
         try:
             found.append(int(limit.read_text()))
-        except (OSError, ValueError):   # No such version, or "max".
+        except (OSError, ValueError):  # No such version, or "max".
             pass
     return min(found, default=0)
 

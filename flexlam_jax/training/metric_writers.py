@@ -1,11 +1,11 @@
 """Where numbers go: JSONL always, TensorBoard event files, Weights & Biases when asked."""
 
-from collections.abc import Mapping
 import dataclasses
 import json
 import os
-from pathlib import Path
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from flexlam_jax.errors import UserError, WorkdirError
@@ -13,7 +13,7 @@ from flexlam_jax.files import write_atomically, writing_to
 from flexlam_jax.typed_json import parse_json
 
 Row = Mapping[str, Any]
-_START = b'{"step": '   # Of every line that a JsonlWriter writes.
+_START = b'{"step": '  # Of every line that a JsonlWriter writes.
 
 
 class Writer(Protocol):
@@ -41,7 +41,7 @@ class JsonlWriter:
             os.fsync(self._file.fileno())
 
     def close(self) -> None:
-        with writing_to(self._path):    # What a write before could not flush is tried again.
+        with writing_to(self._path):  # What a write before could not flush is tried again.
             self._file.close()
 
 
@@ -60,12 +60,19 @@ def read_rows(path: Path) -> list[tuple[int, bytes]]:
         return []
     *lines, half = path.read_bytes().split(b"\n")
     remedy = "restore the file, or move it elsewhere: the run continues without it"
-    rows = [(parse_json(line, _Row, where=f"{path}, line {number},", remedy=remedy,
-                        error=WorkdirError).step, line + b"\n")
-            for number, line in enumerate(lines, 1)]
-    if not _START.startswith(half[:len(_START)].rstrip(b"\0")):
-        raise WorkdirError(f"{path}, line {len(lines) + 1}, is damaged: it is not the beginning of "
-                           f"a row; {remedy}")
+    rows = [
+        (
+            parse_json(
+                line, _Row, where=f"{path}, line {number},", remedy=remedy, error=WorkdirError
+            ).step,
+            line + b"\n",
+        )
+        for number, line in enumerate(lines, 1)
+    ]
+    if not _START.startswith(half[: len(_START)].rstrip(b"\0")):
+        raise WorkdirError(
+            f"{path}, line {len(lines) + 1}, is damaged: it is not the beginning of a row; {remedy}"
+        )
     return rows
 
 
@@ -84,6 +91,7 @@ class TensorBoardWriter:
     def __init__(self, directory: Path, start_step: int = 0):
         from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
+
         self._event = event_pb2.Event
         self._path = directory / f"events.out.tfevents.{time.time():.6f}.{os.getpid()}"
         with writing_to(self._path):
@@ -91,13 +99,19 @@ class TensorBoardWriter:
         self._record(file_version="brain.Event:2")
         if start_step:
             # Tells TensorBoard to forget what a killed run wrote from here on.
-            self._record(step=start_step + 1, session_log=event_pb2.SessionLog(
-                status=event_pb2.SessionLog.START))
+            self._record(
+                step=start_step + 1,
+                session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START),
+            )
 
     def write(self, step: int, values: Row) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
-        scalars = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()
-                   if isinstance(value, (int, float))]
+
+        scalars = [
+            Summary.Value(tag=tag, simple_value=value)
+            for tag, value in values.items()
+            if isinstance(value, (int, float))
+        ]
         self._record(step=step, summary=Summary(value=scalars))
 
     def _record(self, **fields: Any) -> None:
@@ -122,13 +136,21 @@ class WandbWriter:
         try:
             import wandb
         except ImportError:
-            raise UserError("config.log.wandb is set but wandb is not installed; "
-                            "pip install 'flexlam_jax[wandb]' or unset it.") from None
+            raise UserError(
+                "config.log.wandb is set but wandb is not installed; "
+                "pip install 'flexlam_jax[wandb]' or unset it."
+            ) from None
         id_file = directory / "wandb_id.txt"
         if not id_file.exists():
             id_file.write_text(wandb.util.generate_id())
-        self._run = wandb.init(project=project, dir=directory, id=id_file.read_text().strip(),
-                               resume="allow", config=dict(config), name=directory.name)
+        self._run = wandb.init(
+            project=project,
+            dir=directory,
+            id=id_file.read_text().strip(),
+            resume="allow",
+            config=dict(config),
+            name=directory.name,
+        )
 
     def write(self, step: int, values: Row) -> None:
         self._run.log(dict(values), step=step)

@@ -27,18 +27,25 @@ def make_schedule(cfg: Mapping[str, Any], total_steps: int) -> optax.Schedule:
     kind, peak, warmup = cfg["schedule"], cfg["learning_rate"], cfg["warmup_steps"]
     if kind not in SCHEDULES:
         raise UserError(f"config.optimizer.schedule={kind!r} is not one of {SCHEDULES}.")
-    decay = {"cosine": total_steps - warmup, "constant": 0,
-             "wsd": round(cfg["decay_fraction"] * total_steps)}[kind]
+    decay = {
+        "cosine": total_steps - warmup,
+        "constant": 0,
+        "wsd": round(cfg["decay_fraction"] * total_steps),
+    }[kind]
     if warmup < 0 or decay < 0 or warmup + decay > total_steps:
         raise UserError(
             f"config.optimizer: warmup_steps={warmup} and a decay of {decay} steps do not fit "
-            f"into total_steps={total_steps}; shorten them or train longer.")
-    tail = {"cosine": lambda: optax.cosine_decay_schedule(peak, max(decay, 1)),
-            "wsd": lambda: optax.linear_schedule(peak, 0.0, max(decay, 1)),
-            "constant": lambda: optax.constant_schedule(peak)}[kind]()
+            f"into total_steps={total_steps}; shorten them or train longer."
+        )
+    tail = {
+        "cosine": lambda: optax.cosine_decay_schedule(peak, max(decay, 1)),
+        "wsd": lambda: optax.linear_schedule(peak, 0.0, max(decay, 1)),
+        "constant": lambda: optax.constant_schedule(peak),
+    }[kind]()
     return optax.join_schedules(
         [optax.linear_schedule(0.0, peak, max(warmup, 1)), optax.constant_schedule(peak), tail],
-        [warmup, total_steps - decay])
+        [warmup, total_steps - decay],
+    )
 
 
 def decay_mask(params: Any) -> Any:
@@ -47,16 +54,20 @@ def decay_mask(params: Any) -> Any:
     Not for biases, norm scales, tables, queries and nulls; their number of dimensions would not
     tell, because a scan over layers adds one to all.
     """
+
     def decays(path, _):
         return jax.tree_util.keystr(path[-1:], simple=True) == DECAYED
+
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
-def make_optimizer(cfg: Mapping[str, Any], schedule: optax.Schedule
-                   ) -> optax.GradientTransformation:
+def make_optimizer(
+    cfg: Mapping[str, Any], schedule: optax.Schedule
+) -> optax.GradientTransformation:
     """Clipping by global norm (0 = off), then AdamW (arXiv 1711.05101)."""
-    adamw = optax.adamw(schedule, b1=cfg["b1"], b2=cfg["b2"], weight_decay=cfg["weight_decay"],
-                        mask=decay_mask)
+    adamw = optax.adamw(
+        schedule, b1=cfg["b1"], b2=cfg["b2"], weight_decay=cfg["weight_decay"], mask=decay_mask
+    )
     if not cfg["clip_norm"]:
         return adamw
     return optax.chain(optax.clip_by_global_norm(cfg["clip_norm"]), adamw)

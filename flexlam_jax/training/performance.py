@@ -7,8 +7,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding, PartitionSpec as P
 import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from flexlam_jax.files import cannot_write
 
@@ -16,8 +17,9 @@ from flexlam_jax.files import cannot_write
 class Chrono:
     """Wall-clock time of training steps; compilation, evaluation and saving are taken out."""
 
-    def __init__(self, *, batch_size: int, transitions: int, flops_per_example: float,
-                 peak_tflops: float):
+    def __init__(
+        self, *, batch_size: int, transitions: int, flops_per_example: float, peak_tflops: float
+    ):
         """Args: `transitions` in a batch row; `peak_tflops` of all devices together, 0 unknown."""
         self._batch_size, self._transitions = batch_size, transitions
         self._flops, self._peak = flops_per_example * batch_size, peak_tflops
@@ -97,6 +99,7 @@ def measure_peak_tflops(mesh: Mesh, dtype: Any = jnp.float32) -> float:
         return y
 
     count = math.prod(mesh.shape.values())
+
     def factors():  # Of norm about 1, so that the chain neither grows nor vanishes.
         return jax.random.normal(jax.random.key(0), (count, size, size), dtype) / size**0.5
 
@@ -143,5 +146,9 @@ class Profiler:
         try:
             jax.profiler.stop_trace()
         except (OSError, jax.errors.JaxRuntimeError) as error:
-            raise cannot_write(self._directory, error, what="a profile", remedy=
-                               "; --config.profile.steps=0 goes on without one.") from error
+            raise cannot_write(
+                self._directory,
+                error,
+                what="a profile",
+                remedy="; --config.profile.steps=0 goes on without one.",
+            ) from error

@@ -2,19 +2,19 @@
 compiles it, for hardware that is not there. One function builds it for both.
 """
 
-from collections.abc import Callable, Mapping
 import dataclasses
 import functools
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 import optax
+from jax.sharding import Mesh
 
-from flexlam_jax.training.augmentation import make_augmentation
-from flexlam_jax.parallel import sharding
 from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.parallel import sharding
+from flexlam_jax.training.augmentation import make_augmentation
 from flexlam_jax.training.state import TrainState, create_state, zeros_like
 from flexlam_jax.training.step import make_train_step
 
@@ -45,40 +45,61 @@ class TrainProgram:
 
     def describe(self, mesh: Mesh) -> str:
         """One line for the log: the mesh, and what of the state each device holds."""
-        held = sum(math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize for leaf, place
-                   in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places)))
+        held = sum(
+            math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
+            for leaf, place in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places))
+        )
         axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
-        return (f"mesh {axes}; state {sharding.tree_bytes(self.abstract) / 2**20:.1f} MiB, "
-                f"{held / 2**20:.1f} MiB per device, of which {self.whole / 2**20:.1f} MiB large "
-                "arrays that the fsdp axis does not divide")
+        return (
+            f"mesh {axes}; state {sharding.tree_bytes(self.abstract) / 2**20:.1f} MiB, "
+            f"{held / 2**20:.1f} MiB per device, of which {self.whole / 2**20:.1f} MiB large "
+            "arrays that the fsdp axis does not divide"
+        )
 
 
-def train_program(objective: Objective, optimizer: optax.GradientTransformation,
-                  schedule: optax.Schedule, config: Any, mesh: Mesh,
-                  batch: Mapping[str, jax.ShapeDtypeStruct]) -> TrainProgram:
+def train_program(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    config: Any,
+    mesh: Mesh,
+    batch: Mapping[str, jax.ShapeDtypeStruct],
+) -> TrainProgram:
     """Args: `config` of a run (seed, optimizer, mesh, augmentation are read); `batch`, its global
     shapes.
 
     Raises:
       UserError: the mesh's axes do not divide the model; see `sharding.check_divides`.
     """
-    create = functools.partial(create_state, objective, optimizer, seed=config.seed,
-                               ema=config.optimizer.ema_decay > 0)
+    create = functools.partial(
+        create_state, objective, optimizer, seed=config.seed, ema=config.optimizer.ema_decay > 0
+    )
     abstract = jax.eval_shape(create, batch)
     least = config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE)
     sharding.check_divides(abstract, mesh, fsdp_min_size=least)
     places = sharding.tree_shardings(abstract, mesh, fsdp_min_size=least)
-    step = make_train_step(objective, optimizer, schedule, seed=config.seed,
-                           accumulate=config.optimizer.accumulate,
-                           ema_decay=config.optimizer.ema_decay,
-                           augment=make_augmentation(config.get("augmentation")))
+    step = make_train_step(
+        objective,
+        optimizer,
+        schedule,
+        seed=config.seed,
+        accumulate=config.optimizer.accumulate,
+        ema_decay=config.optimizer.ema_decay,
+        augment=make_augmentation(config.get("augmentation")),
+    )
     return TrainProgram(
-        abstract=sharding.with_shardings(abstract, places), places=places,
+        abstract=sharding.with_shardings(abstract, places),
+        places=places,
         whole=sharding.tree_bytes(sharding.whole_leaves(abstract, mesh, fsdp_min_size=least)),
         create=jax.jit(lambda: create(zeros_like(batch)), out_shardings=places),
-        step=jax.jit(step, in_shardings=(places, sharding.batch_sharding(mesh)),
-                     out_shardings=(places, sharding.replicated(mesh)), donate_argnums=0,
-                     compiler_options=_compiler_options(mesh)))
+        step=jax.jit(
+            step,
+            in_shardings=(places, sharding.batch_sharding(mesh)),
+            out_shardings=(places, sharding.replicated(mesh)),
+            donate_argnums=0,
+            compiler_options=_compiler_options(mesh),
+        ),
+    )
 
 
 def _compiler_options(mesh: Mesh) -> dict[str, str] | None:

@@ -8,8 +8,15 @@ from typing import Any
 class Progress:
     """Shows `step` of `total`. Context manager."""
 
-    def __init__(self, total: int, start: int = 0, name: str = "train", *,
-                 seconds_between_lines: float = 10.0, stream: Any = None):
+    def __init__(
+        self,
+        total: int,
+        start: int = 0,
+        name: str = "train",
+        *,
+        seconds_between_lines: float = 10.0,
+        stream: Any = None,
+    ):
         self._total, self._start, self._name = total, start, name
         self._step = start
         self._stream = stream or sys.stderr
@@ -19,8 +26,15 @@ class Progress:
         self._bar = None
         if self._stream.isatty():
             from tqdm import tqdm
-            self._bar = tqdm(total=total, initial=start, desc=name, unit="step",
-                             file=self._stream, dynamic_ncols=True)
+
+            self._bar = tqdm(
+                total=total,
+                initial=start,
+                desc=name,
+                unit="step",
+                file=self._stream,
+                dynamic_ncols=True,
+            )
 
     def __enter__(self) -> "Progress":
         return self
@@ -49,8 +63,11 @@ class Progress:
         self._last_line = time.monotonic()
         done = self._step - self._start
         left = (self._total - self._step) * (self._last_line - self._began) / max(done, 1)
-        print(f"{self._name}: step {self._step}/{self._total}  {self._text}  "
-              f"{_clock(left)} left", file=self._stream, flush=True)
+        print(
+            f"{self._name}: step {self._step}/{self._total}  {self._text}  {_clock(left)} left",
+            file=self._stream,
+            flush=True,
+        )
 
 
 def _clock(seconds: float) -> str:

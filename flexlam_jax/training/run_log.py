@@ -5,8 +5,13 @@ from typing import Any
 
 import jax
 
-from flexlam_jax.training.metric_writers import JsonlWriter, TensorBoardWriter, WandbWriter, Writer
-from flexlam_jax.training.metric_writers import truncate_jsonl
+from flexlam_jax.training.metric_writers import (
+    JsonlWriter,
+    TensorBoardWriter,
+    WandbWriter,
+    Writer,
+    truncate_jsonl,
+)
 from flexlam_jax.training.performance import Chrono
 from flexlam_jax.training.progress import Progress
 from flexlam_jax.training.workdir import Workdir
@@ -18,8 +23,9 @@ class RunLog:
     Everything in metrics.jsonl is deterministic; clocks go to performance.jsonl and TensorBoard.
     """
 
-    def __init__(self, run: Workdir, config: Mapping[str, Any], *, resumed_at: int | None,
-                 chrono: Chrono):
+    def __init__(
+        self, run: Workdir, config: Mapping[str, Any], *, resumed_at: int | None, chrono: Chrono
+    ):
         """Args: `resumed_at`, the step that was restored (rows after it are dropped), or None."""
         log = config["log"]
         self._every, self._total = log["every"], config["total_steps"]
@@ -88,7 +94,8 @@ class RunLog:
             raise FloatingPointError(
                 f"training diverged at step {step}: loss {values['loss']}, gradient norm "
                 f"{values['grad_norm']}. Nothing of this step was saved; lower "
-                "config.optimizer.learning_rate or look at the data of this step.")
+                "config.optimizer.learning_rate or look at the data of this step."
+            )
         if logged:
             self._write(step, values)
         if self._progress is not None:

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flexlam_jax.random import stream
 from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.random import stream
 
 
 @flax.struct.dataclass
@@ -36,16 +36,25 @@ class TrainState:
         return {"params": params, **self.extra}
 
 
-def create_state(objective: Objective, optimizer: optax.GradientTransformation, batch: Any, *,
-                 seed: int, ema: bool) -> TrainState:
+def create_state(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    batch: Any,
+    *,
+    seed: int,
+    ema: bool,
+) -> TrainState:
     """A fresh state. Trace it with `jax.eval_shape`, or jit it with `out_shardings`."""
     variables = dict(objective.init(stream(seed, 0, "init"), batch))
     params = variables.pop("params")
     return TrainState(
-        step=jnp.zeros((), jnp.int32), params=params, extra=variables,
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        extra=variables,
         opt_state=optimizer.init(params),
         # A copy: the same buffer twice in a donated state would be donated twice.
-        ema=jax.tree.map(jnp.copy, params) if ema else None)
+        ema=jax.tree.map(jnp.copy, params) if ema else None,
+    )
 
 
 def zeros_like(abstract: Any) -> Any:

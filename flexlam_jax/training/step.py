@@ -7,19 +7,26 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flexlam_jax.training.augmentation import Augment
-from flexlam_jax.random import stream
-from flexlam_jax.parallel import sharding
 from flexlam_jax.checkpoints.fingerprint import batch_fingerprint
 from flexlam_jax.objectives.objective import Batch, Objective
+from flexlam_jax.parallel import sharding
+from flexlam_jax.random import stream
+from flexlam_jax.training.augmentation import Augment
 from flexlam_jax.training.state import TrainState
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
 
-def make_train_step(objective: Objective, optimizer: optax.GradientTransformation,
-                    schedule: optax.Schedule, *, seed: int, accumulate: int = 1,
-                    ema_decay: float = 0.0, augment: Augment | None = None) -> TrainStep:
+def make_train_step(
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    schedule: optax.Schedule,
+    *,
+    seed: int,
+    accumulate: int = 1,
+    ema_decay: float = 0.0,
+    augment: Augment | None = None,
+) -> TrainStep:
     """Builds `train_step(state, batch) -> (state, metrics)`.
 
     Args:
@@ -37,6 +44,7 @@ def make_train_step(objective: Objective, optimizer: optax.GradientTransformatio
       `learning_rate`, `batch` (uint32, which rows: see `batch_fingerprint`), and `finite`: False
       when loss or gradient is not, that is, when the returned state must not be kept.
     """
+
     def train_step(state: TrainState, batch: Batch):
         key = stream(seed, state.step, "loss")
         rows = batch_fingerprint(batch)
@@ -47,17 +55,27 @@ def make_train_step(objective: Objective, optimizer: optax.GradientTransformatio
         params = optax.apply_updates(state.params, updates)
         grad_norm = optax.tree.norm(grads)
         metrics = dict(
-            metrics, loss=loss, grad_norm=grad_norm, learning_rate=schedule(state.step),
-            batch=rows, finite=jnp.isfinite(loss) & jnp.isfinite(grad_norm))
+            metrics,
+            loss=loss,
+            grad_norm=grad_norm,
+            learning_rate=schedule(state.step),
+            batch=rows,
+            finite=jnp.isfinite(loss) & jnp.isfinite(grad_norm),
+        )
         return TrainState(
-            step=state.step + 1, params=params, extra=extra, opt_state=opt_state,
-            ema=_average(state, params, ema_decay)), metrics
+            step=state.step + 1,
+            params=params,
+            extra=extra,
+            opt_state=opt_state,
+            ema=_average(state, params, ema_decay),
+        ), metrics
 
     return train_step
 
 
-def _gradients(objective: Objective, state: TrainState, batch: Batch, key: jax.Array,
-               accumulate: int) -> tuple[Any, jax.Array, Any, Any]:
+def _gradients(
+    objective: Objective, state: TrainState, batch: Batch, key: jax.Array, accumulate: int
+) -> tuple[Any, jax.Array, Any, Any]:
     """(gradients, loss, metrics, extra), each a mean over micro-batches except `extra`."""
     gradient = jax.value_and_grad(objective.loss, has_aux=True)
     if accumulate == 1:
@@ -68,17 +86,20 @@ def _gradients(objective: Objective, state: TrainState, batch: Batch, key: jax.A
         total, extra = carry
         micro_batch, number = inputs
         (loss, (metrics, extra)), grads = gradient(
-            state.params, extra, micro_batch, jax.random.fold_in(key, number))
+            state.params, extra, micro_batch, jax.random.fold_in(key, number)
+        )
         new = (grads, loss, metrics)
         return (jax.tree.map(jnp.add, total, new), extra), None
 
-    micro_batches = sharding.constrain_microbatches(jax.tree.map(
-        lambda x: _split(x, accumulate), dict(batch)))
+    micro_batches = sharding.constrain_microbatches(
+        jax.tree.map(lambda x: _split(x, accumulate), dict(batch))
+    )
     first = jax.tree.map(lambda x: x[0], micro_batches)
     (loss, (metrics, _)), grads = jax.eval_shape(gradient, state.params, state.extra, first, key)
     zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, loss, metrics))
     (total, extra), _ = jax.lax.scan(
-        micro_step, (zeros, state.extra), (micro_batches, jnp.arange(accumulate)))
+        micro_step, (zeros, state.extra), (micro_batches, jnp.arange(accumulate))
+    )
     grads, loss, metrics = jax.tree.map(lambda x: x / accumulate, total)
     return grads, loss, metrics, extra
 

@@ -1,22 +1,27 @@
 """The loop's usual `evaluate`: mean loss and metrics on fixed held-out batches."""
 
-from collections.abc import Callable, Mapping, Sequence
 import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
-from flexlam_jax.random import stream
-from flexlam_jax.training.batches import canonical
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.sharding import batch_sharding, process_rows, put_rows, replicated
+from flexlam_jax.random import stream
+from flexlam_jax.training.batches import canonical
 from flexlam_jax.training.state import TrainState
 
 
-def mean_loss(objective: Objective, draw: Callable[[], Sequence[Mapping[str, np.ndarray]]], *,
-              batch_size: int, seed: int, prefix: str = "validation/"
-              ) -> Callable[[TrainState], dict[str, float]]:
+def mean_loss(
+    objective: Objective,
+    draw: Callable[[], Sequence[Mapping[str, np.ndarray]]],
+    *,
+    batch_size: int,
+    seed: int,
+    prefix: str = "validation/",
+) -> Callable[[TrainState], dict[str, float]]:
     """Builds `evaluate(state) -> {prefix + metric: mean over batches}`.
 
     Uses the averaged parameters where EMA is on, and random streams that depend on `seed` and the
@@ -41,14 +46,17 @@ def mean_loss(objective: Objective, draw: Callable[[], Sequence[Mapping[str, np.
 
     def put(batch: Mapping[str, np.ndarray], mesh: jax.sharding.Mesh) -> dict[str, jax.Array]:
         rows, places = process_rows(mesh, batch_size), batch_sharding(mesh)
-        return {name: put_rows(places, rows, canonical(value), batch_size)
-                for name, value in batch.items()}
+        return {
+            name: put_rows(places, rows, canonical(value), batch_size)
+            for name, value in batch.items()
+        }
 
     def evaluate(state: TrainState) -> dict[str, float]:
         mesh = state.step.sharding.mesh
         results = [
             program(mesh)(state.variables, put(batch, mesh), jax.device_put(np.int32(number)))
-            for number, batch in enumerate(draw())]
+            for number, batch in enumerate(draw())
+        ]
         results = jax.device_get(results)
         return {prefix + name: float(np.mean([r[name] for r in results])) for name in results[0]}
 

@@ -1,31 +1,31 @@
 """The work directory of a run: one writer at a time, one config for good.
 
-    config.json        the config, as resolved
-    run.json           how each (re)start was made: command, git revision, versions, devices;
-                       and hashes of the data that the run is trained on
-    metrics.jsonl      a pure function of config and code: equal runs write equal bytes
-    performance.jsonl  timing and memory, different every time
-    events.out.*       TensorBoard
-    checkpoints/       see checkpoint.py
-    compilation_cache/ compiled programs, so that a restart trains again in seconds; may be deleted
+config.json        the config, as resolved
+run.json           how each (re)start was made: command, git revision, versions, devices;
+                   and hashes of the data that the run is trained on
+metrics.jsonl      a pure function of config and code: equal runs write equal bytes
+performance.jsonl  timing and memory, different every time
+events.out.*       TensorBoard
+checkpoints/       see checkpoint.py
+compilation_cache/ compiled programs, so that a restart trains again in seconds; may be deleted
 """
 
-from collections.abc import Mapping
 import dataclasses
 import json
 import logging
-from pathlib import Path
 import re
 import secrets
 import socket
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import WorkdirError
 from flexlam_jax.files import write_atomically
 from flexlam_jax.output_folder import RUN, Claim
 from flexlam_jax.parallel import distributed
-from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.training.metric_writers import read_rows
 from flexlam_jax.training.run_start import describe_start
 from flexlam_jax.typed_json import read_json
@@ -34,8 +34,17 @@ _log = logging.getLogger(__name__)
 
 # Settings that may change when a run is continued: where and how fast it runs, what it writes, how
 # it ends up on disk. Everything else decides the numbers.
-FREE = (r"log\..*", r"checkpoint\..*", r"eval\..*", r"profile\..*", r"mesh\..*", r"peak_tflops",
-        r"watchdog_seconds", r"compilation_cache", r"data\.(path|threads|prefetch|workers)")
+FREE = (
+    r"log\..*",
+    r"checkpoint\..*",
+    r"eval\..*",
+    r"profile\..*",
+    r"mesh\..*",
+    r"peak_tflops",
+    r"watchdog_seconds",
+    r"compilation_cache",
+    r"data\.(path|threads|prefetch|workers)",
+)
 # With these schedules a longer run begins like the shorter one; a cosine depends on its end.
 _EXTENSIBLE = ("constant", "wsd")
 
@@ -47,8 +56,7 @@ class Workdir:
     every process writes its own part of a checkpoint; errors of one are raised by all.
     """
 
-    def __init__(self, path: Any, config: Mapping[str, Any],
-                 data: Mapping[str, str] | None = None):
+    def __init__(self, path: Any, config: Mapping[str, Any], data: Mapping[str, str] | None = None):
         """Args: `path`; `config` a plain JSON-able mapping; `data` the `data_hashes` of `fit`.
 
         Raises:
@@ -56,8 +64,9 @@ class Workdir:
         """
         self._claim = Claim(path, RUN)
         if "://" in str(path):
-            raise WorkdirError(f"--workdir={path} is a bucket URL; logs need a mounted path "
-                               "(gcsfuse, s3fs, NFS).")
+            raise WorkdirError(
+                f"--workdir={path} is a bucket URL; logs need a mounted path (gcsfuse, s3fs, NFS)."
+            )
         self.path = Path(path).expanduser().absolute()
         self.config = json.loads(json.dumps(config))
         self._data = None if data is None else dict(data)
@@ -99,7 +108,8 @@ class Workdir:
             names = ", ".join(f"process {index} on {host}" for index, host in blind.items())
             raise WorkdirError(
                 f"work directory {self.path}, as process 0 sees it, is not visible to {names}; "
-                "every process must see the same directory (NFS, Filestore, gcsfuse).")
+                "every process must see the same directory (NFS, Filestore, gcsfuse)."
+            )
 
     def _check_run(self) -> None:
         """Raises WorkdirError if the directory holds a run with other settings or on other data.
@@ -116,18 +126,33 @@ class Workdir:
     def _read(self) -> "RunFile":
         if not self.file("run.json").exists():
             return RunFile(starts=[])
-        return read_json(self.file("run.json"), RunFile, error=WorkdirError,
-                         remedy="restore it or give another --workdir")
+        return read_json(
+            self.file("run.json"),
+            RunFile,
+            error=WorkdirError,
+            remedy="restore it or give another --workdir",
+        )
 
     def _began(self) -> bool:
         """Whether the run here saved a step, or wrote rows up to where it must have saved one.
 
         Rows before that are lost anyway: what saved nothing starts again at step 0.
         """
-        saved = [child for folder in (FOLDER, f"{FOLDER}.damaged") if self.file(folder).is_dir()
-                 for child in self.file(folder).iterdir() if child.name.split(".")[0].isdigit()]
-        last = max((step for name in ("metrics.jsonl", "performance.jsonl")
-                    for step, _ in read_rows(self.file(name))), default=0)
+        saved = [
+            child
+            for folder in (FOLDER, f"{FOLDER}.damaged")
+            if self.file(folder).is_dir()
+            for child in self.file(folder).iterdir()
+            if child.name.split(".")[0].isdigit()
+        ]
+        last = max(
+            (
+                step
+                for name in ("metrics.jsonl", "performance.jsonl")
+                for step, _ in read_rows(self.file(name))
+            ),
+            default=0,
+        )
         every = flatten(self._old_config()).get("checkpoint.every")
         first = max(1, every // 2) if isinstance(every, int) else 1
         return bool(saved) or last >= first
@@ -136,8 +161,12 @@ class Workdir:
         """config.json, {} where there is none."""
         if not self.file("config.json").exists():
             return {}
-        return read_json(self.file("config.json"), dict[str, Any], error=WorkdirError,
-                         remedy="restore it or give another --workdir")
+        return read_json(
+            self.file("config.json"),
+            dict[str, Any],
+            error=WorkdirError,
+            remedy="restore it or give another --workdir",
+        )
 
     def _other_config(self) -> str:
         """What differs from the run that is here and decides its numbers, as a message."""
@@ -147,33 +176,47 @@ class Workdir:
         free = list(FREE)
         if new.get("optimizer.schedule") in _EXTENSIBLE:
             free.append("total_steps")
-        changed = [key for key in sorted(old.keys() | new.keys())
-                   if old.get(key) != new.get(key) and not re.fullmatch("|".join(free), key)]
+        changed = [
+            key
+            for key in sorted(old.keys() | new.keys())
+            if old.get(key) != new.get(key) and not re.fullmatch("|".join(free), key)
+        ]
         return _difference(
             f"work directory {self.path} holds a run with another config:",
-            [f"{key}: {old.get(key, '(unset)')} there, {new.get(key, '(unset)')} now"
-             for key in changed],
-            "Give another --workdir, or the config of the run that is there.")
+            [
+                f"{key}: {old.get(key, '(unset)')} there, {new.get(key, '(unset)')} now"
+                for key in changed
+            ],
+            "Give another --workdir, or the config of the run that is there.",
+        )
 
     def _other_data(self, old: dict[str, str] | None) -> str:
         """Which data have other content than those of the run that is here, as a message."""
         new = self._data
-        if old is None or new is None:      # Early versions recorded none.
+        if old is None or new is None:  # Early versions recorded none.
             return ""
         return _difference(
             f"work directory {self.path} holds a run on other data:",
-            [f"{key}: sha256 {old.get(key, '(none)')[:16]} there, {new.get(key, '(none)')[:16]} now"
-             for key in sorted(old.keys() | new.keys()) if old.get(key) != new.get(key)],
-            "Give another --workdir, or the data of the run that is there (config.data.path).")
+            [
+                f"{key}: sha256 {old.get(key, '(none)')[:16]} there, {new.get(key, '(none)')[:16]} now"
+                for key in sorted(old.keys() | new.keys())
+                if old.get(key) != new.get(key)
+            ],
+            "Give another --workdir, or the data of the run that is there (config.data.path).",
+        )
 
     def _write(self) -> None:
         if distributed.process_index() != 0:
             return
         there = self._read()
         write_json(self.file("config.json"), self.config)
-        write_json(self.file("run.json"), {
-            "data": there.data if self._data is None else self._data,
-            "starts": [*there.starts, describe_start()]})
+        write_json(
+            self.file("run.json"),
+            {
+                "data": there.data if self._data is None else self._data,
+                "starts": [*there.starts, describe_start()],
+            },
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,12 @@ import numpy as np
 from flexlam_jax.checkpoints import fingerprint as fingerprint_lib
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 
-TREE = {"a": np.arange(24, dtype=np.float32).reshape(2, 3, 4), "b": np.zeros((), np.int32),
-        "c": np.ones(5, jnp.bfloat16), "d": np.array([True, False])}
+TREE = {
+    "a": np.arange(24, dtype=np.float32).reshape(2, 3, 4),
+    "b": np.zeros((), np.int32),
+    "c": np.ones(5, jnp.bfloat16),
+    "d": np.array([True, False]),
+}
 
 
 def value(tree):

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 import flexlam_jax
-from flexlam_jax.errors import CheckpointError
 from flexlam_jax.checkpoints.quiet import quiet_libraries
+from flexlam_jax.errors import CheckpointError
 from tests.untrained import save_run
 
 
@@ -52,8 +52,16 @@ def run(tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("run"), steps=(2, 4))
 
 
-@pytest.mark.parametrize("file", ["params/manifest.ocdbt", "params/_METADATA", "meta/metadata",
-                                  "params/_sharding", "_CHECKPOINT_METADATA"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "params/manifest.ocdbt",
+        "params/_METADATA",
+        "meta/metadata",
+        "params/_sharding",
+        "_CHECKPOINT_METADATA",
+    ],
+)
 @pytest.mark.parametrize("content", [b"", b"\xffjunk", None])
 def test_a_damaged_step_is_told_in_one_line(run, file, content, capfd):
     path = run / "checkpoints" / "4" / file

@@ -41,7 +41,8 @@ def test_errors_name_key_and_remedy(change, named):
 def test_config_dicts_and_json_lists_build_the_same_model():
     config = tiny_config(encoder={"kind": "motion"}, decoder={"kind": "motion"})
     as_json = tiny_config(
-        encoder={"kind": "motion"}, decoder={"kind": "motion"},
+        encoder={"kind": "motion"},
+        decoder={"kind": "motion"},
         quantizer={"kind": "fsq", "levels": [3, 3]},
     )
     assert build_lam(ConfigDict(config)) == build_lam(config) == build_lam(as_json)

@@ -10,9 +10,9 @@ import pytest
 
 from data_pipelines import console
 from data_pipelines.conversion import build
-from data_pipelines.tools import inspection, validation
 from data_pipelines.errors import DataError
 from data_pipelines.prepare import main
+from data_pipelines.tools import inspection, validation
 from tests.data_pipelines.conversion import painted
 
 PAINTED = painted.__name__
@@ -50,7 +50,9 @@ def test_signals_end_a_conversion_with_one_line(
 def test_signals_end_inspect_validate_and_simulators(tmp_path, capsys, monkeypatch, square):
     monkeypatch.setattr(inspection, "open_dataset", interrupted(signal.SIGINT))
     monkeypatch.setattr(validation, "open_dataset", interrupted(signal.SIGTERM))
-    monkeypatch.setattr("data_pipelines.simulators.synthetic.write_episode", interrupted(signal.SIGINT))
+    monkeypatch.setattr(
+        "data_pipelines.simulators.synthetic.write_episode", interrupted(signal.SIGINT)
+    )
     assert main(["inspect", str(square)]) == 130
     assert main(["validate", str(square)]) == 143
     assert main(["synthetic", f"--out={tmp_path / 'data'}"]) == 130

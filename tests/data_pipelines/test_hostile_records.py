@@ -8,11 +8,11 @@ import pytest
 import zstandard
 from PIL import Image
 
-from data_pipelines.format.codecs import get_codec
 from data_pipelines.errors import DataError
+from data_pipelines.format.codecs import get_codec
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.loading.windows import ClipReader
-from data_pipelines.format.manifest import open_dataset
 from tests.data_pipelines.damage import change_dataset, change_record
 
 SHAPE = (16, 16, 3)
@@ -90,7 +90,10 @@ def test_zstd_frames_that_keep_their_size_to_themselves_are_read():
         (lambda f: f["frames"].bytes_list.value.pop(), "starts at frame 24 and holds 2"),
         (lambda f: f["frames"].bytes_list.Clear(), "holds 0"),
         (lambda f: f["start"].int64_list.value.__setitem__(0, 5), "starts at frame 5"),
-        (lambda f: f["episode"].int64_list.value.__setitem__(0, 7), "of episode 7, the index says .* and 0"),
+        (
+            lambda f: f["episode"].int64_list.value.__setitem__(0, 7),
+            "of episode 7, the index says .* and 0",
+        ),
         (lambda f: f["start"].int64_list.Clear(), "start holds 0 numbers, expected one"),
         (lambda f: f["action"].bytes_list.Clear(), "action holds 0 bytes, expected 8"),
         (lambda f: f["action"].bytes_list.value.__setitem__(0, bytes(9)), "action holds 9 bytes"),

@@ -15,7 +15,23 @@ def test_words_are_names(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["", ".", "..", "../x", "/x", "a/b", "a\\b", "a\0b", "a\n", ".hidden", "-rf", "é", "x" * 201, 3, None],
+    [
+        "",
+        ".",
+        "..",
+        "../x",
+        "/x",
+        "a/b",
+        "a\\b",
+        "a\0b",
+        "a\n",
+        ".hidden",
+        "-rf",
+        "é",
+        "x" * 201,
+        3,
+        None,
+    ],
 )
 def test_everything_else_is_refused(name):
     with pytest.raises(DataError, match="is no name"):
@@ -26,7 +42,13 @@ def test_everything_else_is_refused(name):
 
 @pytest.mark.parametrize(
     ("text", "name"),
-    [("Bridge V2", "bridge_v2"), ("/../x", "x"), ("7 up", "d_7_up"), ("日本", "d"), ("a__b", "a_b")],
+    [
+        ("Bridge V2", "bridge_v2"),
+        ("/../x", "x"),
+        ("7 up", "d_7_up"),
+        ("日本", "d"),
+        ("a__b", "a_b"),
+    ],
 )
 def test_any_text_becomes_a_name(text, name):
     assert check_name(plain_name(text), "dataset") == name

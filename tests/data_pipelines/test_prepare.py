@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from data_pipelines import benchmark_loader
-from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.prepare import main
 from data_pipelines.registry import RECIPES
 

@@ -1,12 +1,12 @@
 """Starts groups of real local processes that join by gloo on 127.0.0.1, for the tests beside."""
 
 import os
-from pathlib import Path
 import signal
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 # What a launcher sees when another process of the run is gone: our code, or JAX's abort.
@@ -21,8 +21,10 @@ def free_port():
 
 def compilation_cache(folder):
     """Environment in which programs are compiled once for all groups."""
-    return {"JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
 
 
 class Group:
@@ -35,12 +37,24 @@ class Group:
         flags = os.environ.get("XLA_FLAGS", "") + " --xla_backend_optimization_level=0"
         self.processes = [
             subprocess.Popen(
-                [sys.executable, *command], cwd=REPO, text=True, stdout=subprocess.PIPE,
+                [sys.executable, *command],
+                cwd=REPO,
+                text=True,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO),
-                     "JAX_NUM_CPU_DEVICES": str(devices), "XLA_FLAGS": flags, **joining,
-                     "PROCESS_ID": str(index), **environment})
-            for index in range(count)]
+                env={
+                    **os.environ,
+                    "JAX_PLATFORMS": "cpu",
+                    "PYTHONPATH": str(REPO),
+                    "JAX_NUM_CPU_DEVICES": str(devices),
+                    "XLA_FLAGS": flags,
+                    **joining,
+                    "PROCESS_ID": str(index),
+                    **environment,
+                },
+            )
+            for index in range(count)
+        ]
         self.output = None
 
     def __enter__(self):
@@ -59,8 +73,10 @@ class Group:
     def finish(self, timeout=240):
         """Waits for all; returns their exit codes and keeps what they printed in `output`."""
         end = time.monotonic() + timeout
-        self.output = [process.communicate(timeout=max(1, end - time.monotonic()))[0]
-                       for process in self.processes]
+        self.output = [
+            process.communicate(timeout=max(1, end - time.monotonic()))[0]
+            for process in self.processes
+        ]
         return [process.returncode for process in self.processes]
 
     def run(self, timeout=240):

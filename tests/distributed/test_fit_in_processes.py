@@ -14,22 +14,37 @@ from tests.distributed.worker import STEPS
 # float32 sums in another order round differently, by about 1e-7 relative, a little more with each
 # of the twenty steps. The same number as for meshes of one process, in training/test_meshes.py.
 RTOL = 2e-6
-TWO = ("fsdp", "torus", "damaged", "unreadable_for_one", "uncommitted", "newer_format", "other_seed",
-       "other_folder", "other_config", "other_model")
+TWO = (
+    "fsdp",
+    "torus",
+    "damaged",
+    "unreadable_for_one",
+    "uncommitted",
+    "newer_format",
+    "other_seed",
+    "other_folder",
+    "other_config",
+    "other_model",
+)
 FOUR = ("fsdp", "slices", "tensor")
 
 
 def start(out, *scenarios, count, devices=1):
     out.mkdir(exist_ok=True)
-    return Group(count, ["-m", "tests.distributed.worker", f"--out={out}",
-                         f"--scenarios={','.join(scenarios)}"], devices=devices,
-                 **compilation_cache(out.parent))
+    return Group(
+        count,
+        ["-m", "tests.distributed.worker", f"--out={out}", f"--scenarios={','.join(scenarios)}"],
+        devices=devices,
+        **compilation_cache(out.parent),
+    )
 
 
 def said(group):
     """[{scenario: what the process said}] by process."""
-    return [dict(json.loads(line) for line in re.findall(r"^SAID (.*)$", output, re.MULTILINE))
-            for output in group.output]
+    return [
+        dict(json.loads(line) for line in re.findall(r"^SAID (.*)$", output, re.MULTILINE))
+        for output in group.output
+    ]
 
 
 def metrics(workdir):
@@ -38,12 +53,16 @@ def metrics(workdir):
 
 def assert_equal_to_rounding(workdir, expected):
     rows, others = metrics(workdir), metrics(expected)
-    assert [(r["step"], r.get("batch")) for r in rows] == [(r["step"], r.get("batch"))
-                                                          for r in others]
+    assert [(r["step"], r.get("batch")) for r in rows] == [
+        (r["step"], r.get("batch")) for r in others
+    ]
     for name in ("loss", "mae", "grad_norm", "validation/norm"):
-        np.testing.assert_allclose([r[name] for r in rows if name in r],
-                                   [r[name] for r in others if name in r],
-                                   rtol=RTOL, err_msg=name)
+        np.testing.assert_allclose(
+            [r[name] for r in rows if name in r],
+            [r[name] for r in others if name in r],
+            rtol=RTOL,
+            err_msg=name,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +115,12 @@ def test_a_run_of_one_process_goes_on_in_four(one, four):
     assert all("continuing from step 10" in output for output in group.output)
     assert_equal_to_rounding(out / "whole", one)
     before = [row for row in metrics(one) if row["step"] <= 10]
-    assert metrics(out / "whole")[:len(before)] == before
+    assert metrics(out / "whole")[: len(before)] == before
 
 
-@pytest.mark.parametrize("how, step", [("damaged", STEPS), ("unreadable_for_one", STEPS),
-                                       ("uncommitted", 99)])
+@pytest.mark.parametrize(
+    "how, step", [("damaged", STEPS), ("unreadable_for_one", STEPS), ("uncommitted", 99)]
+)
 def test_all_fall_back_to_the_step_before_together(two, how, step):
     out, group = two
     good = 15 if step == STEPS else STEPS
@@ -111,15 +131,24 @@ def test_all_fall_back_to_the_step_before_together(two, how, step):
     assert (out / how / "metrics.jsonl").read_bytes() == (out / "fsdp/metrics.jsonl").read_bytes()
 
 
-@pytest.mark.parametrize("scenario, message", [
-    ("newer_format", "has checkpoint format 1, this program reads up to 0; update flexlam_jax"),
-    ("other_config", r"holds a run with another config:\n  optimizer.b1: 0.9 there, 0.8 now"),
-    ("other_model", r"params/mlp/up/kernel is float32\(8, 32\), expected float32\(8, 64\)"),
-    ("other_seed", r"the processes of this run do not agree:\n  process 1 \(\S+\): config.seed is "
-                   r"1, on process 0 \(\S+\) 0\nStart every process with the same"),
-    ("other_folder", rf"other_folder\d, as process 0 sees it, is not visible to process 1 on "
-                     f"{re.escape(socket.gethostname())}; every process must see the same"),
-])
+@pytest.mark.parametrize(
+    "scenario, message",
+    [
+        ("newer_format", "has checkpoint format 1, this program reads up to 0; update flexlam_jax"),
+        ("other_config", r"holds a run with another config:\n  optimizer.b1: 0.9 there, 0.8 now"),
+        ("other_model", r"params/mlp/up/kernel is float32\(8, 32\), expected float32\(8, 64\)"),
+        (
+            "other_seed",
+            r"the processes of this run do not agree:\n  process 1 \(\S+\): config.seed is "
+            r"1, on process 0 \(\S+\) 0\nStart every process with the same",
+        ),
+        (
+            "other_folder",
+            rf"other_folder\d, as process 0 sees it, is not visible to process 1 on "
+            f"{re.escape(socket.gethostname())}; every process must see the same",
+        ),
+    ],
+)
 def test_what_one_finds_wrong_all_say_and_go_on_living(two, scenario, message):
     out, group = two
     for words in said(group):

@@ -20,17 +20,38 @@ STEPS = 24
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrain")
-    subprocess.run([sys.executable, "-m", "data_pipelines.prepare", "synthetic", "--size=16",
-                    "--episodes=12", f"--out={folder}/data"], check=True, cwd=REPO,
-                   stdout=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "data_pipelines.prepare",
+            "synthetic",
+            "--size=16",
+            "--episodes=12",
+            f"--out={folder}/data",
+        ],
+        check=True,
+        cwd=REPO,
+        stdout=subprocess.DEVNULL,
+    )
     return folder
 
 
 def start(folder, name, count, *flags, devices=1):
-    return Group(count, ["-m", "experiments.pretrain_lam", "--config=tests/experiments/tiny.py",
-                         f"--workdir={folder / name}", f"--config.data.path={folder}/data",
-                         f"--config.compilation_cache={folder}/cache", "--heartbeat_timeout=15",
-                         *flags], devices=devices)
+    return Group(
+        count,
+        [
+            "-m",
+            "experiments.pretrain_lam",
+            "--config=tests/experiments/tiny.py",
+            f"--workdir={folder / name}",
+            f"--config.data.path={folder}/data",
+            f"--config.compilation_cache={folder}/cache",
+            "--heartbeat_timeout=15",
+            *flags,
+        ],
+        devices=devices,
+    )
 
 
 def metrics(folder, name):
@@ -40,14 +61,21 @@ def metrics(folder, name):
 @pytest.fixture(scope="module")
 def moved(folder):
     """A run that two processes began, four continued, and one finished; what they printed."""
+
     def saved(step):
         return (folder / "moved" / "checkpoints" / str(step)).is_dir()
 
     with start(folder, "moved", 2) as two:
         two.until(lambda: saved(5))
         two.kill()
-    with start(folder, "moved", 4, "--config.mesh.fsdp=2", "--config.mesh.slice=2",
-               "--config.mesh.fsdp_min_size=256") as four:
+    with start(
+        folder,
+        "moved",
+        4,
+        "--config.mesh.fsdp=2",
+        "--config.mesh.slice=2",
+        "--config.mesh.fsdp_min_size=256",
+    ) as four:
         four.until(lambda: saved(15))
         four.kill(only=2)
         codes = four.finish()
@@ -59,13 +87,17 @@ def moved(folder):
 def test_moved_run_has_the_batches_and_losses_of_one_process(folder, moved):
     start(folder, "one", 1).run()
     rows, expected = metrics(folder, "moved"), metrics(folder, "one")
-    assert [(r["step"], r.get("batch")) for r in rows] == [(r["step"], r.get("batch"))
-                                                          for r in expected]
+    assert [(r["step"], r.get("batch")) for r in rows] == [
+        (r["step"], r.get("batch")) for r in expected
+    ]
     assert rows != expected and len({r["batch"] for r in rows if "batch" in r}) == STEPS
     for name in ("loss", "grad_norm", "psnr", "keep", "validation/loss", "validation/psnr"):
-        np.testing.assert_allclose([r[name] for r in rows if name in r],
-                                   [r[name] for r in expected if name in r],
-                                   rtol=RTOL, err_msg=name)
+        np.testing.assert_allclose(
+            [r[name] for r in rows if name in r],
+            [r[name] for r in expected if name in r],
+            rtol=RTOL,
+            err_msg=name,
+        )
 
 
 def test_each_start_continued_the_one_before(folder, moved):

@@ -11,10 +11,16 @@ import time
 
 import pytest
 
-from tests.distributed.processes import LOST, Group, compilation_cache, free_port, rows
-from tests.distributed.processes import wait_for_rows
+from tests.distributed.processes import (
+    LOST,
+    Group,
+    compilation_cache,
+    free_port,
+    rows,
+    wait_for_rows,
+)
 
-EVERY = 5   # Updates, the worker's config.checkpoint.every.
+EVERY = 5  # Updates, the worker's config.checkpoint.every.
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +30,18 @@ def folder(tmp_path_factory):
 
 def start(folder, scenario, *flags, count=2, out="out", **environment):
     (folder / out).mkdir(exist_ok=True)
-    return Group(count, ["-m", "tests.distributed.worker", f"--out={folder / out}",
-                         f"--scenarios={scenario}", *flags],
-                 **compilation_cache(folder), **environment)
+    return Group(
+        count,
+        [
+            "-m",
+            "tests.distributed.worker",
+            f"--out={folder / out}",
+            f"--scenarios={scenario}",
+            *flags,
+        ],
+        **compilation_cache(folder),
+        **environment,
+    )
 
 
 def metrics(folder, out, scenario="slow"):
@@ -42,8 +57,9 @@ def whole(folder):
 
 def lost(folder, out, scenario="slow"):
     """What starting again now would cost: updates told of in metrics.jsonl and not on disk."""
-    saved = [int(p.name) for p in (folder / out / scenario / "checkpoints").iterdir()
-             if p.name.isdigit()]
+    saved = [
+        int(p.name) for p in (folder / out / scenario / "checkpoints").iterdir() if p.name.isdigit()
+    ]
     last = metrics(folder, out, scenario).rpartition(b"\n")[0].splitlines()[-1]
     return json.loads(last)["step"] - max(saved, default=0)
 
@@ -81,8 +97,10 @@ def test_sigterm_to_one_stops_all_at_the_same_step(folder, whole):
             wait_for_rows(group, workdir, at)
             group.kill(signal.SIGTERM, only=only)
             assert group.finish(timeout=60) == [75, 75]
-        stopped = {re.search(r"stopped and saved at step (\d+) of 20", output).group(1)
-                   for output in group.output}
+        stopped = {
+            re.search(r"stopped and saved at step (\d+) of 20", output).group(1)
+            for output in group.output
+        }
         assert len(stopped) == 1 and (workdir / "checkpoints" / stopped.pop()).is_dir()
     start(folder, "slower", out="terminated").run()
     assert metrics(folder, "terminated", "slower") == whole
@@ -112,27 +130,43 @@ def test_a_run_that_hangs_dumps_its_stacks(folder):
     assert "in _read\n" in group.output[0]  # The thread that reads data is among the stacks.
 
 
-@pytest.mark.parametrize("index, what", [(0, "not all processes reached this one"),
-                                         (1, "the coordinator cannot be reached")])
+@pytest.mark.parametrize(
+    "index, what",
+    [(0, "not all processes reached this one"), (1, "the coordinator cannot be reached")],
+)
 def test_a_coordinator_that_nobody_meets(folder, index, what):
     address = f"127.0.0.1:{free_port()}"
     begin = time.monotonic()
-    with start(folder, "whole", "--coordinator_timeout=2", count=1,
-               COORDINATOR_ADDRESS=address, NUM_PROCESSES="2", PROCESS_ID=str(index)) as group:
+    with start(
+        folder,
+        "whole",
+        "--coordinator_timeout=2",
+        count=1,
+        COORDINATOR_ADDRESS=address,
+        NUM_PROCESSES="2",
+        PROCESS_ID=str(index),
+    ) as group:
         assert group.finish(timeout=90) == [1]
     lines = [line for line in group.output[0].splitlines() if what in line]
     assert len(lines) == 1 and lines[0].startswith("error: ") and address in lines[0]
     assert "Traceback" not in group.output[0] and time.monotonic() - begin < 80
 
 
-@pytest.mark.parametrize("environment, message", [
-    (dict(COORDINATOR_ADDRESS="host", NUM_PROCESSES="2", PROCESS_ID="0"), "host is not HOST:PORT"),
-    (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="2", PROCESS_ID="2"), "is not in 0..1"),
-    (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="two"), "NUM_PROCESSES=two .* not a number"),
-])
+@pytest.mark.parametrize(
+    "environment, message",
+    [
+        (
+            dict(COORDINATOR_ADDRESS="host", NUM_PROCESSES="2", PROCESS_ID="0"),
+            "host is not HOST:PORT",
+        ),
+        (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="2", PROCESS_ID="2"), "is not in 0..1"),
+        (dict(COORDINATOR_ADDRESS="a:1", NUM_PROCESSES="two"), "NUM_PROCESSES=two .* not a number"),
+    ],
+)
 def test_settings_that_do_not_fit(monkeypatch, environment, message):
     from flexlam_jax.errors import UserError
     from flexlam_jax.parallel import distributed
+
     for name in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
@@ -147,8 +181,13 @@ def test_half_of_the_settings_is_not_enough():
     code = "from flexlam_jax.training import distributed; distributed.initialize(timeout=5)"
     names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
     environment = {k: v for k, v in os.environ.items() if k not in names}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
-                          env=environment | {"COORDINATOR_ADDRESS": "a:1"})
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment | {"COORDINATOR_ADDRESS": "a:1"},
+    )
     assert done.returncode == 1
     message = "UserError: .*Number of processes must be defined.*--num_processes"
     assert re.search(message, done.stderr, re.DOTALL)

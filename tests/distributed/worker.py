@@ -9,27 +9,30 @@ prints one line per scenario: "scenario: what happened".
 import functools
 import json
 import os
-from pathlib import Path
 import shutil
 import time
+from pathlib import Path
 
-from absl import flags
 import jax
-from jax.experimental import mesh_utils
 import numpy as np
 import orbax.checkpoint as ocp
+from absl import flags
+from jax.experimental import mesh_utils
 
 from experiments import cli
-from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.checkpoints import files as checkpoint_files
+from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.parallel import distributed, sharding
-from flexlam_jax.training.loop import fit
 from flexlam_jax.parallel.mesh import make_mesh
+from flexlam_jax.training.loop import fit
 from tests.training import toy
 
 STEPS = 20
-MESHES = {"fsdp": dict(data=1, fsdp=-1), "slices": dict(slice=2, data=1, fsdp=-1),
-          "tensor": dict(data=-1, model=2)}
+MESHES = {
+    "fsdp": dict(data=1, fsdp=-1),
+    "slices": dict(slice=2, data=1, fsdp=-1),
+    "tensor": dict(data=-1, model=2),
+}
 
 
 class Rows(toy.Rows):
@@ -47,18 +50,32 @@ class Rows(toy.Rows):
 
 
 def train(workdir, mesh=None, *, wait=0.0, fails=False, hangs=False, hidden=32, **overrides):
-    config = toy.config(total_steps=STEPS, batch_size=16, checkpoint__every=5, checkpoint__keep=3,
-                        log__every=1, log__tensorboard=True, eval__every=10, **overrides)
+    config = toy.config(
+        total_steps=STEPS,
+        batch_size=16,
+        checkpoint__every=5,
+        checkpoint__keep=3,
+        log__every=1,
+        log__tensorboard=True,
+        eval__every=10,
+        **overrides,
+    )
     config.mesh = {**(mesh or dict(data=1, fsdp=-1)), "fsdp_min_size": 64}
     rows = sharding.process_rows(make_mesh(config.mesh), 16)
-    return fit(toy.objective(hidden=hidden, noise=0.1, count_updates=True),
-               Rows(batch_size=16, rows=rows, wait=wait, fails=fails, hangs=hangs), config, workdir,
-               evaluate=evaluate)
+    return fit(
+        toy.objective(hidden=hidden, noise=0.1, count_updates=True),
+        Rows(batch_size=16, rows=rows, wait=wait, fails=fails, hangs=hangs),
+        config,
+        workdir,
+        evaluate=evaluate,
+    )
 
 
 def evaluate(state):
-    norm = jax.jit(lambda tree: sum(abs(leaf).sum() for leaf in jax.tree.leaves(tree)),
-                   out_shardings=sharding.replicated(state.step.sharding.mesh))
+    norm = jax.jit(
+        lambda tree: sum(abs(leaf).sum() for leaf in jax.tree.leaves(tree)),
+        out_shardings=sharding.replicated(state.step.sharding.mesh),
+    )
     return {"validation/norm": float(norm(state.params))}
 
 
@@ -71,10 +88,12 @@ def only_first(action):
 
 def damaged(out, name):
     """The newest step of a finished run loses half of its files' bytes."""
+
     def damage():
         shutil.copytree(out / "fsdp", out / name)
         for file in (out / name / "checkpoints" / str(STEPS) / "params").rglob("d/*"):
             os.truncate(file, file.stat().st_size // 2)
+
     only_first(damage)
     train(out / name)
 
@@ -88,6 +107,7 @@ def unreadable_for_one(out, name):
         if jax.process_index() == 1 and directory.parent.name == str(STEPS):
             raise OSError("connection to the storage broke")
         return read(self, directory, *args, **kwargs)
+
     ocp.StandardCheckpointHandler.restore = fails
     try:
         train(out / name)
@@ -110,6 +130,7 @@ def torus(out, name):
 
     def scattered(shape, devices, **kwargs):
         return np.array(devices).reshape(2, 2).T.reshape(shape)
+
     mesh_utils.create_device_mesh = scattered
     try:
         train(out / name)
@@ -119,23 +140,30 @@ def torus(out, name):
 
 def uncommitted(out, name):
     """A step directory under its final name, but nothing in it: as if the rename came too early."""
+
     def leave():
         shutil.copytree(out / "fsdp", out / name)
         (out / name / "checkpoints" / "99").mkdir()
+
     only_first(leave)
     train(out / name)
 
 
 SCENARIOS = {
-    **{name: functools.partial(lambda mesh, out, name: train(out / name, mesh), mesh)
-       for name, mesh in MESHES.items()},
+    **{
+        name: functools.partial(lambda mesh, out, name: train(out / name, mesh), mesh)
+        for name, mesh in MESHES.items()
+    },
     "whole": lambda out, name: train(out / name),
     "slow": lambda out, name: train(out / name, wait=0.02),
     "slower": lambda out, name: train(out / name, wait=0.3),
     "fails": lambda out, name: train(out / name, wait=0.02, fails=jax.process_index() == 1),
     "hangs": lambda out, name: train(out / name, hangs=True, watchdog_seconds=3.0),
-    "damaged": damaged, "unreadable_for_one": unreadable_for_one, "newer_format": newer_format,
-    "uncommitted": uncommitted, "torus": torus,
+    "damaged": damaged,
+    "unreadable_for_one": unreadable_for_one,
+    "newer_format": newer_format,
+    "uncommitted": uncommitted,
+    "torus": torus,
     "other_seed": lambda out, name: train(out / name, seed=jax.process_index()),
     "other_folder": lambda out, name: train(out / f"{name}{jax.process_index()}"),
     "other_config": lambda out, name: train(out / "fsdp", optimizer__b1=0.8),

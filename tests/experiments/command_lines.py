@@ -11,9 +11,9 @@ import importlib
 import io
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -21,17 +21,22 @@ REPO = Path(__file__).resolve().parents[2]
 def run_lines(binary, lines):
     """The results of all lines, by a process of their own."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.experiments.command_lines", binary], input=json.dumps(lines),
-        cwd=REPO, env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)},
-        capture_output=True, text=True, timeout=300)
+        [sys.executable, "-m", "tests.experiments.command_lines", binary],
+        input=json.dumps(lines),
+        cwd=REPO,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def main():
+    import jax
     from absl import flags
     from absl.testing import flagsaver
-    import jax
 
     from experiments import cli
 
@@ -40,8 +45,11 @@ def main():
     results = []
     for line in json.load(sys.stdin):
         out, err, code = io.StringIO(), io.StringIO(), 0
-        with (flagsaver.flagsaver(), contextlib.redirect_stdout(out),
-              contextlib.redirect_stderr(err)):
+        with (
+            flagsaver.flagsaver(),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             try:
                 cli.guarded(binary.main, cli._parse([sys.argv[1], *line]))
             except SystemExit as stop:

@@ -1,10 +1,10 @@
 """Starts the real binary on the real (tiny) dataset, for the tests beside this file."""
 
 import os
-from pathlib import Path
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = "tests/experiments/tiny.py"
@@ -19,22 +19,52 @@ class Pretraining:
         self.environment.pop("JAX_NUM_CPU_DEVICES", None)
 
     def prepare(self):
-        subprocess.run([sys.executable, "-m", "data_pipelines.prepare", "synthetic", "--size=16",
-                        "--episodes=12", f"--out={self.data}"], check=True, cwd=REPO,
-                       env=self.environment, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "data_pipelines.prepare",
+                "synthetic",
+                "--size=16",
+                "--episodes=12",
+                f"--out={self.data}",
+            ],
+            check=True,
+            cwd=REPO,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+        )
 
     def command(self, workdir, *overrides, config=CONFIG):
-        return [sys.executable, "-m", "experiments.pretrain_lam", f"--config={config}",
-                f"--workdir={workdir}", f"--config.data.path={self.data}",
-                f"--config.compilation_cache={self.cache}", *overrides]
+        return [
+            sys.executable,
+            "-m",
+            "experiments.pretrain_lam",
+            f"--config={config}",
+            f"--workdir={workdir}",
+            f"--config.data.path={self.data}",
+            f"--config.compilation_cache={self.cache}",
+            *overrides,
+        ]
 
     def start(self, workdir, *overrides):
-        return subprocess.Popen(self.command(workdir, *overrides), cwd=REPO, text=True,
-                                env=self.environment, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            self.command(workdir, *overrides),
+            cwd=REPO,
+            text=True,
+            env=self.environment,
+            stderr=subprocess.PIPE,
+        )
 
     def run(self, workdir, *overrides, config=CONFIG):
-        return subprocess.run(self.command(workdir, *overrides, config=config), cwd=REPO, text=True,
-                              env=self.environment, capture_output=True, timeout=300)
+        return subprocess.run(
+            self.command(workdir, *overrides, config=config),
+            cwd=REPO,
+            text=True,
+            env=self.environment,
+            capture_output=True,
+            timeout=300,
+        )
 
 
 def wait_for_rows(process, workdir, count, timeout=240):

@@ -2,9 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,10 +12,22 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def run(*flags):
-    command = [sys.executable, "-m", "experiments.benchmark",
-               "--config=tests/experiments/tiny.py", "--repeats=1", *flags]
-    return subprocess.run(command, cwd=REPO, text=True, capture_output=True, timeout=600,
-                          env={**os.environ, "JAX_PLATFORMS": "cpu"})
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.benchmark",
+        "--config=tests/experiments/tiny.py",
+        "--repeats=1",
+        *flags,
+    ]
+    return subprocess.run(
+        command,
+        cwd=REPO,
+        text=True,
+        capture_output=True,
+        timeout=600,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +52,8 @@ def test_the_row_says_what_was_measured_where(rows):
     assert train["transitions_per_second"] == pytest.approx(16 / train["step_seconds"])
     assert train["mfu"] == pytest.approx(train["tflops_per_second"] / train["peak_tflops"])
     assert train["gflops_per_transition"] * 16 == pytest.approx(
-        train["tflops_per_second"] * 1e3 * train["step_seconds"])
+        train["tflops_per_second"] * 1e3 * train["step_seconds"]
+    )
 
 
 def test_parts_row(rows):
@@ -55,11 +68,14 @@ def test_checkpoint_row(rows):
     assert 0 < saved["save_blocks_seconds"] and 0 < saved["stall_fraction"] < 1
 
 
-@pytest.mark.parametrize(("flag", "message"), [
-    ("--what=everything", "choose any of train, parts"),
-    ("--sweep=colour", "choose any of batch, resolution"),
-    ("--what=loader", "--data=DIR"),
-])
+@pytest.mark.parametrize(
+    ("flag", "message"),
+    [
+        ("--what=everything", "choose any of train, parts"),
+        ("--sweep=colour", "choose any of batch, resolution"),
+        ("--what=loader", "--data=DIR"),
+    ],
+)
 def test_wrong_flags_are_told_what_to_give(flag, message):
     done = run(flag)
     assert done.returncode == 1 and message in done.stderr

@@ -28,8 +28,9 @@ def test_micro_batches_are_halved_until_they_fit(monkeypatch):
     subject = benchmark_subject.build_that_fits(config)
     assert config.optimizer.accumulate == 1, "the caller's config is not touched"
     assert config.batch_size == subject.config.batch_size == 2 * subject.config.optimizer.accumulate
-    same = jax.tree.map(lambda a, b: bool(jnp.allclose(a, b, atol=1e-4)), whole.state.params,
-                        subject.state.params)
+    same = jax.tree.map(
+        lambda a, b: bool(jnp.allclose(a, b, atol=1e-4)), whole.state.params, subject.state.params
+    )
     assert all(jax.tree.leaves(same)), "one update, of the same batch"
     micro = benchmark_subject.build_micro_batch(config)
     assert (micro.config.batch_size, micro.config.optimizer.accumulate) == (2, 1)

@@ -10,18 +10,33 @@ from tests.experiments import tiny
 
 
 def flattened(config, path=""):
-    return {name: value for key, item in config.items() for name, value in (
-        flattened(item, f"{path}{key}.") if hasattr(item, "items") else {path + key: item}).items()}
+    return {
+        name: value
+        for key, item in config.items()
+        for name, value in (
+            flattened(item, f"{path}{key}.") if hasattr(item, "items") else {path + key: item}
+        ).items()
+    }
 
 
-@pytest.mark.parametrize("name, changed", [
-    ("batch", {"batch_size"}),
-    ("resolution", {"model.image_size"}),
-    ("clip", {"batch_size", "data.clip_length"}),
-    ("slots", {"model.slots"}),
-    ("parameters", {f"model.{part}.{key}" for part in ("encoder", "decoder")
-                    for key in ("width", "heads", "mlp_hidden")}),
-    ("remat", {"model.remat"})])
+@pytest.mark.parametrize(
+    "name, changed",
+    [
+        ("batch", {"batch_size"}),
+        ("resolution", {"model.image_size"}),
+        ("clip", {"batch_size", "data.clip_length"}),
+        ("slots", {"model.slots"}),
+        (
+            "parameters",
+            {
+                f"model.{part}.{key}"
+                for part in ("encoder", "decoder")
+                for key in ("width", "heads", "mlp_hidden")
+            },
+        ),
+        ("remat", {"model.remat"}),
+    ],
+)
 def test_nothing_else_changes(name, changed):
     preset = tiny.get_config()
     before = flattened(preset)
@@ -39,8 +54,9 @@ def test_longer_clips_share_frames():
     costs = []
     for config in clips:
         frames = config.data.clip_length
-        objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                                  clip_length=frames)
+        objective = lam_objective(
+            build_lam(config.model), config.model, config.loss, clip_length=frames
+        )
         costs.append(objective.flops_per_example / (frames - 1))
     assert costs == sorted(costs, reverse=True) and costs[0] > costs[-1]
 

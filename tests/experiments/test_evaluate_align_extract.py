@@ -181,9 +181,7 @@ def test_align_saves_a_translator_that_loads(place):
 
 
 def test_benchmark_measures_loading_and_encoding(place):
-    result = run(
-        "benchmark", f"--checkpoint={place / 'flex'}", "--what=load,encode", "--repeats=1"
-    )
+    result = run("benchmark", f"--checkpoint={place / 'flex'}", "--what=load,encode", "--repeats=1")
     assert result.returncode == 0, result.stderr
     row = json.loads(result.stdout)
     assert row["load"]["seconds_to_first_code"] > 0 and row["encode"]["pairs_per_second"] > 0

@@ -82,11 +82,14 @@ def test_rows_tell_the_data_order(whole):
     assert [row["step"] for row in rows if "validation/loss" in row] == list(range(0, STEPS + 1, 8))
 
 
-@pytest.mark.parametrize("flags, message", [
-    (["--config.model.slotz=3"], "Did you mean \"slots\" instead of \"slotz\""),
-    (["--config.batch_size=abc"], "--config.batch_size=abc: invalid literal"),
-    (["--config.seed=1"], "holds a run with another config:\n  seed: 0 there, 1 now"),
-])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (["--config.model.slotz=3"], 'Did you mean "slots" instead of "slotz"'),
+        (["--config.batch_size=abc"], "--config.batch_size=abc: invalid literal"),
+        (["--config.seed=1"], "holds a run with another config:\n  seed: 0 there, 1 now"),
+    ],
+)
 def test_mistakes_are_one_message_without_a_traceback(pretraining, whole, flags, message):
     before = (whole / "metrics.jsonl").read_bytes()
     done = pretraining.run(whole, *LONG, *flags)

@@ -2,10 +2,10 @@
 
 import io
 import os
-from pathlib import Path
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -25,15 +25,26 @@ for _ in range(2):  # The second never returns, as a long compilation: no handle
 
 
 def started(restart=False, prepare=""):
-    child = subprocess.Popen([sys.executable, "-c", START.format(restart=restart, prepare=prepare)],
-                             cwd=REPO, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    child = subprocess.Popen(
+        [sys.executable, "-c", START.format(restart=restart, prepare=prepare)],
+        cwd=REPO,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert child.stdout.readline() == "ready\n"
     return child
 
 
-@pytest.mark.parametrize("number, restart, code", [
-    (signal.SIGINT, False, 130), (signal.SIGTERM, False, 143),
-    (signal.SIGINT, True, 75), (signal.SIGTERM, True, 75)])
+@pytest.mark.parametrize(
+    "number, restart, code",
+    [
+        (signal.SIGINT, False, 130),
+        (signal.SIGTERM, False, 143),
+        (signal.SIGINT, True, 75),
+        (signal.SIGTERM, True, 75),
+    ],
+)
 def test_a_signal_ends_a_busy_process_with_one_line(number, restart, code):
     child = started(restart)
     child.send_signal(number)
@@ -53,8 +64,10 @@ def test_the_first_signal_is_left_to_who_took_it_and_the_second_ends():
 
 
 def test_memory_that_readers_left_is_removed_without_a_word():
-    child = started(prepare="from multiprocessing.shared_memory import SharedMemory; "
-                            "left = SharedMemory(create=True, size=9)")
+    child = started(
+        prepare="from multiprocessing.shared_memory import SharedMemory; "
+        "left = SharedMemory(create=True, size=9)"
+    )
     child.send_signal(signal.SIGINT)
     assert child.communicate(timeout=20)[1].strip().splitlines() == ["stopped by Ctrl-C"]
 
@@ -91,12 +104,22 @@ def test_a_full_disk_is_told_once_and_the_work_goes_on(monkeypatch, capfd):
     assert capfd.readouterr().err.count("No space left on device") == 1
 
 
-@pytest.mark.parametrize("words, told", [
-    (["--budgets", "1", "2", "4", "--data=x"],
-     "unexpected words 2 4; lists are written --budgets=1,2,4"),
-    (["--out=x", "test"], "unexpected word test; values are written --flag=value")])
+@pytest.mark.parametrize(
+    "words, told",
+    [
+        (
+            ["--budgets", "1", "2", "4", "--data=x"],
+            "unexpected words 2 4; lists are written --budgets=1,2,4",
+        ),
+        (["--out=x", "test"], "unexpected word test; values are written --flag=value"),
+    ],
+)
 def test_stray_words_are_refused(words, told):
     done = subprocess.run(
         [sys.executable, "-m", "experiments.evaluate_lam", "--checkpoint=nowhere", *words],
-        cwd=REPO, capture_output=True, text=True, env={**os.environ, "JAX_PLATFORMS": "cpu"})
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
     assert done.returncode == 1 and done.stderr.startswith(f"error: {told}")

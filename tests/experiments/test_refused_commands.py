@@ -27,8 +27,10 @@ SHARED = [
     ("{flag}={place}/theirs/notes.txt", "is a file"),
     ("{flag}={place}/held", "is in use by pid "),
 ]
-SEED = [("--seed=-1", "-1 is not an integer in the range"),
-        ("--seed=99999999999", "99999999999 is not an integer in the range")]
+SEED = [
+    ("--seed=-1", "-1 is not an integer in the range"),
+    ("--seed=99999999999", "99999999999 is not an integer in the range"),
+]
 OWN = {
     "extract_latents": [
         ("--splits=", "--splits= has an empty item"),
@@ -68,8 +70,11 @@ def place(tmp_path_factory):
     """data/, a model in run/ whose config names a folder of programs, and theirs/ of somebody."""
     place = tmp_path_factory.mktemp("place")
     Pretraining(place).prepare()
-    save_run(place / "run", data={"path": str(place / "data"), "datasets": [], "gap": 1},
-             compilation_cache=str(place / "planted"))
+    save_run(
+        place / "run",
+        data={"path": str(place / "data"), "datasets": [], "gap": 1},
+        compilation_cache=str(place / "planted"),
+    )
     (place / "theirs" / "params").mkdir(parents=True)
     (place / "theirs" / "notes.txt").write_text("precious")
     return place
@@ -81,8 +86,10 @@ def listing(place):
 
 @pytest.mark.parametrize("binary", OWN)
 def test_wrong_commands(place, binary):
-    cases = [(line.format(flag=FLAG[binary], place=place), told.format(flag=FLAG[binary]))
-             for line, told in SHARED + OWN[binary]]
+    cases = [
+        (line.format(flag=FLAG[binary], place=place), told.format(flag=FLAG[binary]))
+        for line, told in SHARED + OWN[binary]
+    ]
     good = [f"--checkpoint={place / 'run'}", f"{FLAG[binary]}={place / 'new'}"]
     with Claim(place / "held", KIND[binary]):
         before = listing(place)
@@ -97,27 +104,39 @@ def test_wrong_commands(place, binary):
 def test_the_report_lies_beside_the_checkpoints_and_programs_where_the_flag_says(place):
     (place / "run" / "evaluation").mkdir()
     (place / "run" / "evaluation" / "photo.jpg").write_text("")
-    *beside, cached = run_lines("evaluate_lam", [
-        [f"--checkpoint={place}/run"],
-        [f"--checkpoint={place}/run/checkpoints"],
-        [f"--checkpoint={place}/run", f"--out={place}/new", "--datasets=circle",
-         f"--compilation_cache={place}/mine"]])
+    *beside, cached = run_lines(
+        "evaluate_lam",
+        [
+            [f"--checkpoint={place}/run"],
+            [f"--checkpoint={place}/run/checkpoints"],
+            [
+                f"--checkpoint={place}/run",
+                f"--out={place}/new",
+                "--datasets=circle",
+                f"--compilation_cache={place}/mine",
+            ],
+        ],
+    )
     for code, _, err, _ in beside:
         assert code == 1 and f"--out={place}/run/evaluation holds photo.jpg, not a report" in err
     code, _, err, cache = cached
     assert code == 1 and "no dataset 'circle'" in err and cache == f"{place}/mine"
 
 
-@pytest.mark.parametrize("section, told", [
-    ({"datasets": "square", "gap": [2, 3]}, (("square",), 2)),
-    ({"datasets": {"square": 0.5}, "gap": ["0.2s", "0.4s"]}, (("square",), 2)),
-    ({"datasets": None, "more": 1}, (("square",), 1)),
-    ({"datasets": ["square"], "gap": None}, "config is damaged: gap: .*, it is null"),
-    ({"datasets": 3}, "config is damaged: datasets: .*, it is 3"),
-])
+@pytest.mark.parametrize(
+    "section, told",
+    [
+        ({"datasets": "square", "gap": [2, 3]}, (("square",), 2)),
+        ({"datasets": {"square": 0.5}, "gap": ["0.2s", "0.4s"]}, (("square",), 2)),
+        ({"datasets": None, "more": 1}, (("square",), 1)),
+        ({"datasets": ["square"], "gap": None}, "config is damaged: gap: .*, it is null"),
+        ({"datasets": 3}, "config is damaged: datasets: .*, it is 3"),
+    ],
+)
 def test_what_a_checkpoint_says_of_its_data_is_typed(place, section, told):
-    lam = types.SimpleNamespace(frame_shape=(16, 16, 3),
-                                config={"data": {"path": str(place / "data"), **section}})
+    lam = types.SimpleNamespace(
+        frame_shape=(16, 16, 3), config={"data": {"path": str(place / "data"), **section}}
+    )
     if isinstance(told, str):
         with pytest.raises(CheckpointError, match=told):
             lam_inputs.open_source(lam, "", [])

@@ -3,20 +3,28 @@
 import importlib.util
 import json
 import os
-from pathlib import Path
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 REPO = Path(__file__).resolve().parents[2]
-SCRIPTS = ("tpu_pod.sh", "tpu_pod_slice.sh", "tpu_pod_workers.sh", "tpu_pod_run.sh",
-           "pod_common.sh", "worker.sh", "gpu_slurm.sh", "gke_jobset.sh")
+SCRIPTS = (
+    "tpu_pod.sh",
+    "tpu_pod_slice.sh",
+    "tpu_pod_workers.sh",
+    "tpu_pod_run.sh",
+    "pod_common.sh",
+    "worker.sh",
+    "gpu_slurm.sh",
+    "gke_jobset.sh",
+)
 
 # What a training does, as far as a launcher can see: saves and leaves with 75 at SIGTERM.
-JOB = '''
+JOB = """
 import json, os, pathlib, signal, sys, time
 kind, *arguments = sys.argv[1:]
 # Outside of the worker, so that it outlives a preempted slice.
@@ -42,20 +50,21 @@ elif kind in ("done", "interrupted-once", "wait-once"):
     sys.exit(0)
 print("ready", flush=True)
 time.sleep(60)
-'''
+"""
 
 # Stands for the real one, which would install a few hundred MB.
-ENVIRONMENT = f'''
+ENVIRONMENT = f"""
 ensure_environment() {{
   mkdir -p "$FLEXLAM_VENV/bin" && ln -sf {sys.executable} "$FLEXLAM_VENV/bin/python"
   echo "extras $1 with $PYTHON"
 }}
-'''
+"""
 
 
 def load_fake_gcloud():
-    spec = importlib.util.spec_from_file_location("fake_gcloud",
-                                                  Path(__file__).with_name("fake_gcloud.py"))
+    spec = importlib.util.spec_from_file_location(
+        "fake_gcloud", Path(__file__).with_name("fake_gcloud.py")
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -80,7 +89,7 @@ def cloud(tmp_path):
     module.install(tmp_path / "cloud")
     cloud = module.Cloud(tmp_path / "cloud")
     yield cloud
-    cloud.release()     # No worker outlives its test.
+    cloud.release()  # No worker outlives its test.
 
 
 class Pod:
@@ -93,15 +102,24 @@ class Pod:
         old = cloud.folder / "any-python"
         old.write_text("#!/bin/sh\nexit 0\n")
         old.chmod(0o755)
-        self.environment = {**os.environ, "PYTHON": str(old), "TMPDIR": str(cloud.folder),
-                            "PATH": f"{path or cloud.folder / 'bin'}:{os.environ['PATH']}"}
+        self.environment = {
+            **os.environ,
+            "PYTHON": str(old),
+            "TMPDIR": str(cloud.folder),
+            "PATH": f"{path or cloud.folder / 'bin'}:{os.environ['PATH']}",
+        }
 
     def arguments(self, action, *arguments):
         return ["bash", str(self.checkout / "launch/tpu_pod.sh"), action, *self.NAME, *arguments]
 
     def __call__(self, action, *arguments, timeout=60):
-        return subprocess.run(self.arguments(action, *arguments), capture_output=True, text=True,
-                              env=self.environment, timeout=timeout)
+        return subprocess.run(
+            self.arguments(action, *arguments),
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=timeout,
+        )
 
     def ready(self):
         """A slice that is set up."""
@@ -111,8 +129,9 @@ class Pod:
 
     def printed(self, worker, what):
         """What the last start of the job printed as `what`."""
-        lines = [line for line in self.cloud.log(worker).splitlines()
-                 if line.startswith(what + " ")]
+        lines = [
+            line for line in self.cloud.log(worker).splitlines() if line.startswith(what + " ")
+        ]
         return json.loads(lines[-1].removeprefix(what))
 
     def pids(self):

@@ -16,11 +16,11 @@ run for real, in a shell whose home is the worker's folder. Files in the folder 
 
 import json
 import os
-from pathlib import Path
 import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 WORKERS = 2
 
@@ -29,9 +29,11 @@ def install(folder: Path) -> Path:
     """Returns the folder to put on PATH."""
     (folder / "bin").mkdir(parents=True)
     script = folder / "bin/gcloud"
-    script.write_text(f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(here())!r})\n"
-                      f"import fake_gcloud\nsys.exit(fake_gcloud.Cloud({str(folder)!r})"
-                      ".call(sys.argv[1:]))\n")
+    script.write_text(
+        f"#!{sys.executable} -SE\nimport sys\nsys.path.insert(0, {str(here())!r})\n"
+        f"import fake_gcloud\nsys.exit(fake_gcloud.Cloud({str(folder)!r})"
+        ".call(sys.argv[1:]))\n"
+    )
     script.chmod(0o755)
     return folder / "bin"
 
@@ -64,7 +66,7 @@ class Cloud:
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def verbs(self) -> list[str]:
-        """"tpu-vm ssh", ... in the order of the calls (of gcloud, not gcloud alpha)."""
+        """ "tpu-vm ssh", ... in the order of the calls (of gcloud, not gcloud alpha)."""
         return [" ".join(call[2:4]) for call in self.calls()]
 
     def allocate(self) -> None:
@@ -93,7 +95,7 @@ class Cloud:
         if (self.folder / "refuse").exists():
             print((self.folder / "refuse").read_text(), file=sys.stderr)
             return 1
-        noun, verb, *rest = arguments[arguments.index("tpus") + 1:]
+        noun, verb, *rest = arguments[arguments.index("tpus") + 1 :]
         flags = dict(a[2:].split("=", 1) for a in rest if a.startswith("--") and "=" in a)
         return getattr(self, f"_{noun}_{verb}".replace("-", "_"))(rest, flags)
 
@@ -157,20 +159,38 @@ class Cloud:
         for worker in chosen:
             # The mistake of that version: the folder is "None", whatever was asked for.
             log = open(f"None/{worker}.log", "w") if "output-directory" in flags else None
-            print(f"Warning: Permanently added 'tpu.7-{worker}' (ED25519) to the list of known "
-                  "hosts.", file=log or sys.stderr, flush=True)
+            print(
+                f"Warning: Permanently added 'tpu.7-{worker}' (ED25519) to the list of known "
+                "hosts.",
+                file=log or sys.stderr,
+                flush=True,
+            )
             if str(worker) in broken_ones:
-                print(f"ssh: connect to host worker-{worker} port 22: timed out",
-                      file=log or sys.stderr, flush=True)
-                print("ERROR: CommandError: [/usr/bin/ssh] exited with return code [255].",
-                      file=sys.stderr)
+                print(
+                    f"ssh: connect to host worker-{worker} port 22: timed out",
+                    file=log or sys.stderr,
+                    flush=True,
+                )
+                print(
+                    "ERROR: CommandError: [/usr/bin/ssh] exited with return code [255].",
+                    file=sys.stderr,
+                )
                 code = 1
                 continue
             # sshd hands the text to the login shell, which need not be bash.
-            running.append(subprocess.Popen(
-                ["sh", "-c", flags["command"]], cwd=self.home(worker), stdout=log,
-                stderr=log and subprocess.STDOUT,
-                env={**os.environ, "HOME": str(self.home(worker)), "TPU_WORKER_ID": str(worker)}))
+            running.append(
+                subprocess.Popen(
+                    ["sh", "-c", flags["command"]],
+                    cwd=self.home(worker),
+                    stdout=log,
+                    stderr=log and subprocess.STDOUT,
+                    env={
+                        **os.environ,
+                        "HOME": str(self.home(worker)),
+                        "TPU_WORKER_ID": str(worker),
+                    },
+                )
+            )
         return max([code, *(process.wait() for process in running)])
 
     def _state(self) -> str:

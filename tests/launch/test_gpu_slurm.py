@@ -13,14 +13,14 @@ import pytest
 # As the real one does, it takes SIGTERM for an order to kill its tasks.
 COMMANDS = {
     "sbatch": 'json.dump(sys.argv[1:], open(f"{box}/sbatch.json", "w"))',
-    "scontrol": '''
+    "scontrol": """
 open(f"{box}/scontrol", "a").write(" ".join(sys.argv[1:]) + "\\n")
-if sys.argv[1:3] == ["show", "hostnames"]: print("node7\\nnode8")''',
-    "scancel": '''
+if sys.argv[1:3] == ["show", "hostnames"]: print("node7\\nnode8")""",
+    "scancel": """
 import signal
 open(f"{box}/scancel", "a").write(" ".join(sys.argv[1:]) + "\\n")
-for pid in open(f"{box}/tasks").read().split(): os.kill(int(pid), signal.SIGTERM)''',
-    "srun": '''
+for pid in open(f"{box}/tasks").read().split(): os.kill(int(pid), signal.SIGTERM)""",
+    "srun": """
 import signal, subprocess
 at = next(i for i, word in enumerate(sys.argv[1:], 1) if not word.startswith("--"))
 json.dump(sys.argv[1:at], open(f"{box}/srun.json", "w"))
@@ -33,10 +33,10 @@ codes = [task.wait() % 256 for task in tasks]
 for i, code in enumerate(codes):
     if code:
         sys.stderr.write(f"srun: error: node{7 + i}: task {i}: Exited with exit code {code}\\n")
-sys.exit(max(codes))''',
+sys.exit(max(codes))""",
 }
 
-JOB = '''
+JOB = """
 import json, os, signal, sys, time
 box, code, *arguments = sys.argv[1:]
 names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID", "JAX_COORDINATOR_PORT",
@@ -48,7 +48,7 @@ if code == "wait":
     open(f"{box}/ready-{os.environ['SLURM_PROCID']}", "w")
     time.sleep(60)
 sys.exit(int(code.split(",")[int(os.environ["SLURM_PROCID"])]) if "," in code else int(code))
-'''
+"""
 
 ASKED = ("--nodes=2", "--gpus-per-node=8", "--time=1:00:00")
 
@@ -59,16 +59,22 @@ class Slurm:
         (box / "bin").mkdir(parents=True)
         for name, text in COMMANDS.items():
             file = box / "bin" / name
-            file.write_text(f"#!{sys.executable} -SE\nimport json, os, sys\nbox = {str(box)!r}\n"
-                            f"{text}\n")
+            file.write_text(
+                f"#!{sys.executable} -SE\nimport json, os, sys\nbox = {str(box)!r}\n{text}\n"
+            )
             file.chmod(0o755)
         (box / "job.py").write_text(JOB)
         self.environment = {**os.environ, "PATH": f"{box}/bin:{os.environ['PATH']}"}
         self.script = checkout / "launch/gpu_slurm.sh"
 
     def submit(self, *arguments):
-        return subprocess.run(["bash", str(self.script), *arguments], capture_output=True,
-                              text=True, env=self.environment, timeout=60)
+        return subprocess.run(
+            ["bash", str(self.script), *arguments],
+            capture_output=True,
+            text=True,
+            env=self.environment,
+            timeout=60,
+        )
 
     def submitted(self, *flags, words):
         """(flags of sbatch, the job's script and its arguments)."""
@@ -85,11 +91,20 @@ class Slurm:
         spool = self.box / "slurm_script"
         spool.write_text(open(script).read())
         return subprocess.Popen(
-            ["bash", str(spool), *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            text=True, cwd=self.box, env={
-                **self.environment, "SLURM_JOB_ID": "5000", "SLURM_NTASKS": "2",
-                "SLURM_JOB_NODELIST": "node[7-8]", "SLURM_RESTART_COUNT": str(restarts),
-                "SLURM_CPUS_PER_TASK": "12"})
+            ["bash", str(spool), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.box,
+            env={
+                **self.environment,
+                "SLURM_JOB_ID": "5000",
+                "SLURM_NTASKS": "2",
+                "SLURM_JOB_NODELIST": "node[7-8]",
+                "SLURM_RESTART_COUNT": str(restarts),
+                "SLURM_CPUS_PER_TASK": "12",
+            },
+        )
 
     def run(self, *args, **kwargs):
         process = self.start(*args, **kwargs)
@@ -104,8 +119,10 @@ class Slurm:
 
     def wait_until_ready(self):
         end = time.monotonic() + 20
-        while not all((self.box / f"ready-{i}").exists() for i in (0, 1)) or \
-                not (self.box / "tasks").exists():
+        while (
+            not all((self.box / f"ready-{i}").exists() for i in (0, 1))
+            or not (self.box / "tasks").exists()
+        ):
             assert time.monotonic() < end
             time.sleep(0.02)
 
@@ -121,12 +138,15 @@ def test_a_missing_flag_is_named(slurm, missing):
     assert done.returncode == 2 and f"--{missing} is missing" in done.stderr
 
 
-@pytest.mark.parametrize("arguments, message", [
-    ((*ASKED,), "a command is missing"),
-    ((*ASKED, "--gpus=8", "--", "x"), "unknown argument '--gpus=8'"),
-    (("--nodes=0", *ASKED[1:], "--", "x"), "--nodes=0 must be at least 1"),
-    ((*ASKED, "--coordinator=here", "--", "x"), "unknown argument '--coordinator=here'"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ((*ASKED,), "a command is missing"),
+        ((*ASKED, "--gpus=8", "--", "x"), "unknown argument '--gpus=8'"),
+        (("--nodes=0", *ASKED[1:], "--", "x"), "--nodes=0 must be at least 1"),
+        ((*ASKED, "--coordinator=here", "--", "x"), "unknown argument '--coordinator=here'"),
+    ],
+)
 def test_bad_arguments_are_refused(slurm, arguments, message):
     done = slurm.submit(*arguments)
     assert done.returncode == 2 and message in done.stderr
@@ -135,13 +155,29 @@ def test_bad_arguments_are_refused(slurm, arguments, message):
 
 def test_what_is_asked_of_slurm(slurm):
     flags, (script, *_) = slurm.submitted(
-        "--name=big", "--partition=a100", "--account=lab", "--cpus-per-task=12", "--grace=200",
-        "--sbatch-flag=--constraint=ib|nvl", words=["x"])
+        "--name=big",
+        "--partition=a100",
+        "--account=lab",
+        "--cpus-per-task=12",
+        "--grace=200",
+        "--sbatch-flag=--constraint=ib|nvl",
+        words=["x"],
+    )
     assert flags == [
-        "--job-name=big", "--nodes=2", "--gpus-per-node=8", "--ntasks-per-node=8", "--time=1:00:00",
-        "--requeue", "--open-mode=append", "--signal=B:USR1@200",
-        f"--output={slurm.checkout}/slurm_logs/%x-%j.log", "--constraint=ib|nvl",
-        "--partition=a100", "--account=lab", "--cpus-per-task=12"]
+        "--job-name=big",
+        "--nodes=2",
+        "--gpus-per-node=8",
+        "--ntasks-per-node=8",
+        "--time=1:00:00",
+        "--requeue",
+        "--open-mode=append",
+        "--signal=B:USR1@200",
+        f"--output={slurm.checkout}/slurm_logs/%x-%j.log",
+        "--constraint=ib|nvl",
+        "--partition=a100",
+        "--account=lab",
+        "--cpus-per-task=12",
+    ]
     assert script == str(slurm.script) and (slurm.checkout / "slurm_logs").is_dir()
     assert "--ntasks-per-node=1" in slurm.submitted("--per-node", words=["x"])[0]
 
@@ -180,7 +216,8 @@ def test_tasks_keep_their_cpus_and_find_compiled_programs(slurm):
     slurm.run(code="0")
     assert slurm.task(1)["SRUN_CPUS_PER_TASK"] == "12"
     assert slurm.task(1)["JAX_COMPILATION_CACHE_DIR"] == str(
-        slurm.checkout / "slurm_logs/compilation_cache")
+        slurm.checkout / "slurm_logs/compilation_cache"
+    )
     slurm.environment["JAX_COMPILATION_CACHE_DIR"] = "/fast/cache"
     slurm.run(code="0")
     assert slurm.task(1)["JAX_COMPILATION_CACHE_DIR"] == "/fast/cache"
@@ -202,9 +239,18 @@ def test_tasks_are_neither_killed_early_nor_waited_for_without_end(slurm):
     assert "--kill-on-bad-exit=0" in flags and "--wait=200" in flags
 
 
-@pytest.mark.parametrize("code, restarts, requeued", [
-    ("75", 0, True), ("76", 1, True), ("77,137", 0, True), ("75", 2, False), ("0", 0, False),
-    ("1", 0, False), ("2", 0, False)])
+@pytest.mark.parametrize(
+    "code, restarts, requeued",
+    [
+        ("75", 0, True),
+        ("76", 1, True),
+        ("77,137", 0, True),
+        ("75", 2, False),
+        ("0", 0, False),
+        ("1", 0, False),
+        ("2", 0, False),
+    ],
+)
 def test_an_interruption_queues_the_job_again_while_it_may(slurm, code, restarts, requeued):
     output, returned = slurm.run("--requeues=2", code=code, restarts=restarts)
     assert slurm.requeued() == requeued

@@ -12,10 +12,27 @@ PYTHON_JOB = ("--", "python", "job.py")
 
 # ---- run, status, logs, stop ----
 
-@pytest.mark.parametrize("words", [
-    ("a b", "it's", 'say "hi"', "$HOME", "`date`", "a;b", "*", "", "back\\slash", "&&",
-     "--x=(1, 2)", "two\nlines", "ünï"),
-])
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (
+            "a b",
+            "it's",
+            'say "hi"',
+            "$HOME",
+            "`date`",
+            "a;b",
+            "*",
+            "",
+            "back\\slash",
+            "&&",
+            "--x=(1, 2)",
+            "two\nlines",
+            "ünï",
+        ),
+    ],
+)
 def test_words_reach_every_worker_as_they_were_typed(pod, words):
     pod.ready()
     assert pod("run", *PYTHON_JOB, "done", *words).returncode == 0
@@ -61,8 +78,9 @@ def test_a_command_behind_a_shell_is_stopped_too(pod):
     for worker in (0, 1):
         assert pod.cloud.run_file(worker, "exit").read_text().strip() in ("75", "143")
     # The training itself saw the signal: it is gone, and was not killed.
-    assert not subprocess.run(["pgrep", "-f", str(pod.cloud.folder) + ".*job.py"],
-                              capture_output=True).stdout
+    assert not subprocess.run(
+        ["pgrep", "-f", str(pod.cloud.folder) + ".*job.py"], capture_output=True
+    ).stdout
 
 
 def test_a_machine_that_shuts_down_lets_the_command_save(pod):
@@ -107,10 +125,14 @@ def test_the_coordinator_can_be_chosen(pod):
     pod.ready()
     pod("run", "--coordinator=10.0.0.9:1234", *PYTHON_JOB, "done")
     for worker in (0, 1):
-        assert {key: pod.printed(worker, "environment")[key] for key in (
-            "COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")} == {
-                "COORDINATOR_ADDRESS": "10.0.0.9:1234", "NUM_PROCESSES": "2",
-                "PROCESS_ID": str(worker)}
+        assert {
+            key: pod.printed(worker, "environment")[key]
+            for key in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
+        } == {
+            "COORDINATOR_ADDRESS": "10.0.0.9:1234",
+            "NUM_PROCESSES": "2",
+            "PROCESS_ID": str(worker),
+        }
     pod("run", "--coordinator-port=8476", *PYTHON_JOB, "done")
     environment = pod.printed(1, "environment")
     assert environment["JAX_COORDINATOR_PORT"] == "8476" and not environment["COORDINATOR_ADDRESS"]
@@ -120,7 +142,8 @@ def test_compiled_programs_are_kept_where_a_restart_finds_them(pod):
     pod.ready()
     pod("run", *PYTHON_JOB, "done")
     assert pod.printed(1, "environment")["JAX_COMPILATION_CACHE_DIR"] == str(
-        pod.cloud.home(1) / "flexlam/compilation_cache")
+        pod.cloud.home(1) / "flexlam/compilation_cache"
+    )
     pod("run", "--env=JAX_COMPILATION_CACHE_DIR=/elsewhere", *PYTHON_JOB, "done")
     assert pod.printed(1, "environment")["JAX_COMPILATION_CACHE_DIR"] == "/elsewhere"
 
@@ -147,8 +170,13 @@ def test_a_preempted_slice_is_made_anew_and_the_command_goes_on(pod):
     assert "'pod' is PREEMPTED; making it anew (1 of 2)" in done.stderr
     verbs = pod.cloud.verbs()[before:]
     middle = verbs.index("queued-resources delete")
-    assert verbs[middle:middle + 5] == ["queued-resources delete", "queued-resources create",
-                                        "tpu-vm describe", "tpu-vm describe", "tpu-vm scp"]
+    assert verbs[middle : middle + 5] == [
+        "queued-resources delete",
+        "queued-resources create",
+        "tpu-vm describe",
+        "tpu-vm describe",
+        "tpu-vm scp",
+    ]
     created = pod.cloud.calls()[before + middle + 1]
     assert "--spot" in created and "--accelerator-type=v5litepod-16" in created
     assert pod.cloud.starts(1) == 2 and pod.printed(1, "arguments") == ["a b"]
@@ -165,10 +193,18 @@ def test_a_slice_that_is_being_suspended_is_waited_for(pod):
 
 def watched(pod, *words):
     """`run --retry`, watching a command that runs."""
-    process = subprocess.Popen(pod.arguments("run", "--retry=3", *RETRY, *PYTHON_JOB, *words),
-                               stderr=subprocess.PIPE, text=True, env=pod.environment)
-    pod.wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists()
-                             and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    process = subprocess.Popen(
+        pod.arguments("run", "--retry=3", *RETRY, *PYTHON_JOB, *words),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=pod.environment,
+    )
+    pod.wait_for(
+        lambda: all(
+            pod.cloud.run_file(worker, "pid").exists() and "ready" in pod.cloud.log(worker)
+            for worker in (0, 1)
+        )
+    )
     return process
 
 
@@ -218,26 +254,55 @@ def test_an_error_on_one_worker_ends_the_retries_and_names_it(pod):
     assert not any(pod.alive(pid) for pid in pod.pids())
 
 
-@pytest.mark.parametrize("code, again", [
-    (0, False), (1, False), (2, False), (75, True), (76, True), (77, True), (126, False),
-    (127, False), (134, True), (137, True), (143, True)])
+@pytest.mark.parametrize(
+    "code, again",
+    [
+        (0, False),
+        (1, False),
+        (2, False),
+        (75, True),
+        (76, True),
+        (77, True),
+        (126, False),
+        (127, False),
+        (134, True),
+        (137, True),
+        (143, True),
+    ],
+)
 def test_which_exit_codes_are_restarted(pod, code, again):
-    done = subprocess.run(["bash", "-c", f'. "$1/launch/pod_common.sh"; may_restart {code}', "-",
-                           str(pod.checkout)], capture_output=True, text=True)
+    done = subprocess.run(
+        ["bash", "-c", f'. "$1/launch/pod_common.sh"; may_restart {code}', "-", str(pod.checkout)],
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode == 0) == again and not done.stderr
 
 
 def test_a_killed_worker_counts_as_interrupted(pod):
     pod.ready()
-    process = subprocess.Popen(pod.arguments("run", "--retry=1", *RETRY, *PYTHON_JOB, "wait"),
-                               stderr=subprocess.PIPE, text=True, env=pod.environment)
-    pod.wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists()
-                         and "ready" in pod.cloud.log(worker) for worker in (0, 1)))
+    process = subprocess.Popen(
+        pod.arguments("run", "--retry=1", *RETRY, *PYTHON_JOB, "wait"),
+        stderr=subprocess.PIPE,
+        text=True,
+        env=pod.environment,
+    )
+    pod.wait_for(
+        lambda: all(
+            pod.cloud.run_file(worker, "pid").exists() and "ready" in pod.cloud.log(worker)
+            for worker in (0, 1)
+        )
+    )
     first = pod.pids()
-    pod.wait_for(lambda: pod.cloud.verbs().count("tpu-vm ssh") > 3)     # It has begun to watch.
+    pod.wait_for(lambda: pod.cloud.verbs().count("tpu-vm ssh") > 3)  # It has begun to watch.
     os.kill(first[1], signal.SIGKILL)
-    pod.wait_for(lambda: all(pod.cloud.run_file(worker, "pid").exists() for worker in (0, 1))
-             and not set(first) & set(pod.pids()), seconds=40)
+    pod.wait_for(
+        lambda: (
+            all(pod.cloud.run_file(worker, "pid").exists() for worker in (0, 1))
+            and not set(first) & set(pod.pids())
+        ),
+        seconds=40,
+    )
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=90)[1]
     assert "starting the command again (1 of 1)" in error

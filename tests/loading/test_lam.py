@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import flexlam_jax
-from flexlam_jax.loading import lam as loading
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.loading import lam as loading
 from flexlam_jax.models.lam import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
 
@@ -192,11 +192,14 @@ def test_missing_checkpoints_and_other_families(tmp_path):
         flexlam_jax.load(policy)
 
 
-@pytest.mark.parametrize("path, told", [
-    ("nothing://a/run", "'nothing://' is no storage that is known"),
-    ("gs://a/run", "gs://a/run cannot be reached: .* gcsfs"),
-    (__file__, "no checkpoint in .*test_lam.py"),
-])
+@pytest.mark.parametrize(
+    "path, told",
+    [
+        ("nothing://a/run", "'nothing://' is no storage that is known"),
+        ("gs://a/run", "gs://a/run cannot be reached: .* gcsfs"),
+        (__file__, "no checkpoint in .*test_lam.py"),
+    ],
+)
 @pytest.mark.parametrize("read", [flexlam_jax.load, flexlam_jax.load_translator])
 def test_paths_that_lead_nowhere(monkeypatch, read, path, told):
     monkeypatch.setitem(sys.modules, "gcsfs", None)

@@ -125,15 +125,18 @@ def test_changed_weights_are_noticed(made, tmp_path):
             flexlam_jax.load_translator(tmp_path / "t")
 
 
-@pytest.mark.parametrize("fields, told", [
-    ({"budgets": [1, 2]}, "not those that were written"),
-    ({"action_names": ["right", "left"]}, "not those that were written"),
-    ({"fingerprint": 3}, "not those that were written"),
-    ({"outputs": "2"}, 'config.json is damaged: outputs: expected `int`, got `str`, it is "2"'),
-    ({"budgets": 3}, "config.json is damaged: budgets: expected `array`, got `int`"),
-    ({"lam": None}, "missing required field `lam`"),
-    ({"slots": 0, "sha256": None}, "not those that were written"),
-])
+@pytest.mark.parametrize(
+    "fields, told",
+    [
+        ({"budgets": [1, 2]}, "not those that were written"),
+        ({"action_names": ["right", "left"]}, "not those that were written"),
+        ({"fingerprint": 3}, "not those that were written"),
+        ({"outputs": "2"}, 'config.json is damaged: outputs: expected `int`, got `str`, it is "2"'),
+        ({"budgets": 3}, "config.json is damaged: budgets: expected `array`, got `int`"),
+        ({"lam": None}, "missing required field `lam`"),
+        ({"slots": 0, "sha256": None}, "not those that were written"),
+    ],
+)
 def test_a_changed_config_is_noticed(made, tmp_path, fields, told):
     shutil.copytree(made[0], tmp_path / "t")
     change_config(tmp_path / "t", **fields)
@@ -159,10 +162,14 @@ def test_a_folder_of_somebody_else_is_not_written_to(made, tmp_path):
     assert [file.name for file in tmp_path.rglob("*")] == ["params", "mine"]
 
 
-@pytest.mark.parametrize("bad, told", [
-    (np.float32("nan"), "NaN or infinity"), (np.float32("-inf"), "NaN or infinity"),
-    (np.int32(1), "codes are int32"),
-])
+@pytest.mark.parametrize(
+    "bad, told",
+    [
+        (np.float32("nan"), "NaN or infinity"),
+        (np.float32("-inf"), "NaN or infinity"),
+        (np.int32(1), "codes are int32"),
+    ],
+)
 @pytest.mark.parametrize("array", [np.asarray, jnp.asarray], ids=["numpy", "jax"])
 def test_codes_that_are_no_numbers_are_no_action(made, bad, told, array):
     translator = flexlam_jax.load_translator(made[0])
@@ -181,8 +188,13 @@ def test_inside_jit_values_are_not_checked(made):
     assert np.isnan(outputs).all()
 
 
-@pytest.mark.parametrize("error", [OSError(28, "No space left on device"),
-                                   ValueError("UNKNOWN: write: No space left on device [4, 2]")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(28, "No space left on device"),
+        ValueError("UNKNOWN: write: No space left on device [4, 2]"),
+    ],
+)
 def test_a_full_disk_is_one_message(made, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.flops import forward_flops, program_flops, training_flops
+from flexlam_jax.models.lam import build_lam
 from tests.models.tiny_lam import MOTION, VIT, tiny_config
 
 LARGER = {
@@ -59,6 +59,7 @@ def test_count_is_a_little_below_xla_s_for_an_unrolled_program(changes):
 
 def test_the_trap_that_this_avoids():
     """XLA counts a loop body once; the count here multiplies it by the length."""
+
     def loop(x):
         return jax.lax.scan(lambda c, _: (c @ c, None), x, None, length=10)[0]
 
@@ -73,7 +74,11 @@ def test_convolutions_and_branches():
 
     def convolve(x):
         return jax.lax.conv_general_dilated(
-            x, kernel, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            x,
+            kernel,
+            (2, 2),
+            "SAME",
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
             feature_group_count=2,
         )
 

@@ -36,8 +36,7 @@ def test_matmul_contracts_rows_without_transposing_the_wide_operand():
         left = [
             equation.invars[0].aval.shape
             for equation in program.eqns
-            if equation.primitive.name == "dot_general"
-            and 10 not in equation.outvars[0].aval.shape
+            if equation.primitive.name == "dot_general" and 10 not in equation.outvars[0].aval.shape
         ]
         assert left == [(10, 8)]
 
@@ -112,7 +111,8 @@ def value_and_gradient(module, variables, x, context):
 
 
 @pytest.mark.parametrize(
-    ("remat", "unroll"), [("none", True), ("full", False), ("full", True), ("mlp", False), ("dots", False)]
+    ("remat", "unroll"),
+    [("none", True), ("full", False), ("full", True), ("mlp", False), ("dots", False)],
 )
 def test_remat_and_unrolling_keep_values_and_gradients(stack, remat, unroll):
     x, context, variables, expected = stack

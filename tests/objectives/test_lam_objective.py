@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.flops import training_flops
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 
 VIT = {"kind": "vit", "patch": 8, "width": 16, "heads": 1, "mlp_hidden": 32}

@@ -69,14 +69,22 @@ def test_counts_and_bytes():
         "all-reduce": {"count": 1, "bytes": 8 * 4 * 4 + 4, "types": {"f32": 8 * 4 * 4 + 4}},
         "reduce-scatter": {"count": 1, "bytes": 8 * 4 * 4, "types": {"f32": 8 * 4 * 4}},
         # A loop of three inside a loop of five.
-        "collective-permute": {"count": 15, "bytes": 15 * 8 * 4 * 4,
-                               "types": {"f32": 15 * 8 * 4 * 4}}}
+        "collective-permute": {
+            "count": 15,
+            "bytes": 15 * 8 * 4 * 4,
+            "types": {"f32": 15 * 8 * 4 * 4},
+        },
+    }
 
 
 def test_wire_bytes_of_rings():
     sent = {c.kind: c.wire_bytes for c in collectives(PROGRAM, 8)}
-    assert sent == {"all-gather": 64, "all-reduce": 2 * 132 * 3 / 4, "reduce-scatter": 96,
-                    "collective-permute": 128}
+    assert sent == {
+        "all-gather": 64,
+        "all-reduce": 2 * 132 * 3 / 4,
+        "reduce-scatter": 96,
+        "collective-permute": 128,
+    }
 
 
 def test_groups_in_every_notation():
@@ -87,24 +95,30 @@ def test_groups_in_every_notation():
     assert groups["collective-permute"] == [[0, 1], [1, 0]]
 
 
-@pytest.mark.parametrize("text, expected", [
-    ("mesh['a'=2,'b'=4] {'a'}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
-    ("mesh['a'=2,'b'=4] {'a','b'}", [[0, 1, 2, 3, 4, 5, 6, 7]]),
-    ("mesh['a'=8] {'a':(1)2}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
-    ("mesh['a'=8] {'a':(4)2}", [[0, 1], [2, 3], [4, 5], [6, 7]]),
-    ("mesh['a'=4,'b'=2, device_ids=([2,4]T(1,0))] {'b'}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
-    ("mesh['a'=2,'b'=2], device_ids=(3,2,1,0) {'b'}", [[3, 2], [1, 0]]),
-    ("[2,4]<=[8]", [[0, 1, 2, 3], [4, 5, 6, 7]]),
-    ("{}", [[0, 1, 2, 3, 4, 5, 6, 7]])])
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("mesh['a'=2,'b'=4] {'a'}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
+        ("mesh['a'=2,'b'=4] {'a','b'}", [[0, 1, 2, 3, 4, 5, 6, 7]]),
+        ("mesh['a'=8] {'a':(1)2}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
+        ("mesh['a'=8] {'a':(4)2}", [[0, 1], [2, 3], [4, 5], [6, 7]]),
+        ("mesh['a'=4,'b'=2, device_ids=([2,4]T(1,0))] {'b'}", [[0, 4], [1, 5], [2, 6], [3, 7]]),
+        ("mesh['a'=2,'b'=2], device_ids=(3,2,1,0) {'b'}", [[3, 2], [1, 0]]),
+        ("[2,4]<=[8]", [[0, 1, 2, 3], [4, 5, 6, 7]]),
+        ("{}", [[0, 1, 2, 3, 4, 5, 6, 7]]),
+    ],
+)
 def test_replica_groups(text, expected):
-    line = (f"ENTRY %main (x: f32[2]) -> f32[2] {{\n"
-            f"  %sum = f32[2]{{0}} all-reduce(%x), replica_groups={text}, to_apply=%f\n}}\n")
+    line = (
+        f"ENTRY %main (x: f32[2]) -> f32[2] {{\n"
+        f"  %sum = f32[2]{{0}} all-reduce(%x), replica_groups={text}, to_apply=%f\n}}\n"
+    )
     (found,) = collectives(line, 8)
     np.testing.assert_array_equal(found.groups, expected)
 
 
 def test_traffic_reads_one_layer_of_a_stack():
-    kib = 8 * 4 * 4     # Bytes of f32[8,4].
+    kib = 8 * 4 * 4  # Bytes of f32[8,4].
     per_iteration = (kib + kib + 4) + (kib + 16 * 4 * 2) + 3 * 2 * kib  # slice, gather, permutes
     entry = 2 * kib + (kib + kib) + (kib + kib // 4) + 2 * kib
     # Flags and what lies on the chip, as S(1) and S(2), are not counted.
@@ -112,10 +126,12 @@ def test_traffic_reads_one_layer_of_a_stack():
 
 
 def test_slices_send_through_the_host():
-    line = ('ENTRY %main (x: f32[2]) -> f32[2] {\n  %send.1 = (f32[1,8,128]{2,1,0:T(8,128)}, u32[], '
-            'token[]) send(%x, %after-all.1), channel_id=3, is_host_transfer=true, '
-            'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}\n'
-            '  %send.2 = (f32[4], u32[], token[]) send(%x, %after-all.2), channel_id=4\n}\n')
+    line = (
+        "ENTRY %main (x: f32[2]) -> f32[2] {\n  %send.1 = (f32[1,8,128]{2,1,0:T(8,128)}, u32[], "
+        "token[]) send(%x, %after-all.1), channel_id=3, is_host_transfer=true, "
+        'frontend_attributes={_xla_host_transfer_handler_name="xla_megascale_runtime"}\n'
+        "  %send.2 = (f32[4], u32[], token[]) send(%x, %after-all.2), channel_id=4\n}\n"
+    )
     (found,) = collectives(line, 8)
     assert (found.kind, found.count, found.bytes, found.wire_bytes) == ("slice-send", 1, 4096, 4096)
 
@@ -148,7 +164,7 @@ ENTRY %main (x: bf16[5,8,128]) -> bf16[8,128] {
 def test_traffic_follows_slices_into_nested_fusions():
     """Not the saved activations of all layers, and not the buffer of a collective in flight."""
     part = 8 * 128 * 2
-    assert memory_traffic(NESTED) == (part + part + 4) + part   # Read, written, number; prefetch.
+    assert memory_traffic(NESTED) == (part + part + 4) + part  # Read, written, number; prefetch.
 
 
 FLYING = """

@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -22,16 +22,27 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def plan_pod(*flags):
-    return subprocess.run([sys.executable, "-m", "experiments.plan_pod", *flags], cwd=REPO,
-                          capture_output=True, text=True, timeout=500)
+    return subprocess.run(
+        [sys.executable, "-m", "experiments.plan_pod", *flags],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        timeout=500,
+    )
 
 
 def test_a_preset_for_v5e_256(tmp_path):
     """With the TPU compiler where libtpu is installed, else on 256 virtual devices."""
     rows = tmp_path / "rows.jsonl"
-    done = plan_pod("--config=experiments/configs/debug.py", "--topology=v5e-256",
-                    "--config.batch_size=512", "--config.mesh.data=64", "--config.mesh.fsdp=4",
-                    "--config.mesh.fsdp_min_size=1024", f"--json={rows}")
+    done = plan_pod(
+        "--config=experiments/configs/debug.py",
+        "--topology=v5e-256",
+        "--config.batch_size=512",
+        "--config.mesh.data=64",
+        "--config.mesh.fsdp=4",
+        "--config.mesh.fsdp_min_size=1024",
+        f"--json={rows}",
+    )
     assert done.returncode == 0, done.stderr
     (row,) = map(json.loads, rows.open())
     assert row["compiler"] == ("tpu" if has_compiler() else "cpu")
@@ -40,28 +51,34 @@ def test_a_preset_for_v5e_256(tmp_path):
     memory = row["memory"]
     # Two clips of two 64x64 frames (debug has clips of two), and less than the whole state.
     assert 2 * 2 * 64 * 64 * 3 < memory["argument"] < 12 * row["parameters"]
-    assert memory["alias"] >= 0.95 * memory["output"]    # All of the state is donated.
+    assert memory["alias"] >= 0.95 * memory["output"]  # All of the state is donated.
     kinds = row["collectives"]
     assert kinds["all-reduce"]["count"] > 0
     # What the devices gather is the parameters, in the forward pass and again in the backward one
     # (float32, as the debug preset computes); rings of permutes stand for some of them on TPU.
-    gathered = sum(kinds.get(kind, {"bytes": 0})["bytes"]
-                   for kind in ("all-gather", "collective-permute"))
+    gathered = sum(
+        kinds.get(kind, {"bytes": 0})["bytes"] for kind in ("all-gather", "collective-permute")
+    )
     assert 0 < gathered < 4 * 4 * row["parameters"]
     roof = row["roofline"]
     assert roof["seconds_overlapped"] == max(
-        roof[term] for term in ("compute", "memory", "interconnect", "network"))
+        roof[term] for term in ("compute", "memory", "interconnect", "network")
+    )
     assert row["executed_flops"] >= 0.98 * row["model_flops"] > 0
     assert done.stdout.startswith("FITS: ") and "sums over devices" in done.stdout
     assert roof["memory_least"] > 0
     assert ("libtpu is not installed" in done.stdout) != has_compiler()
 
 
-@pytest.mark.parametrize("flags, message", [
-    (("--topology=v5e-300",), "there is no TPU topology 'v5e-300'"),
-    (("--topology=v5e-8", "--config.batch_size=12"), "batch_size=12 must be a multiple of 8"),
-    (("--topology=v5e-8", "--json=/nowhere/rows.jsonl"), "cannot write /nowhere/rows.jsonl"),
-    (("--topology=v5e-8", "--config=README.md"), "--config is no preset, a Python file")])
+@pytest.mark.parametrize(
+    "flags, message",
+    [
+        (("--topology=v5e-300",), "there is no TPU topology 'v5e-300'"),
+        (("--topology=v5e-8", "--config.batch_size=12"), "batch_size=12 must be a multiple of 8"),
+        (("--topology=v5e-8", "--json=/nowhere/rows.jsonl"), "cannot write /nowhere/rows.jsonl"),
+        (("--topology=v5e-8", "--config=README.md"), "--config is no preset, a Python file"),
+    ],
+)
 def test_bad_input_is_one_message(flags, message):
     done = plan_pod("--config=experiments/configs/debug.py", *flags)
     assert done.returncode == 1 and message in done.stderr and "Traceback" not in done.stderr
@@ -79,7 +96,8 @@ def test_a_plan_that_does_not_fit_says_by_how_much(tiny_plan):
     assert not tiny_plan.fits and tiny_plan.rate == 0.0
     large = dataclasses.replace(tiny_plan, needed=20 * 2**30, limit=15.75 * 2**30)
     assert describe(large).startswith(
-        "DOES NOT FIT: 20.00 of 15.75 GiB per device, 4.25 GiB too much, on v5e-1 (1 chip, mesh 1)")
+        "DOES NOT FIT: 20.00 of 15.75 GiB per device, 4.25 GiB too much, on v5e-1 (1 chip, mesh 1)"
+    )
     row = table_row("tiny", tiny_plan)
     assert row.endswith("| no |")
     assert table_rows(table([row])) == {("tiny", "v5e-1"): row}
@@ -95,10 +113,20 @@ def test_memory_is_state_and_batch(tiny_plan):
     assert tiny_plan.memory.peak >= tiny_plan.memory.argument
 
 
-@pytest.mark.parametrize("text, needed", [
-    ("RESOURCE_EXHAUSTED: Used 306.85G of 15.75G hbm. Exceeded hbm capacity by 291.1G.", 306.85),
-    ("RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries "
-     "(23.17G) exceeds available HBM (15.75G).", 23.17)])
+@pytest.mark.parametrize(
+    "text, needed",
+    [
+        (
+            "RESOURCE_EXHAUSTED: Used 306.85G of 15.75G hbm. Exceeded hbm capacity by 291.1G.",
+            306.85,
+        ),
+        (
+            "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries "
+            "(23.17G) exceeds available HBM (15.75G).",
+            23.17,
+        ),
+    ],
+)
 def test_the_compilers_words_for_too_large(text, needed):
     error = _out_of_memory(text)
     assert (error.needed, error.limit) == pytest.approx((needed * 2**30, 15.75 * 2**30))
@@ -109,11 +137,21 @@ def made(config, needed=1.0, fast=False):
     """A plan as the compiler would make it, without one."""
     terms = dict.fromkeys(("memory", "memory_least", "interconnect", "network"), 0.0)
     mesh = {axis: config.mesh.get(axis, 1) for axis in ("slice", "data", "fsdp", "model")}
-    return Plan(topology="v5e-8", chips=8, mesh=mesh, batch_size=config.batch_size,
-                transitions=config.batch_size, accumulate=config.optimizer.accumulate,
-                remat=config.model.remat, parameters=1, limit=10.0, needed=needed,
-                compiler="tpu", memory=Memory(0, 0, 0, 0, 0),
-                roofline=Roofline(compute=1.0 if fast else 1.5, ideal=1.0, sent={}, **terms))
+    return Plan(
+        topology="v5e-8",
+        chips=8,
+        mesh=mesh,
+        batch_size=config.batch_size,
+        transitions=config.batch_size,
+        accumulate=config.optimizer.accumulate,
+        remat=config.model.remat,
+        parameters=1,
+        limit=10.0,
+        needed=needed,
+        compiler="tpu",
+        memory=Memory(0, 0, 0, 0, 0),
+        roofline=Roofline(compute=1.0 if fast else 1.5, ideal=1.0, sent={}, **terms),
+    )
 
 
 def test_search_changes_one_setting_at_a_time_and_keeps_the_best():
@@ -124,15 +162,16 @@ def test_search_changes_one_setting_at_a_time_and_keeps_the_best():
         tried.append((variant.mesh.fsdp, variant.model.remat, variant.batch_size))
         if variant.model.remat == "none" and variant.batch_size == 8 and variant.mesh.fsdp == 4:
             raise jax.errors.JaxRuntimeError("INTERNAL: the compiler gave up\nmore")
-        return made(variant, needed=11.0 if variant.batch_size > 16 else 5.0,
-                    fast=variant.mesh.fsdp == 8)
+        return made(
+            variant, needed=11.0 if variant.batch_size > 16 else 5.0, fast=variant.mesh.fsdp == 8
+        )
 
     plans = search(config, topology, compile_one, limit=9, told=lambda *x: told.append(x))
     remats = [remat for remat in REMAT_NAMES if remat != "none"]
     # The config itself (1x8 devices of data), other meshes, then remat and batch of the fastest:
     # 16 is faster still, 32 does not fit, 4 does not divide.
     assert tried[:3] == [(1, "none", 8), (8, "none", 8), (4, "none", 8)]
-    assert [entry[1:] for entry in tried[4:4 + len(remats)]] == [(name, 8) for name in remats]
+    assert [entry[1:] for entry in tried[4 : 4 + len(remats)]] == [(name, 8) for name in remats]
     assert {entry[2] for entry in tried} >= {8, 16} and len(tried) == len(set(tried)) <= 9
     assert [p.fits for p in plans] == sorted((p.fits for p in plans), reverse=True)
     assert plans[0].mesh["fsdp"] == 8 and plans[0].batch_size == 16
@@ -141,11 +180,18 @@ def test_search_changes_one_setting_at_a_time_and_keeps_the_best():
 
 
 def test_flags_of_a_plan_are_those_of_its_config():
-    variant = changed(get_config(), batch_size=64, remat="full", accumulate=2,
-                      mesh=dict(data=2, fsdp=2, model=2))
+    variant = changed(
+        get_config(), batch_size=64, remat="full", accumulate=2, mesh=dict(data=2, fsdp=2, model=2)
+    )
     text = flags(made(variant))
-    for setting in ("batch_size=64", "model.remat=full", "optimizer.accumulate=2", "mesh.data=2",
-                    "mesh.fsdp=2", "mesh.model=2"):
+    for setting in (
+        "batch_size=64",
+        "model.remat=full",
+        "optimizer.accumulate=2",
+        "mesh.data=2",
+        "mesh.fsdp=2",
+        "mesh.model=2",
+    ):
         assert f"--config.{setting}" in text.split()
 
 

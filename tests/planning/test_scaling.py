@@ -2,9 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +16,12 @@ def compiled():
     """{job: what scaling.py printed}."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.planning.scaling", *JOBS],
-        cwd=Path(__file__).resolve().parents[2], capture_output=True, text=True, timeout=500,
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"})
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=500,
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"},
+    )
     assert done.returncode == 0, done.stderr
     return dict(zip(JOBS, map(json.loads, done.stdout.splitlines())))
 
@@ -40,7 +44,7 @@ def test_collectives_per_step_do_not_grow_with_devices(compiled, two, eight):
 
 def test_replicas_are_summed_in_a_handful_of_all_reduces(compiled):
     assert list(compiled["data:8:2"]["collectives"]) == ["all-reduce"]
-    assert count(compiled["data:8:2"]) <= 4     # Gradients in one, metrics, code usage.
+    assert count(compiled["data:8:2"]) <= 4  # Gradients in one, metrics, code usage.
 
 
 @pytest.mark.parametrize("part", ["params", "opt_state", "ema"])
@@ -57,4 +61,4 @@ def test_state_is_what_the_compiler_takes_and_gives_back(compiled):
         state = row["argument"] - row["frames"]
         # The codebook's statistics and the step are state too.
         assert sum(row["state"].values()) <= state <= sum(row["state"].values()) + 2048
-        assert row["alias"] >= 0.99 * state     # All of it is donated.
+        assert row["alias"] >= 0.99 * state  # All of it is donated.

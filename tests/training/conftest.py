@@ -1,8 +1,8 @@
 """What the tests of the training loop share."""
 
 import jax
-from jax.experimental.compilation_cache import compilation_cache
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from flexlam_jax.training.compilation import use_compilation_cache
 

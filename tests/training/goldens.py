@@ -10,16 +10,22 @@ from pathlib import Path
 
 import jax
 
-from flexlam_jax.planning.plan import lam_on_paper
 from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.parallel.sharding import path_name, tree_shardings, with_shardings
+from flexlam_jax.planning.plan import lam_on_paper
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
-from flexlam_jax.parallel.sharding import path_name, tree_shardings, with_shardings
 
 FOLDER = Path(__file__).with_name("goldens")
 PRESETS = ("debug", "doom", "vit256", "base", "large", "xl")
-MESHES = (dict(data=8), dict(fsdp=8), dict(data=2, fsdp=4), dict(fsdp=4, model=2),
-          dict(slice=2, data=2, fsdp=16, model=4), dict(fsdp=256))
+MESHES = (
+    dict(data=8),
+    dict(fsdp=8),
+    dict(data=2, fsdp=4),
+    dict(fsdp=4, model=2),
+    dict(slice=2, data=2, fsdp=16, model=4),
+    dict(fsdp=256),
+)
 
 
 def states(preset):
@@ -30,10 +36,13 @@ def states(preset):
     optimizer = make_optimizer(config.optimizer, schedule)
     first, *others = (
         jax.sharding.AbstractMesh(tuple(sizes.get(axis, 1) for axis in AXES), AXES)
-        for sizes in MESHES)
+        for sizes in MESHES
+    )
     state = train_program(objective, optimizer, schedule, config, first, batch).abstract
-    return [state] + [with_shardings(state, tree_shardings(
-        state, mesh, fsdp_min_size=config.mesh.fsdp_min_size)) for mesh in others]
+    return [state] + [
+        with_shardings(state, tree_shardings(state, mesh, fsdp_min_size=config.mesh.fsdp_min_size))
+        for mesh in others
+    ]
 
 
 def text(preset):

@@ -11,9 +11,9 @@ import sys
 
 import jax
 
-from flexlam_jax.training.loop import fit
 from flexlam_jax.parallel.mesh import AXES
 from flexlam_jax.parallel.sharding import path_name
+from flexlam_jax.training.loop import fit
 from tests.training import toy
 
 STEPS = 10
@@ -22,21 +22,37 @@ STEPS = 10
 def train(out, name):
     stages = name.split("+")
     for number, sizes in enumerate(stages):
-        config = toy.config(total_steps=STEPS * (number + 1) // len(stages), checkpoint__every=5,
-                            log__every=1, batch_size=16, optimizer__schedule="constant")
+        config = toy.config(
+            total_steps=STEPS * (number + 1) // len(stages),
+            checkpoint__every=5,
+            log__every=1,
+            batch_size=16,
+            optimizer__schedule="constant",
+        )
         numbers = [int(size) for size in sizes.split("-")]
-        config.mesh = dict(zip(AXES[-len(numbers):], numbers), fsdp_min_size=64)
-        state = fit(toy.objective(hidden=32, noise=0.1, count_updates=True),
-                    toy.Rows(batch_size=16), config, f"{out}/{name}")
+        config.mesh = dict(zip(AXES[-len(numbers) :], numbers), fsdp_min_size=64)
+        state = fit(
+            toy.objective(hidden=32, noise=0.1, count_updates=True),
+            toy.Rows(batch_size=16),
+            config,
+            f"{out}/{name}",
+        )
     return state
 
 
 def describe(name, state):
     leaves, _ = jax.tree_util.tree_flatten_with_path(state)
-    specs = {path_name(path): [list(p) if isinstance(p, tuple) else p for p in leaf.sharding.spec]
-             for path, leaf in leaves if not leaf.sharding.is_fully_replicated}
-    size = sum(shard.data.nbytes for _, leaf in leaves for shard in leaf.addressable_shards
-               if shard.device == jax.devices()[0])
+    specs = {
+        path_name(path): [list(p) if isinstance(p, tuple) else p for p in leaf.sharding.spec]
+        for path, leaf in leaves
+        if not leaf.sharding.is_fully_replicated
+    }
+    size = sum(
+        shard.data.nbytes
+        for _, leaf in leaves
+        for shard in leaf.addressable_shards
+        if shard.device == jax.devices()[0]
+    )
     print(json.dumps({"mesh": name, "specs": specs, "bytes": size}), flush=True)
 
 

@@ -45,16 +45,26 @@ def test_code_digest_follows_the_files(monkeypatch, tmp_path):
     assert agreement.code_digest() != before
 
 
-@pytest.mark.parametrize("error, told", [
-    (ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer\nmore"),
-     "lost another process: UNKNOWN: Gloo AllGather failed: Connection closed by peer"),
-    (TimeoutError("Timed out while waiting for async_write_complete barrier."),
-     "lost another process: Timed out while waiting for async_write_complete barrier."),
-    (jax.errors.JaxRuntimeError("UNAVAILABLE: socket"), "lost another process: UNAVAILABLE: socket"),
-    (distributed.ProcessLost("process 3 stopped"), "process 3 stopped"),
-    (OSError("connection to the storage broke"), None),
-    (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), None),
-])
+@pytest.mark.parametrize(
+    "error, told",
+    [
+        (
+            ValueError("UNKNOWN: Gloo AllGather failed: Connection closed by peer\nmore"),
+            "lost another process: UNKNOWN: Gloo AllGather failed: Connection closed by peer",
+        ),
+        (
+            TimeoutError("Timed out while waiting for async_write_complete barrier."),
+            "lost another process: Timed out while waiting for async_write_complete barrier.",
+        ),
+        (
+            jax.errors.JaxRuntimeError("UNAVAILABLE: socket"),
+            "lost another process: UNAVAILABLE: socket",
+        ),
+        (distributed.ProcessLost("process 3 stopped"), "process 3 stopped"),
+        (OSError("connection to the storage broke"), None),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory"), None),
+    ],
+)
 def test_errors_that_come_from_a_lost_process(monkeypatch, error, told):
     assert distributed.lost_behind(error) is None  # One process loses nobody.
     monkeypatch.setattr(distributed, "process_count", lambda: 2)

@@ -2,29 +2,36 @@
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flexlam_jax.errors import UserError
+from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.random import stream
 from flexlam_jax.training import augmentation
 from flexlam_jax.training.augmentation import make_augmentation
-from flexlam_jax.errors import UserError
-from flexlam_jax.random import stream
 from flexlam_jax.training.loop import fit
-from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.state import create_state
 from flexlam_jax.training.step import make_train_step
 from tests.training import toy
 
 REPO = Path(__file__).resolve().parents[2]
-ALL = dict(crop_scale=(0.4, 0.9), crop_aspect=(0.75, 1.33), shift=3, brightness=0.4, contrast=0.4,
-           saturation=0.4, hue=0.1)
+ALL = dict(
+    crop_scale=(0.4, 0.9),
+    crop_aspect=(0.75, 1.33),
+    shift=3,
+    brightness=0.4,
+    contrast=0.4,
+    saturation=0.4,
+    hue=0.1,
+)
 DEVICES = """
 import json, jax, numpy as np, jax.numpy as jnp
 from jax.sharding import PartitionSpec as P, NamedSharding
@@ -52,7 +59,8 @@ def clips(B=8, T=2, size=16):
 def run(settings, frames, step=0, **more):
     augment = make_augmentation(settings)
     out = jax.jit(lambda b, s: augment(b, stream(0, s, "augmentation")))(
-        {"frames": frames, **more}, step)
+        {"frames": frames, **more}, step
+    )
     return jax.tree.map(np.asarray, out)
 
 
@@ -84,8 +92,15 @@ def test_type_shape_range_and_other_entries_are_kept(dtype):
 
 def test_frames_of_a_clip_share_the_draw_and_clips_do_not():
     frames = np.repeat(np.repeat(clips(B=1, T=1), 8, axis=0), 4, axis=1)  # All frames are equal.
-    for settings in (ALL, dict(shift=3), dict(crop_scale=(0.3, 0.9)), dict(hue=0.3),
-                     dict(brightness=0.5), dict(contrast=0.5), dict(saturation=0.5)):
+    for settings in (
+        ALL,
+        dict(shift=3),
+        dict(crop_scale=(0.3, 0.9)),
+        dict(hue=0.3),
+        dict(brightness=0.5),
+        dict(contrast=0.5),
+        dict(saturation=0.5),
+    ):
         out = run(settings, frames)["frames"]
         assert (out == out[:, :1]).all(), settings
         assert len({clip.tobytes() for clip in out}) > 4, settings
@@ -112,8 +127,12 @@ def test_shift_moves_whole_pixels_and_repeats_the_edge():
     shifts = set()
     for before, after in zip(clips(), out, strict=True):
         padded = np.pad(before, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge")
-        found = [(y, x) for y in range(5) for x in range(5)
-                 if (padded[:, y:y + 16, x:x + 16] == after).all()]
+        found = [
+            (y, x)
+            for y in range(5)
+            for x in range(5)
+            if (padded[:, y : y + 16, x : x + 16] == after).all()
+        ]
         assert len(found) == 1
         shifts.add(found[0])
     assert len(shifts) > 3
@@ -136,7 +155,10 @@ def test_hue_keeps_luma_and_grey():
     grey = np.full((8, 2, 4, 4, 3), 0.4, np.float32)
     np.testing.assert_allclose(run(dict(hue=0.5), grey)["frames"], grey, atol=1e-3)
     soft = np.random.default_rng(0).uniform(0.45, 0.55, (8, 2, 4, 4, 3)).astype(np.float32)
-    turned, luma = run(dict(hue=0.5, saturation=0.5), soft)["frames"], np.array([.299, .587, .114])
+    turned, luma = (
+        run(dict(hue=0.5, saturation=0.5), soft)["frames"],
+        np.array([0.299, 0.587, 0.114]),
+    )
     np.testing.assert_allclose(turned @ luma, soft @ luma, atol=2e-3)
     with pytest.raises(ValueError, match="need RGB frames, these have 1"):
         run(dict(hue=0.1), grey[..., :1])
@@ -146,8 +168,13 @@ def test_same_pixels_on_one_and_eight_devices():
     results = []
     for devices in ("1", "8"):
         done = subprocess.run(
-            [sys.executable, "-c", DEVICES], cwd=REPO, capture_output=True, text=True, timeout=300,
-            env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": devices})
+            [sys.executable, "-c", DEVICES],
+            cwd=REPO,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": devices},
+        )
         assert done.returncode == 0, done.stderr
         results.append(json.loads(done.stdout))
     assert [r[0] for r in results] == [1, 8]
@@ -155,14 +182,19 @@ def test_same_pixels_on_one_and_eight_devices():
     assert np.mean(np.array(results[0][1]) != results[1][1]) < 1e-3
 
 
-@pytest.mark.parametrize("settings, message", [
-    (dict(crop=1), "unknown keys \\['crop'\\]; known: \\['crop_scale'"),
-    (dict(crop_scale=(0.0, 1.0)), "crop_scale=\\(0.0, 1.0\\) is out of range"),
-    (dict(crop_scale=(0.5, 1.2)), "crop_scale"),
-    (dict(crop_aspect=(2.0, 1.0)), "crop_aspect"),
-    (dict(shift=-1), "shift=-1 is out of range"), (dict(shift=0.5), "shift=0.5"),
-    (dict(hue=0.6), "hue=0.6"), (dict(brightness=1.5), "brightness=1.5"),
-])
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        (dict(crop=1), "unknown keys \\['crop'\\]; known: \\['crop_scale'"),
+        (dict(crop_scale=(0.0, 1.0)), "crop_scale=\\(0.0, 1.0\\) is out of range"),
+        (dict(crop_scale=(0.5, 1.2)), "crop_scale"),
+        (dict(crop_aspect=(2.0, 1.0)), "crop_aspect"),
+        (dict(shift=-1), "shift=-1 is out of range"),
+        (dict(shift=0.5), "shift=0.5"),
+        (dict(hue=0.6), "hue=0.6"),
+        (dict(brightness=1.5), "brightness=1.5"),
+    ],
+)
 def test_wrong_settings(settings, message):
     with pytest.raises(UserError, match=message):
         make_augmentation(settings)
@@ -180,8 +212,12 @@ def test_the_step_augments_the_global_batch_before_it_is_cut_and_keeps_the_row_f
         return dict(batch, x=batch["x"] + jax.random.normal(key, batch["x"].shape))
 
     def update(state, accumulate=1, augment=augment):
-        return jax.jit(make_train_step(objective, optimizer, schedule, seed=0, augment=augment,
-                                       accumulate=accumulate))(state, batch)[1]
+        return jax.jit(
+            make_train_step(
+                objective, optimizer, schedule, seed=0, augment=augment, accumulate=accumulate
+            )
+        )(state, batch)[1]
+
     plain, one, four = update(state, augment=None), update(state), update(state, accumulate=4)
     later = update(state.replace(step=state.step + 1))
     assert one["batch"] == plain["batch"] and one["loss"] != plain["loss"]
@@ -189,8 +225,10 @@ def test_the_step_augments_the_global_batch_before_it_is_cut_and_keeps_the_row_f
     np.testing.assert_allclose(one["loss"], four["loss"], rtol=1e-5)
     expected = augment(batch, stream(0, 0, "augmentation"))
     np.testing.assert_allclose(
-        one["loss"], objective.loss(state.params, state.extra, expected, jax.random.key(0))[0],
-        rtol=1e-5)
+        one["loss"],
+        objective.loss(state.params, state.extra, expected, jax.random.key(0))[0],
+        rtol=1e-5,
+    )
 
 
 def test_a_continued_run_draws_what_the_whole_run_drew(tmp_path):
@@ -212,6 +250,7 @@ def test_a_continued_run_draws_what_the_whole_run_drew(tmp_path):
         config = toy.config(total_steps=steps, optimizer__schedule="constant")
         config.augmentation = dict(settings)
         return np.asarray(fit(objective, Frames(), config, tmp_path / name).params["w"])
+
     settings = dict(brightness=0.5, shift=2)
     whole = train("whole", 6, settings)
     train("parts", 3, settings)

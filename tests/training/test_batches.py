@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.parallel.sharding import batch_sharding
+from flexlam_jax.training.batches import DeviceBatches
 from tests.training import toy
 
 
@@ -60,5 +60,7 @@ def test_errors_and_the_end_arrive_where_the_batch_is_asked_for(open_batches):
 
 def test_data_must_give_the_rows_that_are_held(open_batches):
     with open_batches(toy.Rows(rows=slice(4, 8))) as batches:
-        with pytest.raises(UserError, match=r"shape \(4, 8\).* holds 8 rows of a global batch of 8"):
+        with pytest.raises(
+            UserError, match=r"shape \(4, 8\).* holds 8 rows of a global batch of 8"
+        ):
             batches.shapes()

@@ -16,7 +16,9 @@ from flexlam_jax.training.performance import Profiler
 FULL = r"No space left on device.*Mend the storage \(\d+\.\d MiB are free there\)"
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG]
+)
 def test_errors_of_the_storage_are_found_behind_those_of_libraries(number, tmp_path):
     try:
         try:
@@ -73,7 +75,9 @@ def test_programs_that_cannot_be_kept_are_told_once(tmp_path, caplog):
     with compiled_programs_in(tmp_path / "cache"), warnings.catch_warnings():
         warnings.simplefilter("always")
         for name in ("one", "two"):
-            warnings.warn("Error writing persistent compilation cache entry for "
-                          f"'jit_{name}': OSError: [Errno 28] No space left on device")
+            warnings.warn(
+                "Error writing persistent compilation cache entry for "
+                f"'jit_{name}': OSError: [Errno 28] No space left on device"
+            )
     assert caplog.text.count("compiled programs cannot be kept") == 1
     assert "No space left on device" in caplog.text and warnings.showwarning is before

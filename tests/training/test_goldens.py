@@ -13,16 +13,21 @@ from tests.training import goldens
 def test_parameters_live_where_the_golden_says(preset):
     path = goldens.FOLDER / f"{preset}.txt"
     expected, got = path.read_text().splitlines(), goldens.text(preset).splitlines()
-    difference = "\n".join(difflib.unified_diff(expected, got, f"goldens/{path.name}", "now", n=1,
-                                                lineterm=""))
-    assert not difference, (f"{difference}\n\nIf this is what you want, run "
-                            "`python -m tests.training.goldens` and commit the files.")
+    difference = "\n".join(
+        difflib.unified_diff(expected, got, f"goldens/{path.name}", "now", n=1, lineterm="")
+    )
+    assert not difference, (
+        f"{difference}\n\nIf this is what you want, run "
+        "`python -m tests.training.goldens` and commit the files."
+    )
 
 
 def test_optimizer_state_lives_with_its_parameter():
     state = goldens.states("base")[3]
-    params = {path_name(path): leaf.sharding.spec
-              for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)}
+    params = {
+        path_name(path): leaf.sharding.spec
+        for path, leaf in jax.tree_util.tree_leaves_with_path(state.params)
+    }
     followers = 0
     for path, leaf in jax.tree_util.tree_leaves_with_path(state.opt_state):
         name = path_name(path)

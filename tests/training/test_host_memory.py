@@ -23,8 +23,9 @@ print(min(faults[3:]))
 
 
 def page_faults(how):
-    done = subprocess.run([sys.executable, "-c", _FAULTS, how], capture_output=True, text=True,
-                          check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", _FAULTS, how], capture_output=True, text=True, check=True
+    )
     return int(done.stdout)
 
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from flexlam_jax.errors import CheckpointError, Interrupted, UserError
 from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.errors import CheckpointError, Interrupted, UserError
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
@@ -23,8 +23,13 @@ def evaluate(state):
 
 
 def train(workdir, rows=None, **overrides):
-    return fit(toy.objective(**KINDS), rows or toy.Rows(), toy.config(**overrides), workdir,
-               evaluate=evaluate)
+    return fit(
+        toy.objective(**KINDS),
+        rows or toy.Rows(),
+        toy.config(**overrides),
+        workdir,
+        evaluate=evaluate,
+    )
 
 
 def same(a, b):
@@ -47,15 +52,27 @@ def test_what_a_run_leaves(whole):
     assert int(state.step) == 12 and steps(workdir) == [10, 12]
     rows = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
     assert [r["step"] for r in rows] == [0, 2, 4, 4, 6, 8, 8, 10, 12, 12]
-    assert ["validation/w" in r for r in rows] == [r["step"] % 4 == 0 and i in (0, 3, 6, 9)
-                                                  for i, r in enumerate(rows)]
+    assert ["validation/w" in r for r in rows] == [
+        r["step"] % 4 == 0 and i in (0, 3, 6, 9) for i, r in enumerate(rows)
+    ]
     assert {"loss", "mae", "grad_norm", "learning_rate", "batch"} <= set(rows[1])
     performance = [json.loads(line) for line in (workdir / "performance.jsonl").open()]
-    assert {"performance/step_seconds", "performance/mfu", "performance/peak_tflops",
-            "performance/data_wait_fraction", "performance/host_gib"} <= set(performance[-1])
+    assert {
+        "performance/step_seconds",
+        "performance/mfu",
+        "performance/peak_tflops",
+        "performance/data_wait_fraction",
+        "performance/host_gib",
+    } <= set(performance[-1])
     saved = workdir / "checkpoints" / "12"
     assert {p.name for p in saved.iterdir() if p.is_dir()} == {
-        "params", "ema", "optimizer", "data", "config", "meta"}
+        "params",
+        "ema",
+        "optimizer",
+        "data",
+        "config",
+        "meta",
+    }
     assert json.loads((saved / "data" / "metadata").read_text()) == {"next_index": 12}
 
 
@@ -109,8 +126,9 @@ def damage(workdir, step, how):
             file.unlink()
 
 
-@pytest.mark.parametrize("how", ["flip", "truncate", "content", "metadata", "json", "empty", "position",
-                                 "other step"])
+@pytest.mark.parametrize(
+    "how", ["flip", "truncate", "content", "metadata", "json", "empty", "position", "other step"]
+)
 def test_damaged_newest_step_falls_back_and_says_so(whole, tmp_path, caplog, how):
     train(tmp_path)
     damage(tmp_path, 12, how)
@@ -189,8 +207,9 @@ def test_parameters_load_alone(whole):
         same(variables, {"params": state.ema, "counter": state.extra["counter"]})
         assert step == 12 and config["optimizer"]["schedule"] == "cosine"
     variables, _, step = restore_params(workdir, step=10, prefer_ema=False)
-    assert step == 10 and not np.array_equal(variables["params"]["mlp"]["up"]["kernel"],
-                                             state.params["mlp"]["up"]["kernel"])
+    assert step == 10 and not np.array_equal(
+        variables["params"]["mlp"]["up"]["kernel"], state.params["mlp"]["up"]["kernel"]
+    )
 
 
 def test_parameters_of_a_damaged_step_come_from_the_one_before(whole, tmp_path, caplog):
@@ -213,7 +232,7 @@ def test_a_config_that_is_not_the_one_that_was_saved_is_damage(whole, tmp_path, 
     assert "step 12" in caplog.text and "item 'config' does not match its hash" in caplog.text
     file = file.parents[1] / "meta" / "metadata"
     meta = json.loads(file.read_text())
-    del meta["config_sha256"]   # Early runs have none.
+    del meta["config_sha256"]  # Early runs have none.
     file.write_text(json.dumps(meta))
     assert restore_params(tmp_path / "run")[2] == 12
 
@@ -229,6 +248,7 @@ def test_a_newer_format_is_not_guessed_at(whole, tmp_path):
 def test_a_config_that_does_not_build_is_no_damage(whole, caplog):
     def abstract(config):
         raise ValueError("model.depth is unknown")
+
     with pytest.raises(CheckpointError, match="step 12 .*cannot build: model.depth is unknown"):
         restore_params(whole[0], abstract)
     assert "DAMAGED" not in caplog.text
@@ -241,8 +261,13 @@ def test_parameters_do_not_load_from_elsewhere(whole, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint in"):
         restore_params(tmp_path)
     with pytest.raises(CheckpointError, match="params/extra float32.* missing in the checkpoint"):
-        restore_params(workdir, {"params": {**state.params, "extra": np.zeros(3, np.float32)},
-                                 "counter": state.extra["counter"]})
+        restore_params(
+            workdir,
+            {
+                "params": {**state.params, "extra": np.zeros(3, np.float32)},
+                "counter": state.extra["counter"],
+            },
+        )
 
 
 def test_profile_window_leaves_a_trace(tmp_path):

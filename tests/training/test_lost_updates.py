@@ -6,9 +6,9 @@ import threading
 import orbax.checkpoint as ocp
 import pytest
 
+from flexlam_jax.checkpoints.files import Keep
 from flexlam_jax.errors import CheckpointError, Interrupted
 from flexlam_jax.training import run_log
-from flexlam_jax.checkpoints.files import Keep
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
@@ -101,8 +101,12 @@ def test_what_is_kept(tmp_path, every, keep, kept):
 def test_storage_that_fails_later_is_one_message(monkeypatch, tmp_path):
     def full(self, directory):
         raise OSError(28, "No space left on device")
+
     monkeypatch.setattr(ocp.StandardCheckpointHandler, "finalize", full)
-    with pytest.raises(CheckpointError, match=r"cannot write a checkpoint to \S+checkpoints: .*No "
-                                              r"space left on device. Mend the storage"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"cannot write a checkpoint to \S+checkpoints: .*No "
+        r"space left on device. Mend the storage",
+    ):
         train(tmp_path, every=8)
     assert on_disk(tmp_path / "checkpoints") == []

@@ -19,14 +19,24 @@ def check(**changes):
     with config.ignore_type():
         config.update_from_flattened_dict({key.replace("__", "."): v for key, v in changes.items()})
     memory_needed.check_host_memory(config)
-    objective = lam_objective(build_lam(config.model), config.model, config.loss,
-                              clip_length=config.data.clip_length)
+    objective = lam_objective(
+        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
+    )
     memory_needed.check_device_memory(objective, config)
 
 
-@pytest.mark.parametrize("key", ["batch_size", "data__prefetch", "eval__batches",
-                                 "data__clip_length", "model__slots", "model__encoder__mlp_hidden",
-                                 "model__quantizer__codes"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "batch_size",
+        "data__prefetch",
+        "eval__batches",
+        "data__clip_length",
+        "model__slots",
+        "model__encoder__mlp_hidden",
+        "model__quantizer__codes",
+    ],
+)
 def test_a_thousand_million(key):
     with pytest.raises(ConfigError, match=r"need \d+\.\d GiB.* 1\.0 GiB"):
         check(**{key: 10**9})
@@ -34,7 +44,7 @@ def test_a_thousand_million(key):
 
 def test_what_fits_is_taken():
     check()
-    check(batch_size=2**30 // (3 * 16 * 16 * 3) // 6)   # With prefetch=2, and float predictions.
+    check(batch_size=2**30 // (3 * 16 * 16 * 3) // 6)  # With prefetch=2, and float predictions.
 
 
 def test_nothing_is_refused_where_memory_is_not_known(monkeypatch):

@@ -2,9 +2,9 @@
 
 import json
 import os
-from pathlib import Path
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,15 +22,21 @@ def runs(tmp_path_factory):
     printed = {}
     for devices, meshes in ((1, ("1-1-1",)), (8, MESHES)):
         done = subprocess.run(
-            [sys.executable, "-m", "tests.training.meshes", str(out), *meshes], cwd=repo,
+            [sys.executable, "-m", "tests.training.meshes", str(out), *meshes],
+            cwd=repo,
             env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": str(devices)},
-            capture_output=True, text=True, timeout=300)
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert done.returncode == 0, done.stderr
         for line in done.stdout.splitlines():
             row = json.loads(line)
             printed[row["mesh"]] = row
-    return {mesh: ([json.loads(line) for line in (out / mesh / "metrics.jsonl").open()], row)
-            for mesh, row in printed.items()}
+    return {
+        mesh: ([json.loads(line) for line in (out / mesh / "metrics.jsonl").open()], row)
+        for mesh, row in printed.items()
+    }
 
 
 @pytest.mark.parametrize("mesh", MESHES)
@@ -39,8 +45,9 @@ def test_losses_equal_those_of_one_device(runs, mesh):
     assert [row["step"] for row in rows] == [row["step"] for row in expected] == list(range(1, 11))
     assert [row["batch"] for row in rows] == [row["batch"] for row in expected]
     for name in ("loss", "mae", "grad_norm", "learning_rate"):
-        np.testing.assert_allclose([row[name] for row in rows], [row[name] for row in expected],
-                                   rtol=RTOL, err_msg=name)
+        np.testing.assert_allclose(
+            [row[name] for row in rows], [row[name] for row in expected], rtol=RTOL, err_msg=name
+        )
 
 
 def test_state_is_really_sharded(runs):

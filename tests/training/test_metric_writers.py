@@ -7,7 +7,12 @@ import sys
 import pytest
 
 from flexlam_jax.errors import UserError, WorkdirError
-from flexlam_jax.training.metric_writers import JsonlWriter, TensorBoardWriter, WandbWriter, truncate_jsonl
+from flexlam_jax.training.metric_writers import (
+    JsonlWriter,
+    TensorBoardWriter,
+    WandbWriter,
+    truncate_jsonl,
+)
 from flexlam_jax.training.performance import Chrono
 from flexlam_jax.training.progress import Progress
 
@@ -51,6 +56,7 @@ def test_what_is_no_row_is_refused_and_stays(tmp_path, damage):
 
 def test_event_files_are_read_back_and_purged_after_a_restart(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
     first = TensorBoardWriter(tmp_path)
     for step in (1, 2, 3):
         first.write(step, {"loss": 10.0 * step, "note": "text is left out"})
@@ -63,13 +69,15 @@ def test_event_files_are_read_back_and_purged_after_a_restart(tmp_path):
 
 
 def test_tensorflow_is_never_imported(tmp_path):
-    code = ("import sys; from pathlib import Path\n"
-            "from flexlam_jax.training.metric_writers import TensorBoardWriter\n"
-            "class Refuse:\n"
-            "    def find_spec(self, name, *rest):\n"
-            "        assert name.split('.')[0] != 'tensorflow', name\n"
-            "sys.meta_path.insert(0, Refuse())\n"
-            "w = TensorBoardWriter(Path(sys.argv[1])); w.write(1, {'a': 1.0}); w.close()")
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from flexlam_jax.training.metric_writers import TensorBoardWriter\n"
+        "class Refuse:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        assert name.split('.')[0] != 'tensorflow', name\n"
+        "sys.meta_path.insert(0, Refuse())\n"
+        "w = TensorBoardWriter(Path(sys.argv[1])); w.write(1, {'a': 1.0}); w.close()"
+    )
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
 
 
@@ -82,10 +90,13 @@ def test_missing_wandb_is_one_message(tmp_path, monkeypatch):
 def test_wandb_keeps_one_run_id_per_directory(tmp_path, monkeypatch):
     """A stub in place of the service."""
     import types
+
     started = []
     run = types.SimpleNamespace(log=lambda row, step: started.append((step, row)), finish=lambda: 0)
-    stub = types.SimpleNamespace(util=types.SimpleNamespace(generate_id=lambda: "abc"),
-                                 init=lambda **kwargs: started.append(kwargs["id"]) or run)
+    stub = types.SimpleNamespace(
+        util=types.SimpleNamespace(generate_id=lambda: "abc"),
+        init=lambda **kwargs: started.append(kwargs["id"]) or run,
+    )
     monkeypatch.setitem(sys.modules, "wandb", stub)
     for _ in range(2):
         writer = WandbWriter("project", tmp_path, {})

@@ -16,32 +16,50 @@ def values(total, steps, **overrides):
     return [float(schedule(step)) for step in steps]
 
 
-@pytest.mark.parametrize("kind, expected", [
-    ("constant", [0, .5, 1, 1, 1, 1]),
-    ("cosine", [0, .5, 1, .5 * (1 + np.cos(np.pi / 4)), .5, 0]),
-    ("wsd", [0, .5, 1, 1, 1, 0]),
-])
+@pytest.mark.parametrize(
+    "kind, expected",
+    [
+        ("constant", [0, 0.5, 1, 1, 1, 1]),
+        ("cosine", [0, 0.5, 1, 0.5 * (1 + np.cos(np.pi / 4)), 0.5, 0]),
+        ("wsd", [0, 0.5, 1, 1, 1, 0]),
+    ],
+)
 def test_schedules(kind, expected):
-    got = values(100, [0, 10, 20, 40, 60, 100], schedule=kind, learning_rate=1.0, warmup_steps=20,
-                 decay_fraction=0.4)
+    got = values(
+        100,
+        [0, 10, 20, 40, 60, 100],
+        schedule=kind,
+        learning_rate=1.0,
+        warmup_steps=20,
+        decay_fraction=0.4,
+    )
     np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
 def test_wsd_decays_linearly_over_its_last_fraction():
-    got = values(100, [59, 60, 80, 99], schedule="wsd", learning_rate=1.0, warmup_steps=20,
-                 decay_fraction=0.4)
-    np.testing.assert_allclose(got, [1, 1, .5, 1 / 40], atol=1e-6)
+    got = values(
+        100,
+        [59, 60, 80, 99],
+        schedule="wsd",
+        learning_rate=1.0,
+        warmup_steps=20,
+        decay_fraction=0.4,
+    )
+    np.testing.assert_allclose(got, [1, 1, 0.5, 1 / 40], atol=1e-6)
 
 
 def test_no_warmup_starts_at_the_peak():
     assert values(10, [0], schedule="constant", learning_rate=0.25, warmup_steps=0) == [0.25]
 
 
-@pytest.mark.parametrize("overrides, message", [
-    (dict(schedule="linear"), "schedule='linear' is not one of"),
-    (dict(warmup_steps=101), "do not fit into total_steps=100"),
-    (dict(schedule="wsd", warmup_steps=50, decay_fraction=0.6), "do not fit"),
-])
+@pytest.mark.parametrize(
+    "overrides, message",
+    [
+        (dict(schedule="linear"), "schedule='linear' is not one of"),
+        (dict(warmup_steps=101), "do not fit into total_steps=100"),
+        (dict(schedule="wsd", warmup_steps=50, decay_fraction=0.6), "do not fit"),
+    ],
+)
 def test_impossible_schedules(overrides, message):
     with pytest.raises(UserError, match=message):
         values(100, [0], **overrides)
@@ -52,7 +70,8 @@ PARAMS = {
     "positions": {"embedding": jnp.ones((4, 4))},
     "layers": {"attention": {"qkv": {"kernel": jnp.ones((2, 4, 2, 3, 2))}}},
     "dense": {"kernel": jnp.ones((4, 4)), "bias": jnp.ones((2, 4))},
-    "null": jnp.ones(4), "slot_queries": jnp.ones((3, 4)),
+    "null": jnp.ones(4),
+    "slot_queries": jnp.ones((3, 4)),
 }
 
 
@@ -63,10 +82,18 @@ def test_only_weights_decay():
     zeros = jax.tree.map(jnp.zeros_like, PARAMS)
     updates = jax.jit(lambda g, p: optimizer.update(g, optimizer.init(p), p)[0])(zeros, PARAMS)
     moved = jax.tree.map(lambda u: bool(jnp.any(u != 0)), updates)
-    assert moved == decay_mask(PARAMS) == {
-        "norm": {"scale": False}, "positions": {"embedding": False},
-        "layers": {"attention": {"qkv": {"kernel": True}}},
-        "dense": {"kernel": True, "bias": False}, "null": False, "slot_queries": False}
+    assert (
+        moved
+        == decay_mask(PARAMS)
+        == {
+            "norm": {"scale": False},
+            "positions": {"embedding": False},
+            "layers": {"attention": {"qkv": {"kernel": True}}},
+            "dense": {"kernel": True, "bias": False},
+            "null": False,
+            "slot_queries": False,
+        }
+    )
 
 
 def test_clipping_by_global_norm():

@@ -10,8 +10,8 @@ import pytest
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel import sharding
-from flexlam_jax.training import program
 from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.training import program
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from tests.training import toy
 
@@ -21,13 +21,16 @@ def fake_mesh(fsdp=1, model=1):
 
 
 def state(**shapes):
-    return {name.replace("_", "/"): jax.ShapeDtypeStruct(shape, jnp.float32)
-            for name, shape in shapes.items()}
+    return {
+        name.replace("_", "/"): jax.ShapeDtypeStruct(shape, jnp.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def test_a_model_axis_that_does_not_divide_the_heads():
-    tree = state(attention_qkv_kernel=(64, 8, 3, 8), attention_out_kernel=(64, 64),
-                 mlp_up_kernel=(64, 256))
+    tree = state(
+        attention_qkv_kernel=(64, 8, 3, 8), attention_out_kernel=(64, 64), mlp_up_kernel=(64, 256)
+    )
     sharding.check_divides(tree, fake_mesh(model=8))
     with pytest.raises(UserError, match=r"model=16 .* 8 heads .*attention/qkv/kernel.*of 8 divide"):
         sharding.check_divides(tree, fake_mesh(model=16))
@@ -36,8 +39,11 @@ def test_a_model_axis_that_does_not_divide_the_heads():
 def test_an_fsdp_axis_that_leaves_the_state_whole():
     tree = state(down=(4096, 1024), up=(1024, 4096), bias=(1024,))
     sharding.check_divides(tree, fake_mesh(fsdp=256))
-    with pytest.raises(UserError, match=r"fsdp=384 .* down \(4096, 1024\): .* 32.0 of the 32.0 MiB "
-                                        r".*fsdp=128, and 3 times the config.mesh.data"):
+    with pytest.raises(
+        UserError,
+        match=r"fsdp=384 .* down \(4096, 1024\): .* 32.0 of the 32.0 MiB "
+        r".*fsdp=128, and 3 times the config.mesh.data",
+    ):
         sharding.check_divides(tree, fake_mesh(fsdp=384))
 
 
@@ -67,7 +73,12 @@ def test_options_of_tpus_are_for_tpus(monkeypatch, platform, options):
     devices = np.array([Device(n, platform) for n in range(2)]).reshape(1, 2, 1, 1)
     schedule = make_schedule(config.optimizer, config.total_steps)
     program.train_program(
-        toy.objective(), make_optimizer(config.optimizer, schedule), schedule, config,
-        jax.sharding.Mesh(devices, AXES), rows)
+        toy.objective(),
+        make_optimizer(config.optimizer, schedule),
+        schedule,
+        config,
+        jax.sharding.Mesh(devices, AXES),
+        rows,
+    )
     (step,) = (settings for settings in given if "donate_argnums" in settings)
     assert step["compiler_options"] == options

@@ -18,8 +18,9 @@ def build(accumulate=1, ema_decay=0.0, **kinds):
     optimizer = make_optimizer(config.optimizer, schedule)
     batch = jax.tree.map(jnp.asarray, next(toy.Rows()))
     state = create_state(objective, optimizer, batch, seed=0, ema=ema_decay > 0)
-    step = make_train_step(objective, optimizer, schedule, seed=0, accumulate=accumulate,
-                           ema_decay=ema_decay)
+    step = make_train_step(
+        objective, optimizer, schedule, seed=0, accumulate=accumulate, ema_decay=ema_decay
+    )
     return step, state, batch
 
 
@@ -62,8 +63,9 @@ def test_state_is_donated():
 def test_random_stream_depends_on_the_step_alone():
     step, state, batch = build(noise=0.5)
     jitted = jax.jit(step)
-    first, again, later = (jitted(s, batch)[1]["loss"] for s in
-                           (state, state, state.replace(step=state.step + 1)))
+    first, again, later = (
+        jitted(s, batch)[1]["loss"] for s in (state, state, state.replace(step=state.step + 1))
+    )
     assert first == again != later
 
 

@@ -27,7 +27,8 @@ def test_training_evaluating_saving_and_resuming_copy_nothing_in_secret(guarded,
     objective = toy.objective(noise=0.1, count_updates=True)
     evaluate = mean_loss(objective, lambda: [next(toy.Rows(seed=5))], batch_size=8, seed=0)
     for steps in (8, 12):
-        config = toy.config(total_steps=steps, optimizer__schedule="constant",
-                            optimizer__accumulate=2)
+        config = toy.config(
+            total_steps=steps, optimizer__schedule="constant", optimizer__accumulate=2
+        )
         state = fit(objective, toy.Rows(), config, tmp_path, evaluate=evaluate)
     assert int(jax.device_get(state.step)) == 12

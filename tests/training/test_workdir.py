@@ -10,8 +10,14 @@ import pytest
 from flexlam_jax.errors import WorkdirError
 from flexlam_jax.training.workdir import Workdir
 
-CONFIG = {"seed": 0, "total_steps": 10, "log": {"every": 1}, "data": {"path": "a", "gap": [1, 2]},
-          "optimizer": {"schedule": "cosine"}, "mesh": {"data": 1}}
+CONFIG = {
+    "seed": 0,
+    "total_steps": 10,
+    "log": {"every": 1},
+    "data": {"path": "a", "gap": [1, 2]},
+    "optimizer": {"schedule": "cosine"},
+    "mesh": {"data": 1},
+}
 
 
 def begin(path, **options):
@@ -28,12 +34,15 @@ def test_writes_config_and_how_it_was_started(tmp_path):
     assert len(starts) == 2 and {"git", "argv", "versions", "devices"} <= set(starts[0])
 
 
-@pytest.mark.parametrize("change, named", [
-    ({"seed": 1}, r"seed: 0 there, 1 now"),
-    ({"total_steps": 20}, r"total_steps: 10 there, 20 now"),
-    ({"data": {"path": "a", "gap": [1, 3]}}, r"data.gap: \[1, 2\] there, \[1, 3\] now"),
-    ({"model": {"slots": 4}}, r"model.slots: \(unset\) there, 4 now"),
-])
+@pytest.mark.parametrize(
+    "change, named",
+    [
+        ({"seed": 1}, r"seed: 0 there, 1 now"),
+        ({"total_steps": 20}, r"total_steps: 10 there, 20 now"),
+        ({"data": {"path": "a", "gap": [1, 3]}}, r"data.gap: \[1, 2\] there, \[1, 3\] now"),
+        ({"model": {"slots": 4}}, r"model.slots: \(unset\) there, 4 now"),
+    ],
+)
 def test_another_config_is_refused_and_nothing_written(tmp_path, change, named):
     begin(tmp_path)
     before = (tmp_path / "config.json").read_text()
@@ -45,8 +54,12 @@ def test_another_config_is_refused_and_nothing_written(tmp_path, change, named):
 def test_harmless_changes_are_taken_over(tmp_path):
     with Workdir(tmp_path, CONFIG):
         pass
-    other = {**CONFIG, "log": {"every": 5}, "mesh": {"data": 8},
-             "data": {"path": "b", "gap": [1, 2]}}
+    other = {
+        **CONFIG,
+        "log": {"every": 5},
+        "mesh": {"data": 8},
+        "data": {"path": "b", "gap": [1, 2]},
+    }
     with Workdir(tmp_path, other):
         assert json.loads((tmp_path / "config.json").read_text()) == other
 
@@ -83,7 +96,7 @@ def test_a_run_without_a_step_becomes_another(tmp_path, left, caplog):
 def test_rows_before_the_first_save_bind_nobody(tmp_path):
     config = {**CONFIG, "checkpoint": {"every": 10}}
     with Workdir(tmp_path, config) as run:
-        run.file("metrics.jsonl").write_text('{"step": 4, "loss": 9.9}\n')     # Diverged.
+        run.file("metrics.jsonl").write_text('{"step": 4, "loss": 9.9}\n')  # Diverged.
     with Workdir(tmp_path, {**config, "seed": 1}):
         run.file("metrics.jsonl").write_text('{"step": 5}\n')  # Somebody moved the checkpoints.
     with pytest.raises(WorkdirError, match="seed: 1 there, 0 now"):
@@ -91,33 +104,37 @@ def test_rows_before_the_first_save_bind_nobody(tmp_path):
 
 
 def test_other_content_behind_the_same_path_is_another_run(tmp_path):
-    begin(tmp_path)     # As early versions did: nothing is known of the data.
+    begin(tmp_path)  # As early versions did: nothing is known of the data.
     first = {"square/train": "1" * 64, "square/validation": "2" * 64}
     with Workdir(tmp_path, CONFIG, first):
         pass
     with Workdir(tmp_path, {**CONFIG, "data": {"path": "moved", "gap": [1, 2]}}, first):
         pass
-    with Workdir(tmp_path, CONFIG):     # Whoever says nothing changes nothing.
+    with Workdir(tmp_path, CONFIG):  # Whoever says nothing changes nothing.
         pass
-    for data, told in (({**first, "square/train": "3" * 64},
-                        "square/train: sha256 1{16} there, 3{16} now"),
-                       ({"square/train": "1" * 64}, "square/validation: .* now"),
-                       ({**first, "disc/train": "4" * 64}, r"disc/train: sha256 \(none\) there")):
+    for data, told in (
+        ({**first, "square/train": "3" * 64}, "square/train: sha256 1{16} there, 3{16} now"),
+        ({"square/train": "1" * 64}, "square/validation: .* now"),
+        ({**first, "disc/train": "4" * 64}, r"disc/train: sha256 \(none\) there"),
+    ):
         with pytest.raises(WorkdirError, match=f"holds a run on other data:\n  {told}"):
             Workdir(tmp_path, CONFIG, data).__enter__()
 
 
-@pytest.mark.parametrize("name, content, told", [
-    ("run.json", b"\x89PNG\r\n\x1a\n\xff", "run.json is damaged: it is not JSON"),
-    ("run.json", b"[]", "run.json is damaged: the whole: expected `object`, got `array`"),
-    ("run.json", b'{"starts": [3]}', r"run.json is damaged: starts\[0\]: .*, it is 3"),
-    ("run.json", b'{"starts": [], "data": {"a": 1}}', "data.*expected `str`, got `int`"),
-    ("config.json", b"\xff\xfe{", "config.json is damaged: it is not JSON"),
-    ("metrics.jsonl", b'{"step": 1}\n[3]\n', "line 2, is damaged: the whole: .* is \\[3\\]"),
-    ("metrics.jsonl", b'{"step": "1"}\n', 'line 1, is damaged: step: .*, it is "1"'),
-    ("metrics.jsonl", b'{"step": 1}\n\0\0{"step": 2}\n', "line 2, is damaged: it is not JSON"),
-    ("metrics.jsonl", b"\x89PNG", "line 1, is damaged: it is not the beginning of a row"),
-])
+@pytest.mark.parametrize(
+    "name, content, told",
+    [
+        ("run.json", b"\x89PNG\r\n\x1a\n\xff", "run.json is damaged: it is not JSON"),
+        ("run.json", b"[]", "run.json is damaged: the whole: expected `object`, got `array`"),
+        ("run.json", b'{"starts": [3]}', r"run.json is damaged: starts\[0\]: .*, it is 3"),
+        ("run.json", b'{"starts": [], "data": {"a": 1}}', "data.*expected `str`, got `int`"),
+        ("config.json", b"\xff\xfe{", "config.json is damaged: it is not JSON"),
+        ("metrics.jsonl", b'{"step": 1}\n[3]\n', "line 2, is damaged: the whole: .* is \\[3\\]"),
+        ("metrics.jsonl", b'{"step": "1"}\n', 'line 1, is damaged: step: .*, it is "1"'),
+        ("metrics.jsonl", b'{"step": 1}\n\0\0{"step": 2}\n', "line 2, is damaged: it is not JSON"),
+        ("metrics.jsonl", b"\x89PNG", "line 1, is damaged: it is not the beginning of a row"),
+    ],
+)
 def test_damaged_files_of_a_run_are_one_message_and_stay(tmp_path, name, content, told):
     begin(tmp_path)
     (tmp_path / name).write_bytes(content)
@@ -135,10 +152,14 @@ def test_two_runs_in_one_directory(tmp_path):
 
 
 def test_a_killed_owner_leaves_no_lock(tmp_path):
-    code = ("import os, signal, sys; from flexlam_jax.training.workdir import Workdir\n"
-            f"Workdir(sys.argv[1], {CONFIG!r}).__enter__(); os.kill(os.getpid(), signal.SIGKILL)")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)],
-                          env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()})
+    code = (
+        "import os, signal, sys; from flexlam_jax.training.workdir import Workdir\n"
+        f"Workdir(sys.argv[1], {CONFIG!r}).__enter__(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.getcwd()},
+    )
     assert done.returncode == -9 and (tmp_path / ".lock").read_text().startswith("pid ")
     with Workdir(tmp_path, CONFIG):
         pass
@@ -152,8 +173,10 @@ def test_directory_that_cannot_be_made(tmp_path):
 
 def test_read_only_directory(tmp_path, monkeypatch):
     """Mocked at `open`, because root writes wherever it likes."""
+
     def refuse(*args, **kwargs):
         raise PermissionError(13, "Permission denied")
+
     monkeypatch.setattr("builtins.open", refuse)
     with pytest.raises(WorkdirError, match="cannot write .*Permission denied; give another"):
         Workdir(tmp_path, CONFIG).__enter__()

@@ -32,8 +32,12 @@ class Rows:
         if number == self.nan_at:
             y[:] = np.nan
         rows = np.arange(self.batch_size)
-        batch = {"x": x, "y": y, "episode": number * 1000 + rows.astype(np.int64),
-                 "t": rows.astype(np.int32)}
+        batch = {
+            "x": x,
+            "y": y,
+            "episode": number * 1000 + rows.astype(np.int64),
+            "t": rows.astype(np.int32),
+        }
         return {name: value[self.rows] for name, value in batch.items()}
 
     def get_state(self):
@@ -65,9 +69,14 @@ def objective(hidden=16, noise=0.0, count_updates=False):
     def init(key, batch):
         first, second = jax.random.split(key)
         params = {
-            "mlp": {"up": {"kernel": jax.random.normal(first, (batch["x"].shape[1], hidden)) * 0.3,
-                           "bias": jnp.zeros(hidden)},
-                    "down": {"kernel": jax.random.normal(second, (hidden, 1)) * 0.3}}}
+            "mlp": {
+                "up": {
+                    "kernel": jax.random.normal(first, (batch["x"].shape[1], hidden)) * 0.3,
+                    "bias": jnp.zeros(hidden),
+                },
+                "down": {"kernel": jax.random.normal(second, (hidden, 1)) * 0.3},
+            }
+        }
         return {"params": params, **({"counter": {"n": jnp.zeros(())}} if count_updates else {})}
 
     def loss(params, extra, batch, key):
@@ -83,16 +92,31 @@ def objective(hidden=16, noise=0.0, count_updates=False):
 
 def config(**overrides):
     """`section__key=value` sets config.section.key."""
-    c = ml_collections.ConfigDict(dict(
-        seed=0, total_steps=12, batch_size=8, peak_tflops=0.1,
-        data=dict(path="here", threads=1),
-        optimizer=dict(learning_rate=1e-2, schedule="cosine", warmup_steps=2, decay_fraction=0.2,
-                       weight_decay=1e-2, clip_norm=1.0, b1=0.9, b2=0.99, accumulate=1,
-                       ema_decay=0.9),
-        mesh=dict(data=-1, fsdp=1, model=1),
-        checkpoint=dict(every=5, keep=2),
-        log=dict(every=2, tensorboard=False, wandb=""),
-        eval=dict(every=4, batches=1)))
+    c = ml_collections.ConfigDict(
+        dict(
+            seed=0,
+            total_steps=12,
+            batch_size=8,
+            peak_tflops=0.1,
+            data=dict(path="here", threads=1),
+            optimizer=dict(
+                learning_rate=1e-2,
+                schedule="cosine",
+                warmup_steps=2,
+                decay_fraction=0.2,
+                weight_decay=1e-2,
+                clip_norm=1.0,
+                b1=0.9,
+                b2=0.99,
+                accumulate=1,
+                ema_decay=0.9,
+            ),
+            mesh=dict(data=-1, fsdp=1, model=1),
+            checkpoint=dict(every=5, keep=2),
+            log=dict(every=2, tensorboard=False, wandb=""),
+            eval=dict(every=4, batches=1),
+        )
+    )
     for name, value in overrides.items():
         c.update_from_flattened_dict({name.replace("__", "."): value})
     return c

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers.frame_options import record_fields
 from data_pipelines.format.framing import fit_frame
-from data_pipelines.names import plain_name
-from data_pipelines.readers.pictures import picture_array
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.names import plain_name
+from data_pipelines.readers.frame_options import record_fields
+from data_pipelines.readers.pictures import picture_array
 
 FPS, FRAME_SKIP = 15.0, 4  # 60 Hz simulator; every agent below repeated its actions four times
 

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab.actions import choose_table, table_spec
 from data_pipelines.readers.dmlab.levels import (
     channel_order,
@@ -37,10 +38,9 @@ from data_pipelines.readers.dmlab.parquet_files import (
     is_rows,
     largest_action,
 )
-from data_pipelines.errors import DataError
 from data_pipelines.readers.files import labels
-from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.files.listing import Listing, list_files
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 
 LAYOUT = "<level>/{train,test}-*.parquet (30 levels)"
@@ -168,9 +168,7 @@ class _Episode:
 
 def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     where = item.payload
-    rows = SplitRows(
-        root / where["folder"], where["split"], follow_links=follow_links(options)
-    )
+    rows = SplitRows(root / where["folder"], where["split"], follow_links=follow_links(options))
     names = [path.name for path in rows.files]
     if where["file"] not in names:
         raise ItemError("missing shard", f"{where['folder']}/{where['file']}: it was there before")

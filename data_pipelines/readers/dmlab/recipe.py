@@ -8,16 +8,16 @@ import types
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab import parquet, rlu, teco, tfds
 from data_pipelines.readers.dmlab.actions import TABLES
-from data_pipelines.errors import DataError
+from data_pipelines.readers.files.listing import is_junk
+from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
 )
-from data_pipelines.readers.files.listing import is_junk
-from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
 
 DESCRIPTION = "DeepMind Lab: RL Unplugged (files or TFDS), 30-level parquet, TECO npz"

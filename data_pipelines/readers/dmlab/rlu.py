@@ -25,8 +25,8 @@ from data_pipelines.readers.dmlab.levels import (
     upright_rgb,
 )
 from data_pipelines.readers.files import labels
-from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.files.listing import Listing, list_files
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.tfds.tfrecord import parse_example, records
 
@@ -89,9 +89,7 @@ def read(item: Item, root: pathlib.Path, options: dict[str, Any]) -> Iterator[Re
             yield Skipped(name, error.reason, str(error))
 
 
-def _recording(
-    name: str, raw: dict[str, Any], item: Item, options: dict[str, Any]
-) -> Recording:
+def _recording(name: str, raw: dict[str, Any], item: Item, options: dict[str, Any]) -> Recording:
     needed = ("observations_pixels", "actions", "rewards", "observations_action")
     missing = [key for key in needed if key not in raw]
     if missing:

@@ -16,18 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.files import labels
+from data_pipelines.format.spec import ActionSpec
 from data_pipelines.readers.dmlab.levels import (
     channel_order,
     level_dataset,
     level_spec,
     upright_rgb,
 )
-from data_pipelines.readers.frame_options import follow_links
+from data_pipelines.readers.files import labels
 from data_pipelines.readers.files.listing import Listing, list_files
 from data_pipelines.readers.files.npz import array_names, read_npz
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording
-from data_pipelines.format.spec import ActionSpec
 
 LAYOUT = "{train,test}/**/*.npz (TECO)"
 LEVEL = "teco"

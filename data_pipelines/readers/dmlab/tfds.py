@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab.actions import table_spec
 from data_pipelines.readers.dmlab.levels import (
     channel_order,
@@ -18,7 +19,6 @@ from data_pipelines.readers.dmlab.levels import (
     level_spec,
     upright_rgb,
 )
-from data_pipelines.errors import DataError
 from data_pipelines.readers.files import labels
 from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped

@@ -137,9 +137,7 @@ def find_download(source: str, kind: str, *, follow_links: bool = True) -> Downl
     return Download(root, folder.name, folder, metadata, listing)
 
 
-def list_clips(
-    download: Download, parents: dict[str, str]
-) -> tuple[list[Clip], list[Skipped]]:
+def list_clips(download: Download, parents: dict[str, str]) -> tuple[list[Clip], list[Skipped]]:
     """The files of manifest.csv that are there, in its order, and those that cannot be used.
 
     A uid becomes a file's name, so it must be one ('unsafe path').

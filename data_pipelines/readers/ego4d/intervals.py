@@ -177,7 +177,5 @@ def narration_intervals(
                 later = (time for time in times[number + 1 :] if time > start)
                 stop = min(next(later, start + longest), start + longest)
                 name = f"{uid}:{source}_{number}"
-                intervals[uid].append(
-                    Interval(name, None, None, start, stop, _action_facts(item))
-                )
+                intervals[uid].append(Interval(name, None, None, start, stop, _action_facts(item)))
     return dict(intervals)

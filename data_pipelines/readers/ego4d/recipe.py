@@ -10,13 +10,8 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers.ego4d.intervals import (
-    Fho,
-    Interval,
-    fho_intervals,
-    narrated_videos,
-    narration_intervals,
-)
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.ego4d.folder import (
     KINDS,
     Clip,
@@ -25,16 +20,21 @@ from data_pipelines.readers.ego4d.folder import (
     find_download,
     list_clips,
 )
-from data_pipelines.errors import DataError
+from data_pipelines.readers.ego4d.intervals import (
+    Fho,
+    Interval,
+    fho_intervals,
+    narrated_videos,
+    narration_intervals,
+)
+from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped, failures
-from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.video.decoding import frames, length_of, timed_frames, video_info
 from data_pipelines.readers.video.recipe import add_rate_arguments, decoder_versions, rate_options
 
@@ -261,4 +261,8 @@ def _cuts(path: pathlib.Path, item: Item, chosen: dict[str, Any], common: dict[s
             start, stop = max(0.0, (interval.first - 0.5) / rate), (interval.last + 0.5) / rate
         metadata = common | interval.metadata
         metadata |= {"start_sec": round(start, 4), "stop_sec": round(stop, 4)}
-        yield interval.name, frames(path, start=start, stop=stop, **chosen, facts=metadata), metadata
+        yield (
+            interval.name,
+            frames(path, start=start, stop=stop, **chosen, facts=metadata),
+            metadata,
+        )

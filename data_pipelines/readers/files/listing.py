@@ -105,7 +105,9 @@ def _walk(
                 found = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             name = str(folder.relative_to(root))
-            listing.skipped.append(Skipped(name, "unreadable folder", f"{folder}: {error.strerror}"))
+            listing.skipped.append(
+                Skipped(name, "unreadable folder", f"{folder}: {error.strerror}")
+            )
             continue
         for entry in found:
             if not _is_folder(entry):
@@ -121,7 +123,9 @@ def _walk(
                     continue  # listed under its own name, or a loop
                 if not follow_links:
                     name = str(path.relative_to(root))
-                    listing.skipped.append(Skipped(name, "link", _not_followed(path), expected=True))
+                    listing.skipped.append(
+                        Skipped(name, "link", _not_followed(path), expected=True)
+                    )
                     continue
                 seen.add(target)
             waiting.append((path, depth + 1))

@@ -112,7 +112,8 @@ def _by_content(path: pathlib.Path, head: bytes, expected: str) -> ItemError | N
         return ItemError("other format", f"{path}: an AppleDouble file of macOS, no data")
     if head.lstrip()[:64].lower().startswith((b"<!doctype html", b"<html")):
         return ItemError(
-            "other format", f"{path}: a web page (a failed download?), not {expected}; fetch it again"
+            "other format",
+            f"{path}: a web page (a failed download?), not {expected}; fetch it again",
         )
     for magic, name, kinds in _MAGIC:
         if head.startswith(magic) and not any(kind in expected.lower() for kind in kinds):

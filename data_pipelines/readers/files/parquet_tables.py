@@ -110,8 +110,10 @@ def _leaves(array) -> int:
     """How many Python objects an Arrow array would become, about."""
     import pyarrow.types as types
 
-    while types.is_list(array.type) or types.is_large_list(array.type) or types.is_fixed_size_list(
-        array.type
+    while (
+        types.is_list(array.type)
+        or types.is_large_list(array.type)
+        or types.is_fixed_size_list(array.type)
     ):
         array = array.flatten()
     return len(array)

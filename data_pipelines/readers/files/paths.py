@@ -32,7 +32,8 @@ def inside(
         raise ItemError("unsafe path", f"{relative}: lies outside {root}; the source names it")
     if not follow_links and not path.resolve().is_relative_to(root.resolve()):
         raise ItemError(
-            "unsafe path", f"{relative}: a link out of {root}, not followed as --no-follow-links says"
+            "unsafe path",
+            f"{relative}: a link out of {root}, not followed as --no-follow-links says",
         )
     return path
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from data_pipelines.errors import DataError
 from data_pipelines.readers.files import parquet_tables
+from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.lerobot.info import LeRobot, meta_file
 from data_pipelines.readers.lerobot.stretches import settle_starts
-from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.recordings import ItemError
 from data_pipelines.typed_json import read_json_lines
 

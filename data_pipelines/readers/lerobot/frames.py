@@ -8,15 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.pictures import picture_array
 from data_pipelines.readers.files import opening, paths
-from data_pipelines.readers.video.decoding import pictures
+from data_pipelines.readers.pictures import picture_array
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.video.decoding import pictures
 
 
-def picture(
-    root: pathlib.Path, cell: Any, where: str, *, follow_links: bool = True
-) -> np.ndarray:
+def picture(root: pathlib.Path, cell: Any, where: str, *, follow_links: bool = True) -> np.ndarray:
     """uint8 (H, W, 3) of a cell {bytes, path}; the path is used where there are no bytes.
 
     Raises ItemError as `pictures.picture_array` does, 'no images' for another kind of cell, and

@@ -19,6 +19,7 @@ from data_pipelines.format.framing import fit_frame
 from data_pipelines.names import plain_name
 from data_pipelines.readers import lerobot
 from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
+from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
@@ -36,7 +37,6 @@ from data_pipelines.readers.lerobot.selection import (
     joined,
 )
 from data_pipelines.readers.lerobot.splits import published_split
-from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 
 DESCRIPTION = "LeRobot sets of any robot: v2.0, v2.1 and v3.0"

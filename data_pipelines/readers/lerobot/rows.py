@@ -95,6 +95,4 @@ def iter_frames(data: LeRobot, episode: dict[str, Any], camera: str) -> Iterator
         return
     for row in iter_rows(data, episode, (camera,)):
         where = f"{episode['data']}: {camera}"
-        yield lerobot_frames.picture(
-            data.root, row[camera], where, follow_links=data.follow_links
-        )
+        yield lerobot_frames.picture(data.root, row[camera], where, follow_links=data.follow_links)

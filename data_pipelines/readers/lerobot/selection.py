@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.format.spec import ActionSpec
 from data_pipelines.names import plain_name
 from data_pipelines.readers.lerobot.info import MAX_WIDTH, LeRobot
 from data_pipelines.readers.recordings import ItemError
-from data_pipelines.format.spec import ActionSpec
 
 ACTIONS = ("action", "actions")
 STATE = "observation.state"

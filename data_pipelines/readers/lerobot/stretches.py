@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.readers.lerobot.info import LeRobot
-from data_pipelines.readers.video.opening import frame_count
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.video.opening import frame_count
 
 _NEAR = 1.5  # frames: a start that is off by one is counted anew, one further off is refused
 
@@ -48,9 +48,7 @@ def _settle(episode: dict[str, Any], video: dict[str, Any], before: int, fps: fl
         video.update(start=before / fps, stop=(before + episode["length"]) / fps)
 
 
-def _by_file(
-    episodes: Sequence[dict[str, Any]], camera: str
-) -> dict[str, list[dict[str, Any]]]:
+def _by_file(episodes: Sequence[dict[str, Any]], camera: str) -> dict[str, list[dict[str, Any]]]:
     """The episodes of each video file that the metadata name."""
     files = collections.defaultdict(list)
     for episode in episodes:

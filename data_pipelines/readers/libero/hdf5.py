@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.files import hdf5_files, paths
-from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.format.framing import fit_frame
-from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.names import plain_name
+from data_pipelines.readers.cameras import camera_datasets
+from data_pipelines.readers.files import hdf5_files, paths
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.libero import alignment, language
 from data_pipelines.readers.libero.labels import EE_POSE, GRIPPER, JOINTS, check_actions
 from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_pipelines.readers.recordings import ItemError
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.readers.recordings import ItemError
 
 CAMERAS = ("agentview", "eye_in_hand")
 ACTION = ActionSpec(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers import lerobot
-from data_pipelines.readers.files import paths
-from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.cameras import camera_datasets
+from data_pipelines.readers.files import paths
 from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.libero.labels import ACTION, check_actions
 from data_pipelines.readers.recordings import Item, Recording
@@ -51,9 +51,7 @@ def check_actions_feature(data: lerobot.LeRobot) -> None:
         raise DataError(f"{data.root}: {name} has {width} numbers, LIBERO's have 7. {HINT}")
 
 
-def list_items(
-    data: lerobot.LeRobot, cameras: dict[str, str]
-) -> tuple[list[Item], dict[str, Any]]:
+def list_items(data: lerobot.LeRobot, cameras: dict[str, str]) -> tuple[list[Item], dict[str, Any]]:
     """One item per episode, and facts for the manifest; `cameras`: name -> feature."""
     episodes = lerobot.list_episodes(data, list(cameras.values()))
     items = [

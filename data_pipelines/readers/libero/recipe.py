@@ -6,19 +6,20 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any
 
-from data_pipelines.readers import lerobot
-from data_pipelines.readers.files import lost_files, paths
-from data_pipelines.readers.cameras import camera_specs, parse_cameras
 from data_pipelines.errors import DataError
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.cameras import camera_specs, parse_cameras
+from data_pipelines.readers.files import lost_files, paths
+from data_pipelines.readers.files.hdf5_files import SUFFIXES
+from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.files.hdf5_files import SUFFIXES
-from data_pipelines.readers.files.listing import list_files
-from data_pipelines.readers.libero import alignment, hdf5, labels as layout, lerobot_set, rlds_set
+from data_pipelines.readers.libero import alignment, hdf5, lerobot_set, rlds_set
+from data_pipelines.readers.libero import labels as layout
 from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
 from data_pipelines.readers.tfds.folder import find_folders
 

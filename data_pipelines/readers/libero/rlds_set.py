@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.files import paths
-from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
-from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.names import plain_name
+from data_pipelines.readers.cameras import camera_datasets
+from data_pipelines.readers.files import paths
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.libero.labels import check_actions
 from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped
 from data_pipelines.readers.rlds.fields import check_flags, language

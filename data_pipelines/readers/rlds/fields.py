@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.names import plain_name
-from data_pipelines.readers.recordings import ItemError
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.names import plain_name
 from data_pipelines.readers.files.paths import natural
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.tfds.episodes import Episode, Pictures
 from data_pipelines.readers.tfds.features import Leaf
 from data_pipelines.readers.tfds.folder import TfdsFolder

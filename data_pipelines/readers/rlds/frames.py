@@ -12,10 +12,10 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
 from data_pipelines.readers.frame_options import SMALLEST
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.rlds.fields import shows_something
 from data_pipelines.readers.tfds.episodes import Episode, shard_episodes
 from data_pipelines.readers.tfds.folder import TfdsFolder
-from data_pipelines.readers.recordings import ItemError
 
 _LOOKED_AT = 4  # shards whose first episodes tell the sizes
 _UNDECLARED = 8  # of these, where the schema does not promise that all pictures have one size
@@ -71,9 +71,7 @@ def step_count(episode: Episode, images: dict[str, str]) -> int:
 
     A camera may have none at all, which `camera_frames` says.
     """
-    counts = {
-        key: len(episode.steps[key]) for key in images.values() if episode.steps.held(key)
-    }
+    counts = {key: len(episode.steps[key]) for key in images.values() if episode.steps.held(key)}
     if not counts:
         raise ItemError("corrupt record", f"it has no field {' and no '.join(images.values())}")
     several = {count for count in counts.values() if count}

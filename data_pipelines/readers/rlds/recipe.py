@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.cameras import camera_datasets, camera_specs
 from data_pipelines.errors import DataError
+from data_pipelines.names import plain_name
+from data_pipelines.readers.cameras import camera_datasets, camera_specs
+from data_pipelines.readers.files.labels import choices, json_value
+from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.names import plain_name
-from data_pipelines.readers.files.labels import choices, json_value
-from data_pipelines.readers.files.paths import source_folder
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.readers.rlds.fields import (
     LANGUAGE_KEYS,

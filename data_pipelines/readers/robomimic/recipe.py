@@ -22,19 +22,19 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
+from data_pipelines.format.spec import ActionSpec
 from data_pipelines.names import plain_name
-from data_pipelines.readers.files import hdf5_files, lost_files, paths
 from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
+from data_pipelines.readers.files import hdf5_files, lost_files, paths
+from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.files.listing import list_files
-from data_pipelines.readers.robomimic import demos
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
-from data_pipelines.format.spec import ActionSpec
+from data_pipelines.readers.robomimic import demos
 
 DESCRIPTION = "robomimic-style HDF5 demonstrations (MimicGen, RoboCasa and others)"
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers.pictures import picture_array
 from data_pipelines.readers.files.array_record_chunks import oversized
 from data_pipelines.readers.files.opening import fault
+from data_pipelines.readers.pictures import picture_array
 from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.tfds.features import Leaf
 from data_pipelines.readers.tfds.folder import FILE_FORMATS, STEPS, TfdsFolder

@@ -11,12 +11,12 @@ import dataclasses
 import pathlib
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers.tfds import features as tfds_features
 from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.files.opening import source_json
 from data_pipelines.readers.files.paths import inside, natural
-from data_pipelines.readers.tfds.features import Leaf
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.tfds import features as tfds_features
+from data_pipelines.readers.tfds.features import Leaf
 
 STEPS = "steps/"
 # What the shards of each format are called in messages.

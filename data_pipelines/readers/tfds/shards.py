@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 from data_pipelines.readers.files.listing import Listing, list_files
 from data_pipelines.readers.files.opening import fault
+from data_pipelines.readers.recordings import Item, ItemError, Skipped
 from data_pipelines.readers.tfds.episodes import Episode, shard_episodes
 from data_pipelines.readers.tfds.features import FILE as FEATURES
 from data_pipelines.readers.tfds.folder import FILE_FORMATS, INFO, TfdsFolder, open_folder
-from data_pipelines.readers.recordings import Item, ItemError, Skipped
 
 SPLITS = {
     "train": "train",
@@ -26,9 +26,7 @@ SPLITS = {
 def list_shards(folder: TfdsFolder, *, follow_links: bool = True) -> Listing:
     """The files of the folder: those that its metadata name, and what lies beside them."""
     known = {FEATURES, INFO, *folder.lengths}
-    return list_files(
-        folder.path, named=known.__contains__, follow_links=follow_links, deep=False
-    )
+    return list_files(folder.path, named=known.__contains__, follow_links=follow_links, deep=False)
 
 
 def shard_items(

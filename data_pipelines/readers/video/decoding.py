@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.optional import require
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.video.asf_header import promised_bytes
 from data_pipelines.readers.video.opening import (
     OpenVideo,
@@ -26,7 +27,6 @@ from data_pipelines.readers.video.opening import (
 )
 from data_pipelines.readers.video.scaling import Scaler
 from data_pipelines.readers.video.times import Clock, planned, stamp_rounding, tick_of
-from data_pipelines.readers.recordings import ItemError
 
 __all__ = ["VideoInfo", "frames", "length_of", "pictures", "timed_frames", "video_info"]
 

@@ -24,9 +24,7 @@ SUFFIXES = (
 )
 MAX_PIXELS = 64_000_000  # 8000 x 8000
 # Only containers that hold pictures themselves.
-_FORMATS = (
-    "mov,matroska,gif,avi,mpegts,mpeg,mpegvideo,m4v,asf,flv,ogg,mjpeg,h264,hevc,dv,ivf,mxf"
-)
+_FORMATS = "mov,matroska,gif,avi,mpegts,mpeg,mpegvideo,m4v,asf,flv,ogg,mjpeg,h264,hevc,dv,ivf,mxf"
 _OPEN_OPTIONS = {
     "format_whitelist": _FORMATS,
     "protocol_whitelist": "file",

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from data_pipelines.readers import pictures
 from data_pipelines.format.framing import square_frame
+from data_pipelines.readers import pictures
 from data_pipelines.readers.files import opening
 from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.recordings import ItemError, Skipped

@@ -17,9 +17,9 @@ from typing import Any
 
 from data_pipelines.conversion.splits import HELD_OUT, SPLITS
 from data_pipelines.errors import DataError
+from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped
 from data_pipelines.readers.video.decoding import frames, length_of, timed_frames
 from data_pipelines.readers.video.opening import VideoInfo
-from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped
 
 _BETWEEN = "between splits"
 _ROUNDING = 1e-6  # seconds

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from data_pipelines.optional import require
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.video.opening import OpenVideo, VideoInfo, open_video
 from data_pipelines.readers.video.times import LOOK_AHEAD
-from data_pipelines.readers.recordings import ItemError
 
 _MOST = 1000  # headers that are looked at; of more files evenly many are left out
 _FIRST = 120  # packets

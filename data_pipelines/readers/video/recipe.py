@@ -16,19 +16,21 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.optional import require
-from data_pipelines.readers.video import picture_sequences, pieces as video_pieces, rates as video_rates
+from data_pipelines.readers.files.paths import natural, source_folder
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.readers.files.paths import natural, source_folder
+from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
+from data_pipelines.readers.video import picture_sequences
+from data_pipelines.readers.video import pieces as video_pieces
+from data_pipelines.readers.video import rates as video_rates
 from data_pipelines.readers.video.decoding import frames
 from data_pipelines.readers.video.sources import Found, find
-from data_pipelines.readers.recordings import Item, Plan, Recording, Skipped
-from data_pipelines.format.spec import DatasetSpec
 
 DESCRIPTION = "your own folder of videos (mp4, webm, gif, ...) or of picture sequences; no labels"
 NAME = "videos"

@@ -6,14 +6,14 @@ from __future__ import annotations
 import pathlib
 from typing import Any, NamedTuple
 
-from data_pipelines.readers import pictures
 from data_pipelines.errors import DataError
-from data_pipelines.readers.video import picture_sequences
+from data_pipelines.readers import pictures
 from data_pipelines.readers.files.foreign_layouts import check_own
 from data_pipelines.readers.files.listing import list_files
 from data_pipelines.readers.files.paths import natural, source_folder
-from data_pipelines.readers.video.opening import SUFFIXES as VIDEO_SUFFIXES
 from data_pipelines.readers.recordings import Skipped
+from data_pipelines.readers.video import picture_sequences
+from data_pipelines.readers.video.opening import SUFFIXES as VIDEO_SUFFIXES
 
 _TEXT_TOO = (".ts", ".mts")
 

@@ -8,10 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
+from data_pipelines.errors import DataError
 from data_pipelines.simulators.doom.experts import EXPERTS
 from data_pipelines.simulators.doom.game import DoomPlayer
 from data_pipelines.simulators.doom.scenarios import SCENARIOS
-from data_pipelines.errors import DataError
 
 KEEP = 0.7  # probability that sticky play keeps its action
 EPSILON = 0.3  # share of uniform actions in noisy play

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from data_pipelines.simulators.doom.behaviours import BEHAVIOURS, split_name
-from data_pipelines.simulators.doom.game import DoomPlayer
-from data_pipelines.errors import DataError
-from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import write_episode
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.simulators.doom.behaviours import BEHAVIOURS, split_name
+from data_pipelines.simulators.doom.game import DoomPlayer
 
 MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out and counted
 

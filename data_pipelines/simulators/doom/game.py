@@ -10,8 +10,8 @@ import types
 import numpy as np
 from PIL import Image
 
-from data_pipelines.simulators.doom.scenarios import get_scenario
 from data_pipelines.errors import DataError
+from data_pipelines.simulators.doom.scenarios import get_scenario
 
 FRAME_SKIP = 4
 TICS_PER_SECOND = 35

@@ -6,14 +6,14 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.processes import worker_pool
+from data_pipelines.registry import Collected
 from data_pipelines.simulators.doom.behaviours import BEHAVIOURS, split_name
 from data_pipelines.simulators.doom.collector import collect_dataset
 from data_pipelines.simulators.doom.game import FRAME_SKIP, TICS_PER_SECOND, import_vizdoom
 from data_pipelines.simulators.doom.scenarios import SCENARIOS
-from data_pipelines.errors import DataError
-from data_pipelines.processes import worker_pool
-from data_pipelines.registry import Collected
-from data_pipelines.format.spec import ActionSpec, DatasetSpec
 
 DESCRIPTION = (
     "ViZDoom, 64x64 first-person video with true actions and states; collected, nothing to download"

@@ -96,9 +96,7 @@ def _read_hdf5(path: pathlib.Path, episode: str) -> Arrays:
         cameras = sorted(hdf5_files.subgroup(group, "frames")) if "frames" in group else []
         if not cameras:
             held = ", ".join(list(group)[:8]) or "nothing"
-            raise ItemError(
-                "no images", f"{path}: {episode} has no frames/<camera>; it has {held}"
-            )
+            raise ItemError("no images", f"{path}: {episode} has no frames/<camera>; it has {held}")
         for camera in cameras:
             hdf5_files.frame_count(group, f"frames/{camera}")
         return Arrays(

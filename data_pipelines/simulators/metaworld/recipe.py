@@ -8,20 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.readers import lerobot
-from data_pipelines.readers.files import paths
-from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
 from data_pipelines.errors import DataError
+from data_pipelines.format.framing import fit_frame
+from data_pipelines.format.spec import ActionSpec
+from data_pipelines.readers import lerobot
+from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
+from data_pipelines.readers.files import paths
 from data_pipelines.readers.frame_options import (
     add_frame_arguments,
     follow_links,
     frame_options,
     record_fields,
 )
-from data_pipelines.format.framing import fit_frame
-from data_pipelines.simulators.metaworld import episodes
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording
-from data_pipelines.format.spec import ActionSpec
+from data_pipelines.simulators.metaworld import episodes
 
 DESCRIPTION = "Meta-World recordings: LeRobot (metaworld_mt50), or HDF5 or npz files"
 FORMATS = ("lerobot", "hdf5", "npz")

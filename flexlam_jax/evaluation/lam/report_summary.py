@@ -52,8 +52,7 @@ def _reconstruction(first, last, copy) -> str:
     if verb == "stays":
         path = f"near {high:.2f} dB from k = {first['k']} to k = {last['k']}"
     return (
-        f"Reconstruction {verb} {path}, {abs(gain):.2f} dB {relation} copying o_t "
-        f"({copy:.2f} dB)."
+        f"Reconstruction {verb} {path}, {abs(gain):.2f} dB {relation} copying o_t ({copy:.2f} dB)."
     )
 
 

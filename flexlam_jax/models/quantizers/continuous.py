@@ -45,9 +45,7 @@ class Gaussian(_Continuous):
 
     def __call__(self, z: jax.Array, train: bool = False) -> Quantized:
         mean, log_variance = jnp.split(z.astype(jnp.float32), 2, axis=-1)
-        kl = 0.5 * jnp.sum(
-            jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1
-        )
+        kl = 0.5 * jnp.sum(jnp.square(mean) + jnp.exp(log_variance) - 1.0 - log_variance, axis=-1)
         values = mean
         if train:
             noise = jax.random.normal(self.make_rng("sample"), mean.shape)

@@ -123,12 +123,8 @@ class VQ(nn.Module):
         return Quantized(values, ids_S.reshape(z.shape[:-1]), {"commitment": commitment}, stats)
 
     def _update(self, z_SD, ids_S):
-        counts, sums = update_averages(
-            self.counts.value, self.sums.value, z_SD, ids_S, self.decay
-        )
-        counts, sums, dead = revive(
-            self.make_rng("revive"), counts, sums, z_SD, self.revive_below
-        )
+        counts, sums = update_averages(self.counts.value, self.sums.value, z_SD, ids_S, self.decay)
+        counts, sums, dead = revive(self.make_rng("revive"), counts, sums, z_SD, self.revive_below)
         self.counts.value, self.sums.value = counts, sums
         self.embedding.value = self._metric(codes_from(counts, sums))
         return dead.sum().astype(jnp.float32)

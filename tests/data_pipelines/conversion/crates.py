@@ -7,8 +7,8 @@ before it raises; `unopened` lists files that the plan could not open. Cameras l
 
 import numpy as np
 
-from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 
 DESCRIPTION = "test reader of many recordings per item"
 SIZE = 16

@@ -11,8 +11,8 @@ import time
 
 import numpy as np
 
-from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording, Skipped
 
 DESCRIPTION = "test reader"
 SIZE = 16

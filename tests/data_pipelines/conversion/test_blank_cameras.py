@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.conversion.build import prepare
-from data_pipelines.tools.counting import episodes_text, notes
 from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.format.manifest import open_dataset, read_manifest
+from data_pipelines.loading.loader import ordered_batches, training_batches
+from data_pipelines.tools.counting import episodes_text, notes
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.conversion.crates import LENGTH, make_options
 

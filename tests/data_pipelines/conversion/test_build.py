@@ -12,13 +12,13 @@ import time
 import numpy as np
 import pytest
 
-from data_pipelines.simulators import synthetic
 from data_pipelines.conversion.build import prepare
-from data_pipelines.format.layout import dataset_folder
 from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import ordered_batches, training_batches
+from data_pipelines.format.layout import dataset_folder
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.registry import recipe_options
+from data_pipelines.simulators import synthetic
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.damage import change_manifest, shard
 
@@ -51,7 +51,9 @@ def test_two_builds_are_equal_to_the_byte_in_two_processes(tmp_path):
 
 def test_several_shards_read_like_one(square, square_options, tmp_path):
     prepare("synthetic", tmp_path / "data", square_options, shard_bytes=30_000)
-    assert len(open_dataset(tmp_path / "data").shard_paths("square", "train")) == 10  # one per episode
+    assert (
+        len(open_dataset(tmp_path / "data").shard_paths("square", "train")) == 10
+    )  # one per episode
     one, ten = (
         list(ordered_batches(path, split="train", batch_size=1000))
         for path in (square, tmp_path / "data")
@@ -88,7 +90,9 @@ def test_unwritable_place():
 
 
 def test_unknown_recipe_lists_the_known():
-    with pytest.raises(DataError, match="unknown dataset 'dooom'; known: doom, dmlab, ego4d, libero"):
+    with pytest.raises(
+        DataError, match="unknown dataset 'dooom'; known: doom, dmlab, ego4d, libero"
+    ):
         prepare("dooom", "anywhere", {})
 
 

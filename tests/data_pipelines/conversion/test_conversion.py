@@ -96,8 +96,8 @@ def test_killed_conversion_goes_on_where_it_stopped(tmp_path):
     assert not (tmp_path / ".data.partial").exists()
     plain = tmp_path / "plain"
     prepare(PAINTED, plain, options | {"log": "", "pause": 0.0})
-    assert open_dataset(out).manifest["content_hash"] == (
-        open_dataset(plain).manifest["content_hash"]
+    assert (
+        open_dataset(out).manifest["content_hash"] == (open_dataset(plain).manifest["content_hash"])
     )
 
 

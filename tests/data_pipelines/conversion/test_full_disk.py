@@ -9,8 +9,8 @@ import resource
 import numpy as np
 import pytest
 
-from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion import shards, spool, units
+from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion.output import OutputError
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset

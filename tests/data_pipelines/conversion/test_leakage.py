@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from data_pipelines.errors import DataError
 from data_pipelines.conversion.leakage import WINDOW, EpisodeHashes, check_leakage, window_hashes
+from data_pipelines.errors import DataError
 
 
 def frames(seed, count=60):

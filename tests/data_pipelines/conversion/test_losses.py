@@ -4,10 +4,10 @@ import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.conversion.losses import Loss, allowed, budget, certain_loss, weigh
-from data_pipelines.tools.counting import notes
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import read_manifest
 from data_pipelines.readers.recordings import Item, Plan, Skipped
+from data_pipelines.tools.counting import notes
 from tests.data_pipelines.conversion.crates import make_options
 
 CRATES = "tests.data_pipelines.conversion.crates"

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from data_pipelines.simulators import synthetic
 from data_pipelines.conversion.build import prepare
-from data_pipelines.format.layout import dataset_folder
-from data_pipelines.format.codecs import CODECS, get_codec
 from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import ordered_batches
-from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.clips import Clip, clip_rows
-from data_pipelines.registry import recipe_options
+from data_pipelines.format.codecs import CODECS, get_codec
+from data_pipelines.format.layout import dataset_folder
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.loading.windows import ClipReader
+from data_pipelines.registry import recipe_options
+from data_pipelines.simulators import synthetic
 
 
 @pytest.mark.parametrize("length", [2, 3, 8, 9, 10, 24, 25, 26, 40])

@@ -7,9 +7,9 @@ import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.layout import dataset_folder, episodes_file, index_file, shard_file
-from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.loading.loader import ordered_batches
 from tests.data_pipelines.damage import change_dataset, change_manifest, shard
 
 
@@ -212,8 +212,9 @@ def test_lines_of_a_list_of_episodes_end_at_line_feeds_only(copy):
     file = episodes_file(copy, "square", "test")
     line = file.read_bytes().rstrip()
     text = "pick\u2028it\u0085up"
-    file.write_bytes(line[:-1] + f', "language": "{text}", "odd": "\udcff"}}'.encode(
-        "utf-8", "surrogateescape"))
+    file.write_bytes(
+        line[:-1] + f', "language": "{text}", "odd": "\udcff"}}'.encode("utf-8", "surrogateescape")
+    )
     (facts,) = open_dataset(copy).episodes("square", "test")
     assert facts["language"] == text and facts["odd"] == "\udcff"
 

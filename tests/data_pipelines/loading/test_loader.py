@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from data_pipelines.format import clips as records
-from data_pipelines.simulators import synthetic
 from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import ordered_batches, training_batches
+from data_pipelines.format import clips as records
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches, training_batches
+from data_pipelines.simulators import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +98,12 @@ sys.stdin.read()
 
 def test_workers_end_with_a_trainer_that_is_killed(square):
     """They hold its output open: whoever waits for the end of that would wait for ever."""
-    with subprocess.Popen([sys.executable, "-c", _KILLED, str(square)], stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, text=True) as trainer:
+    with subprocess.Popen(
+        [sys.executable, "-c", _KILLED, str(square)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as trainer:
         assert trainer.stdout.readline() == "reading\n"
         trainer.kill()
         assert trainer.communicate(timeout=60) == ("", None)
@@ -122,7 +126,9 @@ def test_state_restores_the_next_batch_across_epochs(square):
         each.close()
 
 
-@pytest.mark.parametrize("state", [{}, {"next_index": -1}, {"next_index": "2"}, {"next_index": 1.5}])
+@pytest.mark.parametrize(
+    "state", [{}, {"next_index": -1}, {"next_index": "2"}, {"next_index": 1.5}]
+)
 def test_a_position_that_is_none(square, state):
     with pytest.raises(DataError, match="position in the data: "):
         training_batches({"path": str(square)}, seed=0, batch_size=8).set_state(state)

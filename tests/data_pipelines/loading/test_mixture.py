@@ -6,15 +6,15 @@ import shutil
 import numpy as np
 import pytest
 
-from data_pipelines.simulators import synthetic
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.joint import joint_batches
 from data_pipelines.loading.loader import training_batches
-from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
+from data_pipelines.simulators import synthetic
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,18 @@ def rows(batches, *keys):
 
 
 def mixture(**entries):
-    return {"mixture": {k: {"path": str(v)} if not isinstance(v, dict) else v
-                        for k, v in entries.items()}}
+    return {
+        "mixture": {
+            k: {"path": str(v)} if not isinstance(v, dict) else v for k, v in entries.items()
+        }
+    }
 
 
 def test_sizes_weights_and_names(square, square_options, large):
     folder, options = large
-    config = mixture(small={"path": str(square), "weight": 3}, big={"path": str(folder),
-                     "weight": 1, "gap": 2}) | {"image_size": 16, "resize": True}
+    config = mixture(
+        small={"path": str(square), "weight": 3}, big={"path": str(folder), "weight": 1, "gap": 2}
+    ) | {"image_size": 16, "resize": True}
     iterator = training_batches(config, seed=0, batch_size=40)
     assert iterator.datasets == ("small/square", "big/square")
     batches = take(iterator, 10)
@@ -68,9 +72,11 @@ def test_sizes_weights_and_names(square, square_options, large):
 
 def test_entries_keep_their_order_when_another_is_added(square, large):
     def of_small(config):
-        found = rows(take(training_batches(config, seed=1, batch_size=64), 4), "dataset",
-                     "episode", "t")
+        found = rows(
+            take(training_batches(config, seed=1, batch_size=64), 4), "dataset", "episode", "t"
+        )
         return found[found[:, 0] == 0, 1:]
+
     size = {"image_size": 16, "resize": True}
     alone = of_small(mixture(small=square) | size)
     mixed = of_small(mixture(small=square, big=large[0]) | size)
@@ -79,8 +85,11 @@ def test_entries_keep_their_order_when_another_is_added(square, large):
 
 
 def test_different_actions_share_a_wide_batch(square, large, tmp_path):
-    few = changed(square, tmp_path / "few", action={"kind": "discrete", "names": list("abcdefg"),
-                                                    "low": None, "high": None})
+    few = changed(
+        square,
+        tmp_path / "few",
+        action={"kind": "discrete", "names": list("abcdefg"), "low": None, "high": None},
+    )
     none = changed(square, tmp_path / "none", action=None, has_reward=False)
     fields = {"fields": ("action", "reward")}
     config = mixture(five=square, seven=few, none=none) | fields
@@ -99,8 +108,11 @@ def test_different_actions_share_a_wide_batch(square, large, tmp_path):
 
 def test_one_hot_marks_the_action_taken(square, square_options, tmp_path):
     none = changed(square, tmp_path / "none", action=None)
-    seven = changed(square, tmp_path / "seven", action={
-        "kind": "discrete", "names": list("abcdefg"), "low": None, "high": None})
+    seven = changed(
+        square,
+        tmp_path / "seven",
+        action={"kind": "discrete", "names": list("abcdefg"), "low": None, "high": None},
+    )
     config = mixture(a=square, b=seven, c=none) | {"fields": ("action",)}
     (batch,) = take(training_batches(config, seed=0, batch_size=48), 1)
     episodes = list(synthetic.episodes(square_options))
@@ -113,21 +125,27 @@ def test_gaps_in_seconds(square):
     spec = open_dataset(square).spec("square")  # 10 frames per second
     assert gap_frames("0.2s", spec) == (2, 2)
     assert gap_frames(("0.1s", "0.35s"), spec) == (1, 4)  # 3.5 frames, halves up
-    batches = take(training_batches({"path": str(square), "gap": ("0.1s", "0.3s")}, seed=0,
-                                    batch_size=64), 2)
+    batches = take(
+        training_batches({"path": str(square), "gap": ("0.1s", "0.3s")}, seed=0, batch_size=64), 2
+    )
     frames = take(training_batches({"path": str(square), "gap": (1, 3)}, seed=0, batch_size=64), 2)
     for a, b in zip(batches, frames, strict=True):
         np.testing.assert_array_equal(a["frames"], b["frames"])
     assert set(rows(batches, "gap")[:, 0]) == {1, 2, 3}
 
 
-@pytest.mark.parametrize("gap, fps, message", [
-    ("0.04s", 10.0, "is 0.40 frames at 10 per second and rounds to 0; use at least 0.1s"),
-    ("0.2s", 0.0, "does not know its frames per second"),
-    ("0.5s", 10.0, "spans 5 frames, its records were cut for 4.*--max-span=5"),
-    (("0.3s", "0.1s"), 10.0, "data.gap is"), ("2", 10.0, "data.gap is '2'"),
-    ((1, "0.2s"), 10.0, "data.gap is"), ("0s", 10.0, "data.gap is"),
-])
+@pytest.mark.parametrize(
+    "gap, fps, message",
+    [
+        ("0.04s", 10.0, "is 0.40 frames at 10 per second and rounds to 0; use at least 0.1s"),
+        ("0.2s", 0.0, "does not know its frames per second"),
+        ("0.5s", 10.0, "spans 5 frames, its records were cut for 4.*--max-span=5"),
+        (("0.3s", "0.1s"), 10.0, "data.gap is"),
+        ("2", 10.0, "data.gap is '2'"),
+        ((1, "0.2s"), 10.0, "data.gap is"),
+        ("0s", 10.0, "data.gap is"),
+    ],
+)
 def test_wrong_gaps(square, tmp_path, gap, fps, message):
     folder = changed(square, tmp_path / "copy", fps=fps)
     with pytest.raises(DataError, match=message):
@@ -154,8 +172,12 @@ def test_subsets_are_fixed_nested_and_chosen_by_their_seed(square):
 def test_parts_of_joint_batches_are_independent(square, large):
     def parts(seed=0, size=4, **labelled):
         config = {"path": str(square), "fields": ("action",), "transitions": 9} | labelled
-        return joint_batches({"labelled": config, "video": {"path": str(large[0])}}, seed=seed,
-                             batch_size={"labelled": size, "video": 12})
+        return joint_batches(
+            {"labelled": config, "video": {"path": str(large[0])}},
+            seed=seed,
+            batch_size={"labelled": size, "video": 12},
+        )
+
     first, other = take(parts(), 3), take(parts(transitions=20, size=8), 3)
     assert first[0]["labelled"]["action"].shape == (4, 1)
     assert "action" not in first[0]["video"]
@@ -169,8 +191,16 @@ def test_parts_of_joint_batches_are_independent(square, large):
     resumed.close()
     for name in ("labelled", "video"):
         np.testing.assert_array_equal(batch[name]["frames"], first[2][name]["frames"])
-    halves = [joint_batches({"video": {"path": str(large[0])}}, seed=0, batch_size={"video": 12},
-                            process_index=p, process_count=2) for p in (0, 1)]
+    halves = [
+        joint_batches(
+            {"video": {"path": str(large[0])}},
+            seed=0,
+            batch_size={"video": 12},
+            process_index=p,
+            process_count=2,
+        )
+        for p in (0, 1)
+    ]
     joined = np.concatenate([take(half, 1)[0]["video"]["t"] for half in halves])
     np.testing.assert_array_equal(joined, first[0]["video"]["t"])
 
@@ -182,17 +212,26 @@ def test_wrong_joint_batches(square):
         joint_batches({"a": {}}, seed=0, batch_size={"a": 4})
 
 
-@pytest.mark.parametrize("config, message", [
-    ({"path": "x"}, "data.path and data.mixture are both set"),
-    ({"transitions": 3}, "data.transitions and data.mixture are both set"),
-    ({"mixture": {"a": {"path": "x", "size": 3}}}, "unknown key of data.mixture.a: size; known"),
-    ({"mixture": {"a": {"path": "x", "weight": 1}, "b": {"path": "x"}}}, "mixture.b has no weight"),
-    ({"mixture": {"a": {"path": "x", "weight": 0}}}, "weights must be positive"),
-    ({"mixture": {"a": {}}}, "data.mixture.a has no path"),
-    ({"resize": True}, "data.resize needs data.image_size"),
-    ({}, "differ in image shape.*set data.resize"),
-    ({"mixture": {"a": {"path": "x", "transitions": 2, "fraction": 0.5}}}, "give one of them"),
-])
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"path": "x"}, "data.path and data.mixture are both set"),
+        ({"transitions": 3}, "data.transitions and data.mixture are both set"),
+        (
+            {"mixture": {"a": {"path": "x", "size": 3}}},
+            "unknown key of data.mixture.a: size; known",
+        ),
+        (
+            {"mixture": {"a": {"path": "x", "weight": 1}, "b": {"path": "x"}}},
+            "mixture.b has no weight",
+        ),
+        ({"mixture": {"a": {"path": "x", "weight": 0}}}, "weights must be positive"),
+        ({"mixture": {"a": {}}}, "data.mixture.a has no path"),
+        ({"resize": True}, "data.resize needs data.image_size"),
+        ({}, "differ in image shape.*set data.resize"),
+        ({"mixture": {"a": {"path": "x", "transitions": 2, "fraction": 0.5}}}, "give one of them"),
+    ],
+)
 def test_wrong_mixtures(square, large, config, message):
     with pytest.raises(DataError, match=message):
         training_batches(mixture(small=square, big=large[0]) | config, seed=0, batch_size=4)

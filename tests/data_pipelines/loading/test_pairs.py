@@ -3,21 +3,27 @@
 import numpy as np
 import pytest
 
-from data_pipelines.simulators import synthetic
-
-from data_pipelines.loading import windows
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import training_batches
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading import windows
+from data_pipelines.loading.loader import training_batches
 from data_pipelines.registry import recipe_options
+from data_pipelines.simulators import synthetic
 
 
 @pytest.fixture(scope="module")
 def paired(tmp_path_factory):
     """Two backgrounds with distractors, two cameras: four synchronous datasets."""
-    options = recipe_options("synthetic", "--episodes=6", "--length=20", "--size=16",
-                             "--distractors=1", "--exogenous-pairs", "--cameras=2")
+    options = recipe_options(
+        "synthetic",
+        "--episodes=6",
+        "--length=20",
+        "--size=16",
+        "--distractors=1",
+        "--exogenous-pairs",
+        "--cameras=2",
+    )
     out = tmp_path_factory.mktemp("pairs") / "data"
     prepare("synthetic", out, options)
     return out, options
@@ -35,7 +41,14 @@ def keys(batches):
 
 def test_default_options_stay_those_of_older_folders():
     assert set(recipe_options("synthetic")) == {
-        "seed", "episodes", "length", "size", "codec", "clip_stride", "max_span"}
+        "seed",
+        "episodes",
+        "length",
+        "size",
+        "codec",
+        "clip_stride",
+        "max_span",
+    }
 
 
 def test_both_worlds_have_equal_agents_and_splits(paired):
@@ -80,10 +93,13 @@ def test_pairing_does_not_change_the_rows_or_their_gaps(paired):
             np.testing.assert_array_equal(a[key], b[key])
 
 
-@pytest.mark.parametrize("config, message", [
-    ({"pair_with": "view"}, "data.pair_with is 'view'; use one of camera, exogenous"),
-    ({"cameras": ("front",)}, "no dataset of camera front; cameras: side, top"),
-])
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"pair_with": "view"}, "data.pair_with is 'view'; use one of camera, exogenous"),
+        ({"cameras": ("front",)}, "no dataset of camera front; cameras: side, top"),
+    ],
+)
 def test_wrong_pairs(paired, config, message):
     with pytest.raises(DataError, match=message):
         training_batches({"path": str(paired[0])} | config, seed=0, batch_size=4)
@@ -107,10 +123,16 @@ def test_groups_visit_every_transition_once_per_epoch(square, m):
 def test_a_group_reads_its_record_and_decodes_each_frame_once(square, monkeypatch):
     records, frames = [], []
     clip, decode = windows.ClipReader.clip, windows.Clip.decode_frames
-    monkeypatch.setattr(windows.ClipReader, "clip",
-                        lambda self, record: records.append(record) or clip(self, record))
-    monkeypatch.setattr(windows.Clip, "decode_frames", lambda self, offsets, out=None:
-                        frames.append(len(offsets)) or decode(self, offsets, out))
+    monkeypatch.setattr(
+        windows.ClipReader,
+        "clip",
+        lambda self, record: records.append(record) or clip(self, record),
+    )
+    monkeypatch.setattr(
+        windows.Clip,
+        "decode_frames",
+        lambda self, offsets, out=None: frames.append(len(offsets)) or decode(self, offsets, out),
+    )
     batches = training_batches({"path": str(square), "pairs_per_clip": 8}, seed=0, batch_size=32)
     batches._batches[0]
     # Four groups: 8 windows of one record are 9 frames; a group of left-overs spans 4 records of 2.
@@ -125,7 +147,9 @@ def test_a_process_reads_the_rows_it_holds(square, m):
     config = {"path": str(square), "pairs_per_clip": m, "gap": (1, 4), "fields": ("action",)}
     whole = take(training_batches(config, seed=2, batch_size=16), 3)
     rows = [1, 2, 3, 5, 11, 12, 15]
-    for batch, part in zip(whole, take(training_batches(config, seed=2, batch_size=16, rows=rows), 3)):
+    for batch, part in zip(
+        whole, take(training_batches(config, seed=2, batch_size=16, rows=rows), 3)
+    ):
         for key in part:
             np.testing.assert_array_equal(part[key], batch[key][rows])
 
@@ -140,8 +164,10 @@ def test_wrong_rows(square, rows):
 def test_groups_with_gaps_over_processes_seeds_and_restarts(square, processes):
     config = {"path": str(square), "pairs_per_clip": 4, "gap": (1, 4), "fields": ("action",)}
     whole = take(training_batches(config, seed=2, batch_size=16), 20)
-    shards = [training_batches(config, seed=2, batch_size=16, process_index=p,
-                               process_count=processes) for p in range(processes)]
+    shards = [
+        training_batches(config, seed=2, batch_size=16, process_index=p, process_count=processes)
+        for p in range(processes)
+    ]
     for shard in shards:
         shard.set_state({"next_index": 18})
     parts = [next(shard) for shard in shards]
@@ -153,10 +179,14 @@ def test_groups_with_gaps_over_processes_seeds_and_restarts(square, processes):
     assert (other["t"] != whole[0]["t"]).any() and len(set(whole[0]["gap"])) > 1
 
 
-@pytest.mark.parametrize("m, batch, message", [
-    (0, 8, "data.pairs_per_clip is 0"), (3, 8, "batch size 8 is no multiple.*= 3"),
-    (300, 300, "has 260 windows, fewer than data.pairs_per_clip = 300"),
-])
+@pytest.mark.parametrize(
+    "m, batch, message",
+    [
+        (0, 8, "data.pairs_per_clip is 0"),
+        (3, 8, "batch size 8 is no multiple.*= 3"),
+        (300, 300, "has 260 windows, fewer than data.pairs_per_clip = 300"),
+    ],
+)
 def test_wrong_groups(square, m, batch, message):
     with pytest.raises(DataError, match=message):
         training_batches({"path": str(square), "pairs_per_clip": m}, seed=0, batch_size=batch)

@@ -98,8 +98,11 @@ def test_the_soft_limit_is_raised_to_the_hard_one():
 
 def test_too_many_open_files_are_no_damage(paths, limited):
     limit = limited(0)
-    with pytest.raises(DataError, match=f"Too many open files, this process may have {limit}.; the "
-                       "data is whole: raise the limit with `ulimit -n`") as raised:
+    with pytest.raises(
+        DataError,
+        match=f"Too many open files, this process may have {limit}.; the "
+        "data is whole: raise the limit with `ulimit -n`",
+    ) as raised:
         ShardFiles(paths, [2] * COUNT).read(3)
     assert "damaged" not in str(raised.value) and "prepare" not in str(raised.value)
 
@@ -111,8 +114,10 @@ def test_a_disk_that_fails_is_no_damage(paths, monkeypatch, number):
             raise RuntimeError(f"pread() failed: {os.strerror(number)}; reading {paths[0]}")
 
     monkeypatch.setattr(shard_files._Pool, "reader", lambda *arguments: Failing())
-    with pytest.raises(DataError, match=f"cannot be read from its disk .{os.strerror(number)}.; "
-                       "what it holds may be whole") as raised:
+    with pytest.raises(
+        DataError,
+        match=f"cannot be read from its disk .{os.strerror(number)}.; what it holds may be whole",
+    ) as raised:
         ShardFiles(paths, [2] * COUNT).read(0)
     assert "damaged" not in str(raised.value)
 

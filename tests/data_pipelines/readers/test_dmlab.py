@@ -8,8 +8,8 @@ import pytest
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab import recipe, tfds
-from data_pipelines.readers.tfds.folder import open_folder
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.tfds.folder import open_folder
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers.dmlab_files import (
     example,

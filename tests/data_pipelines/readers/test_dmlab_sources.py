@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers.files import npz
 from data_pipelines.readers.dmlab import recipe
+from data_pipelines.readers.files import npz
 from data_pipelines.readers.recordings import ItemError, Recording, Skipped
 from tests.data_pipelines.readers.dmlab_files import (
     example,

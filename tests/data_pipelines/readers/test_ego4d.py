@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.conversion.build import prepare
-from data_pipelines.readers.ego4d import recipe
-from data_pipelines.readers.ego4d.intervals import parse_narration
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers.ego4d import recipe
+from data_pipelines.readers.ego4d.intervals import parse_narration
 from data_pipelines.readers.recordings import ItemError, failures
 from data_pipelines.registry import recipe_options
 from data_pipelines.tools.validation import validate
@@ -25,9 +25,9 @@ def shades(uid, count, first=0):
     signs = np.random.default_rng(list(uid.encode())).permutation(np.repeat([-1, 1], 32))
     pattern = np.kron(20 * signs.reshape(8, 8), np.ones((4, 4), int))
     frames = np.zeros((count, 32, 48, 3), np.uint8)
-    frames[:, :, 8:40] = pattern[None, :, :, None] + level((first + np.arange(count)) // 3)[
-        :, None, None, None
-    ]
+    frames[:, :, 8:40] = (
+        pattern[None, :, :, None] + level((first + np.arange(count)) // 3)[:, None, None, None]
+    )
     return frames
 
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from data_pipelines.errors import DataError
 from data_pipelines.readers import lerobot
 from data_pipelines.readers.lerobot import frames as lerobot_frames
 from data_pipelines.readers.lerobot.episodes import fill_template
-from data_pipelines.errors import DataError
 from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers import robot_files as rf
 

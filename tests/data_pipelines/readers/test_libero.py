@@ -15,8 +15,8 @@ import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.readers.libero import alignment, language, recipe
 from data_pipelines.loading.loader import ordered_batches
+from data_pipelines.readers.libero import alignment, language, recipe
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers import robot_files as rf
 from tests.data_pipelines.readers.libero_checks import check_pairs, options, recordings

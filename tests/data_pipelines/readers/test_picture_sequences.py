@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from data_pipelines.errors import DataError
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.video.picture_sequences import read_sequence
 from data_pipelines.readers.video.sources import find
-from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers.video_files import grey_frames, number, write_video
 
 COUNT = 8

@@ -11,13 +11,13 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data_pipelines.readers.rlds import recipe as rlds
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.readers.recordings import ItemError, Recording
-from data_pipelines.registry import recipe_options
+from data_pipelines.readers.rlds import recipe as rlds
 from data_pipelines.readers.tfds.episodes import Pictures, decode
 from data_pipelines.readers.tfds.folder import Leaf, open_folder
+from data_pipelines.registry import recipe_options
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers.tfrecord_writer import tfrecord
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
+from data_pipelines.readers.recordings import ItemError, Recording, Skipped
 from data_pipelines.readers.tfds.episodes import decode
 from data_pipelines.readers.tfds.features import Leaf
-from data_pipelines.readers.recordings import ItemError, Recording, Skipped
 from tests.data_pipelines.readers.rlds_files import (
     SHARD,
     episode,

@@ -8,8 +8,8 @@ import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.readers.robomimic import recipe
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.robomimic import recipe
 from tests.data_pipelines.readers import robot_files as rf
 
 CAMERAS = ("agentview_image", "robot0_eye_in_hand_image")

@@ -6,10 +6,10 @@ import os
 import numpy as np
 import pytest
 
-from data_pipelines.readers import ssv2
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.readers import ssv2
 from data_pipelines.registry import recipe_options
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers.video_files import grey_frames, number, write_video

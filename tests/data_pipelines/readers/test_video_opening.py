@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.video.decoding import frames
 from data_pipelines.readers.video.opening import open_video
-from data_pipelines.readers.recordings import ItemError
 from tests.data_pipelines.readers.video_files import RATE, copy_stream, grey_frames, write_video
 
 COUNT = 26

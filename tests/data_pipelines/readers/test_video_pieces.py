@@ -8,8 +8,8 @@ from PIL import Image
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
-from data_pipelines.readers.video import recipe as videos
 from data_pipelines.readers.recordings import ItemError, Skipped
+from data_pipelines.readers.video import recipe as videos
 from data_pipelines.registry import recipe_options
 from tests.data_pipelines.readers.video_files import RATE, grey_frames, number, write_video
 

@@ -10,13 +10,13 @@ from PIL import Image
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import square_frame
-from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.readers.video import recipe as videos_recipe
+from data_pipelines.readers.video.recipe import read_item
+from data_pipelines.readers.video.sources import find
 from data_pipelines.registry import recipe_options
 from data_pipelines.tools.validation import validate
-from data_pipelines.readers.video.sources import find
-from data_pipelines.readers.video.recipe import read_item
 from tests.data_pipelines.readers.video_files import RATE, grey_frames, write_video
 
 COUNT = 20
@@ -245,9 +245,7 @@ def test_names_of_one_file_are_one_episode(tmp_path):
     names = [str(path.relative_to(source)) for path in found.videos]
     assert names == ["b.mp4", "c.mp4", "snapshots/1/e.mp4"]
     twins = [(entry.name, entry.reason, entry.expected) for entry in found.skipped]
-    assert twins == [
-        (name, "same file", True) for name in ("a.mp4", "d.mp4", "snapshots/2/e.mp4")
-    ]
+    assert twins == [(name, "same file", True) for name in ("a.mp4", "d.mp4", "snapshots/2/e.mp4")]
     assert "the same file as b.mp4" in found.skipped[0].detail
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.conversion.build import Engine, prepare
+from data_pipelines.errors import DataError
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import ordered_batches, training_batches
+from data_pipelines.registry import recipe_options
 from data_pipelines.simulators.doom.behaviours import split_name
 from data_pipelines.simulators.doom.collector import play
 from data_pipelines.simulators.doom.game import DoomPlayer
-from data_pipelines.errors import DataError
-from data_pipelines.loading.loader import ordered_batches, training_batches
-from data_pipelines.format.manifest import open_dataset
-from data_pipelines.registry import recipe_options
 
 PLAN = {"health_gathering_sticky": 400, "defend_the_center_noisy": 1}
 

@@ -9,8 +9,8 @@ import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.simulators.metaworld import recipe, record
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.simulators.metaworld import recipe, record
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers import robot_files as rf
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from data_pipelines.errors import DataError
-from data_pipelines.readers.files import npz
 from data_pipelines.readers.cameras import camera_datasets
-from data_pipelines.simulators.metaworld import recipe
+from data_pipelines.readers.files import npz
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.simulators.metaworld import recipe
 from tests.data_pipelines.readers import robot_files as rf
 from tests.data_pipelines.simulators.test_metaworld import episode, options, write_hdf5, write_npz
 

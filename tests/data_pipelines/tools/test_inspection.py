@@ -8,14 +8,14 @@ import pytest
 from PIL import Image
 
 from data_pipelines.conversion.build import prepare
-from data_pipelines.tools.contact_sheet import _shares, action_text, choose, contact_sheet, spread
 from data_pipelines.errors import DataError
-from data_pipelines.tools.inspection import inspect, page
 from data_pipelines.format.layout import episodes_file
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.spec import ActionSpec
 from data_pipelines.prepare import main
 from data_pipelines.registry import recipe_options
-from data_pipelines.format.spec import ActionSpec
+from data_pipelines.tools.contact_sheet import _shares, action_text, choose, contact_sheet, spread
+from data_pipelines.tools.inspection import inspect, page
 from tests.data_pipelines.damage import change_dataset, change_manifest, change_record
 
 
@@ -66,9 +66,12 @@ def test_texts_of_folders_of_older_versions_are_counted(copy):
     file = episodes_file(copy, "square", "train")
     lines = file.read_text().splitlines()
     texts = ["pick it up"] * 7 + [""] * 3
-    file.write_text("".join(
-        line[:-1] + f', "language": {json.dumps(text)}}}\n'
-        for line, text in zip(lines, texts, strict=True)))
+    file.write_text(
+        "".join(
+            line[:-1] + f', "language": {json.dumps(text)}}}\n'
+            for line, text in zip(lines, texts, strict=True)
+        )
+    )
     assert "language: 7 of 10 episodes have a text" in page(open_dataset(copy))
 
 
@@ -101,7 +104,8 @@ def test_json_is_one_object_and_nothing_else(square, capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "lengths, count", [([26] * 10, 4), ([3, 500, 3], 12), ([5], 5), ([1, 1], 2)])
+    "lengths, count", [([26] * 10, 4), ([3, 500, 3], 12), ([5], 5), ([1, 1], 2)]
+)
 def test_transitions_are_distinct_and_spread_over_episodes(lengths, count):
     for seed in range(20):
         numbers = spread(np.array(lengths), count, np.random.default_rng(seed))
@@ -114,9 +118,15 @@ def test_transitions_are_distinct_and_spread_over_episodes(lengths, count):
 
 def test_splits_share_the_sheet_and_small_ones_give_way():
     assert _shares({"train": 900, "validation": 90, "test": 90}, 12) == {
-        "train": 4, "validation": 4, "test": 4}
+        "train": 4,
+        "validation": 4,
+        "test": 4,
+    }
     assert _shares({"train": 900, "validation": 1, "test": 2}, 12) == {
-        "train": 9, "validation": 1, "test": 2}
+        "train": 9,
+        "validation": 1,
+        "test": 2,
+    }
     assert _shares({"train": 3}, 12) == {"train": 3}
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation.lam import evaluation as lam_evaluation, reconstruction
+from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
+from flexlam_jax.evaluation.lam import reconstruction
 from flexlam_jax.evaluation.lam.collect import collect
 from flexlam_jax.evaluation.lam.evaluation import (
     Settings,

@@ -5,8 +5,8 @@ import re
 import pytest
 
 from flexlam_jax.evaluation.lam import report_html, report_summary, report_table
-from flexlam_jax.reports import svg
 from flexlam_jax.evaluation.lam.evaluation import Settings, evaluate
+from flexlam_jax.reports import svg
 
 
 @pytest.fixture(scope="module")
