@@ -23,7 +23,8 @@ from jax.sharding import PartitionSpec as P
 
 from experiments import cli
 from flexlam_jax.models.attention import attend, resolve_implementation
-from flexlam_jax.parallel.mesh import BATCH_AXES, make_mesh
+from flexlam_jax.parallel.axes import BATCH_AXES, TENSOR_AXIS
+from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.planning.topology import describe_devices, parse_topology
 
 _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "TPU slice of at least two chips.")
@@ -53,7 +54,7 @@ def main(argv):
 
 
 def _compiled(kernel, mesh, tokens, heads, width):
-    place = NamedSharding(mesh, P(BATCH_AXES, None, "model", None))
+    place = NamedSharding(mesh, P(BATCH_AXES, None, TENSOR_AXIS, None))
     x = jax.ShapeDtypeStruct((_ROWS.value, tokens, heads, width), jnp.bfloat16, sharding=place)
 
     def loss(q, k, v):

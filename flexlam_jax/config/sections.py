@@ -43,26 +43,34 @@ def strict(section: str, config: Any, kinds: Mapping[str, Mapping[str, Any]]):
 def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
     """Builds the Linen module that `kind` names, with the rest of the section as its fields.
 
-    Fields given in `derived` come from elsewhere in the config and are no keys of the section;
-    those that the module does not have are dropped, so that all kinds of one role can be built by
-    one call.
+    A field that is a dataclass of settings itself is given by keys of the section too, one for each
+    of its fields. Fields given in `derived` come from elsewhere in the config and are no keys of
+    the section; those that the module does not have are dropped, so that all kinds of one role can
+    be built by one call.
 
     Raises ConfigError for an unknown kind, an unknown key and a missing required key.
     """
     kind, given = check_kind(section, config, kinds)
-    flax_fields = ("parent", "name")
-    fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in flax_fields}
-    check_keys(section, given, [name for name in fields if name not in derived])
+    fields = {f.name: f for f in dataclasses.fields(kinds[kind]) if f.name not in _FLAX_FIELDS}
+    groups = {name: f.type for name, f in fields.items() if dataclasses.is_dataclass(f.type)}
+    plain = {name: f for name, f in fields.items() if name not in groups}
+    inner = {f.name: f for group in groups.values() for f in dataclasses.fields(group)}
+    check_keys(section, given, [name for name in {**plain, **inner} if name not in derived])
     # JSON knows no tuples; modules must be hashable and equal however their config was stored.
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    arguments = {**given, **{k: v for k, v in derived.items() if k in fields}}
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in arguments
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()} | derived
+    known = {name: given[name] for name in given if name in plain or name in inner}
+    missing = [name for name, f in {**plain, **inner}.items() if name not in known and _required(f)]
     if missing:
         raise ConfigError(f"{section} (kind {kind!r}) lacks the keys {missing}")
+    arguments = {name: value for name, value in known.items() if name in plain}
+    for name, group in groups.items():
+        own = {f.name for f in dataclasses.fields(group)}
+        arguments[name] = group(**{key: value for key, value in known.items() if key in own})
     return kinds[kind](**arguments)
+
+
+_FLAX_FIELDS = ("parent", "name")
+
+
+def _required(field: dataclasses.Field) -> bool:
+    return field.default is field.default_factory is dataclasses.MISSING

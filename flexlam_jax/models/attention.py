@@ -11,6 +11,7 @@ from jax.sharding import PartitionSpec as P
 
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.splash import splash_attention
+from flexlam_jax.parallel.axes import TENSOR_AXIS
 
 IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
 # Keys from which `auto` takes the splash kernel on a TPU. XLA writes the (L, S) logits to memory,
@@ -18,7 +19,6 @@ IMPLEMENTATIONS = ("auto", "xla", "cudnn", "splash")
 # moves, by its compiler's count, XLA against splash: 528 keys 3.2 to 1.7 GB, 272 keys 1.1 to 1.3,
 # 144 keys 0.24 to 0.23, 80 keys 0.09 to 0.12 (docs/PERF.md).
 SPLASH_MIN_KEYS = 512
-_HEAD_AXIS = "model"  # The mesh axis that splits heads; all others split rows.
 
 
 def compile_platform() -> str:
@@ -134,11 +134,11 @@ def _sharded_splash(q, k, v, causal):
         return splash_attention(q, k, v, causal=causal, interpret=interpret)
 
     if math.prod(mesh.axis_sizes) > 1:
-        rows = tuple(name for name in mesh.axis_names if name != _HEAD_AXIS)
-        ways, heads = math.prod(mesh.shape[name] for name in rows), mesh.shape.get(_HEAD_AXIS, 1)
+        rows = tuple(name for name in mesh.axis_names if name != TENSOR_AXIS)
+        ways, heads = math.prod(mesh.shape[name] for name in rows), mesh.shape.get(TENSOR_AXIS, 1)
         if flat[0].shape[0] % ways or q.shape[-2] % heads:
             # Initialisation looks at one row; nothing is gained by a kernel there.
             return _xla_attention(q, k, v, None, causal)
-        split = P(rows, None, _HEAD_AXIS if _HEAD_AXIS in mesh.axis_names else None, None)
+        split = P(rows, None, TENSOR_AXIS if TENSOR_AXIS in mesh.axis_names else None, None)
         local = jax.shard_map(local, in_specs=(split,) * 3, out_specs=split, check_vma=False)
     return local(*flat).reshape(q.shape)

@@ -194,9 +194,9 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
 
 def _check_vit(section: str, part: Any) -> None:
     """Raises ConfigError for sizes that do not divide one another."""
-    if part.width % part.heads:
+    if part.width % part.block.heads:
         raise ConfigError(
-            f"{section}.width={part.width} is not divisible by {section}.heads={part.heads}"
+            f"{section}.width={part.width} is not divisible by {section}.heads={part.block.heads}"
         )
     height, width = (part.image_size,) * 2 if isinstance(part.image_size, int) else part.image_size
     if height % part.patch or width % part.patch:

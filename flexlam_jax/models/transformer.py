@@ -5,6 +5,7 @@ Parameters are float32; matmuls and the residual stream are in `dtype`; norms, a
 softmax are float32 always.
 """
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,37 @@ REMAT_POLICIES: dict[str, Callable | None] = {
 REMAT_NAMES = ("none", *REMAT_POLICIES)
 
 
+@dataclasses.dataclass(frozen=True)
+class BlockSettings:
+    """What every block of a stack is, wherever the stack stands.
+
+    Attributes:
+      heads: attention heads H; they divide the width M.
+      mlp_hidden: hidden units F of the MLP.
+      qk_norm: normalises queries and keys (RMS per head, arXiv 2302.05442), which keeps the logits
+        bounded: large and half-precision models need it, small float32 ones can spare its cost.
+      dtype: of matmuls and of the residual stream.
+      attention: one of `attention.IMPLEMENTATIONS`.
+      remat: 'none' or a key of REMAT_POLICIES.
+      unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the
+        loop's copies of saved activations cost more than the larger program.
+
+    Raises ConfigError for an unknown remat policy.
+    """
+
+    heads: int = 8
+    mlp_hidden: int = 1024
+    qk_norm: bool = True
+    dtype: Any = jnp.float32
+    attention: str = "auto"
+    remat: str = "none"
+    unroll: bool = False
+
+    def __post_init__(self):
+        if self.remat not in REMAT_NAMES:
+            raise ConfigError(f"remat={self.remat!r} is unknown; choose one of {REMAT_NAMES}")
+
+
 class RMSNorm(nn.Module):
     """Root-mean-square norm of the last axis with a learned scale, in float32, cast to `dtype`."""
 
@@ -48,21 +80,15 @@ class RMSNorm(nn.Module):
 class Attention(nn.Module):
     """Multi-head attention, without biases.
 
-    `qk_norm` normalises queries and keys (RMS per head, arXiv 2302.05442), which keeps the logits
-    bounded: large and half-precision models need it, small float32 ones can spare its cost.
-
     `__call__(x)` is self-attention with one fused kernel. With `source` the queries come from x and
     the keys and values from `source`, and the kernels are two.
     """
 
-    heads: int
-    qk_norm: bool = True
-    dtype: Any = jnp.float32
-    attention: str = "auto"
+    settings: BlockSettings
 
     @nn.compact
     def __call__(self, x, source=None, *, causal=False):
-        M, heads = x.shape[-1], self.heads
+        M, heads, dtype = x.shape[-1], self.settings.heads, self.settings.dtype
         if M % heads:
             raise ConfigError(f"model width {M} is not divisible by {heads} heads")
 
@@ -70,7 +96,7 @@ class Attention(nn.Module):
             # Heads come first: flattened for the matmul, a split over heads is then a split of the
             # columns into contiguous blocks, and tensor parallelism gathers nothing.
             shape = (heads, parts, M // heads)
-            out = Dense(shape, use_bias=False, dtype=self.dtype, name=name)(inputs)
+            out = Dense(shape, use_bias=False, dtype=dtype, name=name)(inputs)
             out = checkpoint_name(out, _PROJECTION)
             return [out[..., i, :] for i in range(parts)]
 
@@ -78,12 +104,12 @@ class Attention(nn.Module):
             q, k, v = project(x, 3, "qkv")
         else:
             (q,), (k, v) = project(x, 1, "query"), project(source, 2, "kv")
-        if self.qk_norm:
-            q = RMSNorm(self.dtype, name="q_norm")(q)
-            k = RMSNorm(self.dtype, name="k_norm")(k)
-        out = attend(q, k, v, causal=causal, implementation=self.attention)
+        if self.settings.qk_norm:
+            q = RMSNorm(dtype, name="q_norm")(q)
+            k = RMSNorm(dtype, name="k_norm")(k)
+        out = attend(q, k, v, causal=causal, implementation=self.settings.attention)
         out = out.reshape(*out.shape[:-2], M)
-        out = Dense(M, use_bias=False, dtype=self.dtype, name="out")(out)
+        out = Dense(M, use_bias=False, dtype=dtype, name="out")(out)
         return checkpoint_name(out, _PROJECTION)
 
 
@@ -107,82 +133,55 @@ class Block(nn.Module):
     cost.
     """
 
-    heads: int
-    mlp_hidden: int
+    settings: BlockSettings
     cross: bool = False
     causal: bool = False
-    qk_norm: bool = True
-    dtype: Any = jnp.float32
-    attention: str = "auto"
 
     @nn.compact
     def __call__(self, x, context=None, queries=None):
-        def attention(name):
-            return Attention(self.heads, self.qk_norm, self.dtype, self.attention, name=name)
+        dtype = self.settings.dtype
 
-        z = RMSNorm(self.dtype, name="attention_norm")(x)
+        def attention(name):
+            return Attention(self.settings, name=name)
+
+        z = RMSNorm(dtype, name="attention_norm")(x)
         if queries is None:
             x = x + attention("attention")(z, causal=self.causal)
         else:
             x = x[..., :queries, :] + attention("attention")(z[..., :queries, :], z)
         if self.cross:
-            z = RMSNorm(self.dtype, name="cross_norm")(x)
+            z = RMSNorm(dtype, name="cross_norm")(x)
             x = x + attention("cross_attention")(z, context)
-        z = RMSNorm(self.dtype, name="mlp_norm")(x)
-        return x + MLP(self.mlp_hidden, self.dtype, name="mlp")(z)
+        z = RMSNorm(dtype, name="mlp_norm")(x)
+        return x + MLP(self.settings.mlp_hidden, dtype, name="mlp")(z)
 
 
 class Transformer(nn.Module):
-    """`layers` blocks with stacked parameters (leading axis = layer), scanned.
-
-    Args (fields):
-      layers, heads, mlp_hidden, cross, causal, qk_norm, dtype, attention: see Block.
-      remat: 'none' or a key of REMAT_POLICIES.
-      unroll: unroll the scan in the compiled program. The parameters stay stacked; on CPU the
-        loop's copies of saved activations cost more than the larger program.
-
-    Raises ConfigError for an unknown remat policy.
-    """
+    """`layers` blocks with stacked parameters (leading axis = layer), scanned; see `Block`."""
 
     layers: int
-    heads: int
-    mlp_hidden: int
+    settings: BlockSettings
     cross: bool = False
     causal: bool = False
-    qk_norm: bool = True
-    dtype: Any = jnp.float32
-    attention: str = "auto"
-    remat: str = "none"
-    unroll: bool = False
 
     @nn.compact
     def __call__(self, x: jax.Array, context: jax.Array | None = None) -> jax.Array:
         """x (..., L, M), context (..., S, M) for cross-attention -> (..., L, M)."""
-        if self.remat not in REMAT_NAMES:
-            raise ConfigError(f"remat={self.remat!r} is unknown; choose one of {REMAT_NAMES}")
         if self.layers == 0:
             return x
 
         def body(block, x, _):
             return block(x, context), None
 
-        if self.remat != "none":
-            body = nn.remat(body, policy=REMAT_POLICIES[self.remat], prevent_cse=self.unroll)
+        remat, unroll = self.settings.remat, self.settings.unroll
+        if remat != "none":
+            body = nn.remat(body, policy=REMAT_POLICIES[remat], prevent_cse=unroll)
         scan = nn.scan(
             body,
             variable_axes={"params": 0},
             split_rngs={"params": True},
             length=self.layers,
-            unroll=self.layers if self.unroll else 1,
+            unroll=self.layers if unroll else 1,
         )
-        block = Block(
-            self.heads,
-            self.mlp_hidden,
-            self.cross,
-            self.causal,
-            self.qk_norm,
-            self.dtype,
-            self.attention,
-            name="layers",
-        )
+        block = Block(self.settings, self.cross, self.causal, name="layers")
         return scan(block, x, None)[0]

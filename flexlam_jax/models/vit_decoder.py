@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import Positions, grid_of, patchify, unpatchify
-from flexlam_jax.models.transformer import RMSNorm, Transformer
+from flexlam_jax.models.transformer import BlockSettings, RMSNorm, Transformer
 
 _small = nn.initializers.truncated_normal(0.02)
 CONDITIONING = ("self", "cross", "add")
@@ -25,23 +25,17 @@ CONDITIONING = ("self", "cross", "add")
 class VitDecoder(nn.Module):
     """o_t (..., H, W, C) float in [0, 1], slots (..., K, D) -> (..., H, W, C) float32.
 
-    Fields: patch, width, heads, mlp_hidden, positions of the ViT; blocks; conditioning, one of
-      CONDITIONING; qk_norm: see transformer.Attention.
+    Fields: block, what its blocks are; patch, width M, positions of the ViT; how many blocks;
+      conditioning, one of CONDITIONING.
     """
 
     image_size: Any
+    block: BlockSettings
     patch: int = 8
     width: int = 256
-    heads: int = 8
-    mlp_hidden: int = 1024
     blocks: int = 4
     conditioning: str = "self"
     positions: str = "learned"
-    qk_norm: bool = True
-    dtype: Any = jnp.float32
-    attention: str = "auto"
-    remat: str = "none"
-    unroll: bool = False
 
     @nn.compact
     def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
@@ -51,26 +45,17 @@ class VitDecoder(nn.Module):
                 f" {CONDITIONING}"
             )
         grid = grid_of(self.image_size, self.patch)
-        x = Dense(self.width, dtype=self.dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
+        dtype = self.block.dtype
+        x = Dense(self.width, dtype=dtype, name="patch_embed")(patchify(o_t - 0.5, self.patch))
         x = Positions(grid, self.positions, name="positions")(x)
-        trunk = Transformer(
-            self.blocks,
-            self.heads,
-            self.mlp_hidden,
-            cross=self.conditioning == "cross",
-            qk_norm=self.qk_norm,
-            dtype=self.dtype,
-            attention=self.attention,
-            remat=self.remat,
-            unroll=self.unroll,
-            name="blocks",
-        )
-        if self.conditioning == "cross":
+        cross = self.conditioning == "cross"
+        trunk = Transformer(self.blocks, self.block, cross, name="blocks")
+        if cross:
             x = trunk(x, self._slot_tokens(slots))
         elif self.conditioning == "add":
-            # Flattened, so that every slot has weights of its own: a sum would not know their order.
+            # Flattened: every slot has weights of its own, where a sum would not know their order.
             code = slots.reshape(*slots.shape[:-2], 1, -1)
-            x = trunk(x + Dense(self.width, dtype=self.dtype, name="code_embed")(code))
+            x = trunk(x + Dense(self.width, dtype=dtype, name="code_embed")(code))
         else:
             tokens = jnp.concatenate([self._slot_tokens(slots), x], axis=-2)
             x = trunk(tokens)[..., slots.shape[-2] :, :]
@@ -82,6 +67,6 @@ class VitDecoder(nn.Module):
 
     def _slot_tokens(self, slots):
         """(..., K, D) -> (..., K, M); the position tells null slots apart."""
-        x = Dense(self.width, dtype=self.dtype, name="slot_embed")(slots)
+        x = Dense(self.width, dtype=self.block.dtype, name="slot_embed")(slots)
         order = self.param("slot_order", _small, (slots.shape[-2], self.width), jnp.float32)
         return x + order.astype(x.dtype)

@@ -18,7 +18,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 from flexlam_jax.models.patches import Positions, grid_of, patchify
-from flexlam_jax.models.transformer import Block, RMSNorm, Transformer
+from flexlam_jax.models.transformer import Block, BlockSettings, RMSNorm, Transformer
 
 _small = nn.initializers.truncated_normal(0.02)
 
@@ -27,7 +27,7 @@ class VitEncoder(nn.Module):
     """Frames (B, T, H, W, C) float in [0, 1] -> (B, T-1, K, features) float32.
 
     Fields:
-      patch, width, heads, mlp_hidden, positions: of the ViT; qk_norm: see transformer.Attention.
+      block: what its blocks are.  patch, width M, positions: of the ViT.
       frame_blocks: blocks on each frame alone (may be 0).
       pair_blocks: joint blocks on a pair (at least 1). The last one computes its slot tokens only,
         because nothing reads its patch tokens.
@@ -38,19 +38,13 @@ class VitEncoder(nn.Module):
     slots: int
     features: int
     image_size: Any
+    block: BlockSettings
     patch: int = 8
     width: int = 256
-    heads: int = 8
-    mlp_hidden: int = 1024
     frame_blocks: int = 2
     pair_blocks: int = 2
     motion_tokens: bool = False
     positions: str = "learned"
-    qk_norm: bool = True
-    dtype: Any = jnp.float32
-    attention: str = "auto"
-    remat: str = "none"
-    unroll: bool = False
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
@@ -60,42 +54,24 @@ class VitEncoder(nn.Module):
         tokens = self._stack(self.frame_blocks, "frame_blocks")(self._embed(frames, grid))
         x = self._pair_tokens(frames, tokens, grid)
         x = self._stack(self.pair_blocks - 1, "pair_blocks")(x)
-        read = Block(
-            self.heads,
-            self.mlp_hidden,
-            qk_norm=self.qk_norm,
-            dtype=self.dtype,
-            attention=self.attention,
-            name="read_block",
-        )
-        x = read(x, queries=self.slots)
+        x = Block(self.block, name="read_block")(x, queries=self.slots)
         x = RMSNorm(name="norm")(x)
         return Dense(self.features, dtype=jnp.float32, name="to_slots")(x)
 
     def _stack(self, layers, name):
-        return Transformer(
-            layers,
-            self.heads,
-            self.mlp_hidden,
-            qk_norm=self.qk_norm,
-            dtype=self.dtype,
-            attention=self.attention,
-            remat=self.remat,
-            unroll=self.unroll,
-            name=name,
-        )
+        return Transformer(layers, self.block, name=name)
 
     def _embed(self, frames, grid):
         """(B, T, H, W, C) -> (B, T, N, M)."""
         # Pixels are centred so that the embedding does not start with a large common offset.
         patches = patchify(frames - 0.5, self.patch)
-        x = Dense(self.width, dtype=self.dtype, name="patch_embed")(patches)
+        x = Dense(self.width, dtype=self.block.dtype, name="patch_embed")(patches)
         return Positions(grid, self.positions, name="positions")(x)
 
     def _pair_tokens(self, frames, tokens_BTNM, grid):
         """(B, T-1, K + 2N, M): slot queries, patches of o_t, patches of o_{t+1}."""
         B, T, N, M = tokens_BTNM.shape
-        role = self.param("frame_role", _small, (2, M), jnp.float32).astype(self.dtype)
+        role = self.param("frame_role", _small, (2, M), jnp.float32).astype(self.block.dtype)
         first = tokens_BTNM[:, :-1] + role[0]
         second = tokens_BTNM[:, 1:] + role[1]
         if self.motion_tokens:
@@ -103,7 +79,7 @@ class VitEncoder(nn.Module):
             factor = max(f for f in range(1, max(1, self.patch // 4) + 1) if self.patch % f == 0)
             motion = motion_features(frames[:, :-1], frames[:, 1:], grid, (2, 8), factor)
             motion = motion.reshape(B, T - 1, N, -1)
-            second = second + Dense(M, dtype=self.dtype, name="motion_embed")(motion)
+            second = second + Dense(M, dtype=self.block.dtype, name="motion_embed")(motion)
         queries = self.param("slot_queries", _small, (self.slots, M), jnp.float32)
-        queries = jnp.broadcast_to(queries.astype(self.dtype), (B, T - 1, self.slots, M))
+        queries = jnp.broadcast_to(queries.astype(self.block.dtype), (B, T - 1, self.slots, M))
         return jnp.concatenate([queries, first, second], axis=-2)

@@ -17,9 +17,7 @@ from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
 from flexlam_jax.errors import UserError
-
-AXES = ("slice", "data", "fsdp", "model")
-BATCH_AXES = ("slice", "data", "fsdp")
+from flexlam_jax.parallel.axes import AXES, BATCH_AXES
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:

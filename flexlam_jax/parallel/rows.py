@@ -10,7 +10,7 @@ import math
 import jax
 from jax.sharding import PartitionSpec as P
 
-TENSOR_AXIS = "model"  # The one mesh axis that splits features; all others split rows.
+from flexlam_jax.parallel.axes import TENSOR_AXIS
 
 
 def constrain_rows(x: jax.Array) -> jax.Array:

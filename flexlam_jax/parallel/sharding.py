@@ -15,7 +15,8 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.parallel.mesh import BATCH_AXES, check_batch_size
+from flexlam_jax.parallel.axes import BATCH_AXES, TENSOR_AXIS
+from flexlam_jax.parallel.mesh import check_batch_size
 
 # Regular expression searched in the parameter path -> axes of the *trailing* dimensions (leading
 # ones, as the layer axis of a scanned stack, stay whole). First match wins; no match means no
@@ -23,11 +24,12 @@ from flexlam_jax.parallel.mesh import BATCH_AXES, check_batch_size
 Rule = tuple[str, tuple[str | None, ...]]
 RULES: tuple[Rule, ...] = (
     # Heads and hidden units are split: one all-reduce after attention, one after the MLP.
-    (r"attention/(qkv|kv|query)/kernel$", (None, "model", None, None)),  # (M, heads, parts, width)
-    (r"attention/out/kernel$", ("model", None)),  # (heads x width, M), heads outermost
-    (r"mlp/up/kernel$", (None, "model")),
-    (r"mlp/up/bias$", ("model",)),
-    (r"mlp/down/kernel$", ("model", None)),
+    # (M, heads, parts, width)
+    (r"attention/(qkv|kv|query)/kernel$", (None, TENSOR_AXIS, None, None)),
+    (r"attention/out/kernel$", (TENSOR_AXIS, None)),  # (heads x width, M), heads outermost
+    (r"mlp/up/kernel$", (None, TENSOR_AXIS)),
+    (r"mlp/up/bias$", (TENSOR_AXIS,)),
+    (r"mlp/down/kernel$", (TENSOR_AXIS, None)),
 )
 
 # Smaller arrays cost less memory replicated than they cost latency gathered.
@@ -108,11 +110,11 @@ def check_divides(
     MOST_WHOLE of the state whole on every device.
     """
     ruled = {
-        path: leaf.shape[_ruled(path, leaf.shape, rules).index("model")]
+        path: leaf.shape[_ruled(path, leaf.shape, rules).index(TENSOR_AXIS)]
         for path, leaf in _named(tree)
         if "model" in _ruled(path, leaf.shape, rules)
     }
-    model, fsdp = mesh.shape["model"], mesh.shape["fsdp"]
+    model, fsdp = mesh.shape[TENSOR_AXIS], mesh.shape["fsdp"]
     for path, size in ruled.items():
         if size % model:
             raise UserError(

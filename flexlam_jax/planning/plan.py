@@ -14,7 +14,8 @@ from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.objectives.objective import Objective
-from flexlam_jax.parallel.mesh import AXES, BATCH_AXES, check_batch_size, make_mesh
+from flexlam_jax.parallel.axes import AXES, BATCH_AXES
+from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
 from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
 from flexlam_jax.planning.hlo import SUMS, by_kind, collectives
 from flexlam_jax.planning.least import product_bytes, state_bytes

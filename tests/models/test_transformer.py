@@ -1,5 +1,6 @@
 """Dense layers, blocks and stacks against plain references; remat and scan only change the cost."""
 
+import dataclasses
 import itertools
 
 import jax
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 
 from flexlam_jax.models.dense import Dense, matmul
-from flexlam_jax.models.transformer import Block, RMSNorm, Transformer
+from flexlam_jax.models.transformer import Block, BlockSettings, RMSNorm, Transformer
+
+BLOCK = BlockSettings(heads=2, mlp_hidden=32)
 
 
 def normal(seed, *shape):
@@ -71,7 +74,7 @@ def test_rms_norm():
 
 def test_reading_a_few_tokens_equals_slicing_the_whole_block():
     x = normal(0, 2, 7, 16)
-    full, read = Block(heads=2, mlp_hidden=32), Block(heads=2, mlp_hidden=32)
+    full, read = Block(BLOCK), Block(BLOCK)
     params = jax.jit(full.init)(jax.random.key(1), x)["params"]
     qkv = params["attention"]["qkv"]["kernel"]
     parts = {"query": {"kernel": qkv[:, :, :1]}, "kv": {"kernel": qkv[:, :, 1:]}}
@@ -83,7 +86,7 @@ def test_reading_a_few_tokens_equals_slicing_the_whole_block():
 
 def test_causal_block_by_gradient():
     x = normal(0, 1, 6, 16)
-    block = Block(heads=2, mlp_hidden=32, causal=True)
+    block = Block(BLOCK, causal=True)
     variables = jax.jit(block.init)(jax.random.key(1), x)
     jacobian = jax.jit(jax.jacrev(lambda x: block.apply(variables, x).sum(-1)[0]))
     gradient = jacobian(x)[:, 0]  # (L, L, M)
@@ -91,14 +94,15 @@ def test_causal_block_by_gradient():
     np.testing.assert_array_equal(reach, np.tri(6, dtype=bool))
 
 
-STACK = {"layers": 3, "heads": 2, "mlp_hidden": 32}
+def transformer(**settings):
+    return Transformer(3, dataclasses.replace(BLOCK, **settings), cross=True)
 
 
 @pytest.fixture(scope="module")
 def stack():
     """Input, context, variables and the plain stack's value and gradient."""
     x, context = normal(0, 2, 5, 16), normal(1, 2, 4, 16)
-    plain = Transformer(**STACK, cross=True)
+    plain = transformer()
     variables = jax.jit(plain.init)(jax.random.key(2), x, context)
     return x, context, variables, value_and_gradient(plain, variables, x, context)
 
@@ -116,7 +120,7 @@ def value_and_gradient(module, variables, x, context):
 )
 def test_remat_and_unrolling_keep_values_and_gradients(stack, remat, unroll):
     x, context, variables, expected = stack
-    module = Transformer(**STACK, cross=True, remat=remat, unroll=unroll)
+    module = transformer(remat=remat, unroll=unroll)
     found = value_and_gradient(module, variables, x, context)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
@@ -125,7 +129,7 @@ def test_remat_and_unrolling_keep_values_and_gradients(stack, remat, unroll):
 def saved_bytes(stack, remat):
     """Bytes of activations that the forward pass keeps for the backward one."""
     x, context, variables, _ = stack
-    module = Transformer(**STACK, cross=True, remat=remat)
+    module = transformer(remat=remat)
 
     def apply(x):
         return module.apply(variables, x, context)
@@ -141,7 +145,7 @@ def test_the_policies_really_differ(stack):
 
     def loops(unroll):
         x, context, variables, _ = stack
-        module = Transformer(**STACK, cross=True, unroll=unroll)
+        module = transformer(unroll=unroll)
         return jax.jit(module.apply).lower(variables, x, context).as_text().count("stablehlo.while")
 
     assert loops(False) == 1 and loops(True) == 0
@@ -149,12 +153,12 @@ def test_the_policies_really_differ(stack):
 
 def test_the_scanned_stack_is_its_blocks_one_after_the_other(stack):
     x, context, variables, _ = stack
-    block = jax.jit(Block(heads=2, mlp_hidden=32, cross=True).apply)
+    block = jax.jit(Block(BLOCK, cross=True).apply)
     out = x
     for i in range(3):
         layer = jax.tree.map(lambda p, i=i: p[i], variables["params"]["layers"])
         out = block({"params": layer}, out, context)
-    whole = jax.jit(Transformer(**STACK, cross=True).apply)(variables, x, context)
+    whole = jax.jit(transformer().apply)(variables, x, context)
     np.testing.assert_allclose(whole, out, atol=1e-5)
     kernels = variables["params"]["layers"]["mlp"]["up"]["kernel"]
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-3, "layers are initialised independently"

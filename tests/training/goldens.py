@@ -10,7 +10,7 @@ from pathlib import Path
 
 import jax
 
-from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.parallel.sharding import path_name, tree_shardings, with_shardings
 from flexlam_jax.planning.plan import lam_on_paper
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule

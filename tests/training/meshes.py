@@ -11,7 +11,7 @@ import sys
 
 import jax
 
-from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.parallel.sharding import path_name
 from flexlam_jax.training.loop import fit
 from tests.training import toy

@@ -36,7 +36,8 @@ DEVICES = """
 import json, jax, numpy as np, jax.numpy as jnp
 from jax.sharding import PartitionSpec as P, NamedSharding
 from flexlam_jax.training.augmentation import make_augmentation
-from flexlam_jax.parallel.mesh import make_mesh, BATCH_AXES
+from flexlam_jax.parallel.axes import BATCH_AXES
+from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.random import stream
 from flexlam_jax.training.loop import fit
 from flexlam_jax.objectives.objective import Objective

@@ -10,7 +10,7 @@ import pytest
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel import sharding
-from flexlam_jax.parallel.mesh import AXES
+from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.training import program
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from tests.training import toy
