@@ -20,13 +20,13 @@ def data_hashes(data: Mapping[str, Any], splits: Sequence[str]) -> dict[str, str
       DataError: as `training_batches`.
     """
     hashes = {}
-    for entry, part in loader_options(data).parts.items():
-        info = open_dataset(part.path)
-        for name in select_datasets(info, part.datasets, part.cameras):
+    for mixed, entry in loader_options(data).entries.items():
+        info = open_dataset(entry.path)
+        for name in select_datasets(info, entry.datasets, entry.cameras):
             for split in splits:
                 info.shard_paths(name, split)  # A split that is not there is told as such.
                 shards = [[shard["records"], shard["sha256"]] for shard in info.shards[name][split]]
-                hashes["/".join(filter(None, (entry, name, split)))] = hashlib.sha256(
+                hashes["/".join(filter(None, (mixed, name, split)))] = hashlib.sha256(
                     json.dumps(shards).encode()
                 ).hexdigest()
     return hashes

@@ -12,7 +12,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.loading.options import LoaderOptions, Part
+from data_pipelines.loading.options import LoaderOptions, Entry
 from data_pipelines.loading.windows import ClipReader, Windows
 
 
@@ -40,25 +40,25 @@ class Source:
 def open_sources(options: LoaderOptions) -> list[Source]:
     """Every dataset of the mixture, after all checks that need no record."""
     sources = []
-    for name, part in options.parts.items():
-        info = open_dataset(part.path)
+    for name, entry in options.entries.items():
+        info = open_dataset(entry.path)
         opened = [
-            _open_source(f"{name}/{dataset}" if name else dataset, info, dataset, part, options)
-            for dataset in _held(info, part, options.split)
+            _open_source(f"{name}/{dataset}" if name else dataset, info, dataset, entry, options)
+            for dataset in _held(info, entry, options.split)
         ]
-        _keep_subset(opened, part)
-        _set_weights(opened, part)
+        _keep_subset(opened, entry)
+        _set_weights(opened, entry)
         sources += opened
     return sources
 
 
-def _held(info: DatasetInfo, part: Part, split: str) -> tuple[str, ...]:
+def _held(info: DatasetInfo, entry: Entry, split: str) -> tuple[str, ...]:
     """The datasets asked for; where none is named, without those that lack the split.
 
     A camera that shows something in few episodes may have none for validation.
     """
-    names = select_datasets(info, part.datasets, part.cameras)
-    if part.datasets:
+    names = select_datasets(info, entry.datasets, entry.cameras)
+    if entry.datasets:
         return names
     held = tuple(n for n in names if info.counts[n].get(split, {}).get("records"))
     return held or names
@@ -81,32 +81,32 @@ def select_datasets(info: DatasetInfo, datasets, cameras: tuple[str, ...]) -> tu
 
 
 def _open_source(
-    key: str, info: DatasetInfo, dataset: str, part: Part, options: LoaderOptions
+    key: str, info: DatasetInfo, dataset: str, entry: Entry, options: LoaderOptions
 ) -> Source:
     reader = ClipReader(info, dataset, options.split)
-    gap = gap_frames(part.gap, reader.spec)
+    gap = gap_frames(entry.gap, reader.spec)
     # Which windows a subset holds must not depend on how many are drawn together.
-    whole = not part.transitions and part.fraction == 1.0
+    whole = not entry.transitions and entry.fraction == 1.0
     group = options.pairs_per_clip if whole else 1
     windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
     return Source(key, info, reader, windows, gap)
 
 
-def _keep_subset(sources: list[Source], part: Part) -> None:
+def _keep_subset(sources: list[Source], entry: Entry) -> None:
     """Keeps the first n of one permutation of the entry's windows, so smaller subsets are nested.
 
     Memory: 8 bytes per window kept.
     """
     lengths = [len(source.windows) for source in sources]
     total = sum(lengths)
-    count = part.transitions or max(1, round(part.fraction * total))
+    count = entry.transitions or max(1, round(entry.fraction * total))
     if count > total:
         raise DataError(
-            f"{part.path}: data.transitions asks for {count} windows, there are {total}; lower it"
+            f"{entry.path}: data.transitions asks for {count} windows, there are {total}; lower it"
         )
     if count == total:
         return
-    order = grain.MapDataset.range(total).seed(part.subset_seed).shuffle()
+    order = grain.MapDataset.range(total).seed(entry.subset_seed).shuffle()
     chosen = np.sort(np.fromiter((order[i] for i in range(count)), np.int64, count))
     stops = np.cumsum(lengths)
     for source, length, stop in zip(sources, lengths, stops, strict=True):
@@ -114,16 +114,16 @@ def _keep_subset(sources: list[Source], part: Part) -> None:
         source.windows.keep(chosen[low:high] - (stop - length))
 
 
-def _set_weights(sources: list[Source], part: Part) -> None:
+def _set_weights(sources: list[Source], entry: Entry) -> None:
     """Weights inside the entry: those given, else proportional to the windows."""
     weights = [float(len(source.windows)) for source in sources]
-    if isinstance(part.datasets, Mapping):
-        named = [part.datasets[source.spec.name] for source in sources]
+    if isinstance(entry.datasets, Mapping):
+        named = [entry.datasets[source.spec.name] for source in sources]
         # A dataset that a subset left without windows cannot be drawn from.
         weights = [w if len(s.windows) else 0.0 for w, s in zip(named, sources, strict=True)]
     scale = 1.0
-    if part.weight is not None:
-        scale = part.weight / sum(weights)
+    if entry.weight is not None:
+        scale = entry.weight / sum(weights)
     for source, weight in zip(sources, weights, strict=True):
         source.weight = weight * scale
 

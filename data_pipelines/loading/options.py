@@ -8,72 +8,139 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.loading.ranges import check_ranges
+from data_pipelines.loading.ranges import (
+    GAP,
+    NAMES,
+    SEED,
+    SWITCH,
+    TEXT,
+    WEIGHT,
+    Range,
+    check_ranges,
+    one_of,
+    real,
+    whole,
+)
 
 Gap = int | str | tuple[int, int] | tuple[str, str]
+PAIRS = ("camera", "exogenous")
+
+
+def option(default: Any, range_: Range, help_: str, *, each: Range | type | None = None) -> Any:
+    """A field of a dataclass of options: its default, its range and what it is for.
+
+    each: what the values of a mapping may be, a range or the dataclass of their own options.
+    """
+    metadata = {"range": range_, "help": help_, "each": each}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=dict, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def ranges_of(kind: type) -> dict[str, Range]:
+    """{option: its range} of a dataclass of options."""
+    return {field.name: field.metadata["range"] for field in dataclasses.fields(kind)}
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
-    """Datasets of one folder: all that is read without `mixture`, or one entry of it.
+class FolderOptions:
+    """Datasets of one folder, and which of their windows are read.
 
-    path: dataset folder.  datasets: names in it, {name: weight}, or () for all. Without weights
-    every transition is equally likely.  cameras: keep the datasets of these cameras only, () = all.
-    gap: frames between neighbours: an int or (lo, hi), both included, drawn per window; or seconds,
-    "0.5s" or ("0.2s", "0.6s"), converted by each dataset's frame rate.  weight: of the whole entry
-    in a mixture.  transitions or fraction: keep a fixed random subset of the windows, so many or
-    this share of them; `subset_seed` decides which, and a smaller subset is part of a larger one.
+    A smaller subset (transitions, fraction) of one subset_seed is part of a larger one.
     """
 
-    path: str = ""
-    datasets: tuple[str, ...] | Mapping[str, float] = ()
-    cameras: tuple[str, ...] = ()
-    gap: Gap = 1
-    weight: float | None = None
-    transitions: int = 0
-    fraction: float = 1.0
-    subset_seed: int = 0
+    path: str = option("", TEXT, "the folder that data_pipelines.prepare wrote")
+    datasets: tuple[str, ...] | Mapping[str, float] = option(
+        (),
+        Range(
+            f"{NAMES.text}, or {{name: weight}}",
+            lambda value: isinstance(value, Mapping) or NAMES.holds(value),
+        ),
+        "names in it, {name: weight}, or () for all; without weights every transition is equally "
+        "likely",
+        each=WEIGHT,
+    )
+    cameras: tuple[str, ...] = option((), NAMES, "only datasets of these cameras; () for all")
+    gap: Gap = option(
+        1,
+        GAP,
+        'frames between neighbours, or (lo, hi), both included, drawn per window; "0.5s" are '
+        "seconds, by each dataset's frame rate",
+    )
+    transitions: int = option(
+        0, whole(0, note=" (0 for all)"), "a fixed random subset of so many windows"
+    )
+    fraction: float = option(
+        1.0,
+        real("a share above 0, at most 1", lambda value: 0 < value <= 1),
+        "a fixed random subset of this share of the windows",
+    )
+    subset_seed: int = option(0, SEED, "which subset transitions or fraction keep")
 
 
 @dataclasses.dataclass(frozen=True)
-class LoaderOptions:
-    """What `training_batches` reads.
+class Entry(FolderOptions):
+    """One entry of a mixture."""
 
-    path, datasets, cameras, gap, transitions, fraction, subset_seed: see Part.  mixture: {name:
-    Part} instead of path; the gap above is the default of its entries.  clip_length: frames T >= 2.
-    fields: labels wanted, of action, reward, state; () never decodes a label. image_size: 0, or the
-    side that frames must have.  resize: bring frames of other sides to image_size instead of
-    refusing them.  pair_with: 'camera' or 'exogenous' adds the same instants from a synchronous
-    dataset.  pairs_per_clip: so many neighbouring windows are drawn together.  threads read and
-    decode `prefetch` batches ahead; workers > 0 does so in that many processes instead.
-    """
+    weight: float | None = option(
+        None,
+        Range(WEIGHT.text, lambda value: value is None or WEIGHT.holds(value)),
+        "of the whole entry; all have one, or none (then every transition is equally likely)",
+    )
 
-    path: str = ""
-    datasets: tuple[str, ...] | Mapping[str, float] = ()
-    cameras: tuple[str, ...] = ()
-    mixture: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
-    split: str = "train"
-    clip_length: int = 2
-    gap: Gap = 1
-    fields: tuple[str, ...] = ()
-    image_size: int = 0
-    resize: bool = False
-    pair_with: str = ""
-    pairs_per_clip: int = 1
-    transitions: int = 0
-    fraction: float = 1.0
-    subset_seed: int = 0
-    threads: int = 2
-    prefetch: int = 8
-    workers: int = 0
+
+@dataclasses.dataclass(frozen=True)
+class LoaderOptions(FolderOptions):
+    """What `training_batches` reads: the datasets of one folder, or a mixture of several."""
+
+    mixture: Mapping[str, Mapping[str, Any]] = option(
+        {},
+        Range(
+            "{name: {path, weight, gap, ...}}",
+            lambda value: (
+                isinstance(value, Mapping)
+                and all(isinstance(entry, Mapping) for entry in value.values())
+            ),
+        ),
+        "{name: {path, weight, gap, ...}} instead of path; gap is the default of its entries",
+        each=Entry,
+    )
+    split: str = option(
+        "train",
+        Range("the name of a split", lambda value: isinstance(value, str) and value != ""),
+        "which records are read",
+    )
+    clip_length: int = option(
+        2,
+        whole(2, note=": a window needs at least 2 frames"),
+        "frames per clip; a clip of T frames holds T - 1 transitions",
+    )
+    fields: tuple[str, ...] = option(
+        (), NAMES, "labels to load, of action, reward and state; () never decodes one"
+    )
+    image_size: int = option(
+        0, whole(0, 8192, ": pixels of a side, 0 for that of the data"), "side that frames have"
+    )
+    resize: bool = option(
+        False, SWITCH, "bring frames of another size to image_size, or refuse them"
+    )
+    pair_with: str = option(
+        "", one_of(PAIRS), "adds the same instants from the synchronous dataset of this kind"
+    )
+    pairs_per_clip: int = option(
+        1, whole(1), "neighbouring windows drawn together: cheaper to read"
+    )
+    threads: int = option(2, whole(1, 1024), "threads that read and decode")
+    prefetch: int = option(8, whole(1, 2**20), "batches that are read ahead")
+    workers: int = option(0, whole(0, 1024), "processes that read instead of threads, 0 for none")
 
     @property
-    def parts(self) -> dict[str, Part]:
+    def entries(self) -> dict[str, Entry]:
         """Entries of the mixture; a single folder is one entry with an empty name."""
         if not self.mixture:
-            shared = {field.name for field in dataclasses.fields(Part)} - {"weight"}
-            return {"": Part(**{name: getattr(self, name) for name in shared})}
-        return {name: Part(**{"gap": self.gap} | entry) for name, entry in self.mixture.items()}
+            shared = [field.name for field in dataclasses.fields(FolderOptions)]
+            return {"": Entry(**{name: getattr(self, name) for name in shared})}
+        return {name: Entry(**{"gap": self.gap} | entry) for name, entry in self.mixture.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -87,15 +154,15 @@ def loader_options(config: Mapping[str, Any]) -> LoaderOptions:
     """Checks a config's `data` section; raises DataError naming key, value and what is allowed."""
     config = _listed(_plain(config))
     _check_keys("data option", config, LoaderOptions)
-    check_ranges(config, "data.")
+    _check_ranges(config, "data.", LoaderOptions)
     config["mixture"] = {k: _listed(v) for k, v in config.get("mixture", {}).items()}
     for name, entry in config["mixture"].items():
-        _check_keys(f"key of data.mixture.{name}:", entry, Part)
-        check_ranges(entry, f"data.mixture.{name}.")
+        _check_keys(f"key of data.mixture.{name}:", entry, Entry)
+        _check_ranges(entry, f"data.mixture.{name}.", Entry)
     options = LoaderOptions(**config)
     _check_source(options)
-    for part in options.parts.values():
-        if part.transitions and part.fraction != 1.0:
+    for entry in options.entries.values():
+        if entry.transitions and entry.fraction != 1.0:
             raise DataError("data.transitions and data.fraction are both set; give one of them")
     if options.resize and not options.image_size:
         raise DataError("data.resize needs data.image_size, the side to resize to")
@@ -107,6 +174,13 @@ def _check_keys(what: str, config: Mapping[str, Any], kind: type) -> None:
     unknown = sorted(set(config) - known)
     if unknown:
         raise DataError(f"unknown {what} {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+
+
+def _check_ranges(config: Mapping[str, Any], prefix: str, kind: type) -> None:
+    check_ranges(config, prefix, ranges_of(kind))
+    weights = config.get("datasets", ())
+    if isinstance(weights, Mapping):
+        check_ranges(weights, f"{prefix}datasets.", dict.fromkeys(weights, WEIGHT))
 
 
 def _listed(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -124,20 +198,20 @@ def _check_source(options: LoaderOptions) -> None:
             )
         return
     default = LoaderOptions()
-    per_entry = ("path", "datasets", "cameras", "transitions", "fraction", "subset_seed")
+    per_entry = [field.name for field in dataclasses.fields(FolderOptions) if field.name != "gap"]
     both = [name for name in per_entry if getattr(options, name) != getattr(default, name)]
     if both:
         raise DataError(
             f"data.{both[0]} and data.mixture are both set; with a mixture, give "
             f"{', '.join(both)} to its entries"
         )
-    parts = options.parts
-    without = [name for name, part in parts.items() if part.weight is None]
-    if without and len(without) < len(parts):
+    entries = options.entries
+    without = [name for name, entry in entries.items() if entry.weight is None]
+    if without and len(without) < len(entries):
         raise DataError(
             f"data.mixture.{without[0]} has no weight and others have; give every entry one, or "
             "none (then every transition is equally likely)"
         )
-    for name, part in parts.items():
-        if not part.path:
+    for name, entry in entries.items():
+        if not entry.path:
             raise DataError(f"data.mixture.{name} has no path; give the folder of its datasets")

@@ -1,17 +1,15 @@
-"""What every option of the loader may be, in one table, and the one message for what it may not."""
+"""Kinds of values that options and arguments of the loader may have, and the one message for others."""
 
 from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.gaps import ALLOWED as GAPS
 from data_pipelines.loading.gaps import is_gap
-
-PAIRS = ("camera", "exogenous")
 
 
 class Range(NamedTuple):
@@ -50,42 +48,21 @@ def _are_names(value: Any) -> bool:
     )
 
 
-_NAMES = Range("a list of names, none of them empty or given twice", _are_names)
-_WEIGHT = real("a number of 1e-9 to 1e9: weights must be positive", lambda w: 1e-9 <= w <= 1e9)
-_TEXT = Range("a text", lambda value: isinstance(value, str))
+NAMES = Range("a list of names, none of them empty or given twice", _are_names)
+WEIGHT = real("a number of 1e-9 to 1e9: weights must be positive", lambda w: 1e-9 <= w <= 1e9)
+TEXT = Range("a text", lambda value: isinstance(value, str))
+SWITCH = Range("True or False", lambda value: isinstance(value, bool))
+GAP = Range(GAPS, is_gap)
+SEED = whole(0, 2**32 - 1)
 
-RANGES: dict[str, Range] = {
-    "path": _TEXT,
-    "datasets": Range(
-        f"{_NAMES.text}, or {{name: weight}}",
-        lambda value: isinstance(value, Mapping) or _are_names(value),
-    ),
-    "cameras": _NAMES,
-    "fields": _NAMES,
-    "mixture": Range(
-        "{name: {path, weight, gap, ...}}",
-        lambda value: (
-            isinstance(value, Mapping)
-            and all(isinstance(entry, Mapping) for entry in value.values())
-        ),
-    ),
-    "split": Range("the name of a split", lambda value: isinstance(value, str) and value != ""),
-    "gap": Range(GAPS, is_gap),
-    "clip_length": whole(2, note=": a window needs at least 2 frames"),
-    "image_size": whole(0, 8192, ": pixels of a side, 0 for that of the data"),
-    "resize": Range("True or False", lambda value: isinstance(value, bool)),
-    "pair_with": Range(
-        f'one of {", ".join(PAIRS)}, or "" for none', lambda value: value in ("", *PAIRS)
-    ),
-    "pairs_per_clip": whole(1),
-    "weight": Range(_WEIGHT.text, lambda value: value is None or _WEIGHT.holds(value)),
-    "transitions": whole(0, note=" (0 for all)"),
-    "fraction": real("a share above 0, at most 1", lambda value: 0 < value <= 1),
-    "subset_seed": whole(0, 2**32 - 1),
-    "threads": whole(1, 1024),
-    "prefetch": whole(1, 2**20),
-    "workers": whole(0, 1024),
-    # Arguments of the functions beside the config.
+
+def one_of(names: Sequence[str]) -> Range:
+    """One of these names, or "" for none."""
+    return Range(f'one of {", ".join(names)}, or "" for none', lambda value: value in ("", *names))
+
+
+# Arguments of the loader's functions beside the config.
+ARGUMENTS: dict[str, Range] = {
     "seed": whole(0, 2**63 - 1),
     "batch_size": whole(1),
     "process_index": whole(0),
@@ -97,20 +74,16 @@ RANGES: dict[str, Range] = {
 }
 
 
-def check_ranges(values: Mapping[str, Any], prefix: str = "") -> None:
+def check_ranges(
+    values: Mapping[str, Any], prefix: str = "", ranges: Mapping[str, Range] = ARGUMENTS
+) -> None:
     """Raises DataError naming the first of `values` that its range does not hold.
 
     prefix: what stands before the keys in messages, "data.".
     """
     for key, value in values.items():
-        if not RANGES[key].holds(value):
-            raise DataError(f"{prefix}{key} is {_shown(value)}; use {RANGES[key].text}")
-        if key == "datasets" and isinstance(value, Mapping):
-            for name, weight in value.items():
-                if not _WEIGHT.holds(weight):
-                    raise DataError(
-                        f"{prefix}datasets.{name} is {_shown(weight)}; use {_WEIGHT.text}"
-                    )
+        if not ranges[key].holds(value):
+            raise DataError(f"{prefix}{key} is {_shown(value)}; use {ranges[key].text}")
 
 
 def _shown(value: Any) -> str:

@@ -7,20 +7,17 @@ import pytest
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.loader import ordered_batches, training_batches
-from data_pipelines.loading.options import LoaderOptions, Part, loader_options
-from data_pipelines.loading.ranges import RANGES
+from data_pipelines.loading.options import Entry, LoaderOptions, loader_options
 from tests.data_pipelines.damage import change_dataset
 
 NAN, INF = float("nan"), float("inf")
 
 
-def test_every_option_has_a_range():
-    fields = {field.name for kind in (Part, LoaderOptions) for field in dataclasses.fields(kind)}
-    assert fields <= set(RANGES)
-    for kind in (Part, LoaderOptions):
-        for field in dataclasses.fields(kind):
-            default = getattr(kind(), field.name)
-            assert RANGES[field.name].holds(default), field.name
+@pytest.mark.parametrize("kind", [LoaderOptions, Entry])
+def test_every_option_says_its_range_and_what_it_is_for(kind):
+    for field in dataclasses.fields(kind):
+        assert field.metadata["range"].holds(getattr(kind(), field.name)), field.name
+        assert field.metadata["help"] and field.metadata["range"].text, field.name
 
 
 WRONG = {
