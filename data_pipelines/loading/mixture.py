@@ -12,17 +12,17 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.loading.gaps import gap_frames
-from data_pipelines.loading.options import LoaderOptions, Entry
+from data_pipelines.loading.options import Entry, LoaderOptions
 from data_pipelines.loading.windows import ClipReader, Windows
 
 
 @dataclasses.dataclass
-class Source:
+class OpenedDataset:
     """One dataset of a mixture, opened.
 
     key: its name, after "<entry>/" in a mixture; decides its part of the randomness, so that adding
     a dataset leaves the order of the others as it was.  gap: (lo, hi) in frames.  weight: relative
-    to the other sources.
+    to the other datasets.
     """
 
     key: str
@@ -37,19 +37,19 @@ class Source:
         return self.reader.spec
 
 
-def open_sources(options: LoaderOptions) -> list[Source]:
+def open_mixture(options: LoaderOptions) -> list[OpenedDataset]:
     """Every dataset of the mixture, after all checks that need no record."""
-    sources = []
+    opened = []
     for name, entry in options.entries.items():
         info = open_dataset(entry.path)
-        opened = [
-            _open_source(f"{name}/{dataset}" if name else dataset, info, dataset, entry, options)
+        of_entry = [
+            _opened(f"{name}/{dataset}" if name else dataset, info, dataset, entry, options)
             for dataset in _held(info, entry, options.split)
         ]
-        _keep_subset(opened, entry)
-        _set_weights(opened, entry)
-        sources += opened
-    return sources
+        _keep_subset(of_entry, entry)
+        _set_weights(of_entry, entry)
+        opened += of_entry
+    return opened
 
 
 def _held(info: DatasetInfo, entry: Entry, split: str) -> tuple[str, ...]:
@@ -80,24 +80,24 @@ def select_datasets(info: DatasetInfo, datasets, cameras: tuple[str, ...]) -> tu
     return tuple(spec.name for spec in specs if spec.camera in cameras)
 
 
-def _open_source(
+def _opened(
     key: str, info: DatasetInfo, dataset: str, entry: Entry, options: LoaderOptions
-) -> Source:
+) -> OpenedDataset:
     reader = ClipReader(info, dataset, options.split)
     gap = gap_frames(entry.gap, reader.spec)
     # Which windows a subset holds must not depend on how many are drawn together.
     whole = not entry.transitions and entry.fraction == 1.0
     group = options.pairs_per_clip if whole else 1
     windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
-    return Source(key, info, reader, windows, gap)
+    return OpenedDataset(key, info, reader, windows, gap)
 
 
-def _keep_subset(sources: list[Source], entry: Entry) -> None:
+def _keep_subset(datasets: list[OpenedDataset], entry: Entry) -> None:
     """Keeps the first n of one permutation of the entry's windows, so smaller subsets are nested.
 
     Memory: 8 bytes per window kept.
     """
-    lengths = [len(source.windows) for source in sources]
+    lengths = [len(dataset.windows) for dataset in datasets]
     total = sum(lengths)
     count = entry.transitions or max(1, round(entry.fraction * total))
     if count > total:
@@ -109,23 +109,23 @@ def _keep_subset(sources: list[Source], entry: Entry) -> None:
     order = grain.MapDataset.range(total).seed(entry.subset_seed).shuffle()
     chosen = np.sort(np.fromiter((order[i] for i in range(count)), np.int64, count))
     stops = np.cumsum(lengths)
-    for source, length, stop in zip(sources, lengths, stops, strict=True):
+    for dataset, length, stop in zip(datasets, lengths, stops, strict=True):
         low, high = chosen.searchsorted([stop - length, stop])
-        source.windows.keep(chosen[low:high] - (stop - length))
+        dataset.windows.keep(chosen[low:high] - (stop - length))
 
 
-def _set_weights(sources: list[Source], entry: Entry) -> None:
+def _set_weights(datasets: list[OpenedDataset], entry: Entry) -> None:
     """Weights inside the entry: those given, else proportional to the windows."""
-    weights = [float(len(source.windows)) for source in sources]
+    weights = [float(len(dataset.windows)) for dataset in datasets]
     if isinstance(entry.datasets, Mapping):
-        named = [entry.datasets[source.spec.name] for source in sources]
+        named = [entry.datasets[dataset.spec.name] for dataset in datasets]
         # A dataset that a subset left without windows cannot be drawn from.
-        weights = [w if len(s.windows) else 0.0 for w, s in zip(named, sources, strict=True)]
+        weights = [w if len(s.windows) else 0.0 for w, s in zip(named, datasets, strict=True)]
     scale = 1.0
     if entry.weight is not None:
         scale = entry.weight / sum(weights)
-    for source, weight in zip(sources, weights, strict=True):
-        source.weight = weight * scale
+    for dataset, weight in zip(datasets, weights, strict=True):
+        dataset.weight = weight * scale
 
 
 def common_image_shape(specs: list[DatasetSpec], options: LoaderOptions) -> tuple[int, int, int]:

@@ -1,4 +1,4 @@
-"""Kinds of values that options and arguments of the loader may have, and the one message for others."""
+"""Kinds of values that options and arguments of the loader may have, and the message for others."""
 
 from __future__ import annotations
 
