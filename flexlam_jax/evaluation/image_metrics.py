@@ -10,23 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.frames import to_float
+
 SSIM_WINDOW = 11  # Wang et al. 2004: 11x11 Gaussian window, sigma 1.5, K1 = 0.01, K2 = 0.03
 SSIM_SIGMA = 1.5
 SSIM_C1 = 0.01**2
 SSIM_C2 = 0.03**2
 
 
-def to_unit(images) -> jax.Array:
-    """uint8 images in 0..255 or float images in [0, 1] -> float32 in [0, 1], same shape."""
-    images = jnp.asarray(images)
-    if images.dtype == jnp.uint8:
-        return images.astype(jnp.float32) / 255
-    return images.astype(jnp.float32)
-
-
 def mse(prediction_BHWC, target_BHWC) -> jax.Array:
     """Mean squared error of each image, (B,) float32, on the [0, 1] scale."""
-    error = to_unit(prediction_BHWC) - to_unit(target_BHWC)
+    error = to_float(prediction_BHWC) - to_float(target_BHWC)
     return jnp.mean(jnp.square(error), axis=(-3, -2, -1))
 
 
@@ -60,7 +54,7 @@ def ssim(prediction_BHWC, target_BHWC) -> jax.Array:
     Raises:
       ValueError: an image is smaller than the window.
     """
-    x, y = to_unit(prediction_BHWC), to_unit(target_BHWC)
+    x, y = to_float(prediction_BHWC), to_float(target_BHWC)
     height, width = x.shape[-3:-1]
     if min(height, width) < SSIM_WINDOW:
         raise ValueError(

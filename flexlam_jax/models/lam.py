@@ -13,11 +13,12 @@ import jax.numpy as jnp
 
 from flexlam_jax.config.sections import as_dict, build_kind, check_keys
 from flexlam_jax.errors import ConfigError
+from flexlam_jax.frames import to_float
 from flexlam_jax.models import bottleneck
 from flexlam_jax.models.attention import resolve_implementation
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
-from flexlam_jax.models.patches import POSITIONS, to_float
+from flexlam_jax.models.patches import POSITIONS
 from flexlam_jax.models.quantizers import QUANTIZERS
 from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.models.vit_decoder import VitDecoder

@@ -11,19 +11,6 @@ import numpy as np
 from flexlam_jax.errors import ConfigError
 
 
-def to_float(frames: jax.Array) -> jax.Array:
-    """uint8 frames -> float32 in [0, 1]; floating frames must already be on that scale.
-
-    Raises:
-      ValueError: any other type, since its scale cannot be known.
-    """
-    if frames.dtype == jnp.uint8:
-        return frames.astype(jnp.float32) * (1.0 / 255.0)
-    if jnp.issubdtype(frames.dtype, jnp.floating):
-        return frames.astype(jnp.float32)
-    raise ValueError(f"frames have type {frames.dtype}; pass uint8 (0..255) or floats in [0, 1]")
-
-
 def grid_of(image_size: int | tuple[int, int], patch: int) -> tuple[int, int]:
     """Rows and columns of patches; raises ConfigError when the patch does not divide the image."""
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 
 from flexlam_jax.config.sections import as_dict, check_keys
 from flexlam_jax.errors import ConfigError
+from flexlam_jax.frames import to_float
 from flexlam_jax.models.bottleneck import sample_keep
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.models.lam import LatentActionModel, resolve_config
-from flexlam_jax.models.patches import to_float
 from flexlam_jax.objectives.code_usage import usage_metrics
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr

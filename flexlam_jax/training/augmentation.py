@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from flexlam_jax.config.ranges import check_ranges
 from flexlam_jax.errors import ConfigError
+from flexlam_jax.frames import from_float, to_float
 from flexlam_jax.random import fold_name
 
 DEFAULTS: dict[str, Any] = {
@@ -49,13 +50,13 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
         for name in ("frames", "frames_pair"):
             if name not in batch:
                 continue
-            frames = to_unit(batch[name])
+            frames = to_float(batch[name])
             if geometric:
                 box = random_boxes(fold_name(key, "box"), frames.shape[0], settings)
                 frames = resample(frames, box, shift_pixels=settings["shift"])
             if colour:
                 frames = jitter(frames, fold_name(key, f"colour {name}"), settings)
-            out[name] = from_unit(frames, batch[name].dtype)
+            out[name] = from_float(frames, batch[name].dtype)
         return out
 
     return augment
@@ -74,18 +75,6 @@ def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
     settings["crop_scale"] = tuple(settings["crop_scale"])
     settings["crop_aspect"] = tuple(settings["crop_aspect"])
     return settings
-
-
-def to_unit(frames: jax.Array) -> jax.Array:
-    """uint8 to float32 in [0, 1]; floats are on that scale already."""
-    scale = 1.0 / 255.0 if frames.dtype == jnp.uint8 else 1.0
-    return frames.astype(jnp.float32) * scale
-
-
-def from_unit(frames: jax.Array, dtype: Any) -> jax.Array:
-    """The inverse, clipped to the range and rounded."""
-    frames = jnp.clip(frames, 0.0, 1.0)
-    return jnp.round(frames * 255.0).astype(dtype) if dtype == jnp.uint8 else frames.astype(dtype)
 
 
 def random_boxes(key: jax.Array, B: int, settings: Mapping[str, Any]) -> dict[str, jax.Array]:

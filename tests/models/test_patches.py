@@ -3,12 +3,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flexlam_jax.frames import to_float
 from flexlam_jax.models.patches import (
     Positions,
     grid_of,
     patchify,
     sincos_positions,
-    to_float,
     unpatchify,
 )
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
+from flexlam_jax.frames import from_float, to_float
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.random import stream
 from flexlam_jax.training import augmentation
@@ -41,7 +42,7 @@ from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.random import stream
 from flexlam_jax.training.loop import fit
 from flexlam_jax.objectives.objective import Objective
-from tests.test_augmentation import ALL, clips
+from tests.training.test_augmentation import ALL, clips
 mesh = make_mesh(dict(data=-1))
 with jax.set_mesh(mesh):
     rows = NamedSharding(mesh, P(BATCH_AXES))
@@ -73,12 +74,12 @@ def test_off_is_off(settings):
 def test_no_strength_is_the_identity():
     """The code of every part, run with draws that change nothing, returns the very pixels."""
     frames, box = clips(), {name: jnp.zeros(8) for name in ("top", "left", "shift_y", "shift_x")}
-    unit = augmentation.to_unit(jnp.asarray(frames))
+    unit = to_float(jnp.asarray(frames))
     box |= {"height": jnp.ones(8), "width": jnp.ones(8)}
     same = augmentation.resample(unit, box, shift_pixels=0)
     np.testing.assert_array_equal(same, unit)
     same = augmentation.jitter(same, jax.random.key(0), dict(augmentation.DEFAULTS))
-    np.testing.assert_array_equal(augmentation.from_unit(same, frames.dtype), frames)
+    np.testing.assert_array_equal(from_float(same, frames.dtype), frames)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
