@@ -1,1 +1,1 @@
-"""From readers to shards: units, splits, leak check, shards; on Beam or on local processes."""
+"""From readers to shards: bundles, splits, leak check, shards; on Beam or on local processes."""

@@ -10,12 +10,12 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from data_pipelines.conversion.bundles import BUNDLES, SUMMARY
 from data_pipelines.conversion.leakage import EpisodeHashes, check_leakage
 from data_pipelines.conversion.losses import Loss, told, weigh
 from data_pipelines.conversion.shards import ShardJob
 from data_pipelines.conversion.splits import SPLITS, assign_splits
 from data_pipelines.conversion.spool import read_episode
-from data_pipelines.conversion.units import SUMMARY, UNITS
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.recordings import Item, Skipped
@@ -26,10 +26,10 @@ SHARD_BYTES = 256 << 20
 
 @dataclasses.dataclass(frozen=True)
 class Spooled:
-    """One recording among all units; `episode` numbers them in the order of the source."""
+    """One recording among all bundles; `episode` numbers them in the order of the source."""
 
-    folder: str  # of the unit, relative to the build
-    number: int  # in the unit
+    folder: str  # of the bundle, relative to the build
+    number: int  # in the bundle
     episode: int
     name: str
     datasets: tuple[str, ...]
@@ -42,10 +42,10 @@ class Spooled:
 
 @dataclasses.dataclass(frozen=True)
 class Assembly:
-    """What all units together hold, and the shards they become.
+    """What all bundles together hold, and the shards they become.
 
-    loss: what the failures of units and plan lose. language: {"recordings", "empty"} of those whose
-    source has texts, or None.
+    loss: what the failures of bundles and plan lose. language: {"recordings", "empty"} of those
+    whose source has texts, or None.
     """
 
     jobs: list[ShardJob]
@@ -66,7 +66,7 @@ def assemble(
     items: Sequence[Item] = (),
     skipped: Sequence[Skipped] = (),
 ) -> Assembly:
-    """Reads the summaries of all units below `folder`; `items` and `skipped` are the plan's.
+    """Reads the summaries of all bundles below `folder`; `items` and `skipped` are the plan's.
 
     Raises DataError if nothing could be read, a name occurs twice, a dataset is too small to
     split, or two splits share a sequence of frames.
@@ -120,10 +120,10 @@ def _recordings(folder: pathlib.Path) -> tuple[list[Spooled], list[Skipped]]:
     recordings: list[Spooled] = []
     skipped: list[Skipped] = []
     seen: dict[str, str] = {}
-    for unit in sorted((folder / UNITS).glob("[0-9]*")):
-        summary = read_json(unit / SUMMARY, dict[str, list])
+    for bundle in sorted((folder / BUNDLES).glob("[0-9]*")):
+        summary = read_json(bundle / SUMMARY, dict[str, list])
         skipped += [Skipped(*item) for item in summary["skipped"]]
-        relative = str(unit.relative_to(folder))
+        relative = str(bundle.relative_to(folder))
         base = recordings[-1].episode + 1 if recordings else 0
         for entry in summary["recordings"]:
             if entry["name"] in seen:

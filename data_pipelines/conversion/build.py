@@ -13,6 +13,13 @@ from typing import Any
 
 from data_pipelines.conversion import place
 from data_pipelines.conversion.assembly import SHARD_BYTES, assemble
+from data_pipelines.conversion.bundles import (
+    BUNDLE_FORMAT,
+    BUNDLES,
+    SUMMARY,
+    BundleJob,
+    cut_bundles,
+)
 from data_pipelines.conversion.description import assembly_facts, manifest
 from data_pipelines.conversion.engines import Engine, run_stages
 from data_pipelines.conversion.losses import allowed, budget, expected_episodes, told, too_many
@@ -20,7 +27,6 @@ from data_pipelines.conversion.progress_bars import Progress
 from data_pipelines.conversion.shards import ShardJob, finish_dataset
 from data_pipelines.conversion.splits import MORE, SPLITS
 from data_pipelines.conversion.spool import list_episodes, read_episode
-from data_pipelines.conversion.units import SUMMARY, UNIT_FORMAT, UNITS, UnitJob, cut_units
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import FILE_NAME
 from data_pipelines.format.spec import DatasetSpec
@@ -45,7 +51,7 @@ def prepare(
     """Builds the dataset folder `out`; returns False if it was there already with these options.
 
     Everything is written to a hidden sibling folder and renamed at the end, so a killed run leaves
-    nothing that looks complete. The next run of the same command keeps the units and shards that
+    nothing that looks complete. The next run of the same command keeps the bundles and shards that
     were done; simulators start afresh. Raises DataError for an unknown recipe, options that make no
     sense or differ from what `out` holds, an `out` that is something else, a source of which too
     much is unusable, or data that fails a check; OutputError where something cannot be written.
@@ -66,15 +72,15 @@ def prepare(
             if resumable:
                 plan = module.plan(options)
                 _check_plan(plan)
-                units = _unit_jobs(plan, recipe, options, shard_bytes, folder)
-                bar.expect(len(units))
+                bundles = _bundle_jobs(plan, recipe, options, shard_bytes, folder)
+                bar.expect(len(bundles))
             else:
                 place.begin(folder, _fingerprint(recipe, "", os.urandom(8).hex()))
-                plan, units = _collect(module, options, folder, engine.workers, bar), []
+                plan, bundles = _collect(module, options, folder, engine.workers, bar), []
             step = functools.partial(
                 _assemble, str(folder), options, plan, shard_bytes, resumable=resumable
             )
-            run_stages(folder, units, step, engine)
+            run_stages(folder, bundles, step, engine)
         _write_manifest(recipe, options, plan, folder)
         place.finish(folder, out)
     return True
@@ -100,9 +106,9 @@ def _fingerprint(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _unit_jobs(
+def _bundle_jobs(
     plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
-) -> list[UnitJob]:
+) -> list[BundleJob]:
     """The jobs of the first stage, after throwing away what another plan left in `folder`."""
     limit = budget(plan, options["max_failures"])
     if limit and limit.exceeded(0):
@@ -110,22 +116,22 @@ def _unit_jobs(
     specs = tuple(spec.to_json() for spec in plan.specs)
     content = {key: value for key, value in options.items() if key not in TOLERANCES}
     items = [dataclasses.astuple(item) for item in plan.items]
-    place.begin(folder, _fingerprint(UNIT_FORMAT, recipe, content, shard_bytes, specs, items))
+    place.begin(folder, _fingerprint(BUNDLE_FORMAT, recipe, content, shard_bytes, specs, items))
     return [
-        UnitJob(str(folder), recipe, options, specs, number, items, limit)
-        for number, items in enumerate(cut_units(plan.items))
+        BundleJob(str(folder), recipe, options, specs, number, items, limit)
+        for number, items in enumerate(cut_bundles(plan.items))
     ]
 
 
 def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress) -> Plan:
-    """Runs a simulator's recipe, whose episodes become one unit."""
-    unit = folder / UNITS / f"{0:06d}"
+    """Runs a simulator's recipe, whose episodes become one bundle."""
+    bundle = folder / BUNDLES / f"{0:06d}"
     bar.expect_transitions(module.expected_transitions(options))
-    collected = module.collect(options | {"workers": workers}, unit, bar.add_transitions)
+    collected = module.collect(options | {"workers": workers}, bundle, bar.add_transitions)
     recordings = []
     for spec in collected.specs:
-        for number in list_episodes(unit / spec.name):
-            name = read_episode(unit / spec.name, number).source
+        for number in list_episodes(bundle / spec.name):
+            name = read_episode(bundle / spec.name, number).source
             recordings.append(
                 {
                     "name": f"{spec.name} {name}",
@@ -135,7 +141,7 @@ def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress)
                     "split": None,
                 }
             )
-    (unit / SUMMARY).write_text(json.dumps({"recordings": recordings, "skipped": []}))
+    (bundle / SUMMARY).write_text(json.dumps({"recordings": recordings, "skipped": []}))
     return Plan(
         specs=collected.specs,
         items=[],

@@ -21,9 +21,9 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from data_pipelines.conversion.bundles import BundleJob, convert_bundle
 from data_pipelines.conversion.output import OutputError
 from data_pipelines.conversion.shards import ShardJob, write_shard
-from data_pipelines.conversion.units import UnitJob, convert_unit
 from data_pipelines.errors import DataError
 from data_pipelines.optional import require
 from data_pipelines.processes import end_with, worker_pool
@@ -65,24 +65,24 @@ class Engine:
 
 def run_stages(
     folder: pathlib.Path,
-    units: Sequence[UnitJob],
+    bundles: Sequence[BundleJob],
     assemble: Assemble,
     engine: Engine,
 ) -> None:
-    """convert_unit for every unit, then assemble() once, then write_shard for every job it returns.
+    """convert_bundle for every one, then assemble() once, then write_shard for every job it returns.
 
     folder: the build's. A DataError of a stage comes out as one, on any engine; whatever else a
     Beam runner raises is a DataError that tells its last line.
     """
     if engine.runner == LOCAL:
-        _map(convert_unit, units, engine.workers)
+        _map(convert_bundle, bundles, engine.workers)
         _map(write_shard, assemble(), engine.workers)
         return
     stop = folder / STOP
     stop.unlink(missing_ok=True)
     with _quiet(engine.verbose), _silent_workers(engine.verbose):
         try:
-            _run_beam(engine, units, assemble, stop)
+            _run_beam(engine, bundles, assemble, stop)
         except Exception as error:  # each runner wraps errors in its own way
             raise _beam_error(engine.runner, stop, error) from error
 
@@ -206,7 +206,7 @@ def _check_flags(kind: type, arguments: Sequence[str]) -> None:
 
 
 def _run_beam(
-    engine: Engine, units: Sequence[UnitJob], assemble: Assemble, stop: pathlib.Path
+    engine: Engine, bundles: Sequence[BundleJob], assemble: Assemble, stop: pathlib.Path
 ) -> None:
     beam = require("apache_beam")
     driver = os.getpid() if engine.runner == "DirectRunner" else None
@@ -214,9 +214,9 @@ def _run_beam(
     with _beam_pipeline(engine) as pipeline:
         converted = (
             pipeline
-            | "units" >> beam.Create(list(units))
-            | "spread units" >> beam.Reshuffle()
-            | "convert" >> beam.Map(reporting(convert_unit))
+            | "bundles" >> beam.Create(list(bundles))
+            | "spread bundles" >> beam.Reshuffle()
+            | "convert" >> beam.Map(reporting(convert_bundle))
             | "all converted" >> beam.combiners.Count.Globally()
         )
         shards = converted | "assemble" >> beam.FlatMap(reporting(_After(assemble)))

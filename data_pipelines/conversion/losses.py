@@ -96,11 +96,11 @@ class Budget:
     total: int
     lost: int
 
-    def exceeded(self, lost_by_units: int) -> bool:
-        return self.lost + lost_by_units > allowed(self.share, self.total)
+    def exceeded(self, lost_by_bundles: int) -> bool:
+        return self.lost + lost_by_bundles > allowed(self.share, self.total)
 
-    def message(self, lost_by_units: int, failed: Sequence[Skipped]) -> str:
-        lost = Loss(self.lost + lost_by_units, self.total)
+    def message(self, lost_by_bundles: int, failed: Sequence[Skipped]) -> str:
+        lost = Loss(self.lost + lost_by_bundles, self.total)
         return too_many(lost, self.share, failed, at_least=True)
 
 

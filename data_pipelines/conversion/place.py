@@ -16,17 +16,17 @@ import shutil
 from collections.abc import Iterator
 from typing import Any
 
+from data_pipelines.conversion.bundles import BUNDLES
 from data_pipelines.conversion.engines import STOP
 from data_pipelines.conversion.output import OutputError, cannot_write
 from data_pipelines.conversion.shards import DONE
-from data_pipelines.conversion.units import UNITS
 from data_pipelines.errors import DataError
 from data_pipelines.format.layout import VERSION
 from data_pipelines.format.manifest import FILE_NAME, read_manifest
 
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"
-_WORKING = (UNITS, DONE, PLAN, ASSEMBLY, STOP)
+_WORKING = (BUNDLES, DONE, PLAN, ASSEMBLY, STOP)
 
 
 def out_folder(out: str | os.PathLike) -> pathlib.Path:
@@ -191,7 +191,7 @@ def begin(folder: pathlib.Path, fingerprint: str) -> None:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         file.write_text(fingerprint)
-    for leftover in (*(folder / UNITS).glob("work-*"), *(folder / DONE).glob("writing-*")):
+    for leftover in (*(folder / BUNDLES).glob("work-*"), *(folder / DONE).glob("writing-*")):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 

@@ -42,11 +42,11 @@ class Progress:
         if self._transitions is not None:
             self._transitions.close()
 
-    def expect(self, units: int) -> None:
-        """A conversion of so many units begins (some may be done already)."""
+    def expect(self, bundles: int) -> None:
+        """A conversion of so many bundles begins (some may be done already)."""
         shared = {"disable": self._off, "file": _Stderr()}
         self._bars = [
-            (tqdm(total=units, unit=" units", desc="convert", **shared), ".units/[0-9]*"),
+            (tqdm(total=bundles, unit=" bundles", desc="convert", **shared), ".units/[0-9]*"),
             (tqdm(unit=" shards", desc="write", **shared), ".shards/*.json"),
         ]
 

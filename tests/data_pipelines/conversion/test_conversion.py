@@ -1,4 +1,4 @@
-"""Conversions: the same bytes on every engine, resume by unit and shard, skips counted, limits."""
+"""Conversions: the same bytes on every engine, resume by bundle and shard, skips counted, limits."""
 
 import json
 import pathlib
@@ -11,7 +11,7 @@ import pytest
 from array_record.python import array_record_module as array_record
 
 from data_pipelines.conversion.build import Engine, prepare
-from data_pipelines.conversion.units import cut_units
+from data_pipelines.conversion.bundles import cut_bundles
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.readers.recordings import Item
@@ -250,7 +250,7 @@ def test_names_that_are_no_utf8_survive(tmp_path, engine):
         prepare(PAINTED, tmp_path / "leak", options | copied, engine=engine)
 
 
-def test_a_killed_worker_is_one_message_and_finished_units_are_kept(tmp_path):
+def test_a_killed_worker_is_one_message_and_finished_bundles_are_kept(tmp_path):
     options = make_options(items=6, faults={"4": "killed"})
     with pytest.raises(DataError, match="worker process was killed, most likely.*fewer --workers"):
         prepare(PAINTED, tmp_path / "data", options, engine=Engine(workers=2))
@@ -283,12 +283,12 @@ def test_validate_compares_the_list_of_episodes(tmp_path):
         validate(tmp_path / "data")
 
 
-def test_units_hold_consecutive_items_and_keep_workers_busy():
+def test_bundles_hold_consecutive_items_and_keep_workers_busy():
     items = [Item(f"{i}", size=1 << 20) for i in range(1000)]
-    units = cut_units(items)
-    assert [item for unit in units for item in unit] == items
-    assert max(map(len, units)) == 16
-    large = cut_units([Item(f"{i}", size=200 << 20) for i in range(500)])
+    bundles = cut_bundles(items)
+    assert [item for bundle in bundles for item in bundle] == items
+    assert max(map(len, bundles)) == 16
+    large = cut_bundles([Item(f"{i}", size=200 << 20) for i in range(500)])
     assert max(map(len, large)) == 1
 
 

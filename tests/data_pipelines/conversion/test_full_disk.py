@@ -9,7 +9,7 @@ import resource
 import numpy as np
 import pytest
 
-from data_pipelines.conversion import shards, spool, units
+from data_pipelines.conversion import bundles, shards, spool
 from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.conversion.output import OutputError
 from data_pipelines.errors import DataError
@@ -63,7 +63,7 @@ def full(*args, **kwargs):
     ("place", "name"),
     [
         (spool.np, "savez"),
-        (units.tempfile, "mkdtemp"),
+        (bundles.tempfile, "mkdtemp"),
         (shards.np, "save"),
         (pathlib.Path, "write_text"),
         (os, "rename"),
@@ -109,17 +109,17 @@ def test_simulators_start_afresh_and_leave_nothing(tmp_path):
 
 
 def test_an_input_error_of_a_source_is_no_full_disk():
-    entry = units.as_skipped("a.mp4", OSError(errno.EIO, "Input/output error"))
+    entry = bundles.as_skipped("a.mp4", OSError(errno.EIO, "Input/output error"))
     assert entry.reason == "unreadable" and "Input/output error" in entry.detail
     for number in (errno.ENOSPC, errno.EMFILE):
         with pytest.raises(OutputError):
-            units.as_skipped("a.mp4", OSError(number, os.strerror(number)))
+            bundles.as_skipped("a.mp4", OSError(number, os.strerror(number)))
 
 
 def test_an_error_that_says_nothing_is_told_with_its_kind():
-    assert units.as_skipped("a", KeyError("x")).detail == "KeyError: 'x'"
-    assert units.as_skipped("a", MemoryError()).detail == "MemoryError"
-    assert units.as_skipped("a", DataError("plain")).detail == "plain"
+    assert bundles.as_skipped("a", KeyError("x")).detail == "KeyError: 'x'"
+    assert bundles.as_skipped("a", MemoryError()).detail == "MemoryError"
+    assert bundles.as_skipped("a", DataError("plain")).detail == "plain"
 
 
 def test_frames_of_the_source_and_the_file_of_the_output_fail_apart(tmp_path, square_options):

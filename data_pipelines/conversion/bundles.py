@@ -1,4 +1,4 @@
-"""The first stage of a conversion: a unit of items to spooled episodes, on any worker."""
+"""The first stage of a conversion: a bundle of items to spooled episodes, on any worker."""
 
 from __future__ import annotations
 
@@ -21,20 +21,21 @@ from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.readers.recordings import Item, ItemError, Recording, Skipped, failures
 from data_pipelines.registry import get_recipe
 
-UNIT_BYTES = 256 << 20
-UNIT_ITEMS = 64
-MIN_UNITS = 64  # small sources keep this many workers busy
-UNITS = ".units"
+BUNDLE_BYTES = 256 << 20
+BUNDLE_ITEMS = 64
+MIN_BUNDLES = 64  # small sources keep this many workers busy
+# Names on disk are those of builds that earlier versions began.
+BUNDLES = ".units"
 SUMMARY = "unit.json"
-# Of what units leave behind: a build that an older version began is begun anew. To be raised with
+# Of what bundles leave behind: a build that an older version began is begun anew. To be raised with
 # every change of the spool, and of readers that made wrong data.
-UNIT_FORMAT = 2
+BUNDLE_FORMAT = 2
 # Met while reading, these are about this machine, not about an item.
 _MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE)
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitJob:
+class BundleJob:
     """The items that one worker converts in one go."""
 
     folder: str  # of the build
@@ -47,27 +48,27 @@ class UnitJob:
 
     @property
     def spool(self) -> pathlib.Path:
-        """The unit's folder; it appears, complete, when the unit is done."""
-        return pathlib.Path(self.folder) / UNITS / f"{self.number:06d}"
+        """The bundle's folder; it appears, complete, when the bundle is done."""
+        return pathlib.Path(self.folder) / BUNDLES / f"{self.number:06d}"
 
 
-def cut_units(items: Sequence[Item]) -> list[tuple[Item, ...]]:
+def cut_bundles(items: Sequence[Item]) -> list[tuple[Item, ...]]:
     """Consecutive items, by bytes and by number; never depends on the number of workers."""
-    most = min(UNIT_ITEMS, max(1, -(-len(items) // MIN_UNITS)))
-    units: list[list[Item]] = []
+    most = min(BUNDLE_ITEMS, max(1, -(-len(items) // MIN_BUNDLES)))
+    bundles: list[list[Item]] = []
     for item in items:
-        full = not units or len(units[-1]) >= most
-        if full or sum(other.size for other in units[-1]) + item.size > UNIT_BYTES:
-            units.append([])
-        units[-1].append(item)
-    return [tuple(unit) for unit in units]
+        full = not bundles or len(bundles[-1]) >= most
+        if full or sum(other.size for other in bundles[-1]) + item.size > BUNDLE_BYTES:
+            bundles.append([])
+        bundles[-1].append(item)
+    return [tuple(bundle) for bundle in bundles]
 
 
-def convert_unit(job: UnitJob) -> None:
-    """Reads the items of a unit and spools their episodes; does nothing if that is done already.
+def convert_bundle(job: BundleJob) -> None:
+    """Reads the items of a bundle and spools their episodes; does nothing if that is done already.
 
-    Items and recordings that cannot be used are listed in the unit's summary. Raises DataError
-    where the failures of all units together exceed what the job allows, OutputError where the
+    Items and recordings that cannot be used are listed in the bundle's summary. Raises DataError
+    where the failures of all bundles together exceed what the job allows, OutputError where the
     output cannot be written.
     """
     if job.spool.exists():
@@ -100,10 +101,10 @@ def _publish(work: pathlib.Path, spool: pathlib.Path) -> None:
     except OSError:
         if not spool.exists():
             raise
-        # Another worker ran the same unit and was first; its result is the same.
+        # Another worker ran the same bundle and was first; its result is the same.
 
 
-def _convert(job: UnitJob, work: pathlib.Path) -> tuple[list[dict[str, Any]], list[Skipped], int]:
+def _convert(job: BundleJob, work: pathlib.Path) -> tuple[list[dict[str, Any]], list[Skipped], int]:
     """(entries of the recordings kept, what was skipped, how many episodes are certainly lost)."""
     specs = {spec["name"]: DatasetSpec.from_json(spec) for spec in job.specs}
     recipe = get_recipe(job.recipe)
@@ -227,7 +228,7 @@ def _spool_camera(
     )
 
 
-def _check_budget(job: UnitJob, lost: int, failed: Sequence[Skipped]) -> None:
+def _check_budget(job: BundleJob, lost: int, failed: Sequence[Skipped]) -> None:
     """Stops the job as soon as it is certain that too much fails."""
     if job.budget is None:
         return
