@@ -72,7 +72,7 @@ def main(argv):
         train, held_out = encode(lams, source)
         labels = wanted or len(train)
         _check_labels(labels, len(train))
-        spec = translator_fit.ActionSpec.of(
+        spec = translator_fit.ActionTarget.of(
             train.action, action.count if action.kind == "discrete" else None
         )
         variables, scores = fit(lam, train, held_out, name, labels, spec)
@@ -131,7 +131,7 @@ def encode(lams: dict, source: lam_inputs.Source) -> list:
     ]
 
 
-def fit(lam, train, held_out, name: str, labels: int, spec: translator_fit.ActionSpec):
+def fit(lam, train, held_out, name: str, labels: int, spec: translator_fit.ActionTarget):
     """(variables of the translator, its validation score at every prefix length)."""
     features = {
         split: np.stack([probes.null_filled(data.slots[name], k, lam.null) for k in lam.budgets])

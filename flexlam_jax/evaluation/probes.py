@@ -7,7 +7,7 @@ score is accuracy for discrete actions and R^2 for continuous ones.
 import numpy as np
 
 from flexlam_jax.evaluation import intervals, translator_fit
-from flexlam_jax.evaluation.translator_fit import ActionSpec, Recipe
+from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
 
 POOLED = 16  # side of the pooled frames that the pixel baselines read
 
@@ -46,7 +46,7 @@ def probe(
     *,
     labels: int,
     draws_LN,
-    spec: ActionSpec,
+    spec: ActionTarget,
     recipe: Recipe = translator_fit.TRANSLATOR,
     seed: int = 0,
 ) -> dict:
@@ -63,7 +63,7 @@ def probe(
     return score(outputs, train_actions, test_actions, test_episode_N, spec)
 
 
-def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionSpec) -> dict:
+def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionTarget) -> dict:
     """Accuracy, or R^2 against predicting the mean train action, with its interval.
 
     Args:
@@ -90,7 +90,7 @@ def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionS
     )
 
 
-def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionSpec) -> dict:
+def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionTarget) -> dict:
     """Majority class of the train split (accuracy), or its mean action (R^2, about 0)."""
     if spec.discrete:
         counts = np.bincount(np.asarray(train_actions), minlength=spec.size)

@@ -1,8 +1,8 @@
 """Fitting many small translators at once, on few labels, by one fixed recipe.
 
-Evaluation fits hundreds of them (prefix length x label count x label draw); all draws of one label
-count run as one vmapped program, and since count and step number are traced values, every label
-count of the same feature width shares its compilation.
+Evaluation fits hundreds of them (prefix length x label count x label draw) by `small_fits`: all draws
+of one label count run as one program, and every label count of the same feature width shares its
+compilation.
 """
 
 import dataclasses
@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from flexlam_jax.evaluation import small_fits
 from flexlam_jax.models.translator import Translator
 
 
@@ -42,15 +43,15 @@ LINEAR = Recipe(hidden=0, learning_rate=3e-2, weight_decay=3e-2)  # one layer ne
 
 
 @dataclasses.dataclass(frozen=True)
-class ActionSpec:
+class ActionTarget:
     """What a translator predicts: `size` classes if discrete, else a vector of `size` numbers."""
 
     discrete: bool
     size: int
 
     @classmethod
-    def of(cls, actions, num_actions: int | None = None) -> "ActionSpec":
-        """Reads the specification off an action array: integers (N,) or floats (N, A)."""
+    def of(cls, actions, num_actions: int | None = None) -> "ActionTarget":
+        """Reads it off an action array: integers (N,) or floats (N, A)."""
         actions = np.asarray(actions)
         if np.issubdtype(actions.dtype, np.integer):
             if actions.ndim != 1 or (actions.size and actions.min() < 0):
@@ -72,7 +73,7 @@ def fit(
     actions_N,
     labelled_LM,
     labels: int,
-    spec: ActionSpec,
+    spec: ActionTarget,
     recipe: Recipe = TRANSLATOR,
     seed: int = 0,
 ) -> dict:
@@ -101,88 +102,70 @@ def fit(
         raise ValueError(
             f"fit: {labels} labels asked for, {labelled_LM.shape[1]} transitions given"
         )
-    keys = jax.vmap(jax.random.key)(seed + jnp.arange(len(labelled_LM)))
-    program = _program(spec, recipe.hidden, recipe.batch_size)
-    return program(
-        features_VNF,
-        jnp.asarray(actions_N),
+    params, fixed = small_fits.fit(
+        _problem(spec, recipe.hidden, recipe.batch_size),
+        (features_VNF, jnp.asarray(actions_N)),
         labelled_LM,
-        keys,
-        jnp.int32(labels),
-        jnp.int32(recipe.steps_for(labels)),
-        recipe.learning_rate,
-        recipe.weight_decay,
+        labels,
+        seed + jnp.arange(len(labelled_LM)),
+        steps=recipe.steps_for(labels),
+        learning_rate=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
     )
+    return {"params": params, "statistics": {**fixed["inputs"], **fixed["targets"]}}
 
 
-def predict(variables_L, features_NF, spec: ActionSpec, recipe: Recipe = TRANSLATOR) -> jax.Array:
+def predict(variables_L, features_NF, spec: ActionTarget, recipe: Recipe = TRANSLATOR) -> jax.Array:
     """Outputs of L fitted translators on (N, F) features: (L, N, spec.size) float32."""
     return _predict(spec, recipe.hidden)(variables_L, jnp.asarray(features_NF, jnp.float32))
 
 
 @functools.cache
-def _predict(spec: ActionSpec, hidden: int):
+def _predict(spec: ActionTarget, hidden: int):
     translator = Translator(spec.size, hidden)
     return jax.jit(jax.vmap(translator.apply, in_axes=(0, None)))
 
 
 @functools.cache
-def _program(spec: ActionSpec, hidden: int, batch_size: int):
-    """The compiled fit of all L translators; cached, so that equal shapes never compile twice."""
+def _problem(spec: ActionTarget, hidden: int, batch_size: int) -> small_fits.SmallFit:
+    """The fit of a translator. Data: (features (V, N, F), actions (N, ...)); a batch draws a variant
+    of the features per row."""
     translator = Translator(spec.size, hidden)
-    adam = optax.scale_by_adam()
+    as_they_are = {"target_mean": jnp.zeros(spec.size), "target_scale": jnp.ones(spec.size)}
 
-    def error(outputs, actions):
-        if spec.discrete:
-            return optax.softmax_cross_entropy_with_integer_labels(outputs, actions)
-        return jnp.square(outputs - actions).mean(-1)
-
-    def fit_one(
-        features_VNF, actions_N, labelled_M, key, labels, steps, learning_rate, weight_decay
-    ):
-        mean = features_VNF.mean((0, 1))
-        scale = jnp.maximum(features_VNF.std((0, 1)), 1e-2)
-        statistics = {
-            "mean": mean,
-            "scale": scale,
-            "target_mean": jnp.zeros(spec.size),
-            "target_scale": jnp.ones(spec.size),
-        }
+    def init(key, data, labelled_M, labels):
+        features_VNF, actions_N = data
         params = translator.init(key, features_VNF[0, :1])["params"]
-        if not spec.discrete:  # the network fits standardised targets
-            used = (jnp.arange(labelled_M.shape[0]) < labels)[:, None]
-            known = actions_N[labelled_M]
-            target_mean = (known * used).sum(0) / labels
-            variance = (jnp.square(known - target_mean) * used).sum(0) / labels
-            target_scale = jnp.maximum(jnp.sqrt(variance), 1e-6)
-        network_statistics = dict(statistics)
-
-        def loss(params, features, actions):
-            outputs = translator.apply(
-                {"params": params, "statistics": network_statistics}, features
-            )
-            if not spec.discrete:
-                actions = (actions - target_mean) / target_scale
-            return error(outputs, actions).mean()
-
-        def step(index, carry):
-            params, state = carry
-            row_key, variant_key = jax.random.split(jax.random.fold_in(key, index))
-            rows = labelled_M[jax.random.randint(row_key, (batch_size,), 0, labels)]
-            variant = jax.random.randint(variant_key, (batch_size,), 0, features_VNF.shape[0])
-            gradient = jax.grad(loss)(params, features_VNF[variant, rows], actions_N[rows])
-            update, state = adam.update(gradient, state, params)
-            rate = learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * index / steps))
-
-            def move(path, p, u):
-                decay = weight_decay * p if path[-1].key == "kernel" else 0
-                return p - rate * (u + decay)
-
-            return jax.tree_util.tree_map_with_path(move, params, update), state
-
-        params, _ = jax.lax.fori_loop(0, steps, step, (params, adam.init(params)))
+        inputs = {
+            "mean": features_VNF.mean((0, 1)),
+            "scale": jnp.maximum(features_VNF.std((0, 1)), 1e-2),
+        }
+        targets = as_they_are
         if not spec.discrete:
-            statistics |= {"target_mean": target_mean, "target_scale": target_scale}
-        return {"params": params, "statistics": statistics}
+            targets = _target_statistics(actions_N[labelled_M], labels)
+        return params, {"inputs": inputs, "targets": targets}
 
-    return jax.jit(jax.vmap(fit_one, in_axes=(None, None, 0, 0, None, None, None, None)))
+    def draw(data, rows_B, key):
+        features_VNF, actions_N = data
+        variant = jax.random.randint(key, rows_B.shape, 0, features_VNF.shape[0])
+        return features_VNF[variant, rows_B], actions_N[rows_B]
+
+    def loss(params, fixed, batch):
+        features, actions = batch
+        statistics = fixed["inputs"] | as_they_are  # The network fits standardised targets.
+        outputs = translator.apply({"params": params, "statistics": statistics}, features)
+        if spec.discrete:
+            return optax.softmax_cross_entropy_with_integer_labels(outputs, actions).mean()
+        targets = fixed["targets"]
+        actions = (actions - targets["target_mean"]) / targets["target_scale"]
+        return jnp.square(outputs - actions).mean(-1).mean()
+
+    return small_fits.SmallFit(init, loss, draw, batch_size)
+
+
+def _target_statistics(actions_MA, labels) -> dict[str, jax.Array]:
+    """Mean and scale of the first `labels` actions."""
+    used = (jnp.arange(len(actions_MA)) < labels)[:, None]
+    mean = (actions_MA * used).sum(0) / labels
+    variance = (jnp.square(actions_MA - mean) * used).sum(0) / labels
+    return {"target_mean": mean, "target_scale": jnp.maximum(jnp.sqrt(variance), 1e-6)}

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.evaluation.translator_fit import LINEAR, TRANSLATOR, ActionSpec
+from flexlam_jax.evaluation.translator_fit import LINEAR, TRANSLATOR, ActionTarget
 
-CLASSES = ActionSpec(True, 3)
+CLASSES = ActionTarget(True, 3)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_continuous_actions_are_scored_by_r_squared():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(800, 3)).astype(np.float32)
     action = np.stack([1000 + 50 * x[:, 0], 0.01 * x[:, 1]], 1).astype(np.float32)
-    spec, episodes = ActionSpec.of(action), np.arange(200) // 10
+    spec, episodes = ActionTarget.of(action), np.arange(200) // 10
     number = probes.probe(
         x[:600],
         action[:600],
@@ -98,7 +98,7 @@ def test_continuous_actions_are_scored_by_r_squared():
 
 def test_majority_class_is_that_of_the_train_split():
     number = probes.constant_baseline(
-        np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ActionSpec(True, 2)
+        np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ActionTarget(True, 2)
     )
     assert number["mean"] == 0.25
 
@@ -131,4 +131,4 @@ def test_shuffling_leaves_nothing_in_place():
 )
 def test_actions_of_no_known_kind_are_refused(actions):
     with pytest.raises(ValueError, match="actions must be"):
-        ActionSpec.of(actions)
+        ActionTarget.of(actions)

@@ -1,5 +1,7 @@
+import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +10,12 @@ import orbax.checkpoint as ocp
 import pytest
 
 import flexlam_jax
+from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import CheckpointError, UserError, WorkdirError
 from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.loading.translator import TranslatorConfig, read_config, save_translator
+from flexlam_jax.loading.translator import TranslatorConfig, translator_config
+from flexlam_jax.output_folder import TRANSLATOR
 
 SLOTS, WIDTH = 3, 2
 
@@ -20,7 +25,7 @@ def make(folder, discrete):
     rng = np.random.default_rng(0)
     codes = rng.normal(size=(500, SLOTS, WIDTH)).astype(np.float32)
     action = (codes[:, 0, 0] > 0).astype(np.int32) if discrete else 10 + 3 * codes[:, 0, :1]
-    spec = translator_fit.ActionSpec.of(action)
+    spec = translator_fit.ActionTarget.of(action)
     variables = translator_fit.fit(
         codes.reshape(500, -1), action, probes.label_draws(500, 1, 0), 500, spec
     )
@@ -35,27 +40,13 @@ def make(folder, discrete):
         lam={"checkpoint": "run", "step": 3, "fingerprint": "f"},
         data={"labels": "all"},
     )
-    save_translator(
-        folder,
-        {
-            kind: {
-                name: (
-                    value[0]
-                    if not isinstance(value, dict)
-                    else {leaf: array[0] for leaf, array in value.items()}
-                )
-                for name, value in tree.items()
-            }
-            for kind, tree in variables.items()
-        },
-        config,
-    )
-    return (
-        codes,
-        action,
-        np.asarray(translator_fit.predict(variables, codes.reshape(500, -1), spec))[0],
-        config,
-    )
+    save(folder, jax.tree.map(lambda leaf: leaf[0], variables), config)
+    outputs = translator_fit.predict(variables, codes.reshape(500, -1), spec)
+    return codes, action, np.asarray(outputs)[0], config
+
+
+def save(folder, variables, config):
+    save_model(folder, TRANSLATOR, variables, dataclasses.asdict(config))
 
 
 @pytest.mark.parametrize("discrete", [True, False])
@@ -75,23 +66,11 @@ def test_saved_and_loaded_translators_agree(tmp_path, discrete):
 
 
 def test_what_is_no_translator_is_told_apart(tmp_path):
-    with pytest.raises(ValueError, match="config.json is missing"):
+    with pytest.raises(CheckpointError, match="no checkpoint in"):
         flexlam_jax.load_translator(tmp_path)
-    assert read_config(tmp_path) is None
-    (tmp_path / "config.json").write_text(json.dumps({"seed": 0, "model": {}}))
-    with pytest.raises(ValueError, match="use flexlam_jax.load"):
-        flexlam_jax.load_translator(tmp_path)
-    (tmp_path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="damaged"):
-        flexlam_jax.load_translator(tmp_path)
-
-
-def test_missing_weights_are_one_message(tmp_path):
-    make(tmp_path, True)
-    for file in (tmp_path / "params").rglob("*"):
-        if file.is_file():
-            file.unlink()
-    with pytest.raises(ValueError, match="cannot be read"):
+    assert translator_config(tmp_path) is None
+    save_model(tmp_path, dataclasses.replace(TRANSLATOR, name="kitchen"), {"params": {}}, {})
+    with pytest.raises(CheckpointError, match="of kind 'kitchen'; use flexlam_jax.load"):
         flexlam_jax.load_translator(tmp_path)
 
 
@@ -101,64 +80,70 @@ def made(tmp_path_factory):
     return folder, make(folder, True)
 
 
-def change_config(folder, **fields):
-    file = folder / "config.json"
-    values = json.loads(file.read_text()) | fields
-    file.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+def copied(made, tmp_path):
+    return shutil.copytree(made[0], tmp_path / "t")
+
+
+def test_missing_weights_are_one_message(made, tmp_path):
+    folder = copied(made, tmp_path)
+    for file in (folder / "checkpoints" / "0" / "params").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(CheckpointError, match="no readable checkpoint"):
+        flexlam_jax.load_translator(folder)
 
 
 def test_changed_weights_are_noticed(made, tmp_path):
-    """Each another translator's weights, whole and readable: only the fingerprint tells."""
-    shutil.copytree(made[0], tmp_path / "t")
-    config = made[1][-1]
-    with ocp.StandardCheckpointer() as checkpointer:
-        variables = checkpointer.restore(made[0] / "params")
-    for number, leaf in enumerate(jax.tree.leaves(variables)):
-        leaves = [np.array(x) for x in jax.tree.leaves(variables)]
-        bits = leaves[number].reshape(-1).view(np.uint32)
-        bits[len(bits) // 2] ^= 1 << (7 * number % 32)
-        changed = jax.tree.unflatten(jax.tree.structure(variables), leaves)
-        save_translator(tmp_path / "other", changed, config)
-        shutil.rmtree(tmp_path / "t" / "params")
-        shutil.copytree(tmp_path / "other" / "params", tmp_path / "t" / "params")
-        with pytest.raises(CheckpointError, match="do not match their fingerprint"):
-            flexlam_jax.load_translator(tmp_path / "t")
+    """Another translator's weights, whole and readable: only the fingerprint tells."""
+    folder = copied(made, tmp_path)
+    variables, _, _ = restore_params(folder)
+    variables["params"]["out"]["bias"] += 1e-6
+    save(tmp_path / "other", variables, made[1][-1])
+    item = Path("checkpoints", "0", "params")
+    shutil.rmtree(folder / item)
+    shutil.copytree(tmp_path / "other" / item, folder / item)
+    with pytest.raises(CheckpointError, match="'params' does not match its fingerprint"):
+        flexlam_jax.load_translator(folder)
 
 
 @pytest.mark.parametrize(
     "fields, told",
     [
-        ({"budgets": [1, 2]}, "not those that were written"),
-        ({"action_names": ["right", "left"]}, "not those that were written"),
-        ({"fingerprint": 3}, "not those that were written"),
-        ({"outputs": "2"}, 'config.json is damaged: outputs: expected `int`, got `str`, it is "2"'),
-        ({"budgets": 3}, "config.json is damaged: budgets: expected `array`, got `int`"),
-        ({"lam": None}, "missing required field `lam`"),
-        ({"slots": 0, "sha256": None}, "not those that were written"),
+        ({"outputs": "2"}, 'outputs: expected `int`, got `str`, it is "2"'),
+        ({"budgets": 3}, "budgets: expected `array`, got `int`"),
+        ({"lam": None}, "lam: expected `object`, got `null`"),
+        ({"slots": 0}, "has sizes below 1"),
+        ({"outputs": 3}, r"params/out/bias is float32\(2,\), expected float32\(3,\)"),
     ],
 )
-def test_a_changed_config_is_noticed(made, tmp_path, fields, told):
-    shutil.copytree(made[0], tmp_path / "t")
-    change_config(tmp_path / "t", **fields)
+def test_a_config_that_does_not_fit_is_one_message(made, tmp_path, fields, told):
+    values = dataclasses.asdict(made[1][-1]) | fields
+    save_model(tmp_path, TRANSLATOR, restore_params(made[0])[0], values)
     with pytest.raises(CheckpointError, match=told):
-        flexlam_jax.load_translator(tmp_path / "t")
+        flexlam_jax.load_translator(tmp_path)
 
 
-def test_translators_of_early_versions_load(made, tmp_path, caplog):
-    caplog.set_level("INFO")
-    shutil.copytree(made[0], tmp_path / "t")
-    change_config(tmp_path / "t", fingerprint=None, sha256=None)
-    codes = made[1][0]
-    loaded, known = (flexlam_jax.load_translator(f) for f in (tmp_path / "t", made[0]))
-    np.testing.assert_array_equal(loaded(codes), known(codes))
-    assert loaded.config == made[1][-1] and caplog.text.count("cannot be verified") == 1
+def test_a_changed_config_is_noticed(made, tmp_path):
+    folder = copied(made, tmp_path)
+    file = folder / "checkpoints" / "0" / "config" / "metadata"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"action_names": ["right", "left"]}))
+    with pytest.raises(CheckpointError, match="'config' does not match its hash"):
+        flexlam_jax.load_translator(folder)
+
+
+def test_another_translator_replaces_the_one_that_lies_there(made, tmp_path):
+    folder = copied(made, tmp_path)
+    variables = jax.tree.map(jnp.zeros_like, restore_params(folder)[0])
+    variables["statistics"]["scale"] += 1
+    save(folder, variables, made[1][-1])
+    assert not flexlam_jax.load_translator(folder).outputs(made[1][0]).any()
 
 
 def test_a_folder_of_somebody_else_is_not_written_to(made, tmp_path):
     (tmp_path / "params").mkdir()
     (tmp_path / "params" / "mine").write_text("precious")
     with pytest.raises(WorkdirError, match="holds params, not a translator"):
-        save_translator(tmp_path, {}, made[1][-1])
+        save(tmp_path, {}, made[1][-1])
     assert [file.name for file in tmp_path.rglob("*")] == ["params", "mine"]
 
 
@@ -199,7 +184,7 @@ def test_a_full_disk_is_one_message(made, tmp_path, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(ocp.StandardCheckpointer, "save", fail)
+    monkeypatch.setattr(ocp.CheckpointManager, "save", fail)
     with pytest.raises(UserError, match="cannot write a translator to .*No space left on device"):
-        save_translator(tmp_path, {}, made[1][-1])
-    assert not (tmp_path / "config.json").exists()
+        save(tmp_path, restore_params(made[0])[0], made[1][-1])
+    assert translator_config(tmp_path) is None

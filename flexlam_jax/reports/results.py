@@ -1,0 +1,140 @@
+"""What an evaluation returns: numbers with intervals, tables and curves of them.
+
+Typed, so that the same result is printed in a terminal, drawn on a page, written as JSON and logged
+in training. Nothing here knows how it was measured.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Number:
+    """A measured number and its interval.
+
+    Attributes:
+      mean: the estimate.      low, high: its interval.      unit: of all three.
+      n: how many independent things it is taken over.       over: what they are, in the plural.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    unit: str
+    over: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """`text` to print; `number` behind it, shown when it is pointed at."""
+
+    text: str
+    number: Number | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """Shows `key` of every row under `title`; numbers with `digits` decimals."""
+
+    key: str
+    title: str
+    digits: int = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of values by key.
+
+    Attributes:
+      rows: key -> `Number`, `Cell`, int, text, or anything else that JSON holds. A row may hold keys
+        that no column shows; a column whose key a row lacks is shown as a dash.
+      columns: what is shown, in order.
+      index: keys that tell one row from another, for names as "k4/psnr".
+    """
+
+    title: str
+    rows: Sequence[Mapping[str, Any]]
+    columns: Sequence[Column]
+    index: Sequence[str] = ()
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """One line of a curve: (x, number) points; one point alone is a marker with its interval."""
+
+    name: str
+    points: Sequence[tuple[float, Number]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Level:
+    """A horizontal line: a baseline that has no x. `style` picks one of four dashes."""
+
+    name: str
+    value: float
+    style: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """Lines over one axis. `x_name` is x in tooltips ("k = 4"), `digits` the decimals of y."""
+
+    title: str
+    series: Sequence[Series]
+    levels: Sequence[Level] = ()
+    x_label: str = "x"
+    y_label: str = ""
+    x_name: str = "x"
+    digits: int = 2
+
+
+Result = Number | Table | Curve
+
+
+def plain(value: Any) -> Any:
+    """Nested dicts and sequences of numbers -> the same as JSON holds them."""
+    if isinstance(value, Number):
+        return dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
+
+
+def scalars(prefix: str, results: Mapping[str, Result]) -> dict[str, float]:
+    """The means of results by name, for metrics that are logged.
+
+    A number is named prefix/key; of a table prefix/key/row/column ("…/k4/psnr"), of a curve
+    prefix/key/series/x.
+    """
+    found = {}
+    for key, result in results.items():
+        for name, number in _numbers(result):
+            found["/".join([prefix, key, *name])] = number.mean
+    return found
+
+
+def _numbers(result: Result) -> Iterator[tuple[tuple[str, ...], Number]]:
+    if isinstance(result, Number):
+        yield (), result
+    elif isinstance(result, Table):
+        for row in result.rows:
+            label = tuple(_part(key, row[key]) for key in result.index)
+            yield from (
+                ((*label, key), value) for key, value in row.items() if isinstance(value, Number)
+            )
+    elif isinstance(result, Curve):
+        for one in result.series:
+            yield from (((one.name, f"{x:g}"), number) for x, number in one.points)
+    else:
+        raise TypeError(
+            f"an evaluator returned {type(result).__name__}: not Number, Table or Curve"
+        )
+
+
+def _part(key: str, value: Any) -> str:
+    return value if isinstance(value, str) else f"{key}{value}"
