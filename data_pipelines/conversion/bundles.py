@@ -76,8 +76,8 @@ def convert_bundle(job: BundleJob) -> None:
     _check_budget(job, 0, [])
     with writing(job.spool.parent):
         job.spool.parent.mkdir(parents=True, exist_ok=True)
-        work = tempfile.mkdtemp(dir=job.spool.parent, prefix=f"work-{job.number:06d}-")
-    work = pathlib.Path(work)
+        made = tempfile.mkdtemp(dir=job.spool.parent, prefix=f"work-{job.number:06d}-")
+    work = pathlib.Path(made)
     try:
         recordings, skipped, lost = _convert(job, work)
         summary = {
@@ -158,7 +158,8 @@ def as_skipped(name: str, error: Exception, episodes: int | None = 1) -> Skipped
     if isinstance(error, OutputError):
         raise error
     if getattr(error, "errno", None) in _MACHINE:
-        raise cannot_write(error.filename or tempfile.gettempdir(), error) from error
+        file = getattr(error, "filename", None) or tempfile.gettempdir()
+        raise cannot_write(file, error) from error
     if isinstance(error, ItemError):
         lost = episodes if error.episodes is None else error.episodes
         return Skipped(name, error.reason, str(error), episodes=lost, frames=error.frames)

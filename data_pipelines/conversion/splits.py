@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,15 +11,16 @@ from data_pipelines.errors import DataError
 
 SPLITS = ("train", "validation", "test")
 HELD_OUT = 0.1  # each of validation and test
+Group = TypeVar("Group", bound=Hashable)
 MORE = "Collect more, or cut long recordings (videos: --cut=SECONDS)"
 
 
 def assign_splits(
-    groups: Sequence[Hashable],
+    groups: Sequence[Group],
     seed: int,
     name: str,
-    published: Mapping[Hashable, str] | None = None,
-) -> dict[Hashable, str]:
+    published: Mapping[Group, str] | None = None,
+) -> dict[Group, str]:
     """group -> split: 80/10/10 by a seeded permutation of `groups`, at least one in each split.
 
     published: the splits that the publisher fixed. They are kept; a split that nobody published is

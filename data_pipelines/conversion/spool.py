@@ -119,7 +119,8 @@ def write_episode(
             "blank_frames": blank,
             "metadata": metadata or {},
         }
-        arrays = {"sizes": np.array(sizes, np.int64), "hashes": np.array(hashes, np.uint64)}
+        arrays: dict[str, Any] = {"sizes": np.array(sizes, np.int64)}
+        arrays["hashes"] = np.array(hashes, np.uint64)
         arrays |= _checked_labels(spec, len(sizes), action, reward, state, where)
     except BaseException:
         blob.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from data_pipelines.errors import DataError
@@ -14,7 +14,7 @@ _KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leak
 
 
 def add_frame_arguments(
-    parser, *, size: int = 64, source: str, formats: Sequence[str] = ()
+    parser, *, size: int = 64, source: str, formats: Iterable[str] = ()
 ) -> None:
     """Adds --source (described by `source`), --format and the shared options.
 

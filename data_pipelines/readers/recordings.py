@@ -13,7 +13,7 @@ and everything an item needs is in the item. An item is the unit of skipping: an
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class Recording:
     """
 
     name: str
-    frames: dict[str, Iterable[np.ndarray]]
+    frames: Mapping[str, Iterable[np.ndarray]]
     action: np.ndarray | None = None
     reward: np.ndarray | None = None
     state: np.ndarray | None = None

@@ -58,7 +58,12 @@ def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
     height, width = (size, size) if isinstance(size, int) else size
     frames = jax.ShapeDtypeStruct((1, clip_length, height, width, config["channels"]), jnp.uint8)
     variables = jax.eval_shape(model.init, jax.random.key(0), frames)
-    return program_flops(lambda v, f: model.apply(v, f).prediction, variables, frames)
+
+    def predict(variables: Any, frames: jax.Array) -> jax.Array:
+        output: Any = model.apply(variables, frames)
+        return output.prediction
+
+    return program_flops(predict, variables, frames)
 
 
 def training_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:

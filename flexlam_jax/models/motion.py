@@ -81,6 +81,6 @@ def motion_features(
       (..., R, Q, S) float32; no gradient flows to the frames.
     """
     # Grey first: a third of the work, and shifts are as visible.
-    grey = [average_pool(x, factor).mean(-1) for x in (o_t, o_next)]
-    profile = shift_distribution(shift_errors(*grey, windows, radius))
+    first, second = (average_pool(x, factor).mean(-1) for x in (o_t, o_next))
+    profile = shift_distribution(shift_errors(first, second, windows, radius))
     return jax.lax.stop_gradient(profile) * jnp.sqrt(profile.shape[-1])

@@ -99,7 +99,7 @@ class ShiftField(nn.Module):
             # content.
             logits += Dense((G, G, S), dtype=jnp.float32, name=f"code_shift_{axis}")(code)
             fields.append(jax.nn.softmax(logits))
-        return tuple(fields)
+        return fields[0], fields[1]
 
 
 class FilmConv(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def channel_order(options: dict[str, Any], default: str) -> str:
 
 
 def upright_rgb(
-    pictures: Sequence[bytes | np.ndarray], order: str, options: dict[str, Any]
+    pictures: Iterable[bytes | np.ndarray], order: str, options: dict[str, Any]
 ) -> Iterator[np.ndarray]:
     """uint8 RGB (size, size, 3), one by one, of encoded or plain pictures in `order`."""
     for t, picture in enumerate(pictures):

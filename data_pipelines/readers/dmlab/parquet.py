@@ -124,8 +124,14 @@ def _split_items(
             skipped.append(Skipped(name, error.reason, str(error), episodes=None))
             continue
         for start, stop, size in _ranges(rows.open(index).metadata):
-            payload = {"level": level, "folder": folder, "split": split, "file": path.name}
-            payload |= {"start": start, "stop": stop}
+            payload = {
+                "level": level,
+                "folder": folder,
+                "split": split,
+                "file": path.name,
+                "start": start,
+                "stop": stop,
+            }
             items.append(Item(f"{folder}/{path.name}:{start}-{stop}", payload, size, None))
     return items, skipped, largest
 

@@ -68,14 +68,16 @@ def plan(root: pathlib.Path, options: dict[str, Any]) -> Plan:
         )
         for level in levels
     ]
-    items, skipped, passed_over = [], [], {}
+    items: list[Item] = []
+    skipped: list[Skipped] = []
+    passed_over: dict[str, dict[str, Any]] = {}
     for folder in folders:
-        found, missing = shard_items(folder, root, follow_links=links)
+        found, lost = shard_items(folder, root, follow_links=links)
         passed_over |= list_shards(folder, follow_links=links).passed_over()
         for item in found:
             item.payload["level"] = _level(folder)
         items += found
-        skipped += missing
+        skipped += lost
     versions = {name: open_folder(root / name).version for name in orders}
     sources = {"versions": versions, "channels": orders}
     return Plan(specs, items, skipped, sources, False, passed_over)

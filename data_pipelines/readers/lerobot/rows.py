@@ -33,8 +33,8 @@ def iter_rows(
             f"{', '.join(table.schema_arrow.names)}",
         )
     indexed = data.packed and "index" in table.schema_arrow.names
-    wanted = dict.fromkeys(("episode_index", *(["index"] if indexed else []), *columns))
-    wanted = [name for name in wanted if name not in missing]
+    asked = dict.fromkeys(("episode_index", *(["index"] if indexed else []), *columns))
+    wanted = [name for name in asked if name not in missing]
     where, count = f"{episode['data']}: row", 0
     for row in parquet_tables.iter_dicts(table, path, wanted, _row_groups(table, episode)):
         if row["episode_index"] != episode["index"]:

@@ -42,7 +42,7 @@ def list_demos(
 ) -> tuple[list[Item], list[Skipped], dict[str, Any]]:
     """One item per demo, files that cannot be used, and facts about the alignment of all files."""
     items, skipped = [], []
-    facts = {"files": 0, "decided_by": {}, "alignment_check": {}, "contradicts": []}
+    facts: dict[str, Any] = {"files": 0, "decided_by": {}, "alignment_check": {}, "contradicts": []}
     for file in (path.relative_to(root) for path in files):
         try:
             found, decided, check = _demos_of(root, file, options)

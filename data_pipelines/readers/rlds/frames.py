@@ -40,8 +40,9 @@ def camera_sizes(
             for camera, key in images.items():
                 found[camera] |= _sizes(episode, key)
     for camera, shape in declared.items():
-        if not found[camera] and None not in shape:
-            found[camera] = {shape}
+        height, width = shape
+        if not found[camera] and height and width:
+            found[camera] = {(height, width)}
     known = set().union(*found.values())
     for camera, sizes in found.items():
         # A camera without a picture is as large as the others, should one come.

@@ -120,8 +120,14 @@ def _add_file(
             episodes=len(names),
         )
     for name, size in zip(names, sizes, strict=True):
-        payload = {"file": file, "demo": name, "base": base, "cameras": list(shape.cameras)}
-        payload |= {"reward": shape.reward, "split": splits.get(name)}
+        payload = {
+            "file": file,
+            "demo": name,
+            "base": base,
+            "cameras": list(shape.cameras),
+            "reward": shape.reward,
+            "split": splits.get(name),
+        }
         found.items.append(Item(f"{file}:{name}", payload, size))
 
 

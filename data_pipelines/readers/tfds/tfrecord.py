@@ -15,7 +15,7 @@ import pathlib
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from data_pipelines.optional import require
 from data_pipelines.readers.files.opening import fault
@@ -68,7 +68,9 @@ def _length_is_sound(head: bytes) -> bool:
     return struct.unpack("<I", head[8:12])[0] == masked_crc32c(head[:8])
 
 
-def _records(file: BinaryIO, path: pathlib.Path, most: int) -> Iterator[bytes | ItemError]:
+def _records(
+    file: IO[bytes] | gzip.GzipFile, path: pathlib.Path, most: int
+) -> Iterator[bytes | ItemError]:
     """most: bytes of a record, beyond which nothing more of the file is read."""
     number = 0
     while True:
@@ -107,7 +109,7 @@ def _records(file: BinaryIO, path: pathlib.Path, most: int) -> Iterator[bytes | 
         number += 1
 
 
-def _read(file: BinaryIO, count: int) -> bytes:
+def _read(file: IO[bytes] | gzip.GzipFile, count: int) -> bytes:
     """`count` bytes, fewer at the end of the file."""
     pieces = []
     while count and (piece := file.read(min(count, _PIECE))):

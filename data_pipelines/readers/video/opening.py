@@ -10,7 +10,7 @@ import contextlib
 import os
 import pathlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from data_pipelines.optional import require
 from data_pipelines.readers.files.opening import unreadable
@@ -83,8 +83,8 @@ class OpenVideo(NamedTuple):
     """An open container, the stream of it that is read, and its header."""
 
     path: pathlib.Path
-    container: object
-    stream: object
+    container: Any
+    stream: Any
     info: VideoInfo
 
 

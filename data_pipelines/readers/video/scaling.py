@@ -7,6 +7,7 @@ the small size only.
 from __future__ import annotations
 
 import fractions
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ class Scaler:
 
     def __init__(self, size: int, fit: str, pixel_aspect: float = 1.0):
         self.size, self.fit, self.pixel_aspect = size, fit, pixel_aspect
-        self.kind, self.graph, self.matrix = None, None, None
+        self.kind: tuple[int, int, str] | None = None
+        self.graph: Any = None  # libav filters
+        self.matrix: np.ndarray | None = None
 
     def __call__(self, picture) -> np.ndarray:
         kind = (picture.width, picture.height, picture.format.name)
