@@ -12,22 +12,20 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start()
 
+import dataclasses
+
 import jax
 import numpy as np
 from absl import flags
 
 from experiments import cli, lam_inputs
 from experiments.progress import progress
-from flexlam_jax import output_folder
+from flexlam_jax import load_translator, output_folder
+from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.lam.collect import collect
-from flexlam_jax.loading.translator import (
-    TranslatorConfig,
-    load_translator,
-    read_config,
-    save_translator,
-)
+from flexlam_jax.loading.translator import TranslatorConfig, translator_config
 
 _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the latent action model.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write the translator to.")
@@ -76,21 +74,18 @@ def main(argv):
             train.action, action.count if action.kind == "discrete" else None
         )
         variables, scores = fit(lam, train, held_out, name, labels, spec)
-        save_translator(
-            workdir,
-            variables,
-            TranslatorConfig(
-                discrete=spec.discrete,
-                outputs=spec.size,
-                hidden=translator_fit.TRANSLATOR.hidden,
-                slots=lam.slots,
-                slot_width=lam.slot_width,
-                action_names=tuple(action.names),
-                budgets=tuple(lam.budgets),
-                lam=made_by,
-                data={**request, "labels_used": labels, "validation": scores},
-            ),
+        config = TranslatorConfig(
+            discrete=spec.discrete,
+            outputs=spec.size,
+            hidden=translator_fit.TRANSLATOR.hidden,
+            slots=lam.slots,
+            slot_width=lam.slot_width,
+            action_names=tuple(action.names),
+            budgets=tuple(lam.budgets),
+            lam=made_by,
+            data={**request, "labels_used": labels, "validation": scores},
         )
+        save_model(workdir, output_folder.TRANSLATOR, variables, dataclasses.asdict(config))
     print(
         f"{workdir}: translator fitted on {labels} labels, load it with flexlam_jax.load_translator"
     )
@@ -102,7 +97,7 @@ def already_there(workdir, made_by: dict, request: dict) -> bool:
     Raises:
       UserError: it holds another one, or one whose config cannot be read.
     """
-    existing = read_config(workdir)
+    existing = translator_config(workdir)
     if existing is None:
         return False
     if existing.lam != made_by or any(existing.data.get(key) != request[key] for key in request):

@@ -40,8 +40,8 @@ from absl import flags
 
 from experiments import benchmark_parts, cli
 from experiments.benchmark_sweeps import SWEEPS, variations
+from flexlam_jax import load
 from flexlam_jax.errors import UserError
-from flexlam_jax.loading.lam import load
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.memory_needed import check_host_memory

@@ -70,6 +70,11 @@ def read_meta(manager: ocp.CheckpointManager, step: int, folder: Any) -> dict[st
     return meta
 
 
+def item_metadata(folder: epath.Path, step: int, item: str) -> Any:
+    """Shapes and types of one item; those of others may be damaged or gone. Has the field `tree`."""
+    return ocp.StandardCheckpointHandler().metadata(folder / str(step) / item)
+
+
 def verify(items: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
     for name, tree in items.items():
         if fingerprint(tree) != meta["fingerprints"][name]:

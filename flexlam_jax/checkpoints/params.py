@@ -1,20 +1,32 @@
 """Reads a model out of a checkpoint: no optimizer, no training code, nothing changed on disk."""
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
 
 from flexlam_jax.checkpoints import report as checkpoint_report
-from flexlam_jax.checkpoints.files import FOLDER, manager, read_meta, verify
+from flexlam_jax.checkpoints.files import FOLDER, item_metadata, manager, read_meta, verify
 from flexlam_jax.checkpoints.quiet import quiet_libraries
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import reachable
 from flexlam_jax.typed_json import content_hash
 
 _log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def has_checkpoint(path: Any) -> bool:
+    """Whether a step lies in the folder, or work directory, at `path`."""
+    path = reachable(path, CheckpointError)
+    return any(map(_has_steps, (path / FOLDER, path)))
+
+
+def _has_steps(folder: epath.Path) -> bool:
+    return folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir())
 
 
 def checkpoint_folder(path: Any) -> epath.Path:
@@ -25,7 +37,7 @@ def checkpoint_folder(path: Any) -> epath.Path:
     """
     path = reachable(path, CheckpointError)
     for folder in (path / FOLDER, path):
-        if folder.is_dir() and any(child.name.isdigit() for child in folder.iterdir()):
+        if _has_steps(folder):
             return epath.Path(folder).resolve() if "://" not in str(folder) else folder
     raise CheckpointError(
         f"no checkpoint in {path}: expected a work directory with {FOLDER}/<step>/, or that "
@@ -52,6 +64,34 @@ def restore_params(
     Raises:
       CheckpointError: no such step, a damaged one, or one of another architecture.
     """
+    return _newest(
+        path,
+        step,
+        lambda files, folder, number: _restore_params(files, folder, number, abstract, prefer_ema),
+        tell=True,
+    )
+
+
+def saved_config(path: Any, step: int | None = None) -> dict[str, Any]:
+    """The config that a step holds, undamaged; no array is read.
+
+    Args:
+      step: None takes the newest step whose config is undamaged.
+
+    Raises:
+      CheckpointError: no such step, or no readable one.
+    """
+    return _newest(path, step, lambda files, folder, number: _config(files, folder, number)[0])
+
+
+def _newest(
+    path: Any,
+    step: int | None,
+    read: Callable[[ocp.CheckpointManager, epath.Path, int], T],
+    *,
+    tell: bool = False,
+) -> T:
+    """`read` of the step, or of the newest that it does not fail for; `tell` logs which it did."""
     folder = checkpoint_folder(path)
     with quiet_libraries(), manager(folder, reading=True) as files:
         steps = sorted(files.all_steps(), reverse=True)
@@ -59,12 +99,12 @@ def restore_params(
             raise CheckpointError(f"no step {step} in {folder}; it has {sorted(steps)}.")
         for number in [step] if step is not None else steps:
             try:
-                return _restore_params(files, folder, number, abstract, prefer_ema)
+                return read(files, folder, number)
             except CheckpointError:
                 raise
-            except Exception as error:
+            except Exception as error:  # Whatever a damaged file makes Orbax raise.
                 reason = checkpoint_report.reason(error)
-                if step is None:
+                if step is None and tell:
                     _log.error(
                         "CHECKPOINT DAMAGED: step %d in %s cannot be read (%s).",
                         number,
@@ -74,13 +114,21 @@ def restore_params(
     raise CheckpointError(f"no readable checkpoint in {folder} (tried {step or steps}): {reason}")
 
 
-def _restore_params(files, folder, step, abstract, prefer_ema):
+def _config(
+    files: ocp.CheckpointManager, folder: epath.Path, step: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(config, meta) of a step; raises OSError for a config that is not the one that was saved."""
     meta = read_meta(files, step, folder)
     config = files.restore(step, args=ocp.args.Composite(config=ocp.args.JsonRestore())).config
     if meta.get("config_sha256", content_hash(config)) != content_hash(config):  # Early: none.
         raise OSError("item 'config' does not match its hash")
+    return config, meta
+
+
+def _restore_params(files, folder, step, abstract, prefer_ema):
+    config, meta = _config(files, folder, step)
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
-    saved = files.item_metadata(step)[name]
+    saved = item_metadata(folder, step, name)
     if callable(abstract):
         try:
             abstract = abstract(config)
@@ -90,7 +138,7 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
             ) from error
     if abstract is not None:
         checkpoint_report.check_items(
-            files.item_metadata(step), step, {name: abstract}, meta["fingerprints"], folder
+            {name: saved}, step, {name: abstract}, meta["fingerprints"], folder
         )
     tree = files.restore(
         step,

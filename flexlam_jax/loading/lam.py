@@ -1,4 +1,4 @@
-"""Loading a trained latent action model, for people who never read the training code.
+"""A trained latent action model, for people who never read the training code.
 
     lam = flexlam_jax.load(path)               # work directory or its checkpoints folder
     codes = lam.encode(o_t, o_next, keep=4)    # null-filled slots (B, K, D)
@@ -19,26 +19,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.errors import CheckpointError, DamagedFile
-from flexlam_jax.files import reachable
+from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading.buckets import in_buckets
-from flexlam_jax.typed_json import read_json
+from flexlam_jax.models.bottleneck import keep_settings
+from flexlam_jax.models.lam import build_lam
 
 
-def load(path: Any, step: int | None = None) -> "LoadedLam":
-    """Loads the model of a training run.
-
-    Args:
-      path: work directory of `experiments.pretrain_lam` or its checkpoints folder; local or a
-        bucket URL.
-      step: training step; None takes the newest undamaged one.
-
-    Raises:
-      CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or not a LAM.
-    """
-    from flexlam_jax.checkpoints.params import restore_params
-    from flexlam_jax.models.lam import build_lam
-
+def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
+    """The model of a run; see `flexlam_jax.load`, whose arguments and errors these are."""
     built = {}
 
     def abstract_variables(config):
@@ -47,10 +36,6 @@ def load(path: Any, step: int | None = None) -> "LoadedLam":
         clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
         return dict(jax.eval_shape(model.init, jax.random.key(0), clip))
 
-    if _declared_kind(path) == "translator":
-        raise CheckpointError(
-            f"{path} holds a translator, not a latent action model; use flexlam_jax.load_translator"
-        )
     variables, config, step = restore_params(path, abstract_variables, step)
     variables = jax.device_put(variables, jax.local_devices()[0])
     return LoadedLam(built["model"], variables, config, step)
@@ -66,15 +51,6 @@ def _model_section(config, path):
             "experiment"
         )
     return section
-
-
-def _declared_kind(path) -> str | None:
-    """The `kind` that a config.json beside the checkpoints declares, if there is one."""
-    file = reachable(path, CheckpointError) / "config.json"
-    try:
-        return read_json(file, dict[str, Any], remedy="").get("kind")
-    except DamagedFile:  # Or none: the checkpoints hold a config of their own.
-        return None
 
 
 def frame_shape(model_config) -> tuple[int, int, int]:
@@ -113,8 +89,6 @@ class _Programs:
 @functools.lru_cache(maxsize=16)
 def _programs(model_section: str) -> _Programs:
     """Shared by all models of one architecture, so that comparing them compiles once."""
-    from flexlam_jax.models.lam import build_lam
-
     return _Programs(build_lam(json.loads(model_section)))
 
 
@@ -135,8 +109,6 @@ class LoadedLam:
     """
 
     def __init__(self, model, variables, config: dict[str, Any], step: int):
-        from flexlam_jax.models.bottleneck import keep_settings
-
         self.config, self.step = config, step
         self.frame_shape = frame_shape(config["model"])
         self.slots, self.slot_width = model.slots, model.quantizer.width

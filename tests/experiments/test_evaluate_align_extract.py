@@ -171,7 +171,8 @@ def test_align_saves_a_translator_that_loads(place):
     )
     assert code == 0 and "already there" in out
     assert changed == 1 and "made with other settings" in err
-    flip(max((place / "translator" / "params").rglob("d/*"), key=lambda file: file.stat().st_size))
+    weights = place / "translator" / "checkpoints" / "0" / "params"
+    flip(max(weights.rglob("d/*"), key=lambda file: file.stat().st_size))
     with pytest.raises(CheckpointError):
         flexlam_jax.load_translator(place / "translator")
     ((code, out, _, _),) = run_lines(command[0], [command[1:]])

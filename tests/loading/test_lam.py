@@ -1,7 +1,6 @@
 """flexlam_jax.load on a real (tiny, untrained) checkpoint."""
 
 import shutil
-import subprocess
 import sys
 
 import jax
@@ -162,13 +161,6 @@ def test_steps_and_the_checkpoints_folder(run, frames):
         flexlam_jax.load(run, step=3)
 
 
-def test_the_optimizer_is_never_read(run, tmp_path, lam):
-    shutil.copytree(run, tmp_path / "run")
-    for item in (tmp_path / "run").glob("checkpoints/*/optimizer"):
-        shutil.rmtree(item)
-    assert flexlam_jax.load(tmp_path / "run").fingerprint() == lam.fingerprint()
-
-
 def test_a_damaged_step_falls_back_or_fails_when_named(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     for file in (tmp_path / "run" / "checkpoints" / "5" / "params").rglob("*"):
@@ -187,9 +179,6 @@ def test_missing_checkpoints_and_other_families(tmp_path):
     policy = save_run(tmp_path / "policy", model={"layers": 3})
     with pytest.raises(ValueError, match="not a latent action model"):
         flexlam_jax.load(policy)
-    (policy / "config.json").write_text('{"kind": "translator"}')
-    with pytest.raises(ValueError, match="use flexlam_jax.load_translator"):
-        flexlam_jax.load(policy)
 
 
 @pytest.mark.parametrize(
@@ -203,23 +192,5 @@ def test_missing_checkpoints_and_other_families(tmp_path):
 @pytest.mark.parametrize("read", [flexlam_jax.load, flexlam_jax.load_translator])
 def test_paths_that_lead_nowhere(monkeypatch, read, path, told):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
-    told = told.replace("checkpoint", "(checkpoint|translator)")
     with pytest.raises(CheckpointError, match=told):
         read(path)
-
-
-def test_loading_imports_no_data_or_logging_library(run):
-    """It is what keeps load plus first encode within seconds."""
-    script = (
-        "import sys, flexlam_jax\n"
-        "assert 'jax' not in sys.modules\n"
-        f"flexlam_jax.load({str(run)!r})\n"
-        "heavy = {'tensorflow', 'tensorflow_datasets', 'grain', 'tensorboard', 'array_record',\n"
-        "         'PIL', 'tqdm', 'absl.app', 'experiments', 'data_pipelines'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
-    result = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.strip().splitlines()[-1] == "[]"

@@ -1,0 +1,85 @@
+"""Any checkpoint of this package as the object that its kind is read with.
+
+    lam = flexlam_jax.load("runs/doom")                     # LoadedLam
+    translator = flexlam_jax.load("runs/translator")        # LoadedTranslator
+
+The config of a checkpoint names its kind; KINDS says which module reads it, by
+
+    from_checkpoint(path, step) -> object     reads with `checkpoints.params.restore_params`
+
+A kind of your own, outside this package, is registered before it is loaded:
+
+    flexlam_jax.loading.load.register("kitchen", "my_lab.loading.kitchen")
+
+A checkpoint never says itself which module is imported: it may be somebody else's. Parameters only:
+optimizer state and data position are never read, and no training code is imported.
+"""
+
+import importlib
+from typing import Any
+
+from flexlam_jax.checkpoints.params import saved_config
+from flexlam_jax.errors import CheckpointError
+from flexlam_jax.loading import early_translator
+from flexlam_jax.loading.translator import LoadedTranslator
+
+LAM = "lam"  # Also where a config names no kind: early ones had one only.
+TRANSLATOR = "translator"
+KINDS = {
+    LAM: "flexlam_jax.loading.lam",
+    TRANSLATOR: "flexlam_jax.loading.translator",
+}
+
+
+def register(kind: str, module: str) -> None:
+    """Lets `load` read checkpoints of `kind` with `module`, a dotted path.
+
+    Raises:
+      ValueError: the kind is read by another module already.
+    """
+    if KINDS.setdefault(kind, module) != module:
+        raise ValueError(f"kind {kind!r} is read by {KINDS[kind]} already; name yours otherwise")
+
+
+def load(path: Any, step: int | None = None) -> Any:
+    """Loads the model of a checkpoint.
+
+    Args:
+      path: work directory or its checkpoints folder; local or a bucket URL.
+      step: training step; None takes the newest undamaged one.
+
+    Returns:
+      `LoadedLam`, `LoadedTranslator`, or what the module of the checkpoint's kind gives.
+
+    Raises:
+      CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or one of a kind
+        that is not known.
+    """
+    kind = kind_of(path, step)
+    if kind not in KINDS:
+        raise CheckpointError(
+            f"{path} holds a model of kind {kind!r}, this program loads "
+            f"{', '.join(sorted(KINDS))}; update flexlam_jax, or register your own with flexlam_jax.loading.load.register"
+        )
+    return importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
+
+
+def load_translator(path: Any) -> LoadedTranslator:
+    """Loads what `experiments.align_translator` wrote.
+
+    Raises:
+      CheckpointError (a ValueError): nothing there, damaged, or not a translator.
+    """
+    kind = kind_of(path)
+    if kind != TRANSLATOR:
+        raise CheckpointError(
+            f"{path} holds no translator but a model of kind {kind!r}; use flexlam_jax.load"
+        )
+    return load(path)
+
+
+def kind_of(path: Any, step: int | None = None) -> str:
+    """The kind of model in a checkpoint. Raises CheckpointError, as `load`."""
+    if early_translator.is_one(path):
+        return TRANSLATOR
+    return saved_config(path, step).get("kind", LAM)
