@@ -8,7 +8,7 @@ prints it. What is not a number has its kinds beside the code that reads it.
 import dataclasses
 import math
 import numbers
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flexlam_jax.errors import ConfigError
@@ -98,6 +98,16 @@ def interval(item: Range) -> Range:
 
     return Range(f"(lo, hi) with lo <= hi, each {item.text}", holds)
 
+
+def one_of(names: Sequence[Any]) -> Range:
+    return Range(f"one of {', '.join(map(repr, names))}", lambda value: value in tuple(names))
+
+
+TEXT = Range("a text", lambda value: isinstance(value, str))
+SWITCH = Range("True or False", lambda value: isinstance(value, bool))
+COUNT, COUNT_OR_NONE = whole(1), whole(0)
+SHARE_BELOW_1 = real(0, 1, below=True)
+SEED = whole(0, 2**32 - 1)
 
 _COUNT, _OR_NONE = whole(1), whole(0)
 _AXIS = either(whole(1), exactly(-1))

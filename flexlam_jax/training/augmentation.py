@@ -4,31 +4,43 @@ Every clip gets one draw for all of its frames, so motion in the clip stays the 
 filmed, at the scale of the crop. Dimension keys: B clips, T frames, H W C image.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import check_ranges
+from flexlam_jax.config.ranges import interval, real, whole
+from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import from_float, to_float
 from flexlam_jax.random import fold_name
 
-DEFAULTS: dict[str, Any] = {
-    "crop_scale": (1.0, 1.0),  # Share of the image's area that a crop keeps, (lo, hi).
-    "crop_aspect": (1.0, 1.0),  # Width over height of a crop, (lo, hi).
-    "shift": 0,  # Pixels of random translation, edges repeated.
-    "brightness": 0.0,  # Factor in 1 +- this; likewise the next two.
-    "contrast": 0.0,
-    "saturation": 0.0,
-    "hue": 0.0,  # Turns of the colour wheel, at most 0.5.
-}
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
 Augment = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
-def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
+@dataclasses.dataclass(frozen=True)
+class AugmentationSettings:
+    """What is drawn for each clip, in training only; the defaults change nothing."""
+
+    crop_scale: tuple[float, float] = setting(
+        (1.0, 1.0),
+        range=interval(real(0, 1, above=True)),
+        help="share of the image's area that a crop keeps",
+    )
+    crop_aspect: tuple[float, float] = setting(
+        (1.0, 1.0), range=interval(real(0, above=True)), help="width over height of a crop"
+    )
+    shift: int = setting(0, range=whole(0, 64), help="pixels of random translation")
+    brightness: float = setting(0.0, range=real(0, 1), help="a factor in 1 +- this")
+    contrast: float = setting(0.0, range=real(0, 1), help="a factor in 1 +- this")
+    saturation: float = setting(0.0, range=real(0, 1), help="a factor in 1 +- this")
+    hue: float = setting(0.0, range=real(0, 0.5), help="turns of the colour wheel, to both sides")
+
+
+def make_augmentation(section: Mapping[str, Any] | None) -> Augment | None:
     """`augment(batch, key) -> batch` from the config's `augmentation` section; None if it is off.
 
     Changes batch["frames"] and, if there, batch["frames_pair"], uint8 or floats in [0, 1], (B, T, H,
@@ -39,9 +51,11 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
     Raises:
       ConfigError: unknown key or a value out of range.
     """
-    settings = check_settings(settings or {})
-    geometric = any(settings[k] != DEFAULTS[k] for k in ("crop_scale", "crop_aspect", "shift"))
-    colour = any(settings[k] for k in ("brightness", "contrast", "saturation", "hue"))
+    settings, off = read("augmentation", section, AugmentationSettings), AugmentationSettings()
+    geometric = any(
+        getattr(settings, k) != getattr(off, k) for k in ("crop_scale", "crop_aspect", "shift")
+    )
+    colour = settings.brightness or settings.contrast or settings.saturation or settings.hue
     if not geometric and not colour:
         return None
 
@@ -53,7 +67,7 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
             frames = to_float(batch[name])
             if geometric:
                 box = random_boxes(fold_name(key, "box"), frames.shape[0], settings)
-                frames = resample(frames, box, shift_pixels=settings["shift"])
+                frames = resample(frames, box, shift_pixels=settings.shift)
             if colour:
                 frames = jitter(frames, fold_name(key, f"colour {name}"), settings)
             out[name] = from_float(frames, batch[name].dtype)
@@ -62,22 +76,7 @@ def make_augmentation(settings: Mapping[str, Any] | None) -> Augment | None:
     return augment
 
 
-def check_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings with defaults filled in; raises ConfigError naming key and value."""
-    settings = dict(settings)
-    unknown = sorted(set(settings) - set(DEFAULTS))
-    if unknown:
-        raise ConfigError(
-            f"config.augmentation has unknown keys {unknown}; known: {list(DEFAULTS)}"
-        )
-    settings = {**DEFAULTS, **settings}
-    check_ranges({"augmentation": settings})
-    settings["crop_scale"] = tuple(settings["crop_scale"])
-    settings["crop_aspect"] = tuple(settings["crop_aspect"])
-    return settings
-
-
-def random_boxes(key: jax.Array, B: int, settings: Mapping[str, Any]) -> dict[str, jax.Array]:
+def random_boxes(key: jax.Array, B: int, settings: AugmentationSettings) -> dict[str, jax.Array]:
     """One box per clip: height, width and top left corner as shares of the image, and a shift.
 
     float32 (B,) each; area uniform in crop_scale, aspect log-uniform in crop_aspect, and a box that
@@ -90,9 +89,9 @@ def random_boxes(key: jax.Array, B: int, settings: Mapping[str, Any]) -> dict[st
             strict=True,
         )
     )
-    low, high = settings["crop_scale"]
+    low, high = settings.crop_scale
     area = low + (high - low) * u["area"]
-    log = jnp.log(jnp.asarray(settings["crop_aspect"], jnp.float32))
+    log = jnp.log(jnp.asarray(settings.crop_aspect, jnp.float32))
     aspect = jnp.exp(log[0] + (log[1] - log[0]) * u["aspect"])
     height = jnp.minimum(1.0, jnp.sqrt(area / aspect))
     width = jnp.minimum(1.0, jnp.sqrt(area * aspect))
@@ -136,12 +135,13 @@ def _weights(
     return jnp.maximum(0.0, 1.0 - jnp.abs(position[..., None] - jnp.arange(size)))
 
 
-def jitter(frames: jax.Array, key: jax.Array, settings: Mapping[str, Any]) -> jax.Array:
+def jitter(frames: jax.Array, key: jax.Array, settings: AugmentationSettings) -> jax.Array:
     """Brightness, contrast, saturation and hue, in this order, of RGB (B, T, H, W, 3) in [0, 1].
 
     Grey images, C = 1, take brightness and contrast only. Raises ConfigError for other settings.
     """
-    strength = {name: settings[name] for name in ("brightness", "contrast", "saturation", "hue")}
+    strength = dataclasses.asdict(settings)
+    strength = {name: strength[name] for name in ("brightness", "contrast", "saturation", "hue")}
     if frames.shape[-1] != 3 and (strength["saturation"] or strength["hue"]):
         raise ConfigError(
             f"augmentation.saturation and .hue need RGB frames, these have {frames.shape[-1]} channels"

@@ -11,12 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flexlam_jax.config.settings import defaults
 from flexlam_jax.errors import UserError
 from flexlam_jax.frames import from_float, to_float
-from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.objectives.objective import Mean, Objective, Outcome
 from flexlam_jax.random import stream
 from flexlam_jax.training import augmentation
-from flexlam_jax.training.augmentation import make_augmentation
+from flexlam_jax.training.augmentation import AugmentationSettings, make_augmentation
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.state import create_state
@@ -41,7 +42,7 @@ from flexlam_jax.parallel.axes import BATCH_AXES
 from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.random import stream
 from flexlam_jax.training.loop import fit
-from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.objectives.objective import Mean, Objective, Outcome
 from tests.training.test_augmentation import ALL, clips
 mesh = make_mesh(dict(data=-1))
 with jax.set_mesh(mesh):
@@ -66,7 +67,7 @@ def run(settings, frames, step=0, **more):
     return jax.tree.map(np.asarray, out)
 
 
-@pytest.mark.parametrize("settings", [None, {}, dict(augmentation.DEFAULTS)])
+@pytest.mark.parametrize("settings", [None, {}, defaults(AugmentationSettings)])
 def test_off_is_off(settings):
     assert make_augmentation(settings) is None
 
@@ -78,7 +79,7 @@ def test_no_strength_is_the_identity():
     box |= {"height": jnp.ones(8), "width": jnp.ones(8)}
     same = augmentation.resample(unit, box, shift_pixels=0)
     np.testing.assert_array_equal(same, unit)
-    same = augmentation.jitter(same, jax.random.key(0), dict(augmentation.DEFAULTS))
+    same = augmentation.jitter(same, jax.random.key(0), AugmentationSettings())
     np.testing.assert_array_equal(from_float(same, frames.dtype), frames)
 
 
@@ -113,7 +114,7 @@ def test_constant_motion_stays_constant():
     x = np.arange(32)
     ramp = np.stack([np.clip(x - 8 - 2 * t, 0, 8) / 8 for t in range(4)])  # (T, W)
     frames = np.broadcast_to(ramp[None, :, None, :, None], (8, 4, 32, 32, 3)).astype(np.float32)
-    settings = augmentation.check_settings(dict(crop_scale=(0.6, 0.8), crop_aspect=(1.0, 1.3)))
+    settings = AugmentationSettings(crop_scale=(0.6, 0.8), crop_aspect=(1.0, 1.3))
     box = augmentation.random_boxes(jax.random.key(1), 8, settings)
     out = np.asarray(augmentation.resample(jnp.asarray(frames), box))
     mass = out[:, :, 16, :, 0].sum(-1)  # Falls by the motion, unless the ramp leaves the crop.
@@ -187,7 +188,7 @@ def test_same_pixels_on_one_and_eight_devices():
 @pytest.mark.parametrize(
     "settings, message",
     [
-        (dict(crop=1), "unknown keys \\['crop'\\]; known: \\['crop_scale'"),
+        (dict(crop=1), "unknown config key config.augmentation.crop; known: .*crop_scale"),
         (dict(crop_scale=(0.0, 1.0)), "crop_scale=\\(0.0, 1.0\\) is out of range"),
         (dict(crop_scale=(0.5, 1.2)), "crop_scale"),
         (dict(crop_aspect=(2.0, 1.0)), "crop_aspect"),
@@ -228,7 +229,9 @@ def test_the_step_augments_the_global_batch_before_it_is_cut_and_keeps_the_row_f
     expected = augment(batch, stream(0, 0, "augmentation"))
     np.testing.assert_allclose(
         one["loss"],
-        objective.loss(state.params, state.extra, expected, jax.random.key(0))[0],
+        objective.loss(
+            objective.outcome(state.params, state.extra, expected, jax.random.key(0)).terms
+        ),
         rtol=1e-5,
     )
 
@@ -241,12 +244,11 @@ def test_a_continued_run_draws_what_the_whole_run_drew(tmp_path):
             rng = np.random.default_rng(number)
             return dict(batch, frames=rng.integers(0, 256, (8, 2, 8, 8, 3), np.uint8))
 
-    def loss(params, extra, batch, key):
+    def outcome(params, extra, batch, key):
         pixels = jnp.mean(batch["frames"].astype(jnp.float32), axis=(1, 2, 3)) / 255
-        value = jnp.mean((pixels @ params["w"] - 1) ** 2)
-        return value, ({"loss": value}, extra)
+        return Outcome({"mse": Mean.of((pixels @ params["w"] - 1) ** 2)}, extra=extra)
 
-    objective = Objective(init=lambda key, batch: {"params": {"w": jnp.zeros(3)}}, loss=loss)
+    objective = Objective(lambda key, batch: {"params": {"w": jnp.zeros(3)}}, outcome, {"mse": 1.0})
 
     def train(name, steps, settings):
         config = toy.config(total_steps=steps, optimizer__schedule="constant")
