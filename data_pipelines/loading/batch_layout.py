@@ -4,22 +4,28 @@ Datasets that differ in what they hold can share a batch (`unite`): then `action
 T-1, A), A the widest action: one-hot for discrete actions, padded with zeros for continuous ones,
 and `action_width` int32 (B,) is the number of columns in use, 0 where a dataset has no actions.
 `reward` and `state` are zero where a dataset has none, and `has_reward`, `has_state` bool (B,) say
-where. Where the datasets agree, batches are the same with and without `unite`.
+where. Where the datasets agree, batches are the same with and without `unite`. Actions of a chunk
+and those between frames are united alike; their masks are false where a dataset has none.
 """
 
 from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 
 import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.clips import Clip, check_fields, label_type
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.loading.action_chunks import ChunkPiece
+from data_pipelines.loading.episode_texts import FIELDS as TEXT_FIELDS
+from data_pipelines.loading.options import LoaderOptions
 
 Batch = dict[str, np.ndarray]
 Shape = tuple[int, int, int]
+PAIR = "frames_pair"  # the frames of a synchronous dataset
 
 
 def window_fields(
@@ -61,22 +67,51 @@ class BatchLayout:
     def __init__(
         self,
         specs: list[DatasetSpec],
-        fields: tuple[str, ...],
-        clip_length: int,
+        options: LoaderOptions,
         image_shape: Shape,
         *,
-        unite: bool = False,
-        pair_shape: Shape | None = None,
+        beside: Mapping[str, Shape] | None = None,
+        longest_gap: int = 1,
     ):
-        self.fields, self.clip_length, self.image_shape = fields, clip_length, image_shape
-        self.pair_shape = pair_shape
+        """Args: beside, other frames of a row, {key: shape}; longest_gap, in frames, of any row."""
+        self.fields, self.clip_length, self.image_shape = (
+            options.fields,
+            options.clip_length,
+            image_shape,
+        )
+        self.beside = dict(beside or {})
+        self.chunk, self.texts = options.chunk, options.language
+        self.longest_gap = longest_gap if options.actions_between else 0
         self._types: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         self._masked: tuple[str, ...] = ()
         self.action_width = 0  # > 0: actions of different kinds are united
-        for field in fields:
-            self._add_field(field, specs, unite)
+        for field in self.fields:
+            self._add_field(field, specs, unite=bool(options.mixture))
+        self._partial: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        if self.chunk or self.longest_gap:
+            self._add_partial(*self._label_type("action", specs, unite=bool(options.mixture)))
 
     def _add_field(self, field: str, specs: list[DatasetSpec], unite: bool) -> None:
+        shape, dtype = self._label_type(field, specs, unite)
+        length = self.clip_length if field == "state" else self.clip_length - 1
+        if field != "action" and any(field not in spec.labels for spec in specs):
+            self._masked += (field,)
+        self._types[field] = (length, *shape), dtype
+
+    def _add_partial(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        """The arrays of actions that are not full: each has a mask."""
+        if self.chunk:
+            self._partial["action_chunk"] = (self.chunk, *shape), dtype
+            self._partial["action_chunk_mask"] = (self.chunk,), np.dtype(np.bool_)
+        if self.longest_gap:
+            lengths = self.clip_length - 1, self.longest_gap
+            self._partial["actions_between"] = (*lengths, *shape), dtype
+            self._partial["actions_between_mask"] = lengths, np.dtype(np.bool_)
+
+    def _label_type(
+        self, field: str, specs: list[DatasetSpec], unite: bool
+    ) -> tuple[tuple[int, ...], np.dtype]:
+        """(shape, dtype) of one time step; sets `action_width` where actions are united."""
         holders = [spec for spec in specs if field in spec.labels]
         for spec in specs if not (unite and holders) else specs[:0]:
             check_fields(spec, (field,))
@@ -89,19 +124,21 @@ class BatchLayout:
                     f"batch with that field; drop {field!r} from fields or read them one at a time"
                     + (", or name them in data.mixture" if field == "action" else "")
                 )
-        length = self.clip_length if field == "state" else self.clip_length - 1
-        shape, dtype = label_type(first, field)
-        if field != "action":
-            self._masked += (field,) if len(holders) < len(specs) else ()
-        elif any(spec.action != first.action for spec in specs):
+        if field == "action" and any(spec.action != first.action for spec in specs):
             self.action_width = max(spec.action.count for spec in holders)
-            shape, dtype = (self.action_width,), np.dtype(np.float32)
-        self._types[field] = (length, *shape), dtype
+            return (self.action_width,), np.dtype(np.float32)
+        return label_type(first, field)
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether the record of a window is asked for a label."""
+        return bool(self.fields or self.chunk or self.longest_gap)
 
     def check_memory(self, rows: int, ahead: int) -> None:
         """Raises DataError if `ahead` batches of so many rows are more than this machine has."""
-        frames = sum(math.prod(shape) for shape in (self.image_shape, self.pair_shape) if shape)
-        needed = ahead * rows * self.clip_length * frames
+        pixels = sum(math.prod(shape) for shape in (self.image_shape, *self.beside.values()))
+        actions = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._partial.values())
+        needed = ahead * rows * (self.clip_length * pixels + actions)
         held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if needed > held:
             raise DataError(
@@ -114,29 +151,55 @@ class BatchLayout:
         """Uninitialised arrays; see loader.training_batches."""
         batch = {"frames": np.empty((rows, self.clip_length, *self.image_shape), np.uint8)}
         scalars = {"gap": np.int32, "episode": np.int64, "t": np.int32, "dataset": np.int32}
-        if self.pair_shape:
-            shape = (rows, self.clip_length, *self.pair_shape)
-            batch["frames_pair"] = np.empty(shape, np.uint8)
+        for key, shape in self.beside.items():
+            batch[key] = np.empty((rows, self.clip_length, *shape), np.uint8)
+        if PAIR in self.beside:
             scalars["dataset_pair"] = np.int32
+        if self.texts:
+            scalars |= dict.fromkeys(TEXT_FIELDS, np.int32)
         if self.action_width:
             scalars["action_width"] = np.int32
         scalars |= {f"has_{field}": np.bool_ for field in self._masked}
         batch |= {name: np.empty(rows, dtype) for name, dtype in scalars.items()}
         for field, (shape, dtype) in self._types.items():
             batch[field] = np.empty((rows, *shape), dtype)
+        for key, (shape, dtype) in self._partial.items():
+            batch[key] = np.zeros((rows, *shape), dtype)
         return batch
 
     def write_labels(
         self, batch: Batch, row: int, clip: Clip, spec: DatasetSpec, offsets: np.ndarray, gap: int
     ) -> None:
-        """Fills the labels and masks of one row."""
+        """Fills the labels and masks of one row; see write_chunk for those of a chunk."""
         held = tuple(field for field in self.fields if field in spec.labels)
         values = window_fields(clip, offsets, gap, held)
         if self.action_width:
             batch["action_width"][row] = spec.action.count if spec.action else 0
-            if spec.action:
-                values["action"] = united_actions(values["action"], spec.action, self.action_width)
+            if "action" in held:
+                values["action"] = self._united(values["action"], spec)
         for field in self._masked:
             batch[f"has_{field}"][row] = field in held
         for field in self.fields:
             batch[field][row] = values.get(field, 0)
+        if self.longest_gap and spec.action:
+            between = (offsets[:-1, None] + np.arange(gap)).ravel()
+            actions = self._united(clip.decode_label("action")[between], spec)
+            batch["actions_between"][row, :, :gap] = actions.reshape(
+                len(offsets) - 1, gap, *actions.shape[1:]
+            )
+            batch["actions_between_mask"][row, :, :gap] = True
+
+    def write_chunk(
+        self, batch: Batch, row: int, clip: Clip, spec: DatasetSpec, piece: ChunkPiece
+    ) -> None:
+        """Fills the actions of one row's chunk that one record holds."""
+        actions = clip.decode_label("action")[piece.first : piece.first + piece.count]
+        place = slice(piece.place, piece.place + piece.count)
+        batch["action_chunk"][row, place] = self._united(actions, spec)
+        batch["action_chunk_mask"][row, place] = True
+
+    def _united(self, actions: np.ndarray, spec: DatasetSpec) -> np.ndarray:
+        """Actions (T, ...) as this batch holds them."""
+        if not self.action_width:
+            return actions
+        return united_actions(actions, spec.action, self.action_width)

@@ -8,7 +8,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.loading.loader import TrainingBatches, training_batches
-from data_pipelines.loading.row_order import source_seed
+from data_pipelines.loading.row_order import named_seed
 
 
 def joint_batches(
@@ -46,7 +46,7 @@ def joint_batches(
         try:
             opened[name] = training_batches(
                 config,
-                seed=source_seed(seed, name),
+                seed=named_seed(seed, name),
                 batch_size=batch_size[name],
                 process_index=process_index,
                 process_count=process_count,

@@ -1,10 +1,10 @@
 """Batches of windows from dataset folders.
 
-Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap (and the partner of a
-pair); then mix by weight, take the rows of this process, read, batch. All randomness comes before the
-cut and is a function of (seed, element index), so the global batch at step n depends on the seed
-and n only. Which of its rows a process reads is the caller's to say: on a TPU the devices of a
-host hold several blocks of rows (`flexlam_jax.parallel.sharding.process_rows`).
+Training order: for each dataset, seed -> shuffle -> repeat -> draw the gap (and the dataset of a
+pair); then mix by weight, take the rows of this process, read, batch. All randomness comes before
+the cut and is a function of (seed, element index), so the global batch at step n depends on the
+seed and n only. Which of its rows a process reads is the caller's to say: on a TPU the devices of
+a host hold several blocks of rows (`flexlam_jax.parallel.sharding.process_rows`).
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ import msgspec
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
-from data_pipelines.loading.batch_layout import Batch, BatchLayout
-from data_pipelines.loading.mixture import Source, common_image_shape, open_sources
+from data_pipelines.loading.batch_layout import Batch
+from data_pipelines.loading.opening import open_data
 from data_pipelines.loading.options import LoaderOptions, loader_options
-from data_pipelines.loading.pairing import Partners
 from data_pipelines.loading.ranges import check_ranges
 from data_pipelines.loading.row_order import RowReference, row_sequence
-from data_pipelines.loading.row_reading import read_rows
+from data_pipelines.loading.row_reading import OpenedData, read_rows
 from data_pipelines.processes import end_with_parent
 from data_pipelines.typed_json import as_type
 
@@ -44,7 +43,7 @@ def training_batches(
     """Endless shuffled batches; `config` is described by options.LoaderOptions.
 
     Args:
-      seed: decides the order, the gaps and the partners of pairs.
+      seed: decides the order, the gaps and the datasets of pairs.
       batch_size: global B.
       process_index, process_count: reads rows p*B/P to (p+1)*B/P of every global batch.
       rows: reads these instead, ascending numbers in 0..B-1.
@@ -55,7 +54,12 @@ def training_batches(
       iterator) and the `fields` asked for: action (b, T-1, ...), reward float32 (b, T-1), state
       float32 (b, T, S); for a mixture of datasets that differ see batch_layout. With pair_with:
       frames_pair uint8 (b, T, H', W', C) and dataset_pair int32 (b,) (position in
-      `pair_datasets`).
+      `pair_datasets`). With views: frames_<camera> uint8 (b, T, H', W', C) for each. With
+      language: language and task int32 (b,) (positions in `languages` and `tasks`). With chunk:
+      action_chunk (b, chunk, ...), the actions from the first frame on, and action_chunk_mask
+      bool (b, chunk), false after the last action of the episode. With actions_between:
+      actions_between (b, T-1, G, ...), all actions from one frame to the next, G the longest gap,
+      and actions_between_mask bool (b, T-1, G). What a mask excludes is zero.
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
@@ -71,33 +75,13 @@ def training_batches(
         )
     if rows is None:
         rows = _block(batch_size, process_index, process_count)
-    sources = open_sources(options)
-    specs = [source.spec for source in sources]
-    image_shape = common_image_shape(specs, options)
-    partners = pair_shape = None
-    if options.pair_with:
-        partners = Partners(sources, options.pair_with, options.split)
-        pair_shape = common_image_shape([reader.spec for reader in partners.readers], options)
-    layout = BatchLayout(
-        specs,
-        options.fields,
-        options.clip_length,
-        image_shape,
-        unite=bool(options.mixture),
-        pair_shape=pair_shape,
-    )
-    layout.check_memory(len(rows), ahead=options.prefetch + 1)
-    batches = _ProcessBatches(
-        row_sequence(sources, seed, options.pairs_per_clip, partners and partners.choices),
-        sources,
-        partners,
-        layout,
-        group=options.pairs_per_clip,
-        batch_size=batch_size,
-        rows=_checked(rows, batch_size),
-    )
-    names = tuple(source.key for source in sources)
-    return TrainingBatches(batches, options, names, partners.names if partners else ())
+    rows = _checked(rows, batch_size)
+    data = open_data(options)
+    data.layout.check_memory(len(rows), ahead=options.prefetch + 1)
+    choices = data.pairs.choices if data.pairs else None
+    order = row_sequence(data.datasets, seed, options.pairs_per_clip, choices)
+    batches = _ProcessBatches(order, data, options.pairs_per_clip, batch_size, rows)
+    return TrainingBatches(batches, options, data)
 
 
 def _block(batch_size: int, index: int, count: int) -> range:
@@ -128,18 +112,14 @@ class _ProcessBatches(grain.MapDataset):
     def __init__(
         self,
         parent: grain.MapDataset,
-        sources: list[Source],
-        partners: Partners | None,
-        layout: BatchLayout,
-        *,
+        data: OpenedData,
         group: int,
         batch_size: int,
         rows: tuple[int, ...],
     ):
         """Args: group, how many rows one element of the parent is; rows of a batch to read."""
         super().__init__(parent)
-        self._sources, self._partners, self._layout = sources, partners, layout
-        self._group, self._batch, self._rows = group, batch_size, rows
+        self._data, self._group, self._batch, self._rows = data, group, batch_size, rows
 
     def __len__(self) -> int:
         return len(self._parent) // self._batch
@@ -148,7 +128,7 @@ class _ProcessBatches(grain.MapDataset):
         if isinstance(index, slice):
             return self.slice(index)
         rows = self._references(index * self._batch)
-        return read_rows(rows, self._sources, self._partners, self._layout)
+        return read_rows(rows, self._data)
 
     def _references(self, first: int) -> list[RowReference]:
         numbers = [first + row for row in self._rows]
@@ -170,18 +150,14 @@ class TrainingBatches(Iterator[Batch]):
     """Iterator over this process's part of every global batch, starting at any step at no cost.
 
     The state is {"next_index": n}: the next batch is that of step n. It knows nothing of processes,
-    threads or paths, so it can be restored on another number of hosts. `datasets` and
-    `pair_datasets` are the names that a batch's `dataset` and `dataset_pair` count.
+    threads or paths, so it can be restored on another number of hosts. `datasets`,
+    `pair_datasets`, `languages` and `tasks` are the names and texts that a batch's `dataset`,
+    `dataset_pair`, `language` and `task` count.
     """
 
-    def __init__(
-        self,
-        batches: grain.MapDataset,
-        options: LoaderOptions,
-        datasets: tuple[str, ...],
-        pair_datasets: tuple[str, ...],
-    ):
-        self.datasets, self.pair_datasets = datasets, pair_datasets
+    def __init__(self, batches: grain.MapDataset, options: LoaderOptions, data: OpenedData):
+        self.datasets, self.pair_datasets = data.names, data.pair_names
+        self.languages, self.tasks = data.languages, data.tasks
         self._batches = batches
         self._options = options
         self._next = 0
@@ -250,7 +226,11 @@ def ordered_batches(
     clip_length: int = 2,
     gap: int | str = 1,
     limit: int | None = None,
-) -> Iterator[Batch]:
+    views: tuple[str, ...] = (),
+    chunk: int = 0,
+    actions_between: bool = False,
+    language: bool = False,
+) -> OrderedBatches:
     """Every window of a split exactly once, in order of dataset, episode and time.
 
     The last batch may be smaller. With clip_length = 2 and gap = 1 that is every transition exactly
@@ -266,32 +246,39 @@ def ordered_batches(
             "fields": fields,
             "clip_length": clip_length,
             "gap": gap,
+            "views": views,
+            "chunk": chunk,
+            "actions_between": actions_between,
+            "language": language,
         }
     )
-    sources = open_sources(options)
-    for source in sources:
-        if source.gap[0] != source.gap[1]:
+    data = open_data(options)
+    for dataset in data.datasets:
+        if dataset.gap[0] != dataset.gap[1]:
             raise DataError(f"gap is {gap!r}; windows in order have one gap, give one of them")
-    specs = [source.spec for source in sources]
-    image_shape = common_image_shape(specs, options)
-    layout = BatchLayout(specs, options.fields, clip_length, image_shape)
-    longest = sum(len(source.windows) for source in sources)
-    layout.check_memory(min(batch_size, longest), ahead=1)
-    rows = (
-        RowReference(number, window, source.gap[0])
-        for number, source in enumerate(sources)
-        for window in range(len(source.windows))
-    )
-    return _batched(rows, sources, layout, batch_size, limit)
+    longest = sum(len(dataset.windows) for dataset in data.datasets)
+    data.layout.check_memory(min(batch_size, longest), ahead=1)
+    return OrderedBatches(data, batch_size, limit)
 
 
-def _batched(
-    rows: Iterator[RowReference],
-    sources: list[Source],
-    layout: BatchLayout,
-    batch_size: int,
-    limit: int | None,
-) -> Iterator[Batch]:
-    rows = itertools.islice(rows, limit)
-    while pending := list(itertools.islice(rows, batch_size)):
-        yield read_rows(pending, sources, None, layout)
+class OrderedBatches(Iterator[Batch]):
+    """Iterator over the windows of a split; its names and texts are those of TrainingBatches."""
+
+    def __init__(self, data: OpenedData, batch_size: int, limit: int | None):
+        self.datasets, self.languages, self.tasks = data.names, data.languages, data.tasks
+        self._data, self._size = data, batch_size
+        rows = (
+            RowReference(number, window, dataset.gap[0])
+            for number, dataset in enumerate(data.datasets)
+            for window in range(len(dataset.windows))
+        )
+        self._rows = itertools.islice(rows, limit)
+
+    def __iter__(self) -> OrderedBatches:
+        return self
+
+    def __next__(self) -> Batch:
+        rows = list(itertools.islice(self._rows, self._size))
+        if not rows:
+            raise StopIteration
+        return read_rows(rows, self._data)

@@ -26,12 +26,20 @@ Gap = int | str | tuple[int, int] | tuple[str, str]
 PAIRS = ("camera", "exogenous")
 
 
-def option(default: Any, range_: Range, help_: str, *, each: Range | type | None = None) -> Any:
+def option(
+    default: Any,
+    range_: Range,
+    help_: str,
+    *,
+    each: Range | type | None = None,
+    required: bool = False,
+) -> Any:
     """A field of a dataclass of options: its default, its range and what it is for.
 
     each: what the values of a mapping may be, a range or the dataclass of their own options.
+    required: the config of a run must say it, because its model depends on it.
     """
-    metadata = {"range": range_, "help": help_, "each": each}
+    metadata = {"range": range_, "help": help_, "each": each, "required": required}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=dict, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -109,11 +117,13 @@ class LoaderOptions(FolderOptions):
         "train",
         Range("the name of a split", lambda value: isinstance(value, str) and value != ""),
         "which records are read",
+        required=True,
     )
     clip_length: int = option(
         2,
         whole(2, note=": a window needs at least 2 frames"),
         "frames per clip; a clip of T frames holds T - 1 transitions",
+        required=True,
     )
     fields: tuple[str, ...] = option(
         (), NAMES, "labels to load, of action, reward and state; () never decodes one"
@@ -126,6 +136,23 @@ class LoaderOptions(FolderOptions):
     )
     pair_with: str = option(
         "", one_of(PAIRS), "adds the same instants from the synchronous dataset of this kind"
+    )
+    views: tuple[str, ...] = option(
+        (),
+        NAMES,
+        "cameras whose frames stand beside `frames` in every row, as frames_<camera>; all: every "
+        "camera of the recording",
+    )
+    language: bool = option(
+        False, SWITCH, "adds language and task of the episode, as numbers of their texts"
+    )
+    chunk: int = option(
+        0,
+        whole(0, 2**16, ": actions, 0 for none"),
+        "adds action_chunk: so many actions from the first frame on, masked after the episode",
+    )
+    actions_between: bool = option(
+        False, SWITCH, "adds actions_between: all actions from one frame to the next, not the first"
     )
     pairs_per_clip: int = option(
         1, whole(1), "neighbouring windows drawn together: cheaper to read"
@@ -143,6 +170,16 @@ class LoaderOptions(FolderOptions):
         return {name: Entry(**{"gap": self.gap} | entry) for name, entry in self.mixture.items()}
 
 
+def plain_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """A `data` section as plain dicts and tuples; a single name stands for a list of one."""
+    plain = _listed(_plain(config))
+    mixture = plain.get("mixture")
+    if isinstance(mixture, Mapping):
+        entries = mixture.items()
+        plain["mixture"] = {k: _listed(v) if isinstance(v, Mapping) else v for k, v in entries}
+    return plain
+
+
 def _plain(value: Any) -> Any:
     """ConfigDicts and lists, as configs hold them, to dicts and tuples."""
     if hasattr(value, "items"):
@@ -152,11 +189,10 @@ def _plain(value: Any) -> Any:
 
 def loader_options(config: Mapping[str, Any]) -> LoaderOptions:
     """Checks a config's `data` section; raises DataError naming key, value and what is allowed."""
-    config = _listed(_plain(config))
+    config = plain_options(config)
     _check_keys("data option", config, LoaderOptions)
     _check_ranges(config, "data.", LoaderOptions)
-    config["mixture"] = {k: _listed(v) for k, v in config.get("mixture", {}).items()}
-    for name, entry in config["mixture"].items():
+    for name, entry in config.get("mixture", {}).items():
         _check_keys(f"key of data.mixture.{name}:", entry, Entry)
         _check_ranges(entry, f"data.mixture.{name}.", Entry)
     options = LoaderOptions(**config)
@@ -185,7 +221,7 @@ def _check_ranges(config: Mapping[str, Any], prefix: str, kind: type) -> None:
 
 def _listed(config: Mapping[str, Any]) -> dict[str, Any]:
     """A single name stands for a list of one, a path for its text."""
-    lists = ("datasets", "fields", "cameras")
+    lists = ("datasets", "fields", "cameras", "views")
     config = {k: (v,) if k in lists and isinstance(v, str) else v for k, v in config.items()}
     return {k: os.fspath(v) if isinstance(v, os.PathLike) else v for k, v in config.items()}
 

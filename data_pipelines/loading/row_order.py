@@ -1,7 +1,8 @@
 """The endless global sequence of rows: what row i of training is, for any i, in constant time.
 
-Grain's transformations of small references: seed, shuffle, repeat, draw the gap and the partner,
-mix. Nothing here moves a frame or knows of processes, so every process has the same sequence.
+Grain's transformations of small references: seed, shuffle, repeat, draw the gap and the paired
+dataset, mix. Nothing here moves a frame or knows of processes, so every process has the same
+sequence.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import grain
 import numpy as np
 
 from data_pipelines.errors import DataError
-from data_pipelines.loading.mixture import Source
+from data_pipelines.loading.mixture import OpenedDataset
 
 # Mixture weights are rounded to this many parts: Grain's mixing pattern repeats after their sum.
 _WEIGHT_PARTS = 1000
@@ -24,81 +25,84 @@ _SMALL = 2**16
 
 
 class RowReference(NamedTuple):
-    """One row: a window of a source, the gap, and the reader of its pair (-1: none)."""
+    """One row: a window of a dataset, the gap, and which dataset it is paired with (-1: none)."""
 
-    source: int
+    dataset: int
     window: int
     gap: int
-    partner: int = -1
+    paired: int = -1
 
 
 def row_sequence(
-    sources: list[Source], seed: int, pairs_per_clip: int, choices: list[list[int]] | None
+    datasets: list[OpenedDataset],
+    seed: int,
+    pairs_per_clip: int,
+    choices: list[list[int]] | None = None,
 ) -> grain.MapDataset:
     """Element i is a RowReference; with pairs_per_clip m > 1, element k holds rows k*m .. k*m+m-1.
 
     Args:
-      choices: partners of each source, or None.
+      choices: for each dataset those that it can be paired with; None for no pairs.
     """
     mixed, weights = [], []
-    for i, source in enumerate(sources):
-        if not len(source.windows):  # A subset left nothing of it.
+    for i, dataset in enumerate(datasets):
+        if not len(dataset.windows):  # A subset left nothing of it.
             continue
-        rows = _window_order(source, seed, pairs_per_clip)
-        low, high = source.gap
+        rows = _window_order(dataset, seed, pairs_per_clip)
+        low, high = dataset.gap
         if low == high and not choices:
-            rows = rows.map(functools.partial(_reference, source=i, gap=low))
+            rows = rows.map(functools.partial(_reference, dataset=i, gap=low))
         else:
             rows = rows.random_map(
                 functools.partial(
                     _random_reference,
-                    source=i,
+                    dataset=i,
                     low=low,
                     high=high,
-                    partners=choices[i] if choices else None,
+                    choices=choices[i] if choices else None,
                 )
             )
         mixed.append(_Blocks(rows, pairs_per_clip) if pairs_per_clip > 1 else rows)
-        weights.append(source.weight)
+        weights.append(dataset.weight)
     return mixed[0] if len(mixed) == 1 else grain.MapDataset.mix(mixed, _parts(weights))
 
 
-def source_seed(seed: int, name: str) -> int:
-    """Depends on the name: adding a dataset leaves the order of the others as it was."""
+def named_seed(seed: int, name: str) -> int:
+    """Depends on the name: adding a dataset or stream leaves the order of the others as it was."""
     return int(np.random.SeedSequence([seed, zlib.crc32(name.encode())]).generate_state(1)[0])
 
 
-def _window_order(source: Source, seed: int, m: int) -> grain.MapDataset:
-    count = len(source.windows)
+def _window_order(dataset: OpenedDataset, seed: int, m: int) -> grain.MapDataset:
+    count = len(dataset.windows)
     if count < m:
         raise DataError(
-            f"dataset {source.spec.name} has {count} windows, fewer than data.pairs_per_clip = "
+            f"dataset {dataset.spec.name} has {count} windows, fewer than data.pairs_per_clip = "
             f"{m}; lower it"
         )
-    groups = grain.MapDataset.range(count // m).seed(source_seed(seed, source.key))
-    few = count // m <= _SMALL and (m > 1 or source.windows.restricted)
+    groups = grain.MapDataset.range(count // m).seed(named_seed(seed, dataset.key))
+    few = count // m <= _SMALL and (m > 1 or dataset.windows.restricted)
     if few:
-        groups = _EpochShuffle(groups, source_seed(seed, source.key))
+        groups = _EpochShuffle(groups, named_seed(seed, dataset.key))
     else:
         groups = groups.shuffle().repeat(None)
     return groups if m == 1 else _GroupedWindows(groups, count, m)
 
 
-def _reference(window: int, source: int, gap: int) -> RowReference:
-    return RowReference(source, int(window), gap)
+def _reference(window: int, dataset: int, gap: int) -> RowReference:
+    return RowReference(dataset, int(window), gap)
 
 
 def _random_reference(
     window: int,
     rng: np.random.Generator,
-    source: int,
+    dataset: int,
     low: int,
     high: int,
-    partners: list[int] | None,
+    choices: list[int] | None,
 ) -> RowReference:
     gap = int(rng.integers(low, high + 1)) if low < high else low
-    partner = partners[int(rng.integers(len(partners)))] if partners else -1
-    return RowReference(source, int(window), gap, partner)
+    paired = choices[int(rng.integers(len(choices)))] if choices else -1
+    return RowReference(dataset, int(window), gap, paired)
 
 
 def _parts(weights: list[float]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -10,10 +11,46 @@ import numpy as np
 from data_pipelines.format.clips import Clip
 from data_pipelines.format.framing import fit_frame
 from data_pipelines.format.spec import DatasetSpec
-from data_pipelines.loading.batch_layout import Batch, BatchLayout
-from data_pipelines.loading.mixture import Source
-from data_pipelines.loading.pairing import Partners
+from data_pipelines.loading.action_chunks import ChunkPiece, chunk_pieces
+from data_pipelines.loading.batch_layout import PAIR, Batch, BatchLayout
+from data_pipelines.loading.episode_texts import FIELDS as TEXT_FIELDS
+from data_pipelines.loading.episode_texts import EpisodeTexts
+from data_pipelines.loading.mixture import OpenedDataset
+from data_pipelines.loading.pairing import PairedDatasets
 from data_pipelines.loading.row_order import RowReference
+from data_pipelines.loading.views import CameraViews
+from data_pipelines.loading.windows import ClipReader
+
+
+@dataclasses.dataclass
+class OpenedData:
+    """All that rows are read from; picklable. None: not asked for."""
+
+    datasets: list[OpenedDataset]
+    layout: BatchLayout
+    pairs: PairedDatasets | None = None
+    views: CameraViews | None = None
+    texts: EpisodeTexts | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a batch's `dataset` counts."""
+        return tuple(dataset.key for dataset in self.datasets)
+
+    @property
+    def pair_names(self) -> tuple[str, ...]:
+        """What `dataset_pair` counts."""
+        return self.pairs.names if self.pairs else ()
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """What `language` counts."""
+        return self.texts.texts["language"] if self.texts else ()
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What `task` counts."""
+        return self.texts.texts["task"] if self.texts else ()
 
 
 class _Use(NamedTuple):
@@ -25,40 +62,56 @@ class _Use(NamedTuple):
     gap: int
 
 
-def read_rows(
-    rows: Sequence[RowReference],
-    sources: list[Source],
-    partners: Partners | None,
-    layout: BatchLayout,
-) -> Batch:
+_Record = tuple[ClipReader, int]
+
+
+def read_rows(rows: Sequence[RowReference], data: OpenedData) -> Batch:
     """The batch of these rows; see loader.training_batches."""
+    layout = data.layout
     batch = layout.empty(len(rows))
-    # Keyed by (source or -1 - partner, record).
-    wanted: dict[tuple[int, int], list[_Use]] = {}
-    for row, (number, window, gap, partner) in enumerate(rows):
-        reader = sources[number].reader
-        record, offset = sources[number].windows.locate(window)
+    wanted: dict[_Record, list[_Use]] = {}
+    pieces: dict[_Record, list[tuple[int, ChunkPiece]]] = {}
+    for row, (number, window, gap, paired) in enumerate(rows):
+        dataset = data.datasets[number]
+        reader = dataset.reader
+        record, offset = dataset.windows.locate(window)
         episode, start = reader.index[record, :2]
         batch["gap"][row] = gap
         batch["episode"][row] = episode
         batch["t"][row] = start + offset
         batch["dataset"][row] = number
-        uses = wanted.setdefault((number, record), [])
-        uses.append(_Use("frames", row, offset, gap))
-        if partner >= 0:
-            batch["dataset_pair"][row] = partner
-            uses = wanted.setdefault((-1 - partner, record), [])
-            uses.append(_Use("frames_pair", row, offset, gap))
-    for (number, record), uses in wanted.items():
-        reader = sources[number].reader if number >= 0 else partners.readers[-1 - number]
-        _read_clip(batch, reader.clip(record), reader.spec, uses, layout)
+        wanted.setdefault((reader, record), []).append(_Use("frames", row, offset, gap))
+        if paired >= 0:
+            batch["dataset_pair"][row] = paired
+            uses = wanted.setdefault((data.pairs.readers[paired], record), [])
+            uses.append(_Use(PAIR, row, offset, gap))
+        if data.views:
+            for key, reader_of_view in data.views.readers[number].items():
+                uses = wanted.setdefault((reader_of_view, record), [])
+                uses.append(_Use(key, row, offset, gap))
+        if data.texts:
+            for field, text in zip(TEXT_FIELDS, data.texts.numbers(number, episode), strict=True):
+                batch[field][row] = text
+        if layout.chunk and reader.spec.action:
+            for piece in chunk_pieces(reader, record, offset, layout.chunk):
+                pieces.setdefault((reader, piece.record), []).append((row, piece))
+    for place in wanted | pieces:
+        reader, record = place
+        clip = reader.clip(record)
+        if place in wanted:
+            _read_clip(batch, clip, reader.spec, wanted[place], layout)
+        for row, piece in pieces.get(place, ()):
+            layout.write_chunk(batch, row, clip, reader.spec, piece)
     return batch
 
 
 def _read_clip(
     batch: Batch, clip: Clip, spec: DatasetSpec, uses: list[_Use], layout: BatchLayout
 ) -> None:
-    """Fills the rows that one record serves."""
+    """Fills the rows that one record serves.
+
+    All of them are of one size: without resizing that of the dataset, else that of the batch.
+    """
     steps = np.arange(layout.clip_length)
     windows = [use.offset + use.gap * steps for use in uses]
     if len(uses) == 1:  # Nothing to share: decode in place.
@@ -73,9 +126,10 @@ def _read_clip(
         frames = _decode(clip, offsets, batch[uses[0].key].shape[2:])
         for use, place in zip(uses, places.reshape(len(uses), -1), strict=True):
             batch[use.key][use.row] = frames[place]
-    if layout.fields and uses[0].key == "frames":
+    if layout.reads_labels:
         for use, offsets in zip(uses, windows, strict=True):
-            layout.write_labels(batch, use.row, clip, spec, offsets, use.gap)
+            if use.key == "frames":
+                layout.write_labels(batch, use.row, clip, spec, offsets, use.gap)
 
 
 def _decode(clip: Clip, offsets: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -190,7 +190,7 @@ def test_action_free_reading_survives_poisoned_labels(square, monkeypatch):
     "config, message",
     [
         ({"path": ""}, "data.path is empty"),
-        ({"batch": 3}, "unknown data option batch; known: cameras, clip_length"),
+        ({"batch": 3}, "unknown data option batch; known: .*cameras, chunk, clip_length"),
         ({"datasets": ("circle",)}, "holds no dataset 'circle'; it holds: square"),
         ({"split": "dev"}, "no split 'dev'; it has: train, validation, test"),
         ({"fields": ("depth",)}, "unknown field 'depth'"),
