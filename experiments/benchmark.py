@@ -38,13 +38,13 @@ import jaxlib
 import numpy as np
 from absl import flags
 
-from experiments import benchmark_parts, cli
+from experiments import benchmark_lam, benchmark_parts, cli
+from experiments.benchmark_run import timed
 from experiments.benchmark_sweeps import SWEEPS, variations
 from flexlam_jax import load
 from flexlam_jax.errors import UserError
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
-from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.run_start import git_revision
 
 _CONFIG = cli.define_config()
@@ -87,7 +87,8 @@ def main(argv):
         row[name] = _MEASURES[name]()
     for name in _SWEEP.value:
         row.setdefault("sweep", {})[name] = [
-            benchmark_parts.train(config, _REPEATS.value) for config in variations(_preset(), name)
+            {"value": value, **benchmark_parts.train(config, _REPEATS.value)}
+            for value, config in zip(SWEEPS[name][0], variations(_preset(), name))
         ]
     text = json.dumps(row)
     print(text)
@@ -126,7 +127,6 @@ def _preset():
     if _CONFIG.value is None:
         raise UserError("this measure needs --config=PRESET")
     config = cli.config_value(_CONFIG)
-    check_host_memory(config)
     use_compilation_cache(config.compilation_cache)
     return config
 
@@ -136,7 +136,7 @@ def _train():
 
 
 def _parts():
-    return benchmark_parts.parts(_preset(), _REPEATS.value)
+    return benchmark_lam.parts(_preset(), _REPEATS.value)
 
 
 def _checkpoint():
@@ -154,12 +154,12 @@ def _loader():
 
 def _encode():
     if not _CHECKPOINT.value:
-        return benchmark_parts.encode(_preset(), _REPEATS.value)
+        return benchmark_lam.encode(_preset(), _REPEATS.value)
     lam = load(_CHECKPOINT.value)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_ENCODE_BATCH.value, 2, *lam.frame_shape), np.uint8)
     seconds = [
-        benchmark_parts.timed(lambda: np.asarray(lam.encode(frames[:, 0], frames[:, 1])))[0]
+        timed(lambda: np.asarray(lam.encode(frames[:, 0], frames[:, 1])))[0]
         for _ in range(_REPEATS.value + 1)
     ][1:]  # The first compiles.
     return {"pairs_per_second": len(frames) / statistics.median(seconds), "batch": len(frames)}

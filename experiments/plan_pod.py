@@ -31,10 +31,11 @@ import jax  # noqa: E402
 from absl import flags  # noqa: E402  (after the line that JAX reads when imported)
 
 from experiments import cli  # noqa: E402
+from experiments.tasks.registry import on_paper  # noqa: E402
 from flexlam_jax.errors import UserError  # noqa: E402
 from flexlam_jax.planning import scaling  # noqa: E402
 from flexlam_jax.planning.chips import GIB  # noqa: E402
-from flexlam_jax.planning.plan import plan  # noqa: E402
+from flexlam_jax.planning.plan import plan, remat_of  # noqa: E402
 from flexlam_jax.planning.report import describe, table, table_row, table_rows  # noqa: E402
 from flexlam_jax.planning.search import flags as settings  # noqa: E402
 from flexlam_jax.planning.search import remedies, search  # noqa: E402
@@ -91,7 +92,7 @@ def main(argv):
     devices = _devices(topology)
     if _SEARCH.value:
         return _search(config, topology, devices)
-    made = plan(config, topology, devices)
+    made = plan(config, topology, devices, on_paper)
     _record(made)
     print(describe(made))
     if not made.fits:
@@ -111,14 +112,18 @@ def _weak_scaling(config, most):
     jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_num_cpu_devices", most)
     counts = [2**n for n in range(1, most.bit_length()) if 2**n <= most]
-    rows = [scaling.scaled(config, "data", 1)]
-    rows += [scaling.scaled(config, axis, n) for axis in ("data", "fsdp") for n in counts]
+    rows = [scaling.scaled(config, "data", 1, on_paper)]
+    rows += [scaling.scaled(config, axis, n, on_paper) for axis in ("data", "fsdp") for n in counts]
     print(scaling.table(rows))
 
 
 def _search(config, topology, devices):
     plans = search(
-        config, topology, lambda c: plan(c, topology, devices), limit=_LIMIT.value, told=_told
+        config,
+        topology,
+        lambda c: plan(c, topology, devices, on_paper),
+        limit=_LIMIT.value,
+        told=_told,
     )
     if not plans:
         raise UserError(
@@ -141,7 +146,7 @@ def _mend(config, topology, devices):
     for change, other in remedies(config, topology):
         print(f"trying {change} ...", flush=True)
         try:
-            made = plan(other, topology, devices)
+            made = plan(other, topology, devices, on_paper)
         except UserError as error:  # A mesh that does not divide this model, say.
             print(f"  not possible: {error}")
             continue
@@ -167,7 +172,7 @@ def _told(config, outcome):
             else f"does not fit, {outcome.needed / GIB:.1f} of {outcome.limit / GIB:.1f} GiB"
         )
     print(
-        f"batch {config.batch_size}, remat {config.model.remat}, mesh {mesh}: {verdict}", flush=True
+        f"batch {config.batch_size}, remat {remat_of(config)}, mesh {mesh}: {verdict}", flush=True
     )
 
 
@@ -197,7 +202,7 @@ def _write_table(path):
         module, _, variant = preset.partition(":")
         config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
         topology = parse_topology(name)
-        made = plan(config, topology, _devices(topology))
+        made = plan(config, topology, _devices(topology), on_paper)
         _record(made, preset)
         print(f"{preset} on {name}: {'fits' if made.fits else 'does not fit'}", flush=True)
         # Read again: another process may have written its rows meanwhile.

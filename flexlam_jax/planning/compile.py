@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,7 +15,7 @@ from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
-Shapes = Mapping[str, jax.ShapeDtypeStruct]
+Shapes = Any  # Of a batch, rows of all devices: a pytree of jax.ShapeDtypeStructs.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,9 +76,7 @@ def compile_step(
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     rows = sharding.batch_sharding(mesh)
-    batch = {
-        name: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows) for name, x in batch.items()
-    }
+    batch = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=rows), batch)
     start = time.perf_counter()
     with jax.set_mesh(mesh):
         program = train_program(objective, optimizer, schedule, config, mesh, batch)

@@ -7,12 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from flexlam_jax.models.flops import program_flops
-from flexlam_jax.models.lam import build_lam
-from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.axes import AXES, BATCH_AXES
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
@@ -89,21 +86,11 @@ class Plan:
         return row
 
 
-def lam_on_paper(config: Any) -> tuple[Objective, Shapes]:
-    """(objective, global batch shapes) of a pretraining config, without data."""
-    size = config.model.image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
-    objective = lam_objective(
-        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
-    )
-    return objective, {"frames": jax.ShapeDtypeStruct(shape, jnp.uint8)}
-
-
-def plan(
-    config: Any, topology: Topology, devices: Sequence[jax.Device], build: Build = lam_on_paper
-) -> Plan:
+def plan(config: Any, topology: Topology, devices: Sequence[jax.Device], build: Build) -> Plan:
     """Compiles the step of `config` for `devices` (of `topology`, or as many virtual ones).
+
+    Args:
+      build: config -> (objective, global batch shapes); see experiments/tasks.
 
     Raises:
       UserError: mesh or batch size that do not fit the devices. A program that is too large is not
@@ -113,7 +100,7 @@ def plan(
     objective, batch = build(config)
     mesh = make_mesh(config.mesh, devices)
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
-    parameters, executed, least = _counts(config, build, mesh)
+    parameters, executed, least = _counts(objective, batch, config, mesh)
     known = dict(
         topology=topology.name,
         chips=topology.chips,
@@ -121,7 +108,7 @@ def plan(
         batch_size=config.batch_size,
         transitions=config.batch_size * max(1, config.data.clip_length - 1),
         accumulate=config.optimizer.accumulate,
-        remat=config.model.remat,
+        remat=remat_of(config),
         parameters=parameters,
         limit=topology.chip.hbm_bytes,
         compiler=devices[0].platform,
@@ -131,7 +118,7 @@ def plan(
     except DoesNotFit as error:
         return Plan(**known | {"limit": error.limit}, needed=error.needed)
     found = collectives(step.hlo, len(devices))
-    model = objective.flops_per_example * config.batch_size
+    model = objective.flops_per_row * config.batch_size
     return Plan(
         **known,
         needed=step.memory.peak,
@@ -162,16 +149,23 @@ def _with_slices(config: Any, topology: Topology) -> Any:
     return config
 
 
-def _counts(config: Any, build: Build, mesh: Mesh) -> tuple[int, float, float]:
+def remat_of(config: Any) -> str:
+    """The remat policy of a config; "" where its model has none."""
+    return config.get("model", {}).get("remat", "")
+
+
+def _counts(
+    objective: Objective, batch: Shapes, config: Any, mesh: Mesh
+) -> tuple[int, float, float]:
     """(parameters, matmul FLOPs of the step with recomputation, least bytes moved per device).
 
     Traced for one CPU device with its share of the rows: the kernels of accelerators are opaque to
     the count, and FLOPs of all devices are those of one times their number.
     """
     ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
-    config = copy.deepcopy(config)
-    config.batch_size //= ways
-    objective, batch = build(config)
+    share = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((x.shape[0] // ways, *x.shape[1:]), x.dtype), batch
+    )
     schedule = make_schedule(config.optimizer, config.total_steps)
     program = train_program(
         objective,
@@ -179,9 +173,9 @@ def _counts(config: Any, build: Build, mesh: Mesh) -> tuple[int, float, float]:
         schedule,
         config,
         make_mesh({}, jax.devices("cpu")[:1]),
-        batch,
+        share,
     )
-    work = program.step, program.abstract, dict(batch)
+    work = program.step, program.abstract, share
     parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(program.abstract.params))
     split = mesh.shape["fsdp"] * mesh.shape["model"]
     least = (

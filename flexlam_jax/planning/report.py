@@ -43,7 +43,7 @@ def describe(plan: Plan) -> str:
         )
     lines.append(
         f"{plan.parameters / 1e6:.1f} M parameters, batch {plan.batch_size} clips = "
-        f"{plan.transitions} transitions in {_count(plan.accumulate, 'part')}, remat {plan.remat}"
+        f"{plan.transitions} transitions in {_count(plan.accumulate, 'part')}, remat {plan.remat or '-'}"
     )
     if plan.memory is not None:
         lines += [*_memory(plan), *_sent(plan), *_time(plan), f"compiled in {plan.seconds:.0f} s"]

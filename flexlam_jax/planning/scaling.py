@@ -10,7 +10,7 @@ import jax
 from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.planning.compile import compile_step
 from flexlam_jax.planning.hlo import by_kind, collectives
-from flexlam_jax.planning.plan import Build, lam_on_paper
+from flexlam_jax.planning.plan import Build
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -43,7 +43,7 @@ class Scaled:
         return sum(entry["bytes"] for entry in self.collectives.values())
 
 
-def scaled(config: Any, axis: str, devices: int, build: Build = lam_on_paper) -> Scaled:
+def scaled(config: Any, axis: str, devices: int, build: Build) -> Scaled:
     """Compiles the step for `devices` of the devices that are here, all of them along `axis`.
 
     `config.batch_size` are the rows of each device.

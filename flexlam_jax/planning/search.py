@@ -9,7 +9,7 @@ import jax
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.models.transformer import REMAT_NAMES
-from flexlam_jax.planning.plan import Plan
+from flexlam_jax.planning.plan import Plan, remat_of
 from flexlam_jax.planning.topology import Topology
 
 
@@ -28,7 +28,7 @@ def search(
     larger than one that did not fit, all else equal. What fails to compile is told and skipped.
     """
     tried: dict[tuple, Plan | None] = {}
-    meshes, sizes = _meshes(config, topology), _sizes(config)
+    meshes, sizes, policies = _meshes(config, topology), _sizes(config), _policies(config)
 
     def best() -> Any:
         fitting = [(plan.rate, key) for key, plan in tried.items() if plan and plan.fits]
@@ -52,11 +52,11 @@ def search(
     attempt(best())
     for mesh in meshes:
         attempt((mesh, *best()[1:]))
-    for remat in REMAT_NAMES:
+    for remat in policies:
         attempt((best()[0], remat, best()[2]))
     for size in sizes:
         attempt((*best()[:2], size))
-    for key in itertools.product(meshes, REMAT_NAMES, sizes):
+    for key in itertools.product(meshes, policies, sizes):
         attempt(key)
     return sorted((p for p in tried.values() if p), key=lambda p: (not p.fits, -p.rate))
 
@@ -68,7 +68,7 @@ def _key(config: Any, topology: Topology) -> tuple:
     for size in fixed:
         left //= size if size > 0 else 1
     mesh = tuple(zip(("data", "fsdp", "model"), (left if n == -1 else n for n in fixed)))
-    return mesh, config.model.remat, config.batch_size
+    return mesh, remat_of(config), config.batch_size
 
 
 def _meshes(config: Any, topology: Topology) -> list[tuple]:
@@ -87,6 +87,11 @@ def _sizes(config: Any) -> list[int]:
     return [size, 2 * size, 4 * size, size // 2]
 
 
+def _policies(config: Any) -> tuple[str, ...]:
+    """What the model of a config can recompute; the one of none for a model that has no choice."""
+    return REMAT_NAMES if remat_of(config) else ("",)
+
+
 def _divides(config: Any, topology: Topology, key: tuple) -> bool:
     mesh, _, size = key
     ways = topology.chips // dict(mesh)["model"] * config.optimizer.accumulate
@@ -97,9 +102,10 @@ def flags(plan: Plan) -> str:
     """What to append to a command to get this plan's settings."""
     settings = {
         "batch_size": plan.batch_size,
-        "model.remat": plan.remat,
+        **({"model.remat": plan.remat} if plan.remat else {}),
         "optimizer.accumulate": plan.accumulate,
-    } | {f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")}
+        **{f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")},
+    }
     return " ".join(f"--config.{key}={value}" for key, value in settings.items())
 
 
@@ -107,17 +113,20 @@ def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
     """(what to change, config) for a run that does not fit, the cheapest change first."""
     chips = topology.chips // topology.slices
     split = dict(data=1, fsdp=chips, model=1)
-    if config.model.remat != "full":
-        yield "--config.model.remat=full", changed(config, remat="full")
-    given = f"--config.model.remat=full --config.mesh.data=1 --config.mesh.fsdp={chips}"
+    remat, most = remat_of(config), ""
+    if remat:
+        remat, most = "full", "--config.model.remat=full "
+    if remat != remat_of(config):
+        yield most.strip(), changed(config, remat=remat)
+    given = f"{most}--config.mesh.data=1 --config.mesh.fsdp={chips}"
     other = _key(config, topology)[0] != tuple(split.items())
     if other and config.batch_size % topology.chips == 0:
-        yield given, changed(config, remat="full", mesh=split)
+        yield given, changed(config, remat=remat, mesh=split)
     for parts in (2, 4, 8, 16, 32):
         if config.batch_size % (parts * topology.chips) == 0:
             yield (
                 f"{given} --config.optimizer.accumulate={parts}",
-                changed(config, remat="full", mesh=split, accumulate=parts),
+                changed(config, remat=remat, mesh=split, accumulate=parts),
             )
 
 
@@ -132,7 +141,8 @@ def changed(
     """A copy of the config with these settings."""
     config = copy.deepcopy(config)
     config.batch_size = batch_size or config.batch_size
-    config.model.remat = remat or config.model.remat
+    if remat:
+        config.model.remat = remat
     config.mesh.update(mesh or {})
     config.optimizer.accumulate = accumulate or config.optimizer.accumulate
     return config

@@ -49,7 +49,8 @@ def memory_traffic(hlo: str) -> float:
             for times, computation, operation in operations(program, inside_fusions=False)
             if operation.kind not in _FREE
             and not operation.kind.endswith("-done")
-            # The end of a collective in flight is a fusion on TPUs; what it hands on is written before.
+            # The end of a collective in flight is a fusion on TPUs; what it hands on is written
+            # before.
             and not operation.name.startswith("async-collective-done")
         )
     )

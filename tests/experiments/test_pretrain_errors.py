@@ -12,9 +12,10 @@ from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.options import loader_options
-from experiments import cli, pretrain_lam
+from experiments import cli
 from experiments.data_hashes import data_hashes
-from experiments.pretrain_lam import pretrain
+from experiments.tasks import lam
+from experiments.train import train
 from flexlam_jax.errors import Interrupted, UserError, WorkdirError
 from flexlam_jax.training.workdir import Workdir
 from tests.experiments import tiny
@@ -51,7 +52,7 @@ def test_wrong_settings(data, tmp_path, key, value, kind, message):
     with config.ignore_type():
         config.update_from_flattened_dict({key: value})
     with pytest.raises(kind, match=message):
-        pretrain(config, tmp_path / "run")
+        train(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
@@ -59,7 +60,7 @@ def test_folders_of_others_are_refused_before_any_work(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("mine")
     for workdir, told in ((tmp_path, "holds metrics.jsonl, not a training run"), ("", "is empty")):
         with pytest.raises(WorkdirError, match=told):
-            pretrain(tiny.get_config(), workdir)  # Without data: nothing is opened.
+            train(tiny.get_config(), workdir)  # Without data: nothing is opened.
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
 
 
@@ -75,7 +76,7 @@ def test_a_run_goes_on_on_the_same_content_only(data, tmp_path):
         WorkdirError,
         match=r"on other data:\n  square/train: sha256 0{16} there, " + hashes["square/train"][:16],
     ):
-        pretrain(config, tmp_path)
+        train(config, tmp_path)
 
 
 def test_hashes_are_of_the_records_wherever_they_lie(data, tmp_path):
@@ -173,7 +174,7 @@ def test_numbers_that_no_run_can_have(data, tmp_path, key, value, message):
     config.data.path = data
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=f"bad config: .*{message}"):
-        pretrain(config, tmp_path / "run")
+        train(config, tmp_path / "run")
 
 
 @pytest.mark.parametrize("error", [KeyError("episode"), ValueError("ours"), DataError("shard 3")])
@@ -181,7 +182,7 @@ def test_only_the_config_is_called_a_bad_config(tmp_path, monkeypatch, error):
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(pretrain_lam, "training_batches", broken)
+    monkeypatch.setattr(lam, "training_batches", broken)
     with pytest.raises(type(error)) as told:
-        pretrain(tiny.get_config(), tmp_path / "run")
+        train(tiny.get_config(), tmp_path / "run")
     assert told.value is error

@@ -9,6 +9,7 @@ import dataclasses
 import json
 import sys
 
+from experiments.tasks.registry import on_paper
 from flexlam_jax.planning.scaling import scaled
 from tests.experiments.tiny import get_config
 
@@ -16,7 +17,9 @@ from tests.experiments.tiny import get_config
 def describe(axis, devices, rows):
     config = get_config()
     config.batch_size, config.mesh.fsdp_min_size = rows, 0
-    return dataclasses.asdict(scaled(config, axis, devices)) | {"frames": rows * 3 * 16 * 16 * 3}
+    return dataclasses.asdict(scaled(config, axis, devices, on_paper)) | {
+        "frames": rows * 3 * 16 * 16 * 3
+    }
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from experiments.tasks.registry import on_paper
 from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.planning.compile import Memory, _out_of_memory
 from flexlam_jax.planning.plan import Plan, plan
@@ -89,7 +90,7 @@ def tiny_plan():
     """The tiny LAM on one virtual device, with a chip that has half a MiB of memory."""
     topology = parse_topology("v5e-1")
     chip = dataclasses.replace(topology.chip, hbm_bytes=2**19)
-    return plan(get_config(), dataclasses.replace(topology, chip=chip), jax.devices()[:1])
+    return plan(get_config(), dataclasses.replace(topology, chip=chip), jax.devices()[:1], on_paper)
 
 
 def test_a_plan_that_does_not_fit_says_by_how_much(tiny_plan):

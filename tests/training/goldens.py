@@ -10,9 +10,9 @@ from pathlib import Path
 
 import jax
 
+from experiments.tasks.registry import on_paper
 from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.parallel.sharding import path_name, tree_shardings, with_shardings
-from flexlam_jax.planning.plan import lam_on_paper
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -31,7 +31,7 @@ MESHES = (
 def states(preset):
     """The state of a preset on each of MESHES, as ShapeDtypeStructs with their shardings."""
     config = importlib.import_module(f"experiments.configs.{preset}").get_config()
-    objective, batch = lam_on_paper(config)
+    objective, batch = on_paper(config)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     first, *others = (

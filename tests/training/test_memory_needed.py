@@ -2,9 +2,8 @@
 
 import pytest
 
+from experiments.tasks.registry import build_task
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.lam import build_lam
-from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training import memory_needed
 from tests.experiments import tiny
 
@@ -18,11 +17,9 @@ def check(**changes):
     config = tiny.get_config()
     with config.ignore_type():
         config.update_from_flattened_dict({key.replace("__", "."): v for key, v in changes.items()})
-    memory_needed.check_host_memory(config)
-    objective = lam_objective(
-        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
-    )
-    memory_needed.check_device_memory(objective, config)
+    task = build_task(config)
+    memory_needed.check_host_memory(task.batch, config)
+    memory_needed.check_device_memory(task.objective, task.batch, config)
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,21 @@
-"""The preset that experiments/benchmark.py times: model, step and state, as `fit` would make them."""
+"""The run that experiments/benchmark.py times: task, step and state, as `fit` would make them."""
 
 import copy
 import dataclasses
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+from experiments.tasks.registry import build_task
+from experiments.tasks.task import Task
 from flexlam_jax.errors import UserError
-from flexlam_jax.models.lam import build_lam
-from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import TrainProgram, train_program
 from flexlam_jax.training.state import TrainState
@@ -23,39 +24,48 @@ _log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass
-class Subject:
-    """A preset ready to run, as `fit` would make it, with one batch of random frames."""
+class BuiltRun:
+    """A config ready to run, as `fit` would make it, with one batch of random numbers."""
 
     config: Any
-    model: Any
-    objective: Any
+    task: Task
     mesh: jax.sharding.Mesh
     program: TrainProgram
     state: TrainState
-    batch: Mapping[str, jax.Array]
+    batch: Any
 
     @property
     def transitions(self) -> int:
         return self.config.batch_size * (self.config.data.clip_length - 1)
 
 
-def build(config: Any) -> Subject:
+def build(config: Any) -> BuiltRun:
     """Raises what a run with this config would raise."""
-    model = build_lam(config.model)
-    objective = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)
+    task = build_task(config)
+    check_host_memory(task.batch, config)
     mesh = make_mesh(config.mesh)
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
-    size = config.model.image_size
-    height, width = (size, size) if isinstance(size, int) else size
-    shape = (config.batch_size, config.data.clip_length, height, width, config.model.channels)
-    frames = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     with jax.set_mesh(mesh):
-        batch = {"frames": jax.device_put(frames, sharding.batch_sharding(mesh))}
-        program = train_program(objective, optimizer, schedule, config, mesh, batch)
+        batch = jax.device_put(random_batch(task.batch), sharding.batch_sharding(mesh))
+        program = train_program(task.objective, optimizer, schedule, config, mesh, batch)
         state = program.create()
-    return Subject(config, model, objective, mesh, program, state, batch)
+    return BuiltRun(config, task, mesh, program, state, batch)
+
+
+def random_batch(shapes: Any) -> Any:
+    """Host arrays of these shapes, the same in every call: bytes at random, other types in [0, 1)
+    or, for whole numbers, 0.
+    """
+    rng = np.random.default_rng(0)
+
+    def one(x: jax.ShapeDtypeStruct) -> np.ndarray:
+        if x.dtype == np.uint8:
+            return rng.integers(0, 256, x.shape, np.uint8)
+        return rng.random(x.shape, np.float32).astype(x.dtype)
+
+    return jax.tree.map(one, shapes)
 
 
 def timed(function: Callable, *args: Any) -> tuple[float, Any]:
@@ -65,17 +75,17 @@ def timed(function: Callable, *args: Any) -> tuple[float, Any]:
     return time.perf_counter() - start, result
 
 
-def steps(subject: Subject, repeats: int) -> list[float]:
+def steps(run: BuiltRun, repeats: int) -> list[float]:
     """Seconds of `repeats` updates, after one that may compile."""
     seconds = []
-    with jax.set_mesh(subject.mesh):
+    with jax.set_mesh(run.mesh):
         for _ in range(repeats + 1):
-            took, (subject.state, _) = timed(subject.program.step, subject.state, subject.batch)
+            took, (run.state, _) = timed(run.program.step, run.state, run.batch)
             seconds.append(took)
     return seconds[1:]
 
 
-def build_that_fits(config: Any) -> Subject:
+def build_that_fits(config: Any) -> BuiltRun:
     """`build`, cut into as many micro-batches as it takes to fit; one update has been made.
 
     The batches of the large presets are those of pods. `accumulate` is doubled until an update runs
@@ -86,31 +96,31 @@ def build_that_fits(config: Any) -> Subject:
     """
     config = copy.deepcopy(config)
     while True:
-        subject = build(config)
+        run = build(config)
         try:
-            steps(subject, 0)
-            return subject
+            steps(run, 0)
+            return run
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-        clips = config.batch_size // config.optimizer.accumulate
+        rows = config.batch_size // config.optimizer.accumulate
         config.optimizer.accumulate *= 2
         try:
-            check_batch_size(config.batch_size, config.optimizer.accumulate, subject.mesh)
+            check_batch_size(config.batch_size, config.optimizer.accumulate, run.mesh)
         except UserError as error:
             raise UserError(
-                f"a micro-batch of {clips} clips does not fit into the memory of the devices and "
+                f"a micro-batch of {rows} rows does not fit into the memory of the devices and "
                 "cannot be halved; try --config.model.remat=full or another --config.batch_size."
             ) from error
         _log.warning(
-            "a micro-batch of %d clips does not fit; trying accumulate=%d",
-            clips,
+            "a micro-batch of %d rows does not fit; trying accumulate=%d",
+            rows,
             config.optimizer.accumulate,
         )
-        del subject  # Its state goes before the next is made.
+        del run  # Its state goes before the next is made.
 
 
-def build_micro_batch(config: Any) -> Subject:
+def build_micro_batch(config: Any) -> BuiltRun:
     """One micro-batch of `build_that_fits` on its own."""
     config = copy.deepcopy(build_that_fits(config).config)
     config.batch_size //= config.optimizer.accumulate

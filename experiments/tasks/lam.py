@@ -1,0 +1,80 @@
+"""The latent action model: each frame of a clip from the one before and a prefix of the slots."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from data_pipelines.loading.loader import training_batches
+from experiments.data_hashes import data_hashes
+from experiments.tasks.task import Task
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.loading.lam import frame_shape
+from flexlam_jax.models.lam import build_lam
+from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.training.loop import Evaluate
+from flexlam_jax.training.validation import mean_loss
+
+
+def build(config: Any) -> Task:
+    """Reads the sections `model`, `loss`, `data` and `eval`, and seed and batch_size.
+
+    Raises:
+      ConfigError: a model or loss that cannot be built, or a `data.image_size` that is not the
+        model's.
+    """
+    _check_sizes(config)
+    clip = (config.data.clip_length, *frame_shape(config.model))
+    objective = lam_objective(
+        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
+    )
+    splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
+    return Task(
+        objective=objective,
+        batch={"frames": jax.ShapeDtypeStruct((config.batch_size, *clip), jnp.uint8)},
+        data=functools.partial(_training, config),
+        evaluators=functools.partial(_evaluators, config, objective),
+        data_hashes=lambda: data_hashes(_data(config, config.data.split), splits),
+    )
+
+
+def _check_sizes(config: Any) -> None:
+    """The loader brings frames to the size that the model reads, or refuses them."""
+    size, given = config.model.image_size, config.data.get("image_size", 0)
+    if given and given != size:
+        raise ConfigError(
+            f"config.data.image_size={given} but config.model.image_size={size}; the model's "
+            "decides for both, so leave out config.data.image_size"
+        )
+
+
+def _training(config: Any, rows: Sequence[int]):
+    return training_batches(
+        _data(config, config.data.split), seed=config.seed, batch_size=config.batch_size, rows=rows
+    )
+
+
+def _evaluators(config: Any, objective: Any, rows: Sequence[int]) -> tuple[Evaluate, ...]:
+    """Mean loss on `eval.batches` shuffled batches of the validation split, the same in every run.
+
+    Opens the data now and reads it at the first evaluation.
+    """
+    if not config.eval.batches:
+        return ()
+    # Held-out rows are drawn one by one, however training draws its own.
+    data = {**_data(config, "validation"), "pairs_per_clip": 1}
+    batches = training_batches(data, seed=0, batch_size=config.batch_size, rows=rows)
+
+    def draw():
+        drawn = [next(batches) for _ in range(config.eval.batches)]
+        batches.close()
+        return drawn
+
+    return (mean_loss(objective, draw, batch_size=config.batch_size, seed=config.seed),)
+
+
+def _data(config: Any, split: str) -> Mapping[str, Any]:
+    size = config.model.image_size
+    return {**config.data, "split": split, "image_size": size if isinstance(size, int) else 0}

@@ -1,0 +1,30 @@
+"""What a binary needs to know of a model family to train it, plan it and time it."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.training.batches import DataIterator
+from flexlam_jax.training.loop import Evaluate
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A config, built. Nothing is opened and nothing is on a device until a function is called.
+
+    Attributes:
+      objective: what is trained. The model behind it is built once.
+      batch: global shapes of a batch, a pytree of ShapeDtypeStructs: what the objective reads.
+      data: `(rows) -> ` endless iterator of the rows of each global batch that this process holds
+        (`sharding.process_rows`). Opens the data now; raises DataError.
+      evaluators: `(rows) -> ` functions of the training state, each of which returns scalars for
+        metrics.jsonl; none where the config asks for none. Opens the data now.
+      data_hashes: `() -> {name: sha256}` of everything that the two above read.
+    """
+
+    objective: Objective
+    batch: Any
+    data: Callable[[Sequence[int]], DataIterator]
+    evaluators: Callable[[Sequence[int]], Sequence[Evaluate]]
+    data_hashes: Callable[[], Mapping[str, str]]
