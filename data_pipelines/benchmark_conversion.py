@@ -6,9 +6,9 @@ Makes a 960x540 file of 30 frames a second (a camera panning over a natural-look
 object moving; x264 at crf 23, its default group of pictures and groups of 12). Measures in turn, in
 fresh processes pinned to one core: PyAV decoding every frame and doing nothing with it, with the
 reader's own thread setting; PyAV decoding every frame to an RGB array, as plain readers do; and the
-conversion (decode, crop, shrink, JPEG, hash, blank check, spool) at several rates. Prints JSON rows;
-`ratio` is source frames per second of conversion over those of the decoder, `ratio_rgb` over those
-of decoding to RGB. The last rows repeat a video ten times as long, for its memory.
+conversion (decode, crop, shrink, JPEG, hash, blank check, spool) at several rates. Prints JSON
+rows; `ratio` is source frames per second of conversion over those of the decoder, `ratio_rgb` over
+those of decoding to RGB. The last rows repeat a video ten times as long, for its memory.
 """
 
 from __future__ import annotations

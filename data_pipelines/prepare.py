@@ -1,14 +1,13 @@
 """The front door of all datasets.
 
     python -m data_pipelines.prepare <dataset> --out=DIR [options]     build a dataset folder
-    python -m data_pipelines.prepare inspect DIR                       tell what it holds, draw a
-    contact sheet
+    python -m data_pipelines.prepare inspect DIR                       tell what it holds, draw it
     python -m data_pipelines.prepare validate DIR                      re-read and check everything
 
 `<dataset> --help` lists the options of one dataset. Running a finished build again says so and does
-nothing; running a killed or interrupted one again goes on where it stopped (simulators start
-afresh). Files are converted by processes of this machine; --runner names a runner of Apache Beam
-instead, which gets the flags that are not listed. Simulators always run on this machine.
+nothing; running a killed or interrupted one again goes on where it stopped. Files are converted by
+processes of this machine; --runner names a runner of Apache Beam instead, which gets the flags that
+are not listed. Simulators always run on this machine.
 """
 
 from __future__ import annotations
@@ -126,10 +125,10 @@ def _after_interrupt(command: str) -> str:
     if command in ("inspect", "validate"):
         return ""
     try:
-        resumable = hasattr(get_recipe(command), "plan")
+        get_recipe(command)
     except DataError:
         return ""
-    return "the same command goes on where it stopped" if resumable else ""
+    return "the same command goes on where it stopped"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

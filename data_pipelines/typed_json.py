@@ -37,7 +37,8 @@ def parse_json(data: bytes | str, kind: type[T] | Any = Any, *, where: str, reme
     """`data` as `kind`; `where` names its origin in the DataError of text that does not fit."""
     text = data if isinstance(data, str) else data.decode("utf-8-sig", "surrogateescape")
     try:
-        # Not msgspec's own decoder: it refuses names that are not UTF-8, and NaN, which others write.
+        # Not msgspec's own decoder: it refuses names that are not UTF-8, and NaN, which others
+        # write.
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(_message(where, f"is not JSON ({error})", remedy)) from None
@@ -58,7 +59,8 @@ def as_type(value: Any, kind: type[T] | Any, *, where: str, remedy: str = "") ->
 def read_json_lines(
     path: str | os.PathLike, kind: type[T] | Any = Any, *, remedy: str = ""
 ) -> Iterator[T]:
-    """One value per line; empty lines are skipped. Raises DataError as `read_json`, naming the line.
+    """One value per line; empty lines are skipped. Raises DataError as `read_json`, naming the
+    line.
 
     Lines end at \\n only: texts may hold every other separator (U+2028, U+0085) as they are.
     """

@@ -86,7 +86,7 @@ def main(argv):
 
 def _kill_again_and_again(command, folder, every, rng):
     """One entry per kill; the run that the last one is measured with is killed unmeasured."""
-    kills = []
+    kills, killed_at, saved, inode = [], 0.0, 0, 0
     for number in range(_KILLS.value + 1):
         group = _start(command)
         try:

@@ -16,7 +16,7 @@ def variations(config: Any, name: str) -> list[Any]:
     """
     values, change = SWEEPS[name]
     varied = [copy.deepcopy(config) for _ in values]
-    for one, value in zip(varied, values):
+    for one, value in zip(varied, values, strict=True):
         change(one, value)
     return varied
 

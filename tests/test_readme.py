@@ -1,4 +1,4 @@
-"""Every command of the README is run here, in README order, as a reader would run them one after the other."""
+"""Every command of the README is run here, in its order, as a reader would run them."""
 
 import os
 import pathlib
@@ -70,7 +70,8 @@ def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
     for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):  # Of tests, not of a reader.
         environment.pop(setting, None)
-    # The scripts make .venv themselves for a reader; here they use the environment that runs this test.
+    # The scripts make .venv themselves for a reader; here they use the environment that runs this
+    # test.
     environment["FLEXLAM_VENV"] = str(pathlib.Path(sys.executable).parent.parent)
     environment["PYTHON"] = sys.executable
     environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"

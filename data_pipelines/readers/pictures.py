@@ -30,8 +30,8 @@ def open_picture(
 
     encoded: the bytes or the file. where: names it in errors.
 
-    Raises ItemError: 'unreadable picture' (damaged, or no picture of these formats), 'too large', or
-    'pixel range' (see `to_rgb`).
+    Raises ItemError: 'unreadable picture' (damaged, or no picture of these formats), 'too large',
+    or 'pixel range' (see `to_rgb`).
     """
     source = io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded
     try:

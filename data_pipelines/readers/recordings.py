@@ -25,8 +25,8 @@ from data_pipelines.format.spec import DatasetSpec
 class ItemError(DataError):
     """One item or recording cannot be used.
 
-    reason: its class in the manifest's counts. episodes, frames: how much is lost with it, where that
-    is known; see Skipped.
+    reason: its class in the manifest's counts. episodes, frames: how much is lost with it, where
+    that is known; see Skipped.
     """
 
     def __init__(
@@ -65,9 +65,10 @@ class Skipped:
 
     reason: a short class, e.g. "missing clip"; detail: the whole story; expected: the publisher's
     own tables rule it out, so it does not count against --max-failures. episodes: how many are lost
-    with it, None if nobody knows (a file that cannot be opened is then taken to hold `about` as many,
-    or, without that estimate, as many as the others do on average). frames: how many frames are lost, at the rate that is kept; None if nobody
-    knows (then as many as an average episode has, for each).
+    with it, None if nobody knows (a file that cannot be opened is then taken to hold `about` as
+    many, or, without that estimate, as many as the others do on average). frames: how many frames
+    are lost, at the rate that is kept; None if nobody knows (then as many as an average episode
+    has, for each).
     """
 
     name: str

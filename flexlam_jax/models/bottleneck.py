@@ -8,20 +8,54 @@ here follow the nested-dropout tokenizer FlexTok, and 'uniform' is our default, 
 Dimension keys: B batch (any leading axes), K slots, D slot width.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT_OR_NONE, either, exactly, real
 from flexlam_jax.config.sections import strict
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 
-SAMPLERS: dict[str, dict[str, Any]] = {
-    "uniform": {"minimum": 1},
-    "powers_of_two": {},
-    "geometric": {"rate": 0.5},
-    "fixed": {"count": None},
+
+@dataclasses.dataclass(frozen=True)
+class Uniform:
+    """k ~ U{minimum..K}; minimum 0 also trains the empty prefix."""
+
+    minimum: int = setting(1, range=COUNT_OR_NONE, help="least slots kept")
+
+
+@dataclasses.dataclass(frozen=True)
+class PowersOfTwo:
+    """Uniform over 1, 2, 4, ..., K."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometric:
+    """P(k) ~ (1 - rate)^(k-1), cut at K."""
+
+    rate: float = setting(
+        0.5, range=real(0, 1, above=True, below=True), help="how fast long prefixes get rare"
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """Always `count`: the Fixed-K baseline."""
+
+    count: int | None = setting(
+        None, range=either(COUNT_OR_NONE, exactly(None)), help="slots kept, None for all K"
+    )
+
+
+SAMPLERS = {
+    "uniform": Uniform,
+    "powers_of_two": PowersOfTwo,
+    "geometric": Geometric,
+    "fixed": Fixed,
 }
 
 
@@ -48,9 +82,7 @@ def null_fill(slots: jax.Array, keep: jax.Array, null: jax.Array) -> jax.Array:
 def keep_settings(config: Mapping[str, Any], slots: int) -> dict[str, Any]:
     """Checks the `keep` section of a model config and fills in its defaults.
 
-    kinds: 'uniform' (k ~ U{minimum..K}; minimum 0 also trains the empty prefix), 'powers_of_two'
-    (uniform over 1, 2, 4, ..., K), 'geometric' (P(k) ~ (1 - rate)^(k-1), cut at K) and 'fixed'
-    (always `count`, default K: the Fixed-K baseline).
+    kinds: those of SAMPLERS.
 
     Raises ConfigError for unknown kinds, unknown keys and values outside 0..K.
     """

@@ -3,6 +3,7 @@
 Dimension keys: B batch, T frames of a clip, H W C image, K slots, D slot width.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,13 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, SWITCH, either, one_of, several
 from flexlam_jax.config.sections import as_dict, build_kind, check_keys
+from flexlam_jax.config.settings import choice, defaults, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models import bottleneck
-from flexlam_jax.models.attention import resolve_implementation
+from flexlam_jax.models.attention import IMPLEMENTATIONS, resolve_implementation
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
 from flexlam_jax.models.patches import POSITIONS
@@ -28,27 +31,37 @@ ENCODERS = {"vit": VitEncoder, "motion": MotionEncoder}
 DECODERS = {"vit": VitDecoder, "motion": MotionDecoder}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
-DEFAULTS: dict[str, Any] = {
-    "image_size": 64,
-    "channels": 3,
-    "slots": None,
-    "encoder": None,
-    "quantizer": None,
-    "decoder": None,
-    "keep": {"kind": "uniform"},
-    "dtype": "float32",
-    "remat": "none",
-    "unroll": False,
-    "attention": "auto",
-    "residual": True,
-}
+
+@dataclasses.dataclass(frozen=True)
+class LamSettings:
+    """The `model` section of a config; what `build_lam` reads."""
+
+    image_size: int | tuple[int, int] = setting(
+        64,
+        range=either(COUNT, several(COUNT, 2)),
+        help="pixels of a side, or (height, width)",
+        required=True,
+    )
+    channels: int = setting(3, range=COUNT, help="of the frames")
+    slots: int = setting(None, range=COUNT, help="latent slots K", required=True)
+    encoder: Any = choice(ENCODERS, help="reads a pair of frames")
+    quantizer: Any = choice(QUANTIZERS, help="makes slots discrete")
+    decoder: Any = choice(DECODERS, help="predicts the next frame")
+    keep: Any = choice(
+        bottleneck.SAMPLERS, default="uniform", help="how many slots a training sample keeps"
+    )
+    dtype: str = setting("float32", range=one_of(tuple(DTYPES)), help="of matrix products")
+    remat: str = setting("none", range=one_of(REMAT_NAMES), help="what is computed twice")
+    unroll: bool = setting(False, range=SWITCH, help="no loop over blocks in the program")
+    attention: str = setting("auto", range=one_of(IMPLEMENTATIONS), help="which kernel")
+    residual: bool = setting(True, range=SWITCH, help="the decoder's output is added to o_t")
 
 
 @flax.struct.dataclass
 class LamOutput:
     """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale; slots (B, T-1, K, D) quantised,
-    before null-fill; ids (B, T-1, K) int32 or None; losses: weighted scalars to add to the
-    reconstruction loss; stats: scalars."""
+    before null-fill; ids (B, T-1, K) int32 or None; losses (B, T-1, K), weighted, 0 for slots that
+    are not kept: their means are added to the reconstruction loss; stats: scalars."""
 
     prediction: jax.Array
     slots: jax.Array
@@ -93,7 +106,7 @@ class LatentActionModel(nn.Module):
         prediction = self.decode(frames[:, :-1], self.null_fill(slots, keep))
         # Slots that are not transmitted must not be pulled by the quantiser's losses either.
         kept = bottleneck.prefix_mask(keep, self.slots)
-        losses = {name: jnp.mean(jnp.where(kept, x, 0.0)) for name, x in quantized.losses.items()}
+        losses = {name: jnp.where(kept, x, 0.0) for name, x in quantized.losses.items()}
         return LamOutput(prediction, slots, quantized.ids, losses, quantized.stats)
 
     def encode(self, frames: jax.Array) -> tuple[jax.Array, jax.Array | None]:
@@ -142,8 +155,9 @@ class LatentActionModel(nn.Module):
 def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     """The `model` section with defaults; raises ConfigError for unknown or missing keys."""
     given = as_dict("model", config)
-    check_keys("model", given, DEFAULTS)
-    settings = {**DEFAULTS, **given}
+    known = defaults(LamSettings)
+    check_keys("model", given, known)
+    settings = {**known, **given}
     missing = [key for key, value in settings.items() if value is None]
     if missing:
         raise ConfigError(f"the model config lacks the keys {missing}")
@@ -153,10 +167,7 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
 def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
     """Builds the model from the `model` section of a config.
 
-    Keys (DEFAULTS): image_size (int or (height, width)), channels, slots, encoder, quantizer,
-    decoder, keep ({'kind': ..., settings of that kind}; the settings of encoder, quantizer and
-    decoder are the fields of the modules in ENCODERS, QUANTIZERS, DECODERS), dtype, remat, unroll,
-    attention, residual.
+    Its keys are the fields of LamSettings.
 
     Raises:
       ConfigError: unknown key or kind (the message names it and the valid ones), a missing key, or

@@ -15,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, several, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import patchify, unpatchify
@@ -123,12 +125,15 @@ class MotionDecoder(nn.Module):
     channels and blocks of the correction; hidden widths. H = W must be a multiple of 2 G and of 4.
     """
 
-    cells: int = 8
-    radius: tuple[int, int] = (2, 8)
-    channels: int = 32
-    blocks: int = 1
-    hidden: int = 96
-    code_hidden: int = 128
+    cells: int = setting(8, range=COUNT, help="cells per side of the shift field")
+    radius: tuple[int, int] = setting(
+        (2, 8), range=several(whole(0, 64), 2), help="(dy, dx) of its shifts, in steps of 2 pixels"
+    )
+    channels: int = setting(32, range=COUNT, help="channels of the correction")
+    blocks: int = setting(1, range=whole(0, 10_000), help="how many blocks")
+    # Halved for the content.
+    hidden: int = setting(96, range=whole(2), help="hidden width of the shift field")
+    code_hidden: int = setting(128, range=COUNT, help="hidden width of the code's MLP")
     dtype: Any = jnp.float32
 
     @nn.compact

@@ -7,6 +7,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, several, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
@@ -21,10 +23,14 @@ class MotionEncoder(nn.Module):
 
     slots: int
     features: int
-    hidden: Sequence[int] = (256, 128)
-    windows: tuple[int, int] = (4, 8)
-    radius: tuple[int, int] = (2, 8)
-    factor: int = 2
+    hidden: Sequence[int] = setting((256, 128), range=several(COUNT), help="hidden widths")
+    windows: tuple[int, int] = setting(
+        (4, 8), range=several(COUNT, 2), help="rows and columns of windows"
+    )
+    radius: tuple[int, int] = setting(
+        (2, 8), range=several(whole(0, 64), 2), help="(dy, dx) of the correlation search"
+    )
+    factor: int = setting(2, range=COUNT, help="pooling before the search")
     dtype: Any = jnp.float32
 
     @nn.compact

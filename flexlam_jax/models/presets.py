@@ -9,8 +9,9 @@ The sizes of the ViTs are ours; those of the FlexLAM paper are not public.
 
 from typing import Any
 
-# width, heads, frame blocks, pair blocks, decoder blocks, and the least recomputation with which the
-# preset's batch of 224-px clips fits the slices of docs/pod_plans.md. A block has 12 width^2 parameters.
+# width, heads, frame blocks, pair blocks, decoder blocks, and the least recomputation with which
+# the preset's batch of 224-px clips fits the slices of docs/pod_plans.md. A block has 12 width^2
+# parameters.
 _VITS = {
     "base": (512, 8, 4, 4, 10, "dots"),
     "large": (1024, 16, 6, 6, 12, "mlp"),

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from flexlam_jax.config.ranges import COUNT, SWITCH
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
@@ -51,9 +53,9 @@ class BlockSettings:
     Raises ConfigError for an unknown remat policy.
     """
 
-    heads: int = 8
-    mlp_hidden: int = 1024
-    qk_norm: bool = True
+    heads: int = setting(8, range=COUNT, help="attention heads")
+    mlp_hidden: int = setting(1024, range=COUNT, help="hidden units of the MLP")
+    qk_norm: bool = setting(True, range=SWITCH, help="normalises queries and keys")
     dtype: Any = jnp.float32
     attention: str = "auto"
     remat: str = "none"

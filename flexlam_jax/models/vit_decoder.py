@@ -13,9 +13,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, one_of, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
-from flexlam_jax.models.patches import Positions, grid_of, patchify, unpatchify
+from flexlam_jax.models.patches import POSITIONS, Positions, grid_of, patchify, unpatchify
 from flexlam_jax.models.transformer import BlockSettings, RMSNorm, Transformer
 
 _small = nn.initializers.truncated_normal(0.02)
@@ -31,11 +33,13 @@ class VitDecoder(nn.Module):
 
     image_size: Any
     block: BlockSettings
-    patch: int = 8
-    width: int = 256
-    blocks: int = 4
-    conditioning: str = "self"
-    positions: str = "learned"
+    patch: int = setting(8, range=COUNT, help="pixels of a patch's side")
+    width: int = setting(256, range=COUNT, help="width of the tokens")
+    blocks: int = setting(4, range=whole(0, 10_000), help="how many blocks")
+    conditioning: str = setting(
+        "self", range=one_of(CONDITIONING), help="how blocks read the slots"
+    )
+    positions: str = setting("learned", range=one_of(POSITIONS), help="position embedding")
 
     @nn.compact
     def __call__(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:

@@ -14,10 +14,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, SWITCH, one_of, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
-from flexlam_jax.models.patches import Positions, grid_of, patchify
+from flexlam_jax.models.patches import POSITIONS, Positions, grid_of, patchify
 from flexlam_jax.models.transformer import Block, BlockSettings, RMSNorm, Transformer
 
 _small = nn.initializers.truncated_normal(0.02)
@@ -39,12 +41,14 @@ class VitEncoder(nn.Module):
     features: int
     image_size: Any
     block: BlockSettings
-    patch: int = 8
-    width: int = 256
-    frame_blocks: int = 2
-    pair_blocks: int = 2
-    motion_tokens: bool = False
-    positions: str = "learned"
+    patch: int = setting(8, range=COUNT, help="pixels of a patch's side")
+    width: int = setting(256, range=COUNT, help="width of the tokens")
+    frame_blocks: int = setting(2, range=whole(0, 10_000), help="blocks on each frame alone")
+    pair_blocks: int = setting(2, range=whole(1, 10_000), help="joint blocks on a pair")
+    motion_tokens: bool = setting(
+        False, range=SWITCH, help="adds to each patch its correlation with the frame before"
+    )
+    positions: str = setting("learned", range=one_of(POSITIONS), help="position embedding")
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:

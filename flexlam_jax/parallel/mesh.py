@@ -18,6 +18,7 @@ from jax.sharding import AxisType, Mesh
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel.axes import AXES, BATCH_AXES
+from flexlam_jax.parallel.streams import Rows, is_streams
 
 
 def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = None) -> Mesh:
@@ -66,7 +67,7 @@ def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tu
     shape = [int(sizes.get(axis, 1)) for axis in AXES[1:]]
     outer = int(sizes.get("slice", -1))
     shape.insert(0, slices if outer == -1 else outer)
-    asked = ", ".join(f"{axis}={size}" for axis, size in zip(AXES, shape))
+    asked = ", ".join(f"{axis}={size}" for axis, size in zip(AXES, shape, strict=True))
     if any(size < 1 and size != -1 for size in shape) or shape.count(-1) > 1:
         raise UserError(f"config.mesh is {asked}; sizes are positive, and one may be -1.")
     fixed = math.prod(size for size in shape if size != -1)
@@ -80,12 +81,19 @@ def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tu
     return tuple(shape)
 
 
-def check_batch_size(batch_size: int, accumulate: int, mesh: Mesh) -> None:
-    """Raises UserError unless every micro-batch splits evenly over the mesh's batch axes."""
+def check_batch_size(batch_size: Rows, accumulate: int, mesh: Mesh) -> None:
+    """Raises UserError unless every micro-batch, of every stream, splits evenly over the mesh's
+    batch axes."""
     ways = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
-    if batch_size < 1 or accumulate < 1 or batch_size % (accumulate * ways):
-        axes = " x ".join(f"mesh {axis} {mesh.shape[axis]}" for axis in BATCH_AXES)
-        raise UserError(
-            f"config.batch_size={batch_size} must be a multiple of {accumulate * ways} = "
-            f"optimizer.accumulate {accumulate} x {axes}; change the batch size or the mesh."
-        )
+    axes = " x ".join(f"mesh {axis} {mesh.shape[axis]}" for axis in BATCH_AXES)
+    streams = batch_size if is_streams(batch_size) else {"": batch_size}
+    if not streams:
+        raise UserError("config.batch_size has no streams; give the rows of each, as {video: 8}.")
+    for name, rows in streams.items():
+        key = f"config.batch_size.{name}" if name else "config.batch_size"
+        whole = isinstance(rows, int) and not isinstance(rows, bool)
+        if not whole or rows < 1 or accumulate < 1 or rows % (accumulate * ways):
+            raise UserError(
+                f"{key}={rows} must be a multiple of {accumulate * ways} = "
+                f"optimizer.accumulate {accumulate} x {axes}; change the batch size or the mesh."
+            )

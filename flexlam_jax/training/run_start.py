@@ -18,7 +18,7 @@ def describe_start() -> dict[str, Any]:
     import orbax.checkpoint
 
     return {
-        "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "argv": sys.argv,
         "git": git_revision(),
         "host": socket.gethostname(),

@@ -95,7 +95,7 @@ def test_wrong_commands(place, binary):
         before = listing(place)
         results = run_lines(binary, [[*good, line] for line, _ in cases])
         assert listing(place) == before
-    for (line, told), (code, out, err, cache) in zip(cases, results, strict=True):
+    for (line, told), (code, _, err, cache) in zip(cases, results, strict=True):
         assert code == 1 and err.startswith("error: ") and told in err, (line, err)
         assert "Traceback" not in err and "delete" not in err and len(err.splitlines()) == 1, err
         assert cache is None, "a checkpoint's config chose where programs are loaded from"

@@ -38,8 +38,8 @@ def test_decoder_sees_nothing_of_the_next_frame(family):
     assert np.all(gradient[:, 1:] == 0.0)
     # And the arguments of decode show that there is no other way in.
     direct = jax.jit(family.decode)(family.frames[:, 0], slots[:, 0], [3, 3])
-    # Two programs round differently, in proportion to the largest values that are added: 8 here, where
-    # one kind of processor was 2.2e-5 off.
+    # Two programs round differently, in proportion to the largest values that are added: 8 here,
+    # where one kind of processor was 2.2e-5 off.
     atol = 1e-5 * float(np.abs(direct).max())
     np.testing.assert_allclose(family(family.frames, 3).prediction[:, 0], direct, atol=atol)
 

@@ -122,8 +122,8 @@ def test_memory_is_state_and_batch(tiny_plan):
             306.85,
         ),
         (
-            "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO temporaries "
-            "(23.17G) exceeds available HBM (15.75G).",
+            "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required for HLO "
+            "temporaries (23.17G) exceeds available HBM (15.75G).",
             23.17,
         ),
     ],

@@ -23,7 +23,7 @@ def compiled():
         env={**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "8"},
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(JOBS, map(json.loads, done.stdout.splitlines())))
+    return dict(zip(JOBS, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
 def count(row):

@@ -32,7 +32,7 @@ def test_names(name, chips, layout):
 def test_every_listed_name_is_its_own():
     for chip, names in known_topologies().items():
         assert len(names) == len(set(names)) == len(LAYOUTS[chip])
-        for name, layout in zip(names, LAYOUTS[chip]):
+        for name, layout in zip(names, LAYOUTS[chip], strict=True):
             assert parse_topology(name).layout == layout
     assert known_topologies()["v5e"][-1] == "v5e-256" and known_topologies()["v4"][-1] == "v4-8192"
 

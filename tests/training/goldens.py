@@ -49,10 +49,10 @@ def text(preset):
     """One block per parameter: path, shape, dtype; then a line per mesh."""
     trees = [jax.tree_util.tree_leaves_with_path(state.params) for state in states(preset)]
     lines = []
-    for leaves in zip(*trees):
+    for leaves in zip(*trees, strict=True):
         path, leaf = leaves[0]
         lines.append(f"{path_name(path)} {'x'.join(map(str, leaf.shape))} {leaf.dtype}")
-        for sizes, (_, leaf) in zip(MESHES, leaves):
+        for sizes, (_, leaf) in zip(MESHES, leaves, strict=True):
             mesh = " ".join(f"{axis} {size}" for axis, size in sizes.items())
             lines.append(f"    {mesh:<32}{spec_text(leaf)}")
     return "\n".join(lines) + "\n"

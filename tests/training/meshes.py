@@ -3,7 +3,8 @@
     JAX_NUM_CPU_DEVICES=8 python -m tests.training.meshes OUT MESH...
 
 MESH is data-fsdp-model, as 2-2-2, or slice-data-fsdp-model; a-b-c+d-e-f trains half on the first
-mesh and continues on the second. Prints one JSON object per line: mesh, sharded leaves, bytes of state on the first device.
+mesh and continues on the second. Prints one JSON object per line: mesh, sharded leaves, bytes of
+state on the first device.
 """
 
 import json
@@ -30,7 +31,7 @@ def train(out, name):
             optimizer__schedule="constant",
         )
         numbers = [int(size) for size in sizes.split("-")]
-        config.mesh = dict(zip(AXES[-len(numbers) :], numbers), fsdp_min_size=64)
+        config.mesh = dict(zip(AXES[-len(numbers) :], numbers, strict=True), fsdp_min_size=64)
         state = fit(
             toy.objective(hidden=32, noise=0.1, count_updates=True),
             toy.Rows(batch_size=16),

@@ -40,7 +40,7 @@ def test_half_a_program_is_compiled_again(tmp_path, recwarn):
     stop_early(tmp_path)
     files = list((tmp_path / "compilation_cache").rglob("*-cache"))
     sizes = [file.stat().st_size for file in files]
-    for file, size in zip(files, sizes):
+    for file, size in zip(files, sizes, strict=True):
         file.write_bytes(file.read_bytes()[: size // 2])
     assert files and int(train(tmp_path, toy.Rows()).step) == 12
     assert not [w for w in recwarn if "compilation cache" in str(w.message)]

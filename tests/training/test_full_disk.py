@@ -77,7 +77,8 @@ def test_programs_that_cannot_be_kept_are_told_once(tmp_path, caplog):
         for name in ("one", "two"):
             warnings.warn(
                 "Error writing persistent compilation cache entry for "
-                f"'jit_{name}': OSError: [Errno 28] No space left on device"
+                f"'jit_{name}': OSError: [Errno 28] No space left on device",
+                stacklevel=1,
             )
     assert caplog.text.count("compiled programs cannot be kept") == 1
     assert "No space left on device" in caplog.text and warnings.showwarning is before

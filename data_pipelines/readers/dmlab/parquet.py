@@ -218,7 +218,7 @@ def _runs(batches: Iterator) -> Iterator[tuple[int, Any, bool]]:
     for batch in batches:
         ends = np.flatnonzero(end_flags(batch)) + 1
         bounds = sorted({0, *ends.tolist(), len(batch)})
-        for begin, end in zip(bounds[:-1], bounds[1:]):
+        for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
             yield first + begin, batch.slice(begin, end - begin), end in ends
         first += len(batch)
 

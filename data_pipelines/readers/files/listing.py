@@ -31,7 +31,8 @@ class Listing:
 
     files: in natural order, paths below `root` (links as they are, not what they point to).
     skipped: links, pipes and folders that could not be used, each with a reason; broken links and
-    the like count as failures if their suffix was asked for. others: suffix -> names of regular files with other suffixes.
+    the like count as failures if their suffix was asked for. others: suffix -> names of regular
+    files with other suffixes.
     """
 
     root: pathlib.Path
@@ -67,9 +68,9 @@ def list_files(
 
     named: says by a file's name whether it is asked for, in the place of `suffixes`.
 
-    Links to files and folders are followed wherever they lead, every folder once; a link to a folder
-    inside the source adds nothing. Without `follow_links` every link is listed as skipped. deep:
-    whether sub-folders are searched.
+    Links to files and folders are followed wherever they lead, every folder once; a link to a
+    folder inside the source adds nothing. Without `follow_links` every link is listed as skipped.
+    deep: whether sub-folders are searched.
     """
     listing = Listing(root)
     wanted = tuple(suffix.lower() for suffix in suffixes)

@@ -42,8 +42,8 @@ _MAGIC = (
 def unreadable(path: str | os.PathLike, error: BaseException | str, expected: str) -> ItemError:
     """The ItemError for a file that could not be opened or read.
 
-    error: what the library said. expected: what it was opened as ("an HDF5 file"). The reason is one
-    of 'git-lfs pointer', 'missing', 'broken link', 'no permission', 'locked', 'empty file',
+    error: what the library said. expected: what it was opened as ("an HDF5 file"). The reason is
+    one of 'git-lfs pointer', 'missing', 'broken link', 'no permission', 'locked', 'empty file',
     'not a file', 'other format', or 'unreadable' with the library's own words.
     """
     path = pathlib.Path(path)

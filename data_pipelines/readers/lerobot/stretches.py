@@ -2,8 +2,8 @@
 
 v3.0 packs the pictures of many episodes into one mp4 and notes where each begins, in seconds. Sets
 are published in which such a time is wrong by a frame or more, and every frame is then that of
-another row. Where the file holds exactly as many frames as its episodes have rows, they follow on one
-another without a gap, and so the lengths tell where each begins.
+another row. Where the file holds exactly as many frames as its episodes have rows, they follow on
+one another without a gap, and so the lengths tell where each begins.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def settle_starts(
 ) -> None:
     """Puts the counted beginning in the place of one that is a frame early or late.
 
-    A video whose noted beginning is further off gets a `fault`, which `video_of` raises. Of every file
-    only the header is read; files that do not say how many frames they hold are left as they are.
+    A video whose noted beginning is further off gets a `fault`, which `video_of` raises. Of every
+    file only the header is read; files that do not say how many frames they hold are left as they
+    are.
     """
     for camera in cameras:
         for file, members in _by_file(episodes, camera).items():

@@ -125,7 +125,7 @@ def _decode(leaf: Leaf, raw: dict[str, Any]) -> Any:
         values = _byte_strings(raw[f"{leaf.key}/value"])
         if len(values) != len(sizes):
             raise ValueError(f"{len(values)} values, {len(sizes)} shapes")
-        return [_array(leaf, value, size) for value, size in zip(values, sizes)]
+        return [_array(leaf, value, size) for value, size in zip(values, sizes, strict=True)]
     whole = tuple(-1 if size is None else size for size in shape)
     if leaf.encoding != "none":
         arrays = [_array(leaf, value, whole) for value in _byte_strings(raw[leaf.key])]
@@ -197,7 +197,7 @@ def _ragged(leaf: Leaf, raw: dict[str, Any]) -> list:
         ends = np.cumsum([0, *_whole_numbers(raw[f"{leaf.key}/ragged_row_lengths_{level}"])])
         if ends[-1] != len(values):
             raise ValueError(f"row lengths sum to {ends[-1]}, but there are {len(values)} values")
-        values = [values[start:end] for start, end in zip(ends[:-1], ends[1:])]
+        values = [values[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
     return values
 
 

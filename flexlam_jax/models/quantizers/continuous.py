@@ -4,12 +4,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, real
+from flexlam_jax.config.settings import setting
 from flexlam_jax.models.quantizers.base import Quantized
 
 
 class _Continuous(nn.Module):
-    width: int = 8
+    width: int = setting(8, range=COUNT, help="width of a slot")
 
+    loss_names = ()
     codebook_size = None
     bits_per_slot = None
 
@@ -37,7 +40,8 @@ class Gaussian(_Continuous):
     The default beta is that of AdaWorld's LAM (2e-4 beside a pixel MSE).
     """
 
-    beta: float = 2e-4
+    beta: float = setting(2e-4, range=real(0), help="weight of the KL term")
+    loss_names = ("kl",)
 
     @property
     def input_width(self) -> int:

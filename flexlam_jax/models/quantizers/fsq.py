@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.config.ranges import several, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.quantizers.base import Quantized
 
@@ -24,14 +26,17 @@ class FSQ(nn.Module):
     Gradients pass the rounding straight through.
     """
 
-    levels: Sequence[int]
+    levels: Sequence[int] = setting(
+        range=several(whole(2)), help="values per dimension of a slot", required=True
+    )
+    loss_names = ()
 
     def __post_init__(self):
         super().__post_init__()
         if len(self.levels) == 0 or min(self.levels) < 2 or math.prod(self.levels) >= 2**31:
             raise ConfigError(
-                f"model.quantizer.levels={tuple(self.levels)}: give at least one dimension, each with 2 or more"
-                " levels, and fewer than 2^31 codes in all"
+                f"model.quantizer.levels={tuple(self.levels)}: give at least one dimension, each "
+                "with 2 or more levels, and fewer than 2^31 codes in all"
             )
 
     @property

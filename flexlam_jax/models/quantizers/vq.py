@@ -18,11 +18,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.config.ranges import COUNT, SHARE_BELOW_1, one_of, real, whole
+from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.quantizers.base import Quantized
 
-# A TPU multiplies float32 in bfloat16 unless told otherwise: 0.7 % of the ids would be others than a
-# CPU finds (512 random codes of width 8).
+# A TPU multiplies float32 in bfloat16 unless told otherwise: 0.7 % of the ids would be others than
+# a CPU finds (512 random codes of width 8).
 _EXACT = jax.lax.Precision.HIGHEST
 
 
@@ -70,12 +72,17 @@ class VQ(nn.Module):
     Loss 'commitment': commitment * mean over D of (z - sg(e))^2, per slot. Output z + sg(e - z).
     """
 
-    codes: int
-    width: int = 8
-    metric: str = "euclid"
-    commitment: float = 0.25
-    decay: float = 0.99
-    revive_below: float = 0.03
+    codes: int = setting(range=whole(2), help="codes of the codebook", required=True)
+    width: int = setting(8, range=COUNT, help="width of a slot")
+    metric: str = setting(
+        "euclid", range=one_of(("euclid", "cosine")), help="distance of latents and codes"
+    )
+    commitment: float = setting(0.25, range=real(0), help="weight of the commitment loss")
+    decay: float = setting(0.99, range=SHARE_BELOW_1, help="of the codes' moving averages")
+    revive_below: float = setting(
+        0.03, range=SHARE_BELOW_1, help="share of the uniform usage below which a code is revived"
+    )
+    loss_names = ("commitment",)
 
     def __post_init__(self):
         super().__post_init__()

@@ -80,7 +80,10 @@ def test_manifest_and_episode_lists(reference):
 def test_killed_conversion_goes_on_where_it_stopped(tmp_path):
     out, log = tmp_path / "data", tmp_path / "log"
     options = make_options(items=30, log=str(log), pause=0.1)
-    code = f"from data_pipelines.conversion.build import prepare; prepare({PAINTED!r}, {str(out)!r}, {options})"
+    code = (
+        "from data_pipelines.conversion.build import prepare\n"
+        f"prepare({PAINTED!r}, {str(out)!r}, {options})"
+    )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=REPOSITORY)
     while len(list((tmp_path / ".data.partial").glob(".units/[0-9]*"))) < 5:
         assert process.poll() is None

@@ -101,11 +101,12 @@ def test_a_writer_that_loses_records_in_silence_is_noticed(tmp_path, monkeypatch
     goes_on(tmp_path / "data", content)
 
 
-def test_simulators_start_afresh_and_leave_nothing(tmp_path):
+def test_simulators_go_on_where_room_ended(tmp_path):
     options = recipe_options("synthetic", "--episodes=4", "--length=20", "--size=16")
-    with largest_file(1_000), pytest.raises(OutputError, match="give the same command again"):
+    with largest_file(1_000), pytest.raises(OutputError, match="the same command goes on"):
         prepare("synthetic", tmp_path / "data", options)
-    assert not list(tmp_path.iterdir())
+    assert prepare("synthetic", tmp_path / "data", options)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_an_input_error_of_a_source_is_no_full_disk():

@@ -34,7 +34,9 @@ def test_rows_and_frames_of_every_episode(tmp_path, version, video):
     data, episodes = opened(write(tmp_path, version=version, video=video))
     assert [episode["length"] for episode in episodes] == LENGTHS
     assert episodes[1]["tasks"] == ["open the drawer"]
-    for episode, length in zip(reversed(episodes), reversed(LENGTHS)):  # any order of access
+    for episode, length in zip(
+        reversed(episodes), reversed(LENGTHS), strict=True
+    ):  # any order of access
         frames = list(lerobot.iter_frames(data, episode, CAMERA))
         assert [rf.instant_of(frame) for frame in frames] == list(range(length))
         assert all(rf.is_upright(frame) for frame in frames)
