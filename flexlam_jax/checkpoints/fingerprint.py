@@ -6,6 +6,7 @@ carry one of the batch, so that equal data order can be read off two log files.
 
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -61,15 +62,25 @@ def batch_fingerprint(batch: Any) -> jax.Array:
     """uint32 fingerprint of which rows a batch holds; traceable, unlike `fingerprint`.
 
     Hashes the 1-D integer fields (episode, t, gap, dataset); row order counts. A batch without such
-    fields is hashed whole.
+    fields is hashed whole, a batch of streams {stream: batch} stream by stream.
     """
+    return sum(_leaf_sum(leaf, number) for number, leaf in enumerate(_identity(batch)))
+
+
+def _identity(batch: Any) -> list[jax.Array]:
+    """The leaves that tell which rows a batch, or each of its streams, holds."""
     rows = {
         name: value
         for name, value in batch.items()
-        if value.ndim == 1 and jnp.issubdtype(value.dtype, jnp.integer)
+        if not isinstance(value, Mapping)
+        and value.ndim == 1
+        and jnp.issubdtype(value.dtype, jnp.integer)
     }
-    leaves = jax.tree.leaves(rows or dict(batch))
-    return sum(_leaf_sum(leaf, number) for number, leaf in enumerate(leaves))
+    if rows:
+        return jax.tree.leaves(rows)
+    if all(isinstance(value, Mapping) for value in batch.values()):
+        return [leaf for name in sorted(batch) for leaf in _identity(batch[name])]
+    return jax.tree.leaves(dict(batch))
 
 
 def _leaf_sum(leaf: jax.Array, number: Any) -> jax.Array:

@@ -13,11 +13,10 @@ def code_counts(ids: jax.Array, codebook_size: int) -> jax.Array:
     return counts.reshape(K, codebook_size).astype(jnp.float32)
 
 
-def usage_metrics(ids: jax.Array, codebook_size: int) -> dict[str, jax.Array]:
+def usage_metrics(counts_KV: jax.Array) -> dict[str, jax.Array]:
     """code_usage: share of the codebook met in the batch by any slot; code_perplexity: exp entropy
     of the codes of one slot, averaged over slots (1 = collapsed, V = uniform; a batch of n samples
-    shows at most n)."""
-    counts_KV = code_counts(ids, codebook_size)
+    shows at most n). Of `code_counts`, which add up over micro-batches."""
     share_KV = counts_KV / counts_KV.sum(-1, keepdims=True)
     entropy_K = -jnp.sum(share_KV * jnp.log(jnp.maximum(share_KV, 1e-12)), axis=-1)
     return {

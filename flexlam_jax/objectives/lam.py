@@ -1,23 +1,45 @@
 """The objective of a latent action model: o_{t+1} from o_t and a random prefix of the slots."""
 
-from collections.abc import Mapping
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.sections import as_dict, check_keys
+from flexlam_jax.config.ranges import one_of, real
+from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models.bottleneck import sample_keep
 from flexlam_jax.models.flops import training_flops
-from flexlam_jax.models.lam import LatentActionModel, resolve_config
-from flexlam_jax.objectives.code_usage import usage_metrics
-from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.models.lam import LamOutput, LatentActionModel, resolve_config
+from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
+from flexlam_jax.objectives.objective import Mean, Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr
+from flexlam_jax.objectives.terms import Report, Term, objective_of
 from flexlam_jax.random import fold_name
 
-DEFAULTS: dict[str, Any] = {"pixel": "mse", "multiscale": 0.0}
+
+@dataclasses.dataclass(frozen=True)
+class LossSettings:
+    """The `loss` section of a config."""
+
+    pixel: str = setting("mse", range=one_of(tuple(PIXEL_LOSSES)), help="loss of a pixel")
+    multiscale: float = setting(0.0, range=real(0), help="weight of the same on pooled frames")
+
+
+@flax.struct.dataclass
+class LamResult:
+    """What terms read: the model's `output`, the slots kept (B, T-1), and the target o_{t+1}, float
+    (B, T-1, H, W, C)."""
+
+    output: LamOutput
+    keep: jax.Array
+    target: jax.Array
 
 
 def lam_objective(
@@ -26,6 +48,7 @@ def lam_objective(
     loss_config: Mapping[str, Any] | None = None,
     *,
     clip_length: int = 2,
+    terms: Sequence[Term] = (),
 ) -> Objective:
     """Builds the Objective of a LAM.
 
@@ -33,7 +56,8 @@ def lam_objective(
       model: from build_lam(model_config).
       model_config: the `model` section of the config.
       loss_config: {'pixel': 'mse' | 'l1', 'multiscale': weight of the multi-scale term}.
-      clip_length: frames per batch row, for flops_per_example.
+      clip_length: frames per batch row, for FLOPs and transitions per row.
+      terms: further terms of the loss; their `outputs` are `LamResult`s.
 
     Returns:
       Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C) and draws one `keep` per
@@ -45,14 +69,7 @@ def lam_objective(
       ConfigError: unknown loss key or pixel loss.
     """
     settings = resolve_config(model_config)
-    loss_settings = as_dict("loss", loss_config or {})
-    check_keys("loss", loss_settings, DEFAULTS)
-    loss_settings = {**DEFAULTS, **loss_settings}
-    if loss_settings["pixel"] not in PIXEL_LOSSES:
-        raise ConfigError(
-            f"loss.pixel={loss_settings['pixel']!r} is unknown; choose one of"
-            f" {sorted(PIXEL_LOSSES)}"
-        )
+    loss_settings = read("loss", loss_config, LossSettings)
 
     def init(rng: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
         channels = batch["frames"].shape[-1]
@@ -63,7 +80,7 @@ def lam_objective(
         # Two frames of one row are enough to fix every shape.
         return dict(model.init(fold_name(rng, "params"), batch["frames"][:1, :2]))
 
-    def loss(params, extra, batch, rng):
+    def apply(params, extra, batch, rng):
         frames = batch["frames"]
         keep = sample_keep(
             fold_name(rng, "keep"),
@@ -79,28 +96,50 @@ def lam_objective(
             rngs={name: fold_name(rng, name) for name in ("sample", "revive")},
             mutable=list(extra),
         )
-        target = to_float(frames[:, 1:])
-        reconstruction = _reconstruction(output.prediction, target, loss_settings)
-        total = reconstruction + sum(output.losses.values())
-        metrics = {
-            "loss": total,
-            "reconstruction": reconstruction,
-            "psnr": psnr(output.prediction, target),
-            "copy_psnr": psnr(to_float(frames[:, :-1]), target),
-            "keep": jnp.mean(keep.astype(jnp.float32)),
-            **output.losses,
-            **output.stats,
-        }
-        if output.ids is not None:
-            metrics |= usage_metrics(output.ids, model.quantizer.codebook_size)
-        return total, (metrics, extra)
+        return LamResult(output, keep, to_float(frames[:, 1:])), extra
 
-    return Objective(init=init, loss=loss, flops_per_example=training_flops(settings, clip_length))
+    def summary(totals):
+        return usage_metrics(totals["code_counts"]) if totals else {}
+
+    return objective_of(
+        init,
+        apply,
+        [
+            Term("reconstruction", functools.partial(_reconstruction, loss_settings)),
+            *(_quantiser_term(name) for name in model.quantizer.loss_names),
+            *terms,
+        ],
+        report=functools.partial(_report, model.quantizer.codebook_size),
+        summary=summary,
+        flops_per_row=training_flops(settings, clip_length),
+        transitions_per_row=clip_length - 1,
+        dtype=settings["dtype"],
+    )
 
 
-def _reconstruction(prediction, target, settings):
-    pixel = PIXEL_LOSSES[settings["pixel"]]
-    value = pixel(prediction, target)
-    if settings["multiscale"]:
-        value = value + settings["multiscale"] * multiscale(pixel, prediction, target)
-    return value
+def _reconstruction(settings, params, outputs, batch, key) -> Mean:
+    pixel = PIXEL_LOSSES[settings.pixel]
+    prediction, target = outputs.output.prediction, outputs.target
+    error = pixel(prediction, target)
+    if not settings.multiscale:
+        return error
+    coarse = multiscale(pixel, prediction, target)
+    images = jnp.float32(math.prod(target.shape[:-3]))  # Of one size: means of them add up.
+    return Mean(images * (error.value + settings.multiscale * coarse), images)
+
+
+def _quantiser_term(name: str) -> Term:
+    # Weighted by the quantiser; slots that are not kept count as zeros.
+    return Term(name, lambda params, outputs, batch, key: Mean.of(outputs.output.losses[name]))
+
+
+def _report(codebook_size, outputs, batch) -> Report:
+    output, target = outputs.output, outputs.target
+    metrics = {
+        "psnr": psnr(output.prediction, target),
+        "copy_psnr": psnr(to_float(batch["frames"][:, :-1]), target),
+        "keep": Mean.of(outputs.keep),
+        **{name: Mean(value, jnp.float32(1)) for name, value in output.stats.items()},
+    }
+    totals = {} if output.ids is None else {"code_counts": code_counts(output.ids, codebook_size)}
+    return Report(metrics, totals)

@@ -8,16 +8,17 @@ import jax.numpy as jnp
 
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.motion import average_pool
+from flexlam_jax.objectives.objective import Mean
 
 
-def mse(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean squared error over everything, scalar."""
-    return jnp.mean(jnp.square(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+def mse(prediction: jax.Array, target: jax.Array) -> Mean:
+    """Mean squared error over everything."""
+    return Mean.of(jnp.square(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
 
 
-def l1(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean absolute error over everything, scalar."""
-    return jnp.mean(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+def l1(prediction: jax.Array, target: jax.Array) -> Mean:
+    """Mean absolute error over everything."""
+    return Mean.of(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
 
 
 PIXEL_LOSSES = {"mse": mse, "l1": l1}
@@ -38,12 +39,13 @@ def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) 
     total = 0.0
     for _ in range(levels):
         prediction, target = average_pool(prediction, 2), average_pool(target, 2)
-        total = total + loss(prediction, target)
+        total = total + loss(prediction, target).value
     return total / levels
 
 
-def psnr(prediction: jax.Array, target: jax.Array) -> jax.Array:
-    """Mean over images of -10 log10(MSE), dB, with the prediction clipped to [0, 1]; scalar."""
+def psnr(prediction: jax.Array, target: jax.Array) -> Mean:
+    """Over images, of -10 log10(MSE), dB, with the prediction clipped to [0, 1]."""
     error = jnp.square(jnp.clip(prediction, 0.0, 1.0) - target.astype(jnp.float32))
     # The floor (100 dB) only matters for identical images.
-    return -10.0 * jnp.mean(jnp.log10(jnp.maximum(jnp.mean(error, axis=(-3, -2, -1)), 1e-10)))
+    logs = Mean.of(jnp.log10(jnp.maximum(jnp.mean(error, axis=(-3, -2, -1)), 1e-10)))
+    return Mean(-10.0 * logs.sum, logs.weight)

@@ -4,6 +4,7 @@ A leaf's spec is a function of its path and shape alone. Optimizer moments and E
 path and shape of their parameter inside their own path, so they follow it without a rule of theirs.
 """
 
+import functools
 import math
 import re
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel.axes import BATCH_AXES, TENSOR_AXIS
 from flexlam_jax.parallel.mesh import check_batch_size
+from flexlam_jax.parallel.streams import Rows, by_stream
 
 # Regular expression searched in the parameter path -> axes of the *trailing* dimensions (leading
 # ones, as the layer axis of a scanned stack, stay whole). First match wins; no match means no
@@ -50,7 +52,7 @@ def leaf_spec(
     """Spec of one array: its rule, plus "fsdp" on the largest free dimension that it divides."""
     axes = [
         axis if axis and mesh.shape[axis] > 1 and size % mesh.shape[axis] == 0 else None
-        for axis, size in zip(_ruled(path, shape, rules), shape)
+        for axis, size in zip(_ruled(path, shape, rules), shape, strict=True)
     ]
     fsdp = mesh.shape["fsdp"]
     if fsdp > 1 and math.prod(shape) >= fsdp_min_size:
@@ -163,8 +165,9 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, P(BATCH_AXES))
 
 
-def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> np.ndarray:
-    """Rows of a global batch that the devices of a process hold, int64, ascending.
+def process_rows(mesh: Mesh, batch_size: Rows, process: int | None = None) -> Any:
+    """Rows of a global batch that the devices of a process hold, int64, ascending; {stream: rows}
+    for a batch of streams.
 
     They are several blocks where the mesh follows a TPU's torus, of which a host is a square, and
     the rows of other processes too where the model axis spans them. The data loader is asked for
@@ -174,10 +177,14 @@ def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> np.
       process: its index; None = the calling one.
 
     Raises:
-      UserError: the mesh does not divide the batch.
+      UserError: the mesh does not divide the batch, or the one of a stream.
     """
     check_batch_size(batch_size, 1, mesh)
     process = jax.process_index() if process is None else process
+    return by_stream(functools.partial(_held_rows, mesh, process), batch_size)
+
+
+def _held_rows(mesh: Mesh, process: int, batch_size: int) -> np.ndarray:
     held = batch_sharding(mesh).devices_indices_map((batch_size,))
     blocks = [
         np.arange(batch_size)[index[0]]
@@ -185,6 +192,16 @@ def process_rows(mesh: Mesh, batch_size: int, process: int | None = None) -> np.
         if device.process_index == process
     ]
     return np.unique(np.concatenate(blocks))
+
+
+def put_batch(sharding: NamedSharding, rows: Any, batch: Any, batch_size: Rows) -> Any:
+    """The global batch of which this process has `rows` (`process_rows`) in `batch`, a tree of host
+    arrays or one such tree per stream."""
+
+    def put(size: int, rows: np.ndarray, tree: Any) -> Any:
+        return jax.tree.map(lambda x: put_rows(sharding, rows, x, size), tree)
+
+    return by_stream(put, batch_size, rows, batch)
 
 
 def put_rows(

@@ -1,5 +1,6 @@
 """From the loader's host batches to global device arrays, one step ahead of the loop."""
 
+import functools
 import queue
 import threading
 import time
@@ -11,9 +12,10 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.parallel.sharding import put_rows
+from flexlam_jax.parallel.sharding import path_name, put_batch
+from flexlam_jax.parallel.streams import Rows, by_stream, is_streams
 
-HostBatch = Mapping[str, np.ndarray]
+HostBatch = Mapping[str, Any]  # {"frames": array, ...} or {stream: {"frames": array, ...}}
 
 
 class DataIterator(Protocol):
@@ -37,11 +39,12 @@ class DeviceBatches:
         data: DataIterator,
         sharding: NamedSharding,
         *,
-        rows: np.ndarray,
-        batch_size: int,
+        rows: Any,
+        batch_size: Rows,
         ahead: int = 1,
     ):
-        """Args: `rows` of the global batch of `batch_size` that `data` gives: `process_rows`."""
+        """Args: `rows` of the global batch of `batch_size` that `data` gives: `process_rows`; both
+        are one per stream for data of streams."""
         self._data, self._sharding = data, sharding
         self._rows, self._batch_size = rows, batch_size
         self._state = data.get_state()
@@ -60,22 +63,25 @@ class DeviceBatches:
             self._thread.join()
         self._data.close()
 
-    def shapes(self) -> dict[str, jax.ShapeDtypeStruct]:
+    def shapes(self) -> dict[str, Any]:
         """Global shapes and device dtypes of a batch. Looks at the first one without using it up.
 
         The position must be set afterwards or not at all: see `set_state`.
 
         Raises:
-          UserError: data with another number of rows than this process holds.
+          UserError: data with another number of rows than this process holds, or other streams.
         """
         if self._peeked is None:
             self._peeked = self._read()
-        return {
-            name: jax.ShapeDtypeStruct(
-                (self._batch_size, *value.shape[1:]), value.dtype, sharding=self._sharding
-            )
-            for name, value in self._peeked[0].items()
-        }
+
+        def shape(rows: int, x: np.ndarray) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((rows, *x.shape[1:]), x.dtype, sharding=self._sharding)
+
+        return by_stream(
+            lambda rows, tree: jax.tree.map(functools.partial(shape, rows), tree),
+            self._batch_size,
+            self._peeked[0],
+        )
 
     def get_state(self) -> dict[str, Any]:
         return self._state
@@ -94,7 +100,7 @@ class DeviceBatches:
     def __iter__(self) -> "DeviceBatches":
         return self
 
-    def __next__(self) -> dict[str, jax.Array]:
+    def __next__(self) -> dict[str, Any]:
         start = time.perf_counter()
         if self._thread is None:
             self._thread = threading.Thread(target=self._fill, daemon=True, name="batches")
@@ -111,7 +117,8 @@ class DeviceBatches:
             while not self._stop.is_set():
                 host, state = self._peeked or self._read()
                 self._peeked = None
-                self._put(({name: self._transfer(x) for name, x in host.items()}, state))
+                batch = put_batch(self._sharding, self._rows, host, self._batch_size)
+                self._put((batch, state))
         except StopIteration:
             self._put(
                 UserError(
@@ -123,17 +130,9 @@ class DeviceBatches:
             self._put(error)
 
     def _read(self) -> tuple[HostBatch, dict[str, Any]]:
-        host = {name: canonical(np.asarray(x)) for name, x in next(self._data).items()}
-        for name, value in host.items():
-            if value.shape[:1] != self._rows.shape:
-                raise UserError(
-                    f"the data gives {name!r} of shape {value.shape}; this process holds "
-                    f"{len(self._rows)} rows of a global batch of {self._batch_size}."
-                )
+        host = jax.tree.map(lambda x: canonical(np.asarray(x)), dict(next(self._data)))
+        check_rows(host, self._rows, self._batch_size)
         return host, self._data.get_state()
-
-    def _transfer(self, x: np.ndarray) -> jax.Array:
-        return put_rows(self._sharding, self._rows, x, self._batch_size)
 
     def _put(self, item: Any) -> None:
         while not self._stop.is_set():
@@ -141,6 +140,24 @@ class DeviceBatches:
                 return self._queue.put(item, timeout=0.1)
             except queue.Full:
                 continue
+
+
+def check_rows(batch: HostBatch, rows: Any, batch_size: Rows) -> None:
+    """Raises UserError, naming stream and array, unless this process was given its `rows`."""
+    if is_streams(batch_size) and set(batch) != set(batch_size):
+        raise UserError(
+            f"the data gives the streams {sorted(batch)}, config.batch_size has rows for "
+            f"{sorted(batch_size)}; name the same ones in both."
+        )
+    sizes = batch_size if is_streams(batch_size) else None
+    for path, x in jax.tree.leaves_with_path(batch):
+        stream = path[0].key if sizes else None
+        held = rows[stream] if sizes else rows
+        if x.shape[:1] != held.shape:
+            raise UserError(
+                f"the data gives {path_name(path)!r} of shape {x.shape}; this process holds "
+                f"{len(held)} rows of a global batch of {sizes[stream] if sizes else batch_size}."
+            )
 
 
 def canonical(x: np.ndarray) -> np.ndarray:

@@ -10,12 +10,13 @@ import jax
 import ml_collections
 
 from flexlam_jax.checkpoints.files import FOLDER
-from flexlam_jax.config.ranges import check_ranges
+from flexlam_jax.config.settings import check
 from flexlam_jax.errors import Interrupted
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
 from flexlam_jax.parallel.signals import StopSignals
+from flexlam_jax.parallel.streams import total
 from flexlam_jax.parallel.watchdog import DEFAULT_SECONDS, SLOW, Watchdog
 from flexlam_jax.training.agreement import check_agreement
 from flexlam_jax.training.augmentation import make_augmentation
@@ -23,29 +24,15 @@ from flexlam_jax.training.batches import DataIterator, DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.compilation import compiled_programs_in
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
-from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops
+from flexlam_jax.training.performance import Chrono, Profiler, measure_peak_tflops, update_flops
 from flexlam_jax.training.program import train_program
 from flexlam_jax.training.run_log import RunLog
+from flexlam_jax.training.settings import RunSettings
 from flexlam_jax.training.state import TrainState
+from flexlam_jax.training.step import check_splittable
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
-
-# What this reads of a config; the rest belongs to the model and its data.
-_READ = (
-    "seed",
-    "total_steps",
-    "batch_size",
-    "optimizer",
-    "mesh",
-    "checkpoint",
-    "log",
-    "eval",
-    "peak_tflops",
-    "profile",
-    "augmentation",
-    "watchdog_seconds",
-)
 
 Evaluate = Callable[[TrainState], Mapping[str, float]]
 
@@ -56,6 +43,7 @@ def fit(
     config: Mapping[str, Any],
     workdir: Any,
     *,
+    mesh: jax.sharding.Mesh | None = None,
     evaluate: Evaluate | None = None,
     data_hashes: Mapping[str, str] | None = None,
 ) -> TrainState:
@@ -68,11 +56,12 @@ def fit(
     Args:
       objective: what to train.
       data: endless iterator of host batches, this process's rows of each global batch
-        (`sharding.process_rows`). Closed at the end.
-      config: see experiments/configs; the keys that are read here are seed, total_steps,
-        batch_size, optimizer, mesh, checkpoint, log, eval, peak_tflops, profile, augmentation and
-        watchdog_seconds.
+        (`sharding.process_rows`): arrays, or {stream: arrays} where config.batch_size has rows per
+        stream. Closed at the end.
+      config: a mapping with the keys of `settings.RunSettings`; others belong to the model and its
+        data.
       workdir: directory for everything the run writes; see workdir.py.
+      mesh: `make_mesh(config.mesh)` where the caller has made it; None makes it here.
       evaluate: called every `config.eval.every` updates, before the first and after the last one,
         with the state; returns scalars for metrics.jsonl. Must be deterministic.
       data_hashes: name of each dataset -> hash of its content, recorded with the run, which is
@@ -93,12 +82,13 @@ def fit(
     with contextlib.ExitStack() as stack:  # Left in reverse order: the lock goes last.
         ### Mesh and work directory: every cheap check before anything is written or compiled.
 
-        check_ranges(plain, sections=_READ)
+        check(plain, RunSettings, others=True)
         watchdog = stack.enter_context(Watchdog(config.get("watchdog_seconds", DEFAULT_SECONDS)))
         check_agreement(plain)
-        mesh = make_mesh(config.mesh)
+        mesh = make_mesh(config.mesh) if mesh is None else mesh
         stack.enter_context(jax.set_mesh(mesh))
         check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+        check_splittable(objective, config.optimizer.accumulate)
         schedule = make_schedule(config.optimizer, config.total_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
@@ -141,7 +131,10 @@ def fit(
 
         log = stack.enter_context(
             RunLog(
-                run, config, resumed_at=resumed_at, chrono=_chrono(config, objective, batch, mesh)
+                run,
+                config,
+                resumed_at=resumed_at,
+                chrono=_chrono(config, objective, program.abstract, batch, mesh),
             )
         )
         profiler = stack.enter_context(_profiler(config, run))
@@ -193,19 +186,16 @@ def fit(
     return state
 
 
-def _chrono(config: Any, objective: Objective, batch: Mapping[str, Any], mesh: Any) -> Chrono:
+def _chrono(config: Any, objective: Objective, state: TrainState, batch: Any, mesh: Any) -> Chrono:
+    flops = update_flops(objective, state, batch, config.batch_size)
     peak = config.peak_tflops * mesh.size
-    if not peak and objective.flops_per_example:
-        dtype = config.get("model", {}).get("dtype", "float32")
-        peak = measure_peak_tflops(mesh, dtype)
-    # A clip of T frames holds T - 1 transitions; other data counts one per row.
-    frames = batch.get("frames")
-    transitions = frames.shape[1] - 1 if frames is not None and frames.ndim == 5 else 1
+    if not peak and flops:
+        peak = measure_peak_tflops(mesh, objective.dtype)
     return Chrono(
-        batch_size=config.batch_size,
-        transitions=transitions,
+        rows=total(config.batch_size),
+        transitions=total(config.batch_size, objective.transitions_per_row),
+        flops=flops,
         peak_tflops=peak,
-        flops_per_example=objective.flops_per_example,
     )
 
 

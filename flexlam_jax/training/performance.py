@@ -12,17 +12,20 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from flexlam_jax.files import cannot_write
+from flexlam_jax.models.flops import program_flops
+from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.parallel.streams import Rows, total
 
 
 class Chrono:
     """Wall-clock time of training steps; compilation, evaluation and saving are taken out."""
 
-    def __init__(
-        self, *, batch_size: int, transitions: int, flops_per_example: float, peak_tflops: float
-    ):
-        """Args: `transitions` in a batch row; `peak_tflops` of all devices together, 0 unknown."""
-        self._batch_size, self._transitions = batch_size, transitions
-        self._flops, self._peak = flops_per_example * batch_size, peak_tflops
+    def __init__(self, *, rows: int, transitions: int, flops: float, peak_tflops: float):
+        """Args: `rows`, `transitions` and `flops` of an update, of all streams together;
+        `peak_tflops` of all devices together; 0 is unknown.
+        """
+        self._rows, self._transitions = rows, transitions
+        self._flops, self._peak = flops, peak_tflops
         self._steps, self._seconds, self._waited = 0, 0.0, 0.0
         self._mark: float | None = None
 
@@ -49,8 +52,8 @@ class Chrono:
         seconds = self._seconds / self._steps
         row = {
             "step_seconds": seconds,
-            "examples_per_second": self._batch_size / seconds,
-            "transitions_per_second": self._batch_size * self._transitions / seconds,
+            "examples_per_second": self._rows / seconds,
+            "transitions_per_second": self._transitions / seconds,
             "data_wait_fraction": self._waited / self._seconds,
             "host_gib": host_gib(),
         }
@@ -64,6 +67,22 @@ class Chrono:
             row["device_gib"] = memory
         self._steps, self._seconds, self._waited = 0, 0.0, 0.0
         return row
+
+
+def update_flops(objective: Objective, state: Any, batch: Any, batch_size: Rows) -> float:
+    """Model FLOPs of an update on a batch of these shapes, as the objective gives them or, where it
+    gives none, counted: three times the matrix products of the traced forward pass.
+
+    Raises:
+      ValueError: the program holds a loop of unknown length; give `Objective.flops_per_row`.
+    """
+    if objective.flops_per_row is not None:
+        return total(batch_size, objective.flops_per_row)
+
+    def forward(params: Any, extra: Any, batch: Any) -> Any:
+        return objective.outcome(params, extra, batch, jax.random.key(0)).terms
+
+    return 3.0 * program_flops(forward, state.params, state.extra, batch)
 
 
 def host_gib() -> float:
@@ -86,7 +105,8 @@ def measure_peak_tflops(mesh: Mesh, dtype: Any = jnp.float32) -> float:
     """Matmul rate of all devices of the mesh at once, in TFLOP/s: the best of a few runs.
 
     All at once, because virtual CPU devices share the same cores and neighbours share power; of
-    random numbers, because a GPU multiplies constants at a higher clock than it can hold in training.
+    random numbers, because a GPU multiplies constants at a higher clock than it can hold in
+    training.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     size, chain = (1024, 2) if on_cpu else (8192, 16)

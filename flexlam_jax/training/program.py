@@ -47,7 +47,7 @@ class TrainProgram:
         """One line for the log: the mesh, and what of the state each device holds."""
         held = sum(
             math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-            for leaf, place in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places))
+            for leaf, place in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places), strict=True)
         )
         axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
         return (
@@ -63,12 +63,13 @@ def train_program(
     schedule: optax.Schedule,
     config: Any,
     mesh: Mesh,
-    batch: Mapping[str, jax.ShapeDtypeStruct],
+    batch: Mapping[str, Any],
 ) -> TrainProgram:
     """Args: `config` of a run (seed, optimizer, mesh, augmentation are read); `batch`, its global
     shapes.
 
     Raises:
+      ConfigError: accumulation with a term that cannot be split.
       UserError: the mesh's axes do not divide the model; see `sharding.check_divides`.
     """
     create = functools.partial(
@@ -76,8 +77,9 @@ def train_program(
     )
     abstract = jax.eval_shape(create, batch)
     least = config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE)
-    sharding.check_divides(abstract, mesh, fsdp_min_size=least)
-    places = sharding.tree_shardings(abstract, mesh, fsdp_min_size=least)
+    rules = objective.rules
+    sharding.check_divides(abstract, mesh, rules, least)
+    places = sharding.tree_shardings(abstract, mesh, rules, least)
     step = make_train_step(
         objective,
         optimizer,
@@ -90,7 +92,7 @@ def train_program(
     return TrainProgram(
         abstract=sharding.with_shardings(abstract, places),
         places=places,
-        whole=sharding.tree_bytes(sharding.whole_leaves(abstract, mesh, fsdp_min_size=least)),
+        whole=sharding.tree_bytes(sharding.whole_leaves(abstract, mesh, rules, least)),
         create=jax.jit(lambda: create(zeros_like(batch)), out_shardings=places),
         step=jax.jit(
             step,

@@ -1,5 +1,6 @@
 """One update as a pure function of (state, batch); jit, shardings and donation are the loop's."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,11 +9,12 @@ import jax.numpy as jnp
 import optax
 
 from flexlam_jax.checkpoints.fingerprint import batch_fingerprint
-from flexlam_jax.objectives.objective import Batch, Objective
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.objectives.objective import Batch, Objective, Outcome, weights_of
 from flexlam_jax.parallel import sharding
 from flexlam_jax.random import stream
 from flexlam_jax.training.augmentation import Augment
-from flexlam_jax.training.state import TrainState
+from flexlam_jax.training.state import TrainState, zeros_like
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
 
@@ -30,10 +32,10 @@ def make_train_step(
     """Builds `train_step(state, batch) -> (state, metrics)`.
 
     Args:
-      accumulate: micro-batches per update, run one after the other by `lax.scan`: gradients, loss
-        and metrics are their means, so a model that treats rows alone sees no difference but other
-        random draws. A VQ codebook moves once per micro-batch, and what depends on the size of a
-        batch, as the share of codes in it, is that of a micro-batch.
+      accumulate: micro-batches per update, run one after the other by `lax.scan`. Sums and weights
+        of the terms add up, and every micro-batch divides by the weights of the whole update, so
+        that loss, metrics and gradients are those of the uncut batch, masked terms included; only
+        random draws differ. A VQ codebook moves once per micro-batch.
       ema_decay: per-step decay of the parameter average, 0 = off. It is warmed up as
         min(decay, (1 + step) / (10 + step)), so that short runs do not average the initial noise.
       augment: `(batch, key) -> batch`, applied to the whole global batch, before micro-batches are
@@ -43,29 +45,33 @@ def make_train_step(
       The step. Its metrics are the objective's, plus `loss`, `grad_norm` (before clipping),
       `learning_rate`, `batch` (uint32, which rows: see `batch_fingerprint`), and `finite`: False
       when loss or gradient is not, that is, when the returned state must not be kept.
+
+    Raises:
+      ConfigError: `accumulate` with a term that cannot be split.
     """
+    check_splittable(objective, accumulate)
 
     def train_step(state: TrainState, batch: Batch):
         key = stream(seed, state.step, "loss")
         rows = batch_fingerprint(batch)
         if augment is not None:
             batch = augment(batch, stream(seed, state.step, "augmentation"))
-        grads, loss, metrics, extra = _gradients(objective, state, batch, key, accumulate)
+        grads, outcome = _update(objective, state, batch, key, accumulate)
+        metrics = objective.values(outcome)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         grad_norm = optax.tree.norm(grads)
         metrics = dict(
             metrics,
-            loss=loss,
             grad_norm=grad_norm,
             learning_rate=schedule(state.step),
             batch=rows,
-            finite=jnp.isfinite(loss) & jnp.isfinite(grad_norm),
+            finite=jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm),
         )
         return TrainState(
             step=state.step + 1,
             params=params,
-            extra=extra,
+            extra=outcome.extra,
             opt_state=opt_state,
             ema=_average(state, params, ema_decay),
         ), metrics
@@ -73,35 +79,66 @@ def make_train_step(
     return train_step
 
 
-def _gradients(
+def check_splittable(objective: Objective, accumulate: int) -> None:
+    """Raises ConfigError for accumulation with a term that micro-batches do not make up."""
+    if accumulate > 1 and objective.unsplittable:
+        raise ConfigError(
+            f"optimizer.accumulate={accumulate} cuts the batch, and the loss term "
+            f"{', '.join(objective.unsplittable)} is a function of the whole batch: set "
+            "config.optimizer.accumulate=1 and, if that does not fit, a smaller config.batch_size, "
+            "config.model.remat=full or more devices; or leave the term out."
+        )
+
+
+def _update(
     objective: Objective, state: TrainState, batch: Batch, key: jax.Array, accumulate: int
-) -> tuple[Any, jax.Array, Any, Any]:
-    """(gradients, loss, metrics, extra), each a mean over micro-batches except `extra`."""
-    gradient = jax.value_and_grad(objective.loss, has_aux=True)
+) -> tuple[Any, Outcome]:
+    """(gradients of the loss, outcome) of the whole batch."""
+    gradient = jax.grad(functools.partial(_loss, objective), has_aux=True)
     if accumulate == 1:
-        (loss, (metrics, extra)), grads = gradient(state.params, state.extra, batch, key)
-        return grads, loss, metrics, extra
+        return gradient(state.params, state.extra, batch, key, None)
+    micro_batches = sharding.constrain_microbatches(
+        jax.tree.map(lambda x: _split(x, accumulate), batch)
+    )
+    keys = jax.vmap(lambda number: jax.random.fold_in(key, number))(jnp.arange(accumulate))
+    weights = _weights(objective, state, (micro_batches, keys))
 
     def micro_step(carry, inputs):
         total, extra = carry
-        micro_batch, number = inputs
-        (loss, (metrics, extra)), grads = gradient(
-            state.params, extra, micro_batch, jax.random.fold_in(key, number)
-        )
-        new = (grads, loss, metrics)
-        return (jax.tree.map(jnp.add, total, new), extra), None
+        grads, outcome = gradient(state.params, extra, *inputs, weights)
+        new = (grads, outcome.replace(extra=None))
+        return (jax.tree.map(jnp.add, total, new), outcome.extra), None
 
-    micro_batches = sharding.constrain_microbatches(
-        jax.tree.map(lambda x: _split(x, accumulate), dict(batch))
+    first = jax.tree.map(lambda x: x[0], (micro_batches, keys))
+    grads, outcome = jax.eval_shape(gradient, state.params, state.extra, *first, weights)
+    zeros = zeros_like((grads, outcome.replace(extra=None)))
+    ((grads, outcome), extra), _ = jax.lax.scan(
+        micro_step, (zeros, state.extra), (micro_batches, keys)
     )
-    first = jax.tree.map(lambda x: x[0], micro_batches)
-    (loss, (metrics, _)), grads = jax.eval_shape(gradient, state.params, state.extra, first, key)
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), (grads, loss, metrics))
-    (total, extra), _ = jax.lax.scan(
-        micro_step, (zeros, state.extra), (micro_batches, jnp.arange(accumulate))
-    )
-    grads, loss, metrics = jax.tree.map(lambda x: x / accumulate, total)
-    return grads, loss, metrics, extra
+    return grads, outcome.replace(extra=extra)
+
+
+def _weights(objective: Objective, state: TrainState, inputs: Any) -> dict[str, jax.Array]:
+    """{term: weight} of the whole update, by which every micro-batch divides its sum.
+
+    One pass over the micro-batches that returns weights alone: they depend on batch and key, so the
+    compiler drops the model from it and little but the sampling of masks is computed twice. A
+    weight that does depend on the model costs another forward pass.
+    """
+
+    def one(total, micro):
+        outcome = objective.outcome(state.params, state.extra, *micro)
+        return jax.tree.map(jnp.add, total, weights_of(outcome.terms)), None
+
+    zeros = {name: jnp.zeros((), jnp.float32) for name in objective.coefficients}
+    return jax.lax.scan(one, zeros, inputs)[0]
+
+
+def _loss(
+    objective: Objective, params: Any, extra: Any, batch: Batch, key: jax.Array, weights: Any
+) -> tuple[jax.Array, Outcome]:
+    outcome = objective.outcome(params, extra, batch, key)
+    return objective.loss(outcome.terms, weights), outcome
 
 
 def _split(x: jax.Array, parts: int) -> jax.Array:

@@ -57,7 +57,7 @@ def test_longer_clips_share_frames():
         objective = lam_objective(
             build_lam(config.model), config.model, config.loss, clip_length=frames
         )
-        costs.append(objective.flops_per_example / (frames - 1))
+        costs.append(objective.flops_per_row / (frames - 1))
     assert costs == sorted(costs, reverse=True) and costs[0] > costs[-1]
 
 

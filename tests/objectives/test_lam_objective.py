@@ -55,7 +55,7 @@ def test_metrics_and_extra(case):
     if kind == "vq":
         changed = jax.tree.map(lambda a, b: bool(jnp.any(a != b)), extra, dict(new))
         assert changed["codebook"]["quantizer"]["counts"]
-    assert objective.flops_per_example == training_flops(config, 3)
+    assert objective.flops_per_row == training_flops(config, 3)
 
 
 def test_the_loss_is_a_function_of_its_arguments(case):

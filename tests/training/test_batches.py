@@ -61,6 +61,6 @@ def test_errors_and_the_end_arrive_where_the_batch_is_asked_for(open_batches):
 def test_data_must_give_the_rows_that_are_held(open_batches):
     with open_batches(toy.Rows(rows=slice(4, 8))) as batches:
         with pytest.raises(
-            UserError, match=r"shape \(4, 8\).* holds 8 rows of a global batch of 8"
+            UserError, match=r"'episode' of shape \(4,\).* holds 8 rows of a global batch of 8"
         ):
             batches.shapes()

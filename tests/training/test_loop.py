@@ -183,7 +183,7 @@ def test_nan_stops_with_step_and_value_and_is_never_saved(tmp_path):
 def test_data_that_ends_and_data_of_the_wrong_size(tmp_path):
     with pytest.raises(UserError, match="data ended before config.total_steps"):
         train(tmp_path / "a", toy.Rows(end=7))
-    with pytest.raises(UserError, match=r"'x' of shape \(6, 8\).* global batch of 8"):
+    with pytest.raises(UserError, match=r"'episode' of shape \(6,\).* global batch of 8"):
         train(tmp_path / "b", toy.Rows(batch_size=6))
 
 

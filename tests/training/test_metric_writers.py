@@ -121,7 +121,7 @@ def test_plain_progress_lines(monkeypatch):
 def test_chrono_times_training_only(monkeypatch):
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    chrono = Chrono(batch_size=10, transitions=3, flops_per_example=2e11, peak_tflops=4.0)
+    chrono = Chrono(rows=10, transitions=30, flops=2e12, peak_tflops=4.0)
     assert chrono.row() == {}
     for seconds, waited in ((100, 50), (2, 0.5), (2, 0.5)):  # The first includes compilation.
         now[0] += seconds

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from flexlam_jax.objectives.objective import Objective
+from flexlam_jax.objectives.objective import Mean, Objective, Outcome
 
 WIDTH = 8
 
@@ -79,15 +79,16 @@ def objective(hidden=16, noise=0.0, count_updates=False):
         }
         return {"params": params, **({"counter": {"n": jnp.zeros(())}} if count_updates else {})}
 
-    def loss(params, extra, batch, key):
+    def outcome(params, extra, batch, key):
         mlp = params["mlp"]
         h = jnp.tanh(batch["x"] @ mlp["up"]["kernel"] + mlp["up"]["bias"])
         error = h @ mlp["down"]["kernel"] - batch["y"]
-        value = jnp.mean(error**2) + noise * jax.random.normal(key) * jnp.mean(h)
+        drift = Mean.of(jax.random.normal(key) * h)
         extra = {"counter": {"n": extra["counter"]["n"] + 1}} if count_updates else extra
-        return value, ({"mae": jnp.mean(jnp.abs(error))}, extra)
+        terms = {"mse": Mean.of(error**2), "drift": drift}
+        return Outcome(terms, {"mae": Mean.of(jnp.abs(error))}, extra=extra)
 
-    return Objective(init, loss, flops_per_example=6 * WIDTH * hidden)
+    return Objective(init, outcome, {"mse": 1.0, "drift": noise}, flops_per_row=6 * WIDTH * hidden)
 
 
 def config(**overrides):

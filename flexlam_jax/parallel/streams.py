@@ -1,0 +1,30 @@
+"""Rows per batch: one number, or one for each stream of a batch {stream: {"frames": ...}}.
+
+Streams are read side by side and may differ in rows: few labelled ones and many without actions.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+Rows = int | Mapping[str, int]
+
+
+def by_stream(function: Callable[..., Any], rows: Rows, *trees: Any) -> Any:
+    """{stream: function(rows of it, its subtree of each tree)}, or the function of the whole trees
+    where `rows` is a number."""
+    if not is_streams(rows):
+        return function(rows, *trees)
+    return {name: function(count, *(tree[name] for tree in trees)) for name, count in rows.items()}
+
+
+def is_streams(rows: Any) -> bool:
+    """Whether there is a number for each stream (a mapping, or a ConfigDict, which is none)."""
+    return hasattr(rows, "items")
+
+
+def total(rows: Rows, per_row: Any = 1) -> Any:
+    """Sum over all rows of what one row has: a number, or {stream: number}."""
+    if not is_streams(rows):
+        return rows * per_row
+    shares = per_row if is_streams(per_row) else dict.fromkeys(rows, per_row)
+    return sum(count * shares[name] for name, count in rows.items())
