@@ -29,22 +29,22 @@ CLIP_OPTIONS = {"crf": "10", "g": f"{CLIP}", "bf": "0"}  # as close as JPEG at q
 def doom_frames(size: int, count: int) -> np.ndarray:
     """Every fifth frame of sticky play, scenarios in turn: uint8 (count, size, size, 3)."""
     # The simulator is an optional dependency.
-    from data_pipelines.simulators.doom.behaviours import Sticky
-    from data_pipelines.simulators.doom.game import DoomPlayer
-    from data_pipelines.simulators.doom.scenarios import SCENARIOS
+    from data_pipelines.simulators.behaviours import Sticky
+    from data_pipelines.simulators.doom.game import TASKS, Doom
 
     resolution = "RES_160X120" if size <= 64 else "RES_640X480"
-    frames, share = [], -(-count // len(SCENARIOS))
-    for scenario in SCENARIOS:
-        with DoomPlayer(scenario, size=size, resolution=resolution) as player:
+    frames, share = [], -(-count // len(TASKS))
+    with Doom(size=size, resolution=resolution) as simulator:
+        for task in TASKS:
+            done = True
             for i in range(share):
-                if i % 20 == 0 or player.finished():
-                    player.reset(seed=i)
-                    policy = Sticky(player, np.random.default_rng(i))
-                frames.append(player.frame())
+                if i % 20 == 0 or done:
+                    simulator.reset(i, task)
+                    agent = Sticky(simulator, np.random.default_rng(i))
+                views, done = simulator.frames(), False
+                frames.append(views["player"])
                 for _ in range(5):
-                    if not player.finished():
-                        player.step(policy.act())
+                    done = done or simulator.step(agent(views)).done
     return np.stack(frames[:count])
 
 

@@ -11,12 +11,19 @@ and, if it reads files (see recordings.py; runs on processes of this machine or 
     plan(options) -> Plan                     what the source holds
     read(item, options) -> Iterator[Recording | Skipped]
 
-or, if it plays a simulator (runs on this machine),
+or, if it plays a simulator (on this machine; simulators/recipe.py makes one of any simulator),
 
-    collect(options, spool, report) -> Collected    writes episodes (spool.write_episode) to the
-                                              sub-folder `spool / <dataset name>`; calls
-                                              report(count) as transitions are done
+    specs(options) -> list[DatasetSpec]       what will be collected, in mixture order
+    sources(options) -> dict                  JSON-able: simulator and version; raises DataError if
+                                              it is not installed
+    collect(options, spool, workers, report) -> list[Skipped]
+                                              writes the episodes that are missing
+                                              (spool.write_episode) to the sub-folder `spool /
+                                              <dataset name>`; calls report(count) as transitions
+                                              are done
     expected_transitions(options) -> int | None     total of the progress bar
+
+These names are the module's own, or those of an object RECIPE in it.
 
 A new dataset is one module and one line here; one of your own, outside this package, is used by its
 dotted path: `prepare my_lab.readers.kitchen --source=...`. Recipes import simulators and decoders
@@ -26,13 +33,10 @@ where they use them.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
-import types
 from typing import Any
 
 from data_pipelines.errors import DataError
-from data_pipelines.format.spec import DatasetSpec
 
 RECIPES = {
     "doom": "data_pipelines.simulators.doom.recipe",
@@ -49,21 +53,9 @@ RECIPES = {
 }
 
 
-@dataclasses.dataclass
-class Collected:
-    """What a recipe spooled: the datasets, in mixture order, and what it could not read.
-
-    skipped_items: (item, reason class, detail), one per item that was left out. sources: JSON-able
-    facts about where the data came from (simulator and version, folder, file count).
-    """
-
-    specs: list[DatasetSpec]
-    skipped_items: list[tuple[str, str, str]] = dataclasses.field(default_factory=list)
-    sources: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-
-def get_recipe(name: str) -> types.ModuleType:
-    """The recipe module called `name`, or the one at a dotted path ("my_lab.readers.kitchen").
+def get_recipe(name: str) -> Any:
+    """The recipe (a module, or its RECIPE) called `name`, or the one at a dotted path
+    ("my_lab.readers.kitchen").
 
     Raises DataError listing those that exist, and for a module that is no recipe.
     """
@@ -77,6 +69,7 @@ def get_recipe(name: str) -> types.ModuleType:
         module = importlib.import_module(RECIPES.get(name, name))
     except ModuleNotFoundError as error:
         raise DataError(f"dataset {name!r}: {error}; is its folder on PYTHONPATH?") from error
+    module = getattr(module, "RECIPE", module)
     needed = ("DESCRIPTION", "add_arguments", "options")
     if not all(hasattr(module, part) for part in needed):
         raise DataError(f"module {name} is no recipe; it needs {', '.join(needed)}")

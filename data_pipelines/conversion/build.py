@@ -26,12 +26,12 @@ from data_pipelines.conversion.losses import allowed, budget, expected_episodes,
 from data_pipelines.conversion.progress_bars import Progress
 from data_pipelines.conversion.shards import ShardJob, finish_dataset
 from data_pipelines.conversion.splits import MORE, SPLITS
-from data_pipelines.conversion.spool import list_episodes, read_episode
+from data_pipelines.conversion.spool import SpooledEpisode, list_episodes, read_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import FILE_NAME
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.option_ranges import check_ranges
-from data_pipelines.readers.recordings import Plan, Skipped, failures
+from data_pipelines.readers.recordings import Plan, failures
 from data_pipelines.registry import get_recipe
 
 __all__ = ["Engine", "prepare"]
@@ -51,10 +51,10 @@ def prepare(
     """Builds the dataset folder `out`; returns False if it was there already with these options.
 
     Everything is written to a hidden sibling folder and renamed at the end, so a killed run leaves
-    nothing that looks complete. The next run of the same command keeps the bundles and shards that
-    were done; simulators start afresh. Raises DataError for an unknown recipe, options that make no
-    sense or differ from what `out` holds, an `out` that is something else, a source of which too
-    much is unusable, or data that fails a check; OutputError where something cannot be written.
+    nothing that looks complete. The next run of the same command keeps the bundles, the episodes of
+    a simulator and the shards that were done. Raises DataError for an unknown recipe, options that
+    make no sense or differ from what `out` holds, an `out` that is something else, a source of which
+    too much is unusable, or data that fails a check; OutputError where something cannot be written.
     """
     module = get_recipe(recipe)
     options = json.loads(json.dumps(options))  # what a manifest read back would hold
@@ -64,22 +64,21 @@ def prepare(
     if place.already_there(out, recipe, options):
         return False
     place.check_apart(out, options.get("source"))
-    resumable = hasattr(module, "plan")
-    with place.building_folder(out, resumable) as folder:
+    with place.building_folder(out) as folder:
         if place.already_there(out, recipe, options):  # by a run that has just ended
             return False
         with Progress(folder, progress) as bar:
-            if resumable:
+            if hasattr(module, "plan"):
                 plan = module.plan(options)
                 _check_plan(plan)
                 bundles = _bundle_jobs(plan, recipe, options, shard_bytes, folder)
                 bar.expect(len(bundles))
             else:
-                place.begin(folder, _fingerprint(recipe, "", os.urandom(8).hex()))
-                plan, bundles = _collect(module, options, folder, engine.workers, bar), []
-            step = functools.partial(
-                _assemble, str(folder), options, plan, shard_bytes, resumable=resumable
-            )
+                plan = Plan(module.specs(options), [], sources=module.sources(options))
+                _begin(plan, recipe, options, shard_bytes, folder)
+                _collect(module, plan.specs, options, folder, engine.workers, bar)
+                bundles = []
+            step = functools.partial(_assemble, str(folder), options, plan, shard_bytes)
             run_stages(folder, bundles, step, engine)
         _write_manifest(recipe, options, plan, folder)
         place.finish(folder, out)
@@ -106,53 +105,70 @@ def _fingerprint(*content: Any) -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
+def _begin(
+    plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
+) -> None:
+    """Throws away what another plan left in `folder`."""
+    content = {key: value for key, value in options.items() if key not in TOLERANCES}
+    specs = [spec.to_json() for spec in plan.specs]
+    # A simulator has no items: its version decides what it plays.
+    items = [dataclasses.astuple(item) for item in plan.items] or plan.sources
+    place.begin(folder, _fingerprint(BUNDLE_FORMAT, recipe, content, shard_bytes, specs, items))
+
+
 def _bundle_jobs(
     plan: Plan, recipe: str, options: dict[str, Any], shard_bytes: int, folder: pathlib.Path
 ) -> list[BundleJob]:
-    """The jobs of the first stage, after throwing away what another plan left in `folder`."""
+    """The jobs of the first stage."""
     limit = budget(plan, options["max_failures"])
     if limit and limit.exceeded(0):
         raise DataError(limit.message(0, failures(plan.skipped)))
+    _begin(plan, recipe, options, shard_bytes, folder)
     specs = tuple(spec.to_json() for spec in plan.specs)
-    content = {key: value for key, value in options.items() if key not in TOLERANCES}
-    items = [dataclasses.astuple(item) for item in plan.items]
-    place.begin(folder, _fingerprint(BUNDLE_FORMAT, recipe, content, shard_bytes, specs, items))
     return [
         BundleJob(str(folder), recipe, options, specs, number, items, limit)
         for number, items in enumerate(cut_bundles(plan.items))
     ]
 
 
-def _collect(module, options, folder: pathlib.Path, workers: int, bar: Progress) -> Plan:
-    """Runs a simulator's recipe, whose episodes become one bundle."""
+def _collect(
+    module, specs: list[DatasetSpec], options, folder: pathlib.Path, workers: int, bar: Progress
+) -> None:
+    """Runs a simulator's recipe, whose episodes become one bundle; does nothing if that is done."""
     bundle = folder / BUNDLES / f"{0:06d}"
+    if (bundle / SUMMARY).exists():
+        return
     bar.expect_transitions(module.expected_transitions(options))
-    collected = module.collect(options | {"workers": workers}, bundle, bar.add_transitions)
-    recordings = []
-    for spec in collected.specs:
-        for number in list_episodes(bundle / spec.name):
-            name = read_episode(bundle / spec.name, number).source
-            recordings.append(
-                {
-                    "name": f"{spec.name} {name}",
-                    "number": number,
-                    "datasets": [spec.name],
-                    "group": f"{number}",
-                    "split": None,
-                }
-            )
-    (bundle / SUMMARY).write_text(json.dumps({"recordings": recordings, "skipped": []}))
-    return Plan(
-        specs=collected.specs,
-        items=[],
-        skipped=[Skipped(*item) for item in collected.skipped_items],
-        sources=collected.sources,
-    )
+    skipped = module.collect(options, bundle, workers, bar.add_transitions)
+    recordings = [
+        _collected(spec, read_episode(bundle / spec.name, number))
+        for spec in specs
+        for number in list_episodes(bundle / spec.name)
+    ]
+    summary = {
+        "recordings": recordings,
+        "skipped": [dataclasses.astuple(item) for item in skipped],
+    }
+    unfinished = bundle / f"{SUMMARY}.tmp"
+    unfinished.write_text(json.dumps(summary))
+    unfinished.rename(bundle / SUMMARY)
 
 
-def _assemble(
-    folder: str, options: dict[str, Any], plan: Plan, shard_bytes: int, resumable: bool
-) -> list[ShardJob]:
+def _collected(spec: DatasetSpec, episode: SpooledEpisode) -> dict[str, Any]:
+    """The summary's entry of a view of a played episode; views of one episode share a group."""
+    entry = {
+        "name": f"{spec.name} {episode.source}",
+        "number": episode.episode,
+        "datasets": [spec.name],
+        "group": f"{episode.episode}",
+        "split": None,
+    }
+    if "language" in episode.metadata:
+        entry["language"] = bool(str(episode.metadata["language"]).strip())
+    return entry
+
+
+def _assemble(folder: str, options: dict[str, Any], plan: Plan, shard_bytes: int) -> list[ShardJob]:
     """The step between the two stages: also leaves its result in the folder, for the manifest."""
     root = pathlib.Path(folder)
     result = assemble(
@@ -164,8 +180,8 @@ def _assemble(
         items=plan.items,
         skipped=plan.skipped,
     )
-    if resumable:
-        share = options["max_failures"]
+    share = options.get("max_failures")  # simulators have none
+    if share is not None:
         if result.loss.lost > allowed(share, result.loss.total):
             raise DataError(too_many(result.loss, share, failures(result.skipped)))
     (root / place.ASSEMBLY).write_text(json.dumps(assembly_facts(result, plan)))

@@ -27,6 +27,7 @@ from data_pipelines.format.manifest import FILE_NAME, read_manifest
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"
 _WORKING = (BUNDLES, DONE, PLAN, ASSEMBLY, STOP)
+_AFTER_ROOM = "What is finished is kept: once there is room, the same command goes on"
 
 
 def out_folder(out: str | os.PathLike) -> pathlib.Path:
@@ -93,11 +94,11 @@ def check_apart(out: pathlib.Path, source: object) -> None:
 
 
 @contextlib.contextmanager
-def building_folder(out: pathlib.Path, resumable: bool) -> Iterator[pathlib.Path]:
+def building_folder(out: pathlib.Path) -> Iterator[pathlib.Path]:
     """The locked, hidden sibling of `out`; what is in it, if anything, was made by a build.
 
-    A failure leaves nothing of it, unless `resumable` and something was begun. On file systems
-    without locks two builds of one `out` are not noticed.
+    A failure leaves nothing of it, unless something was begun. On file systems without locks two
+    builds of one `out` are not noticed.
     """
     folder = out.parent / f".{out.name}.partial"
     made = [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
@@ -108,25 +109,17 @@ def building_folder(out: pathlib.Path, resumable: bool) -> Iterator[pathlib.Path
         try:
             yield folder
         except BaseException:
-            if not resumable:
-                shutil.rmtree(folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 for path in made:  # those that are empty
                     path.rmdir()
             raise
     except OutputError as error:
-        raise OutputError(f"{error}. {_after_room(resumable)}") from error
+        raise OutputError(f"{error}. {_AFTER_ROOM}") from error
     except OSError as error:
         told = cannot_write(error.filename or out, error)
-        raise OutputError(f"{told}. {_after_room(resumable)}") from error
+        raise OutputError(f"{told}. {_AFTER_ROOM}") from error
     finally:
         os.close(descriptor)
-
-
-def _after_room(resumable: bool) -> str:
-    if resumable:
-        return "What is finished is kept: once there is room, the same command goes on"
-    return "Once there is room, give the same command again"
 
 
 def _opened(folder: pathlib.Path, out: pathlib.Path) -> int:

@@ -5,8 +5,8 @@ actions move the square, which wraps around the edges; every episode has its own
 action shows only in the motion.
 
 `--distractors` adds squares that move by themselves. `--exogenous-pairs` writes every episode
-twice, with equal actions and agent, but another background and other distractors; `--cameras=2` adds a
-second view, the first one turned by 90 degrees. The datasets of one episode are synchronous:
+twice, with equal actions and agent, but another background and other distractors; `--cameras=2`
+adds a second view, the first one turned by 90 degrees. The datasets of one episode are synchronous:
 `recording` is equal in their specs.
 """
 
@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.conversion.spool import write_episode
+from data_pipelines.conversion.spool import list_episodes, write_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
-from data_pipelines.registry import Collected
+from data_pipelines.readers.recordings import Skipped
 
 DESCRIPTION = (
     "moving square on a textured background, five actions, no simulator; for tests and debugging"
@@ -170,17 +170,30 @@ def _spec(options: dict[str, Any], name: str, world: str, camera: str) -> Datase
     )
 
 
-def collect(
-    options: dict[str, Any], spool: pathlib.Path, report: Callable[[int], None]
-) -> Collected:
+def specs(options: dict[str, Any]) -> list[DatasetSpec]:
     if options["size"] < 16 or options["length"] < 2 or options.get("distractors", 0) < 0:
         raise DataError(
             f"synthetic: --size must be at least 16 and --length at least 2, got {options['size']} "
             f"and {options['length']}; --distractors is a count"
         )
-    specs = [_spec(options, name, *stream) for name, stream in streams(options).items()]
-    for spec in specs:
+    return [_spec(options, name, *stream) for name, stream in streams(options).items()]
+
+
+def sources(options: dict[str, Any]) -> dict[str, Any]:
+    del options
+    return {"generator": "data_pipelines.simulators.synthetic"}
+
+
+def collect(
+    options: dict[str, Any], spool: pathlib.Path, workers: int, report: Callable[[int], None]
+) -> list[Skipped]:
+    del workers  # one does it in a second
+    for spec in specs(options):
+        done = set(list_episodes(spool / spec.name))
         for i in range(options["episodes"]):
+            report(options["length"] - 1)
+            if i in done:
+                continue
             frames, action, reward, state = episode(options, i, spec.exogenous, spec.camera)
             write_episode(
                 spool / spec.name,
@@ -193,5 +206,4 @@ def collect(
                 episode_return=float(reward.sum()),
                 source=f"seed {options['seed']}/{i}",
             )
-            report(len(action))
-    return Collected(specs=specs, sources={"generator": "data_pipelines.simulators.synthetic"})
+    return []

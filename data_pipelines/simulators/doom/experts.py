@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import heapq
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_pipelines.simulators.doom.game import DoomPlayer
+from data_pipelines.simulators.simulator import Frames
+
+if TYPE_CHECKING:
+    from data_pipelines.simulators.doom.game import Doom
 
 # Degrees that one held turn covers, measured: 7 for the first step, then 12 and 14.
 _FIRST_TURN = 7.0
 
 
-def bearing(player: DoomPlayer, x: float, y: float) -> tuple[float, float]:
+def bearing(player: Doom, x: float, y: float) -> tuple[float, float]:
     """(distance, degrees to turn left in -180..180) from the player to a point."""
     px, py, angle = (float(v) for v in player.state()[:3])
     degrees = np.degrees(np.arctan2(y - py, x - px)) - angle
     return float(np.hypot(x - px, y - py)), float((degrees + 180) % 360 - 180)
 
 
-def _targets(player: DoomPlayer) -> list[tuple[float, float]]:
+def _targets(player: Doom) -> list[tuple[float, float]]:
     goals = player.scenario.goals
     return [(x, y) for name, x, y in player.objects() if name in goals]
 
 
-def _action(player: DoomPlayer, name: str) -> int:
+def _action(player: Doom, name: str) -> int:
     return list(player.scenario.actions).index(name)
 
 
-def _walk_towards(player: DoomPlayer, x: float, y: float) -> int:
+def _walk_towards(player: Doom, x: float, y: float) -> int:
     """Turns on the spot if the point is far to the side, else walks and bends towards it."""
     _, left = bearing(player, x, y)
     if abs(left) > 45:
@@ -41,10 +45,11 @@ def _walk_towards(player: DoomPlayer, x: float, y: float) -> int:
 class Gatherer:
     """Walks to the nearest goal object (health_gathering)."""
 
-    def __init__(self, player: DoomPlayer):
+    def __init__(self, player: Doom):
         self._player = player
 
-    def act(self) -> int:
+    def __call__(self, frames: Frames) -> int:
+        del frames
         targets = _targets(self._player)
         if not targets:
             return _action(self._player, "F")
@@ -58,10 +63,11 @@ class Marksman:
 
     _RADIUS = 18.0  # half the width of an enemy, in map units
 
-    def __init__(self, player: DoomPlayer):
+    def __init__(self, player: Doom):
         self._player = player
 
-    def act(self) -> int:
+    def __call__(self, frames: Frames) -> int:
+        del frames
         player = self._player
         seen = [bearing(player, x, y) for x, y in _targets(player)]
         if not seen:
@@ -79,7 +85,7 @@ class Navigator:
     _CLEARANCE = 24.0  # the player's radius is 16; walls within this are avoided
     _LOOK_AHEAD = 4  # cells
 
-    def __init__(self, player: DoomPlayer):
+    def __init__(self, player: Doom):
         self._player = player
         walls = player.walls()
         self._origin = walls.reshape(-1, 2).min(axis=0)
@@ -103,7 +109,8 @@ class Navigator:
             blocked |= np.linalg.norm(points - a - along[..., None] * d, axis=-1) < self._CLEARANCE
         return blocked
 
-    def act(self) -> int:
+    def __call__(self, frames: Frames) -> int:
+        del frames
         x, y = (float(v) for v in self._player.state()[:2])
         cell = self._cell(x, y)
         for _ in range(self._LOOK_AHEAD):

@@ -10,9 +10,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.registry import recipe_options
-from data_pipelines.simulators.doom.behaviours import split_name
-from data_pipelines.simulators.doom.collector import play
-from data_pipelines.simulators.doom.game import DoomPlayer
+from data_pipelines.simulators.doom.game import Doom
+from data_pipelines.simulators.rollout import rollout
 
 PLAN = {"health_gathering_sticky": 400, "defend_the_center_noisy": 1}
 
@@ -109,15 +108,14 @@ def test_mixture_of_action_spaces_is_refused_with_actions_and_read_without(doom)
     batches.close()
 
 
-@pytest.mark.parametrize(
-    "name, least", [("health_gathering_expert", 2100), ("my_way_home_expert", 0.9)]
-)
-def test_experts_solve_their_scenario(name, least):
-    scenario, _ = split_name(name)
-    with DoomPlayer(scenario, ground_truth=True) as player:
-        record = play(player, name, np.random.SeedSequence(0))
-    assert record["episode_return"] >= least
-    assert len(record["frames"]) == len(record["action"]) + 1 == len(record["state"])
+@pytest.mark.parametrize("task, least", [("health_gathering", 2100), ("my_way_home", 0.9)])
+def test_experts_solve_their_scenario(task, least):
+    with Doom(ground_truth=True) as simulator:
+        simulator.reset(0, task)
+        episode = rollout(simulator, simulator.expert())
+        assert simulator.normalised_score(episode.episode_return) > 0.9
+    assert episode.done and episode.episode_return >= least
+    assert len(episode.frames["player"]) == len(episode.action) + 1 == episode.length
 
 
 def test_plan_options():
@@ -126,9 +124,9 @@ def test_plan_options():
     assert doom_options("--plan=my_way_home_expert=10", "--transitions=50")["plan"] == {
         "my_way_home_expert": 50
     }
-    with pytest.raises(DataError, match="scenario one of health_gathering, my_way_home"):
+    with pytest.raises(DataError, match="task one of health_gathering, my_way_home"):
         doom_options("--plan=doom2_sticky=5")
-    with pytest.raises(DataError, match="is not <scenario>_<behaviour>=<transitions>"):
+    with pytest.raises(DataError, match="is not <task>_<behaviour>=<transitions>"):
         doom_options("--plan=my_way_home_sticky=many")
 
 

@@ -1,0 +1,216 @@
+"""Plays and spools episodes in several processes; how many never changes the result.
+
+Every episode has a seed of its own and is kept or left out for itself, so whoever is killed goes on
+with the episodes that are missing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import collections
+import concurrent.futures
+import dataclasses
+import functools
+import os
+import pathlib
+import shutil
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from data_pipelines.conversion.output import writing
+from data_pipelines.conversion.splits import SPLITS
+from data_pipelines.conversion.spool import read_episode, write_episode
+from data_pipelines.errors import DataError
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.processes import worker_pool
+from data_pipelines.readers.recordings import Skipped
+from data_pipelines.simulators.behaviours import BEHAVIOURS
+from data_pipelines.simulators.rollout import Episode, check_renderer, rollout
+from data_pipelines.simulators.simulator import Simulator
+
+MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out and counted
+
+_running: dict[tuple, Simulator] = {}  # one per process: a game takes 0.3 s to start
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One task, played by one behaviour until it has `transitions` transitions.
+
+    views: camera -> its dataset; folder: where episodes of each dataset are spooled, beside which
+    half-written ones lie in folders work-*.
+    """
+
+    simulator: type[Simulator]
+    name: str  # <task>_<behaviour>
+    task: str
+    behaviour: str
+    views: dict[str, DatasetSpec]
+    folder: pathlib.Path
+    seed: int
+    transitions: int
+
+    def folders(self) -> list[pathlib.Path]:
+        """Of its datasets, the one that is written last at the end."""
+        return [self.folder / spec.name for spec in self.views.values()]
+
+
+def collect(jobs: Sequence[Job], *, workers: int, report: Callable[[int], None]) -> list[Skipped]:
+    """Spools what is missing of all jobs, in order; returns the episodes that were left out.
+
+    report(count) is called as transitions are done. Raises DataError for a renderer that died, and
+    for a job whose episodes are too short.
+    """
+    alone = any(job.simulator.one_task_per_process for job in jobs)
+    skipped: list[Skipped] = []
+    for group in [[job] for job in jobs] if alone else [jobs]:
+        with worker_pool(workers) as pool:
+            for job in group:
+                skipped += _collect_job(job, pool, 2 * workers, report)
+    return skipped
+
+
+def _collect_job(
+    job: Job, pool: concurrent.futures.Executor, ahead: int, report: Callable[[int], None]
+) -> list[Skipped]:
+    """Spools whole episodes, at least one per split, until they hold the job's transitions.
+
+    Episodes are counted in order of their number, so neither the number of workers nor their speed
+    decides what is kept. `ahead` tasks run before it is known whether they are needed.
+    """
+    pending: collections.deque[tuple[int, Callable[[], int]]] = collections.deque()
+    skipped, total, episodes, last = [], 0, 0, -1
+    for last, count in _in_order(job, pool, ahead, pending):
+        if count < MIN_FRAMES:
+            name = f"{job.name} episode {last}"
+            skipped.append(Skipped(name, "too short", f"{count} frames"))
+            continue
+        total, episodes = total + count - 1, episodes + 1
+        report(count - 1)
+        if total >= job.transitions and episodes >= len(SPLITS):
+            break
+    for _, result in pending:
+        result()
+    _remove_after(job, last)
+    if total < job.transitions:
+        raise DataError(
+            f"{job.name}: episodes are too short to collect {job.transitions} transitions"
+        )
+    return skipped
+
+
+def _in_order(job: Job, pool, ahead: int, pending) -> Iterator[tuple[int, int]]:
+    """(episode, its number of frames) one after the other, `ahead` of them at work."""
+    for episode in range(100 * job.transitions):  # a bound, where episodes always end at once
+        count = finished(job, episode)
+        if count is None:
+            pending.append((episode, pool.submit(play_and_spool, job, episode).result))
+        else:
+            pending.append((episode, functools.partial(int, count)))
+        if len(pending) >= ahead:
+            done, result = pending.popleft()
+            yield done, result()
+    while pending:
+        done, result = pending.popleft()
+        yield done, result()
+
+
+def finished(job: Job, episode: int) -> int | None:
+    """The number of frames of an episode that was played already, also if it was too short."""
+    last = job.folders()[-1]
+    if (last / f"{episode:08d}.npz").exists():
+        return read_episode(last, episode).length
+    for path in last.glob(f"{episode:08d}.short-*"):
+        return int(path.name.rpartition("-")[2])
+    return None
+
+
+def _remove_after(job: Job, last: int) -> None:
+    """Removes the episodes after the last one that is needed."""
+    for folder in job.folders():
+        for path in folder.glob("[0-9]" * 8 + ".*"):
+            if int(path.name[:8]) > last:
+                path.unlink()
+
+
+def play_and_spool(job: Job, episode: int) -> int:
+    """Task of one worker: returns the number of frames, also when there are too few to keep."""
+    played = play(job, episode)
+    count = 0 if played is None else played.length
+    if count >= MIN_FRAMES:
+        for camera, frames in played.frames.items():
+            check_renderer(
+                frames, job.simulator.min_distinct, f"{job.name} episode {episode}, {camera}"
+            )
+        _spool(job, episode, played)
+    else:
+        last = job.folders()[-1]
+        with writing(last):
+            last.mkdir(parents=True, exist_ok=True)
+            (last / f"{episode:08d}.short-{count}").touch()
+    return count
+
+
+def play(job: Job, episode: int) -> Episode | None:
+    """Plays one episode; it is a function of the job's seed and name, and its number."""
+    behaviour = BEHAVIOURS[job.behaviour]
+    simulator = _simulator(job)
+    sequence = np.random.SeedSequence([job.seed, zlib.crc32(job.name.encode()), episode])
+    world, actions = sequence.spawn(2)
+    simulator.reset(int(world.generate_state(1)[0]), job.task)
+    agent = behaviour.make(simulator, np.random.default_rng(actions))
+    bounds = [bound for bound in (behaviour.max_steps, simulator.task.max_steps) if bound]
+    return rollout(
+        simulator, agent, max_steps=min(bounds, default=0), skip_steps=behaviour.skip_steps
+    )
+
+
+def _spool(job: Job, episode: int, played: Episode) -> None:
+    """Writes all views of an episode beside their place, then moves them: all, or to be redone."""
+    with writing(job.folder):
+        job.folder.mkdir(parents=True, exist_ok=True)
+        work = pathlib.Path(tempfile.mkdtemp(dir=job.folder.parent, prefix="work-"))
+    try:
+        for camera, spec in job.views.items():
+            write_episode(
+                work / spec.name,
+                spec,
+                episode,
+                played.frames[camera],
+                action=played.action,
+                reward=played.reward,
+                state=played.state,
+                episode_return=played.episode_return,
+                source=f"seed {job.seed}/{episode}",
+                metadata=played.metadata,
+            )
+        for folder in job.folders():
+            with writing(folder):
+                folder.mkdir(exist_ok=True)
+                for suffix in (".frames", ".npz"):  # the second one makes it count
+                    name = f"{episode:08d}{suffix}"
+                    os.replace(work / folder.name / name, folder / name)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _simulator(job: Job) -> Simulator:
+    """This process's running simulator."""
+    size = next(iter(job.views.values())).image_shape[0]
+    truth = BEHAVIOURS[job.behaviour].ground_truth
+    task = job.task if job.simulator.one_task_per_process else None
+    key = (job.simulator, size, tuple(job.views), truth, task)
+    if key not in _running:
+        _close()  # one at a time keeps memory low
+        atexit.unregister(_close)
+        atexit.register(_close)
+        _running[key] = job.simulator(size=size, cameras=tuple(job.views), ground_truth=truth)
+    return _running[key]
+
+
+def _close() -> None:
+    while _running:
+        _running.popitem()[1].close()

@@ -1,0 +1,177 @@
+"""The dataset that playing a simulator makes: every simulator's recipe; see registry.py."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import inspect
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from data_pipelines.errors import DataError
+from data_pipelines.format.codecs import CODECS
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.readers.cameras import camera_datasets, parse_cameras
+from data_pipelines.readers.recordings import Skipped
+from data_pipelines.simulators import collector
+from data_pipelines.simulators.behaviours import BEHAVIOURS
+from data_pipelines.simulators.simulator import Simulator, find_task
+
+FAST_SHARE = 0.1
+
+
+def recipe_of(simulator: type[Simulator], amounts: Mapping[str, int]) -> SimulatorRecipe:
+    """A simulator's recipe: `RECIPE = recipe_of(MySimulator, {"my-task_random": 3000})` at the end
+    of its module, and `prepare my_lab.my_module --out=...` works.
+
+    amounts: transitions to collect of each <task>_<behaviour>, unless --plan says otherwise.
+    """
+    description = (inspect.getdoc(simulator) or simulator.__name__).splitlines()[0]
+    return SimulatorRecipe(simulator, description, dict(amounts))
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorRecipe:
+    """The functions that `prepare` calls, for one simulator."""
+
+    simulator: type[Simulator]
+    DESCRIPTION: str
+    amounts: dict[str, int]  # transitions by <task>_<behaviour>
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--seed", type=int, default=0)
+        parser.add_argument(
+            "--plan",
+            default=",".join(f"{name}={count}" for name, count in self.amounts.items()),
+            help=f"transitions per <task>_<behaviour>; behaviours: {', '.join(BEHAVIOURS)}",
+        )
+        parser.add_argument(
+            "--transitions",
+            type=int,
+            default=0,
+            help="scale the plan to this total; 0 = as planned",
+        )
+        parser.add_argument(
+            "--fast",
+            action="store_true",
+            help=f"a {FAST_SHARE:.0%} share of the plan, for smoke runs",
+        )
+        parser.add_argument("--size", type=int, default=64, help="pixels of a side")
+        parser.add_argument("--codec", default="zstd", choices=tuple(CODECS))
+        parser.add_argument(
+            "--clip-stride", type=int, default=8, help="transitions owned by a record"
+        )
+        parser.add_argument(
+            "--max-span", type=int, default=8, help="longest window, in frames minus one"
+        )
+        if len(self.simulator.cameras) > 1:
+            parser.add_argument(
+                "--cameras",
+                default=",".join(self.simulator.cameras),
+                help="views to record, separated by commas; one dataset each",
+            )
+
+    def options(self, args: argparse.Namespace) -> dict[str, Any]:
+        """Raises DataError for a plan, a share or cameras that make no sense."""
+        amounts = self._amounts(args.plan)
+        total = sum(amounts.values())
+        if args.transitions < 0:
+            raise DataError(f"--transitions is {args.transitions}; give a positive number")
+        share = (args.transitions or total) / total * (FAST_SHARE if args.fast else 1.0)
+        options = {
+            "seed": args.seed,
+            "plan": {name: max(1, round(count * share)) for name, count in amounts.items()},
+            "size": args.size,
+            "codec": args.codec,
+            "clip_stride": args.clip_stride,
+            "max_span": args.max_span,
+        }
+        if len(self.simulator.cameras) > 1:
+            options["cameras"] = parse_cameras(args.cameras, self.simulator.cameras)
+        return options
+
+    def _amounts(self, text: str) -> dict[str, int]:
+        """'my_way_home_sticky=6000,...' -> {name: transitions}; raises DataError if it cannot."""
+        amounts = {}
+        for part in text.split(","):
+            name, _, count = part.strip().partition("=")
+            self._parts(name)
+            if not count.isdigit() or int(count) < 1:
+                raise DataError(f"--plan: {part!r} is not <task>_<behaviour>=<transitions>")
+            amounts[name] = int(count)
+        return amounts
+
+    def _parts(self, name: str) -> tuple[str, str]:
+        """'my_way_home_sticky' -> ('my_way_home', 'sticky'); raises DataError listing what exists."""
+        task, _, behaviour = name.rpartition("_")
+        tasks = self.simulator.tasks()
+        if task not in tasks or behaviour not in BEHAVIOURS:
+            raise DataError(
+                f"{self.simulator.__name__}: unknown dataset {name!r}; names are "
+                f"<task>_<behaviour> with task one of {', '.join(tasks)} and behaviour one of "
+                f"{', '.join(BEHAVIOURS)}"
+            )
+        return task, behaviour
+
+    def expected_transitions(self, options: dict[str, Any]) -> int:
+        return sum(options["plan"].values())
+
+    def sources(self, options: dict[str, Any]) -> dict[str, Any]:
+        del options
+        return self.simulator.sources()
+
+    def specs(self, options: dict[str, Any]) -> list[DatasetSpec]:
+        return [spec for name in options["plan"] for spec in self._views(name, options).values()]
+
+    def _views(self, name: str, options: dict[str, Any]) -> dict[str, DatasetSpec]:
+        """Camera -> spec of its dataset, for one <task>_<behaviour>."""
+        task_name, behaviour_name = self._parts(name)
+        task, behaviour = find_task(self.simulator, task_name), BEHAVIOURS[behaviour_name]
+        rendering = self.simulator.rendering
+        cameras = options.get("cameras", list(self.simulator.cameras))
+        return {
+            camera: DatasetSpec(
+                name=dataset,
+                image_shape=(options["size"], options["size"], 3),
+                codec=options["codec"],
+                action=task.action,
+                has_reward=True,
+                state_names=task.state_names,
+                behaviour=behaviour.description,
+                frame_skip=task.frame_skip,
+                fps=task.fps,
+                camera=camera if len(self.simulator.cameras) > 1 else "",
+                recording=name if len(cameras) > 1 else "",
+                clip_stride=options["clip_stride"],
+                max_span=options["max_span"],
+                details={
+                    **task.details,
+                    "max_steps": behaviour.max_steps,
+                    "skip_steps": behaviour.skip_steps,
+                    **({"rendering": rendering} if rendering else {}),
+                },
+            )
+            for camera, dataset in camera_datasets(name, cameras).items()
+        }
+
+    def collect(
+        self,
+        options: dict[str, Any],
+        spool: pathlib.Path,
+        workers: int,
+        report: Callable[[int], None],
+    ) -> list[Skipped]:
+        jobs = [
+            collector.Job(
+                self.simulator,
+                name,
+                *self._parts(name),
+                views=self._views(name, options),
+                folder=spool,
+                seed=options["seed"],
+                transitions=transitions,
+            )
+            for name, transitions in options["plan"].items()
+        ]
+        return collector.collect(jobs, workers=workers, report=report)
