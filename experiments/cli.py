@@ -27,7 +27,8 @@ from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
 from experiments import process
-from flexlam_jax.config.ranges import check_config, describe_ranges
+from experiments.configs.keys import LamConfig, check_config
+from flexlam_jax.config.settings import describe
 from flexlam_jax.errors import ConfigError, Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.parallel import distributed
@@ -159,12 +160,12 @@ def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
 
 
 def define_config(help_text: str = "Preset, as FILE or FILE:variant.") -> flags.FlagHolder:
-    """The flag --config, whose help lists the ranges of all numbers."""
+    """The flag --config, whose help lists every key of a config."""
     return config_flags.DEFINE_config_file(
         "config",
         None,
         f"{help_text} Any value of it is a flag after it, as "
-        f"--config.optimizer.learning_rate=1e-4. Its numbers:\n{describe_ranges()}",
+        f"--config.optimizer.learning_rate=1e-4. Its keys:\n{describe(LamConfig)}",
     )
 
 

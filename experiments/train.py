@@ -17,9 +17,9 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 from absl import flags
 
 from experiments import cli
+from experiments.configs.keys import check_config
 from experiments.tasks.registry import build_task, kind_of
 from flexlam_jax import output_folder
-from flexlam_jax.config.ranges import check_config
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.parallel import distributed
 from flexlam_jax.parallel.mesh import make_mesh
@@ -58,13 +58,14 @@ def train(config, workdir):
     task = build_task(config)
     check_host_memory(task.batch, config)
     check_device_memory(task.objective, task.batch, config)
-    rows = process_rows(make_mesh(config.mesh), config.batch_size)
-    data = task.data(rows)
+    mesh = make_mesh(config.mesh)
+    rows = process_rows(mesh, config.batch_size)
     return fit(
         task.objective,
-        data,
+        task.data(rows),
         config,
         workdir,
+        mesh=mesh,
         evaluate=_all_of(task.evaluators(rows)),
         data_hashes=task.data_hashes(),
     )

@@ -8,93 +8,37 @@
 Not a preset itself.
 """
 
+import dataclasses
+
 from ml_collections import ConfigDict, FieldReference
 
+from experiments.configs.keys import LamConfig
+from flexlam_jax.config.settings import default_of, several_types
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.lam import resolve_config
 from flexlam_jax.models.presets import model_preset
 
 
 def base(preset: str, image_size: int = 64) -> ConfigDict:
-    """Every key that a run reads; presets change values, never add keys."""
-    config = ConfigDict()
-    config.seed = 0
-    config.total_steps = 1000
-    config.batch_size = 64  # Clips per update, over all devices.
-
-    config.data = ConfigDict(
-        dict(
-            path="",  # The folder that data_pipelines.prepare wrote.
-            datasets=(),  # Names in it, {name: weight}, or () for all.
-            split="train",
-            clip_length=2,  # Frames per clip; a clip of T frames holds T - 1 transitions.
-            # Frame distance of a transition, or (lo, hi) drawn per clip; "0.5s" are seconds.
-            gap=FieldReference(1, field_type=object),
-            fields=(),  # Labels to load: none of them in pretraining.
-            image_size=image_size,
-            resize=False,  # Bring frames of another size to image_size, or refuse them.
-            cameras=(),  # Only datasets of these cameras; () for all.
-            mixture=ConfigDict(),  # {name: {path, weight, gap, ...}} instead of path; presets only.
-            pairs_per_clip=1,  # Neighbouring windows drawn together: cheaper to read.
-            threads=2,
-            prefetch=8,
-            workers=0,
-        )
-    )
-
-    # Per clip, on the device, in training only; these values change nothing.
-    config.augmentation = ConfigDict(
-        dict(
-            crop_scale=(1.0, 1.0),
-            crop_aspect=(1.0, 1.0),  # Resized crop: share of area; width/height.
-            shift=0,  # Pixels.
-            brightness=0.0,
-            contrast=0.0,
-            saturation=0.0,
-            hue=0.0,
-        )
-    )
-
+    """Every key that a run reads, with its default; presets change values, never add keys."""
+    config = section_config(LamConfig)
+    config.data.image_size = image_size
     config.model = ConfigDict(resolve_config(model_preset(preset, image_size=image_size)))
-    config.loss = ConfigDict(dict(pixel="mse", multiscale=0.0))
+    return config
 
-    config.optimizer = ConfigDict(
-        dict(
-            learning_rate=1e-3,
-            schedule="cosine",
-            warmup_steps=100,
-            decay_fraction=0.2,
-            weight_decay=1e-4,
-            clip_norm=1.0,
-            b1=0.9,
-            b2=0.98,
-            accumulate=1,  # Micro-batches per update.
-            ema_decay=0.0,
-        )
-    )  # 0 keeps no average of the parameters.
 
-    config.mesh = ConfigDict(
-        dict(
-            data=-1,
-            fsdp=1,
-            model=1,  # Devices per axis; -1: those that are left.
-            slice=-1,  # Replicas over the slow network; -1: the TPU slices there are.
-            fsdp_min_size=2**16,
-        )
-    )  # Smaller parameters are replicated over fsdp.
-    config.checkpoint = ConfigDict(
-        dict(
-            every=1000,  # Updates that a kill may cost; a run saves twice as often.
-            keep=3,
-        )
-    )  # Steps that stay: the newest, and multiples of `every` before.
-    config.log = ConfigDict(dict(every=50, tensorboard=True, wandb=""))  # wandb: project name.
-    config.eval = ConfigDict(dict(every=500, batches=8))
-    config.profile = ConfigDict(dict(start=0, steps=0))  # Trace this window of steps.
-    config.peak_tflops = 0.0  # Per device, for MFU; 0 measures a matmul at the start.
-    config.watchdog_seconds = (
-        900.0  # A step that takes longer ends the run (exit code 76); 0: never.
-    )
-    config.compilation_cache = ""  # Folder of compiled programs; "": in the work directory.
+def section_config(settings: type) -> ConfigDict:
+    """The defaults of a dataclass of settings, each with the types that flags may give it."""
+    config, many = ConfigDict(), several_types(settings)
+    for field in dataclasses.fields(settings):
+        if "section" in field.metadata:
+            value = section_config(field.metadata["section"])
+        else:
+            value = default_of(field)
+            value = ConfigDict(value) if isinstance(value, dict) else value
+        if field.name in many:
+            value = FieldReference(value, field_type=object)
+        config[field.name] = value
     return config
 
 
@@ -108,20 +52,20 @@ def apply_variants(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
         Fixed-K baseline, the same model with a constant number of kept slots.
 
     Raises:
-      ValueError: unknown variant (the message lists those that exist).
+      ConfigError: unknown variant (the message lists those that exist).
     """
     known = {"fixed": _fixed, **variants}
     for item in filter(None, variant.split(",")):
         name, _, value = item.partition("=")
         if name not in known:
-            raise ValueError(f"unknown variant {name!r}; this preset has {sorted(known)}")
+            raise ConfigError(f"unknown variant {name!r}; this preset has {sorted(known)}")
         known[name](config, value)
     return config
 
 
 def _fixed(config: ConfigDict, value: str) -> None:
     if not value.isdigit():
-        raise ValueError(f"variant fixed={value}: give the number of slots, as in fixed=4")
+        raise ConfigError(f"variant fixed={value}: give the number of slots, as in fixed=4")
     config.model.keep = ConfigDict(dict(kind="fixed", count=int(value)))
 
 

@@ -33,11 +33,12 @@ def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
     return kind, rest
 
 
-def strict(section: str, config: Any, kinds: Mapping[str, Mapping[str, Any]]):
-    """Reads a `kind` section against tables of defaults; returns (kind, settings with defaults)."""
+def strict(section: str, config: Any, kinds: Mapping[str, type]):
+    """Reads a `kind` section against dataclasses; returns (kind, settings with defaults)."""
     kind, given = check_kind(section, config, kinds)
-    check_keys(section, given, kinds[kind])
-    return kind, {**kinds[kind], **given}
+    settings = dataclasses.asdict(kinds[kind]())
+    check_keys(section, given, settings)
+    return kind, {**settings, **given}
 
 
 def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):

@@ -1,4 +1,5 @@
-"""Settings of a config: one dataclass per section, beside the code that reads it, one field per key.
+"""Settings of a config: one dataclass per section, beside the code that reads it, one field per
+key.
 
 A field's metadata say the rest: its range, what it is for, and whether a config must hold it.
 Presets, --help and the checks here are made from them, also from dataclasses of other packages that
@@ -44,7 +45,7 @@ def section(kind: type, *, required: bool = False) -> Any:
 
 
 def choice(kinds: Mapping[str, type], *, default: str | None = None, help: str) -> Any:
-    """A field that is a section {'kind': name, settings of that kind}; required without a default."""
+    """A field that is a section {'kind': name, its settings}; required without a default."""
     metadata = {"kinds": kinds, "help": help, "required": default is None}
     return dataclasses.field(
         default_factory=lambda: None if default is None else {"kind": default}, metadata=metadata
@@ -126,6 +127,9 @@ def read(name: str, config: Mapping[str, Any] | None, settings: type) -> Any:
       ConfigError: as `check`.
     """
     given = {} if config is None else as_dict(f"config.{name}", config)
+    missing = list(_missing(given, settings, f"{name}."))
+    if missing:
+        raise ConfigError(f"the config lacks {', '.join(missing)}")
     wrong = [
         *_unknown(given, settings, f"{name}."),
         *_out_of_range(
@@ -152,8 +156,7 @@ def check(config: Mapping[str, Any], settings: type, *, others: bool = False) ->
     missing = list(_missing(config, settings, ""))
     if missing:
         raise ConfigError(
-            f"the config lacks {', '.join(missing)}; `experiments/configs/common.py` makes one with "
-            "every key"
+            f"the config lacks {', '.join(missing)}; experiments/configs/common.py has every key"
         )
     wrong = [*([] if others else _unknown(config, settings, ""))]
     for field in dataclasses.fields(settings):
