@@ -20,11 +20,11 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.clips import Clip, check_fields, label_type
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.loading.action_chunks import ChunkPiece
-from data_pipelines.loading.episode_texts import FIELDS as TEXT_FIELDS
 from data_pipelines.loading.options import LoaderOptions
 
 Batch = dict[str, np.ndarray]
 Shape = tuple[int, int, int]
+TEXTS = ("language", "task")  # of an episode
 PAIR = "frames_pair"  # the frames of a synchronous dataset
 
 
@@ -156,7 +156,7 @@ class BatchLayout:
         if PAIR in self.beside:
             scalars["dataset_pair"] = np.int32
         if self.texts:
-            scalars |= dict.fromkeys(TEXT_FIELDS, np.int32)
+            scalars |= dict.fromkeys(TEXTS, np.int32)
         if self.action_width:
             scalars["action_width"] = np.int32
         scalars |= {f"has_{field}": np.bool_ for field in self._masked}

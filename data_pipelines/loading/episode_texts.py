@@ -11,9 +11,8 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import AGAIN
+from data_pipelines.loading.batch_layout import TEXTS
 from data_pipelines.loading.mixture import OpenedDataset
-
-FIELDS = ("language", "task")
 
 
 class EpisodeTexts:
@@ -30,12 +29,12 @@ class EpisodeTexts:
         listed = [_listed(dataset) for dataset in datasets]
         self.texts = {
             field: ("", *sorted({t for texts in listed for t in texts.values[field]} - {""}))
-            for field in FIELDS
+            for field in TEXTS
         }
         if all(len(texts) == 1 for texts in self.texts.values()):
             raise DataError(
                 f"no episode of {', '.join(dataset.key for dataset in datasets)} has a "
-                f"{' or a '.join(FIELDS)}; drop data.language"
+                f"{' or a '.join(TEXTS)}; drop data.language"
             )
         numbers = {
             field: {text: number for number, text in enumerate(texts)}
@@ -44,13 +43,13 @@ class EpisodeTexts:
         self._tables = [
             (
                 texts.episodes,
-                np.array([[numbers[f][t] for t in texts.values[f]] for f in FIELDS], np.int32),
+                np.array([[numbers[f][t] for t in texts.values[f]] for f in TEXTS], np.int32),
             )
             for texts in listed
         ]
 
     def numbers(self, dataset: int, episode: int) -> np.ndarray:
-        """int32 (2,): positions in `texts` of the FIELDS of an episode."""
+        """int32 (2,): positions in `texts` of the TEXTS of an episode."""
         episodes, numbers = self._tables[dataset]
         return numbers[:, episodes.searchsorted(episode)]
 
@@ -74,11 +73,13 @@ def _listed(dataset: OpenedDataset) -> _Listed:
             f"{len(lacking)} of its index, episode {lacking[0]} first; {AGAIN}"
         )
     where = f"dataset {reader.spec.name}, split {reader.split!r}"
-    return _Listed(episodes, {f: [_text(episode, f, where) for episode in facts] for f in FIELDS})
+    return _Listed(episodes, {f: [_text(episode, f, where) for episode in facts] for f in TEXTS})
 
 
 def _text(episode: dict[str, Any], field: str, where: str) -> str:
-    value = episode.get(field) or ""
+    value = episode.get(field)
+    if value is None:
+        return ""
     if not isinstance(value, str):
         raise DataError(
             f"{where}: {field} of episode {episode['episode']} is {value!r}, no text; {AGAIN}"

@@ -12,12 +12,12 @@ from data_pipelines.format.clips import Clip
 from data_pipelines.format.framing import fit_frame
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.loading.action_chunks import ChunkPiece, chunk_pieces
-from data_pipelines.loading.batch_layout import PAIR, Batch, BatchLayout
-from data_pipelines.loading.episode_texts import FIELDS as TEXT_FIELDS
+from data_pipelines.loading.batch_layout import PAIR, TEXTS, Batch, BatchLayout
 from data_pipelines.loading.episode_texts import EpisodeTexts
 from data_pipelines.loading.mixture import OpenedDataset
 from data_pipelines.loading.pairing import PairedDatasets
 from data_pipelines.loading.row_order import RowReference
+from data_pipelines.loading.sidecar_columns import SidecarColumns
 from data_pipelines.loading.views import CameraViews
 from data_pipelines.loading.windows import ClipReader
 
@@ -31,6 +31,7 @@ class OpenedData:
     pairs: PairedDatasets | None = None
     views: CameraViews | None = None
     texts: EpisodeTexts | None = None
+    sidecars: SidecarColumns | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,47 +63,59 @@ class _Use(NamedTuple):
     gap: int
 
 
-_Record = tuple[ClipReader, int]
+class _Wanted(NamedTuple):
+    """What rows want of the records, so that each is read once."""
+
+    frames: dict[tuple[ClipReader, int], list[_Use]]
+    actions: dict[tuple[ClipReader, int], list[tuple[int, ChunkPiece]]]
 
 
 def read_rows(rows: Sequence[RowReference], data: OpenedData) -> Batch:
     """The batch of these rows; see loader.training_batches."""
-    layout = data.layout
-    batch = layout.empty(len(rows))
-    wanted: dict[_Record, list[_Use]] = {}
-    pieces: dict[_Record, list[tuple[int, ChunkPiece]]] = {}
-    for row, (number, window, gap, paired) in enumerate(rows):
-        dataset = data.datasets[number]
-        reader = dataset.reader
-        record, offset = dataset.windows.locate(window)
-        episode, start = reader.index[record, :2]
-        batch["gap"][row] = gap
-        batch["episode"][row] = episode
-        batch["t"][row] = start + offset
-        batch["dataset"][row] = number
-        wanted.setdefault((reader, record), []).append(_Use("frames", row, offset, gap))
-        if paired >= 0:
-            batch["dataset_pair"][row] = paired
-            uses = wanted.setdefault((data.pairs.readers[paired], record), [])
-            uses.append(_Use(PAIR, row, offset, gap))
-        if data.views:
-            for key, reader_of_view in data.views.readers[number].items():
-                uses = wanted.setdefault((reader_of_view, record), [])
-                uses.append(_Use(key, row, offset, gap))
-        if data.texts:
-            for field, text in zip(TEXT_FIELDS, data.texts.numbers(number, episode), strict=True):
-                batch[field][row] = text
-        if layout.chunk and reader.spec.action:
-            for piece in chunk_pieces(reader, record, offset, layout.chunk):
-                pieces.setdefault((reader, piece.record), []).append((row, piece))
-    for place in wanted | pieces:
+    batch = data.layout.empty(len(rows))
+    wanted = _Wanted({}, {})
+    for row, reference in enumerate(rows):
+        _want_row(batch, row, reference, data, wanted)
+    for place in wanted.frames | wanted.actions:
         reader, record = place
         clip = reader.clip(record)
-        if place in wanted:
-            _read_clip(batch, clip, reader.spec, wanted[place], layout)
-        for row, piece in pieces.get(place, ()):
-            layout.write_chunk(batch, row, clip, reader.spec, piece)
-    return batch
+        if place in wanted.frames:
+            _read_clip(batch, clip, reader.spec, wanted.frames[place], data.layout)
+        for row, piece in wanted.actions.get(place, ()):
+            data.layout.write_chunk(batch, row, clip, reader.spec, piece)
+    return data.sidecars.join(batch) if data.sidecars else batch
+
+
+def _want_row(
+    batch: Batch, row: int, reference: RowReference, data: OpenedData, wanted: _Wanted
+) -> None:
+    """Fills what is known of a row without its records, and adds what it wants of them."""
+    number, window, gap, paired = reference
+    dataset = data.datasets[number]
+    reader = dataset.reader
+    record, offset = dataset.windows.locate(window)
+    episode, start = reader.index[record, :2]
+    batch["gap"][row] = gap
+    batch["episode"][row] = episode
+    batch["t"][row] = start + offset
+    batch["dataset"][row] = number
+
+    def want(key: str, reader: ClipReader) -> None:
+        wanted.frames.setdefault((reader, record), []).append(_Use(key, row, offset, gap))
+
+    want("frames", reader)
+    if paired >= 0:
+        batch["dataset_pair"][row] = paired
+        want(PAIR, data.pairs.readers[paired])
+    if data.views:
+        for key, of_camera in data.views.readers[number].items():
+            want(key, of_camera)
+    if data.texts:
+        for field, text in zip(TEXTS, data.texts.numbers(number, episode), strict=True):
+            batch[field][row] = text
+    if data.layout.chunk and reader.spec.action:
+        for piece in chunk_pieces(reader, record, offset, data.layout.chunk):
+            wanted.actions.setdefault((reader, piece.record), []).append((row, piece))
 
 
 def _read_clip(

@@ -169,8 +169,8 @@ def test_subsets_are_fixed_nested_and_chosen_by_their_seed(square):
         training_batches(config | {"transitions": 261}, seed=0, batch_size=4)
 
 
-def test_parts_of_joint_batches_are_independent(square, large):
-    def parts(seed=0, size=4, **labelled):
+def test_streams_of_joint_batches_are_independent(square, large):
+    def streams(seed=0, size=4, **labelled):
         config = {"path": str(square), "fields": ("action",), "transitions": 9} | labelled
         return joint_batches(
             {"labelled": config, "video": {"path": str(large[0])}},
@@ -178,13 +178,13 @@ def test_parts_of_joint_batches_are_independent(square, large):
             batch_size={"labelled": size, "video": 12},
         )
 
-    first, other = take(parts(), 3), take(parts(transitions=20, size=8), 3)
+    first, other = take(streams(), 3), take(streams(transitions=20, size=8), 3)
     assert first[0]["labelled"]["action"].shape == (4, 1)
     assert "action" not in first[0]["video"]
     for a, b in zip(first, other, strict=True):
         np.testing.assert_array_equal(a["video"]["frames"], b["video"]["frames"])
-    assert (take(parts(seed=1), 1)[0]["video"]["t"] != first[0]["video"]["t"]).any()
-    resumed = parts()
+    assert (take(streams(seed=1), 1)[0]["video"]["t"] != first[0]["video"]["t"]).any()
+    resumed = streams()
     resumed.set_state({"next_index": 2})
     batch = next(resumed)
     assert resumed.get_state() == {"next_index": 3}
@@ -206,9 +206,9 @@ def test_parts_of_joint_batches_are_independent(square, large):
 
 
 def test_wrong_joint_batches(square):
-    with pytest.raises(DataError, match="one batch size per part"):
+    with pytest.raises(DataError, match="one batch size per stream"):
         joint_batches({"a": {"path": str(square)}}, seed=0, batch_size={"b": 4})
-    with pytest.raises(DataError, match="part 'a': data.path is empty"):
+    with pytest.raises(DataError, match="stream 'a': data.path is empty"):
         joint_batches({"a": {}}, seed=0, batch_size={"a": 4})
 
 
