@@ -88,7 +88,7 @@ def main(argv):
     for name in _SWEEP.value:
         row.setdefault("sweep", {})[name] = [
             {"value": value, **benchmark_parts.train(config, _REPEATS.value)}
-            for value, config in zip(SWEEPS[name][0], variations(_preset(), name))
+            for value, config in zip(SWEEPS[name][0], variations(_preset(), name), strict=True)
         ]
     text = json.dumps(row)
     print(text)

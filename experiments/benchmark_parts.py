@@ -14,24 +14,25 @@ import jax
 
 from experiments.benchmark_run import build_that_fits, steps, timed
 from flexlam_jax.parallel import sharding
+from flexlam_jax.parallel.streams import by_stream
 from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
-from flexlam_jax.training.performance import device_gib, measure_peak_tflops
+from flexlam_jax.training.performance import device_gib, measure_peak_tflops, update_flops
 
 
 def train(config: Any, repeats: int) -> dict[str, Any]:
     """The loop's own step; MFU is analytic FLOPs over a matmul measured before and after it."""
     run = build_that_fits(config)
-    peaks = [measure_peak_tflops(run.mesh, config.model.dtype)]
+    peaks = [measure_peak_tflops(run.mesh, run.task.objective.dtype)]
     seconds = steps(run, repeats)
-    peaks.append(measure_peak_tflops(run.mesh, config.model.dtype))
+    peaks.append(measure_peak_tflops(run.mesh, run.task.objective.dtype))
     median, peak = statistics.median(seconds), max(peaks)
     flops = run.task.objective.flops_per_row * config.batch_size
     row = {
         "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
         "remat": config.get("model", {}).get("remat", ""),
         "accumulate": run.config.optimizer.accumulate,
-        "batch_size": config.batch_size,
+        "batch_size": by_stream(int, config.batch_size),
         "batch": jax.tree.map(lambda x: list(x.shape), run.task.batch),
         "step_seconds": median,
         "step_seconds_range": [min(seconds), max(seconds)],

@@ -15,6 +15,7 @@ from experiments.tasks.task import Task
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.parallel.streams import Rows, by_stream, total
 from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import TrainProgram, train_program
@@ -36,7 +37,8 @@ class BuiltRun:
 
     @property
     def transitions(self) -> int:
-        return self.config.batch_size * (self.config.data.clip_length - 1)
+        """Of an update."""
+        return total(self.config.batch_size, self.task.objective.transitions_per_row)
 
 
 def build(config: Any) -> BuiltRun:
@@ -103,7 +105,7 @@ def build_that_fits(config: Any) -> BuiltRun:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-        rows = config.batch_size // config.optimizer.accumulate
+        rows = _micro_batch(config)
         config.optimizer.accumulate *= 2
         try:
             check_batch_size(config.batch_size, config.optimizer.accumulate, run.mesh)
@@ -113,7 +115,7 @@ def build_that_fits(config: Any) -> BuiltRun:
                 "cannot be halved; try --config.model.remat=full or another --config.batch_size."
             ) from error
         _log.warning(
-            "a micro-batch of %d rows does not fit; trying accumulate=%d",
+            "a micro-batch of %s rows does not fit; trying accumulate=%d",
             rows,
             config.optimizer.accumulate,
         )
@@ -123,6 +125,9 @@ def build_that_fits(config: Any) -> BuiltRun:
 def build_micro_batch(config: Any) -> BuiltRun:
     """One micro-batch of `build_that_fits` on its own."""
     config = copy.deepcopy(build_that_fits(config).config)
-    config.batch_size //= config.optimizer.accumulate
-    config.optimizer.accumulate = 1
+    config.batch_size, config.optimizer.accumulate = _micro_batch(config), 1
     return build(config)
+
+
+def _micro_batch(config: Any) -> Rows:
+    return by_stream(lambda rows: rows // config.optimizer.accumulate, config.batch_size)

@@ -13,6 +13,7 @@ from flexlam_jax.models.flops import program_flops
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.axes import AXES, BATCH_AXES
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.parallel.streams import Rows, by_stream, total
 from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
 from flexlam_jax.planning.hlo import SUMS, by_kind, collectives
 from flexlam_jax.planning.least import product_bytes, state_bytes
@@ -20,6 +21,7 @@ from flexlam_jax.planning.roofline import Roofline, positions, roofline
 from flexlam_jax.planning.topology import Topology
 from flexlam_jax.planning.traffic import memory_traffic
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
+from flexlam_jax.training.performance import update_flops
 from flexlam_jax.training.program import train_program
 
 Build = Callable[[Any], tuple[Objective, Shapes]]
@@ -37,7 +39,7 @@ class Plan:
     topology: str
     chips: int
     mesh: dict[str, int]
-    batch_size: int
+    batch_size: Rows
     transitions: int
     accumulate: int
     remat: str
@@ -100,13 +102,13 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device], build: 
     objective, batch = build(config)
     mesh = make_mesh(config.mesh, devices)
     check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
-    parameters, executed, least = _counts(objective, batch, config, mesh)
+    parameters, model, executed, least = _counts(objective, batch, config, mesh)
     known = dict(
         topology=topology.name,
         chips=topology.chips,
         mesh={axis: mesh.shape[axis] for axis in AXES},
-        batch_size=config.batch_size,
-        transitions=config.batch_size * max(1, config.data.clip_length - 1),
+        batch_size=by_stream(int, config.batch_size),
+        transitions=total(config.batch_size, objective.transitions_per_row),
         accumulate=config.optimizer.accumulate,
         remat=remat_of(config),
         parameters=parameters,
@@ -156,8 +158,9 @@ def remat_of(config: Any) -> str:
 
 def _counts(
     objective: Objective, batch: Shapes, config: Any, mesh: Mesh
-) -> tuple[int, float, float]:
-    """(parameters, matmul FLOPs of the step with recomputation, least bytes moved per device).
+) -> tuple[int, float, float, float]:
+    """(parameters, model FLOPs, matmul FLOPs of the step with recomputation, least bytes moved per
+    device).
 
     Traced for one CPU device with its share of the rows: the kernels of accelerators are opaque to
     the count, and FLOPs of all devices are those of one times their number.
@@ -175,11 +178,11 @@ def _counts(
         make_mesh({}, jax.devices("cpu")[:1]),
         share,
     )
-    work = program.step, program.abstract, share
-    parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(program.abstract.params))
-    split = mesh.shape["fsdp"] * mesh.shape["model"]
+    state, split = program.abstract, mesh.shape["fsdp"] * mesh.shape["model"]
+    parameters = sum(math.prod(x.shape) for x in jax.tree.leaves(state.params))
     least = (
-        product_bytes(*work) / mesh.shape["model"]
+        product_bytes(program.step, state, share) / mesh.shape["model"]
         + state_bytes(parameters, config.optimizer.ema_decay > 0) / split
     )
-    return parameters, program_flops(*work) * ways, least
+    model = update_flops(objective, state, batch, config.batch_size)
+    return parameters, model, program_flops(program.step, state, share) * ways, least

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from flexlam_jax.parallel.streams import is_streams
 from flexlam_jax.planning.chips import GIB
 from flexlam_jax.planning.plan import Plan
 
@@ -42,7 +43,7 @@ def describe(plan: Plan) -> str:
             "are a first look. `pip install 'flexlam_jax[tpu]'`"
         )
     lines.append(
-        f"{plan.parameters / 1e6:.1f} M parameters, batch {plan.batch_size} clips = "
+        f"{plan.parameters / 1e6:.1f} M parameters, batch {_batch(plan)} = "
         f"{plan.transitions} transitions in {_count(plan.accumulate, 'part')}, remat {plan.remat or '-'}"
     )
     if plan.memory is not None:
@@ -172,6 +173,12 @@ def _mb(size: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def _batch(plan: Plan) -> str:
+    if is_streams(plan.batch_size):
+        return " + ".join(f"{rows} {stream} rows" for stream, rows in plan.batch_size.items())
+    return f"{plan.batch_size} rows"
 
 
 def _mesh(plan: Plan) -> str:

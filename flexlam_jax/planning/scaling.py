@@ -8,6 +8,7 @@ from typing import Any
 import jax
 
 from flexlam_jax.parallel.mesh import make_mesh
+from flexlam_jax.parallel.streams import by_stream
 from flexlam_jax.planning.compile import compile_step
 from flexlam_jax.planning.hlo import by_kind, collectives
 from flexlam_jax.planning.plan import Build
@@ -49,7 +50,7 @@ def scaled(config: Any, axis: str, devices: int, build: Build) -> Scaled:
     `config.batch_size` are the rows of each device.
     """
     config = copy.deepcopy(config)
-    config.batch_size *= devices
+    config.batch_size = by_stream(lambda rows: rows * devices, config.batch_size)
     config.mesh.update(dict(slice=1, data=1, fsdp=1, model=1) | {axis: devices})
     objective, batch = build(config)
     here = jax.devices()[:devices]

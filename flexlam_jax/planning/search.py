@@ -9,8 +9,11 @@ import jax
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.models.transformer import REMAT_NAMES
+from flexlam_jax.parallel.streams import Rows, by_stream, is_streams
 from flexlam_jax.planning.plan import Plan, remat_of
 from flexlam_jax.planning.topology import Topology
+
+_FACTORS = (1, 2, 4, 0.5)  # Of the batch size.
 
 
 def search(
@@ -28,20 +31,21 @@ def search(
     larger than one that did not fit, all else equal. What fails to compile is told and skipped.
     """
     tried: dict[tuple, Plan | None] = {}
-    meshes, sizes, policies = _meshes(config, topology), _sizes(config), _policies(config)
+    meshes, policies = _meshes(config, topology), _policies(config)
 
     def best() -> Any:
         fitting = [(plan.rate, key) for key, plan in tried.items() if plan and plan.fits]
         return max(fitting)[1] if fitting else _key(config, topology)
 
     def attempt(key: tuple) -> None:
-        mesh, remat, size = key
+        mesh, remat, factor = key
         hopeless = any(
-            plan and not plan.fits and (m, r) == (mesh, remat) and s <= size
-            for (m, r, s), plan in tried.items()
+            plan and not plan.fits and (m, r) == (mesh, remat) and f <= factor
+            for (m, r, f), plan in tried.items()
         )
         if len(tried) == limit or key in tried or hopeless or not _divides(config, topology, key):
             return
+        size = _times(config.batch_size, factor)
         variant = changed(config, batch_size=size, remat=remat, mesh=dict(mesh))
         try:
             tried[key] = outcome = make(variant)
@@ -54,21 +58,24 @@ def search(
         attempt((mesh, *best()[1:]))
     for remat in policies:
         attempt((best()[0], remat, best()[2]))
-    for size in sizes:
-        attempt((*best()[:2], size))
-    for key in itertools.product(meshes, policies, sizes):
+    for factor in _FACTORS:
+        attempt((*best()[:2], factor))
+    for key in itertools.product(meshes, policies, _FACTORS):
         attempt(key)
     return sorted((p for p in tried.values() if p), key=lambda p: (not p.fits, -p.rate))
 
 
 def _key(config: Any, topology: Topology) -> tuple:
+    """(mesh, remat policy, factor of the batch size) of the config itself."""
     chips = topology.chips // topology.slices
     fixed = [int(config.mesh[axis]) for axis in ("data", "fsdp", "model")]
     left = chips
     for size in fixed:
         left //= size if size > 0 else 1
-    mesh = tuple(zip(("data", "fsdp", "model"), (left if n == -1 else n for n in fixed)))
-    return mesh, remat_of(config), config.batch_size
+    mesh = tuple(
+        zip(("data", "fsdp", "model"), (left if n == -1 else n for n in fixed), strict=True)
+    )
+    return mesh, remat_of(config), 1
 
 
 def _meshes(config: Any, topology: Topology) -> list[tuple]:
@@ -79,12 +86,7 @@ def _meshes(config: Any, topology: Topology) -> list[tuple]:
     sizes = [(1, chips, 1), (chips, 1, 1)]
     sizes += [(chips // n, n, 1) for n in (16, 4) if chips % n == 0 and chips > n]
     sizes += [(1, chips // 4, 4)] if chips % 4 == 0 else []
-    return [tuple(zip(("data", "fsdp", "model"), size)) for size in sizes]
-
-
-def _sizes(config: Any) -> list[int]:
-    size = config.batch_size
-    return [size, 2 * size, 4 * size, size // 2]
+    return [tuple(zip(("data", "fsdp", "model"), size, strict=True)) for size in sizes]
 
 
 def _policies(config: Any) -> tuple[str, ...]:
@@ -93,15 +95,25 @@ def _policies(config: Any) -> tuple[str, ...]:
 
 
 def _divides(config: Any, topology: Topology, key: tuple) -> bool:
-    mesh, _, size = key
+    mesh, _, factor = key
     ways = topology.chips // dict(mesh)["model"] * config.optimizer.accumulate
-    return size > 0 and size % ways == 0
+    return _multiple(by_stream(lambda rows: rows * factor, config.batch_size), ways)
+
+
+def _times(rows: Rows, factor: float) -> Rows:
+    return by_stream(lambda count: round(count * factor), rows)
+
+
+def _multiple(rows: Rows, number: int) -> bool:
+    """Whether the rows of every stream are a multiple of `number`."""
+    return all(count % number == 0 for count in (rows.values() if is_streams(rows) else [rows]))
 
 
 def flags(plan: Plan) -> str:
     """What to append to a command to get this plan's settings."""
+    sizes = plan.batch_size if is_streams(plan.batch_size) else {"": plan.batch_size}
     settings = {
-        "batch_size": plan.batch_size,
+        **{f"batch_size.{stream}".rstrip("."): rows for stream, rows in sizes.items()},
         **({"model.remat": plan.remat} if plan.remat else {}),
         "optimizer.accumulate": plan.accumulate,
         **{f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")},
@@ -120,10 +132,10 @@ def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
         yield most.strip(), changed(config, remat=remat)
     given = f"{most}--config.mesh.data=1 --config.mesh.fsdp={chips}"
     other = _key(config, topology)[0] != tuple(split.items())
-    if other and config.batch_size % topology.chips == 0:
+    if other and _multiple(config.batch_size, topology.chips):
         yield given, changed(config, remat=remat, mesh=split)
     for parts in (2, 4, 8, 16, 32):
-        if config.batch_size % (parts * topology.chips) == 0:
+        if _multiple(config.batch_size, parts * topology.chips):
             yield (
                 f"{given} --config.optimizer.accumulate={parts}",
                 changed(config, remat=remat, mesh=split, accumulate=parts),
@@ -133,7 +145,7 @@ def remedies(config: Any, topology: Topology) -> Iterator[tuple[str, Any]]:
 def changed(
     config: Any,
     *,
-    batch_size: int | None = None,
+    batch_size: Rows | None = None,
     remat: str | None = None,
     mesh: dict[str, int] | None = None,
     accumulate: int | None = None,
