@@ -5,6 +5,7 @@ Dimension keys: L query length, S key length, H heads, E head width, ... any bat
 
 import math
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec as P
@@ -87,7 +88,10 @@ def attend(
 
     Raises:
       ValueError: unknown implementation, or a mask for splash.
+      AssertionError: when traced with shapes that do not belong together.
     """
+    dims = chex.Dimensions(L=q.shape[-3], S=k.shape[-3], H=q.shape[-2], E=q.shape[-1])
+    chex.assert_shape([k, v], (*q.shape[:-3], *dims["SHE"]))
     implementation = resolve_implementation(
         implementation, q.dtype, keys=k.shape[-3], masked=mask is not None, head_width=q.shape[-1]
     )

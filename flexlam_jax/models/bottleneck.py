@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -74,7 +75,13 @@ def null_fill(slots: jax.Array, keep: jax.Array, null: jax.Array) -> jax.Array:
 
     Returns:
       (B, K, D). The gradient to a replaced slot is exactly zero.
+
+    Raises AssertionError when traced with other shapes: what would broadcast is a mistake here.
     """
+    *B, _, D = slots.shape
+    chex.assert_shape(keep, tuple(B))
+    chex.assert_shape(null, (D,))
+    chex.assert_type(keep, int)
     kept = prefix_mask(keep, slots.shape[-2])[..., None]
     return jnp.where(kept, slots, null.astype(slots.dtype))
 

@@ -9,6 +9,7 @@ neither o_t nor the frame difference, which tempt an encoder to code the scene.
 Dimension keys: ... batch, H W C image, R Q rows and columns of windows, S shifts.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -34,6 +35,7 @@ def shift_errors(
     Returns:
       (..., R, Q, S) float32: entry (dy, dx) compares o_t[y, x] with o_next[y + dy, x + dx].
     """
+    chex.assert_equal_shape([o_t, o_next])
     *batch, H, W = o_t.shape
     (R, Q), (ry, rx) = windows, radius
     # Batch last, so that the CPU's vector lanes run over samples and not over a window's few

@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,19 +17,24 @@ def test_null_fill_replaces_the_suffix_per_sample():
         np.testing.assert_array_equal(filled[row, count:], np.tile(null, (3 - count, 1)))
 
 
+@pytest.mark.parametrize("keep", [np.ones(3, np.int32), np.ones((), np.int32), np.ones(4)])
+def test_null_fill_takes_one_count_per_sample(keep):
+    """Others would broadcast, and every sample would be cut by its neighbour's count."""
+    with pytest.raises(AssertionError):
+        null_fill(jnp.ones((4, 3, 2)), keep, jnp.zeros(2))
+
+
 def test_null_fill_is_static_in_keep_and_takes_more_batch_axes():
     slots, null = jnp.ones((2, 5, 3, 2)), jnp.zeros(2)
-    traces = []
 
     @jax.jit
+    @chex.assert_max_traces(1)
     def fill(keep):
-        traces.append(1)
         return null_fill(slots, keep, null)
 
     keep = np.random.default_rng(0).integers(0, 4, (2, 5))
     np.testing.assert_array_equal(fill(keep).sum((-1, -2)), 2 * keep)
-    fill(3 - keep)
-    assert len(traces) == 1
+    np.testing.assert_array_equal(fill(3 - keep).sum((-1, -2)), 2 * (3 - keep))
 
 
 def test_null_gets_the_gradient_of_the_suffix_only():

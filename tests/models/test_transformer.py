@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,8 +123,7 @@ def test_remat_and_unrolling_keep_values_and_gradients(stack, remat, unroll):
     x, context, variables, expected = stack
     module = transformer(remat=remat, unroll=unroll)
     found = value_and_gradient(module, variables, x, context)
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-5)
+    chex.assert_trees_all_close(found, expected, rtol=2e-4, atol=2e-5)
 
 
 def saved_bytes(stack, remat):
