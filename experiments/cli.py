@@ -15,7 +15,6 @@ wrong use).
 import functools
 import logging as python_logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -23,13 +22,11 @@ from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
-from experiments import process
-from experiments.configs.keys import LamConfig, check_config
-from flexlam_jax.config.settings import describe
-from flexlam_jax.errors import ConfigError, Interrupted, UserError
+from experiments import preset_flag, process
+from experiments.configs.keys import check_config
+from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.parallel import distributed
 from flexlam_jax.parallel.signals import EXIT_INTERRUPTED
@@ -123,28 +120,18 @@ def define_process_flags() -> None:
 
 
 def _parse(argv: Sequence[str]) -> list[str]:
-    """Reads the flags. ml_collections answers a wrong config file or key with a traceback."""
+    """Reads the flags; a mistake in them is one message, a bug in a preset keeps its traceback."""
     try:
         rest = flags.FLAGS(argv)
         if len(rest) > 1:
             _fail(_stray(argv, rest[1:]))
         return rest
     except flags.Error as error:
-        lines = str(error).strip().splitlines()
-        _fail(lines[-1].strip() if "Traceback" in str(error) else error)
-    except ConfigError as error:
         _fail(error)
-    except (SyntaxError, ImportError, NameError, ValueError) as error:
-        _fail(f"--config is no preset, a Python file as experiments/configs/base.py: {error}")
-    except (AttributeError, KeyError, TypeError) as error:
-        if "'get_config'" in str(error):
-            _fail(f"--config is no preset: it has no function get_config ({error})")
-        text = str(error).replace("\\n", ". ").replace("\\'", "'").replace("\n", ". ").strip("'\"")
-        key = re.search(r"(\w+)", text)
-        given = [arg for arg in argv[1:] if key and key.group(1) in arg.split("=")[0].split(".")]
-        _fail(f"unknown config key in {' '.join(given)}: {text}")
-    except OSError as error:
-        _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
+    except preset_flag.Failed as failed:
+        if isinstance(failed.__cause__, _KNOWN):
+            _fail(failed.__cause__)
+        raise failed.__cause__ from None
 
 
 def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
@@ -161,12 +148,7 @@ def _stray(argv: Sequence[str], words: Sequence[str]) -> str:
 
 def define_config(help_text: str = "Preset, as FILE or FILE:variant.") -> flags.FlagHolder:
     """The flag --config, whose help lists every key of a config."""
-    return config_flags.DEFINE_config_file(
-        "config",
-        None,
-        f"{help_text} Any value of it is a flag after it, as "
-        f"--config.optimizer.learning_rate=1e-4. Its keys:\n{describe(LamConfig)}",
-    )
+    return preset_flag.define_config(help_text)
 
 
 def config_value(flag: flags.FlagHolder) -> Any:
@@ -175,10 +157,6 @@ def config_value(flag: flags.FlagHolder) -> Any:
     Raises:
       ConfigError: a key that is missing, a number out of its range.
     """
-    try:
-        flag.value.keys()  # A file that is not there only shows on reading.
-    except OSError as error:
-        _fail(f"--config: {str(error).strip().splitlines()[-1].strip()}")
     check_config(flag.value)
     return flag.value
 

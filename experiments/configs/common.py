@@ -9,33 +9,37 @@ Not a preset itself.
 """
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
 from experiments.configs.keys import LamConfig
 from flexlam_jax.config.settings import default_of, several_types
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.lam import resolve_config
+from flexlam_jax.models.lam import LamSettings, resolve_config
 from flexlam_jax.models.presets import model_preset
 
 
 def base(preset: str, image_size: int = 64) -> ConfigDict:
     """Every key that a run reads, with its default; presets change values, never add keys."""
     config = section_config(LamConfig)
-    config.data.image_size = image_size
-    config.model = ConfigDict(resolve_config(model_preset(preset, image_size=image_size)))
+    model = resolve_config(model_preset(preset, image_size=image_size))
+    config.model = section_config(LamSettings, model)
     return config
 
 
-def section_config(settings: type) -> ConfigDict:
-    """The defaults of a dataclass of settings, each with the types that flags may give it."""
+def section_config(settings: type, values: Mapping[str, Any] | None = None) -> ConfigDict:
+    """A section with `values`, by default those of its dataclass, and the types flags may give."""
     config, many = ConfigDict(), several_types(settings)
     for field in dataclasses.fields(settings):
-        if "section" in field.metadata:
+        if values is not None:
+            value = values[field.name]
+        elif "section" in field.metadata:
             value = section_config(field.metadata["section"])
         else:
             value = default_of(field)
-            value = ConfigDict(value) if isinstance(value, dict) else value
+        value = ConfigDict(value) if isinstance(value, dict) else value
         if field.name in many:
             value = FieldReference(value, field_type=object)
         config[field.name] = value
