@@ -11,6 +11,8 @@ from etils import epath
 from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FOLDER, item_metadata, manager, read_meta, verify
 from flexlam_jax.checkpoints.quiet import quiet_libraries
+from flexlam_jax.checkpoints.references import Reference, read_frozen, references_in
+from flexlam_jax.checkpoints.subtrees import merge, split, within
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import reachable
 from flexlam_jax.typed_json import content_hash
@@ -49,6 +51,9 @@ def restore_params(
     path: Any, abstract: Any = None, step: int | None = None, *, prefer_ema: bool = True
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Reads what inference needs and nothing else: no optimizer, no training code.
+
+    Parameters that the checkpoint holds by reference (see references.py) are read from where they
+    lie and verified.
 
     Args:
       path: work directory or its checkpoints folder, local or on a bucket.
@@ -136,18 +141,41 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
             raise CheckpointError(
                 f"step {step} in {folder} has a config that this program cannot build: {error}"
             ) from error
-    if abstract is not None:
+    references = references_in(meta, f"step {step} in {folder}")
+    own, elsewhere = _by_place(abstract, references)
+    if own is not None:
         checkpoint_report.check_items(
-            {name: saved}, step, {name: abstract}, meta["fingerprints"], folder
+            {name: saved}, step, {name: own}, meta["fingerprints"], folder
         )
     tree = files.restore(
         step,
-        args=ocp.args.Composite(
-            **{name: ocp.args.StandardRestore(_placed(abstract or saved.tree))}
-        ),
+        args=ocp.args.Composite(**{name: ocp.args.StandardRestore(_placed(own or saved.tree))}),
     )[name]
     verify({name: tree}, meta)
+    if references:
+        frozen = read_frozen(references, folder, restore_params)
+        if abstract is not None:
+            frozen = _as_expected(frozen, elsewhere, step, folder)
+        tree = {**tree, "params": merge(tree.get("params"), frozen)}
     return tree, config, step
+
+
+def _by_place(abstract: Any, references: tuple[Reference, ...]) -> tuple[Any, Any]:
+    """(what the checkpoint itself holds, parameters that it refers to) of the expected tree."""
+    if abstract is None or not references:
+        return abstract, None
+    paths = [reference.to for reference in references]
+    own, frozen = split(abstract["params"], lambda path: within(path, paths))
+    return {**abstract, "params": own or {}}, frozen
+
+
+def _as_expected(params: Any, expected: Any, step: int, folder: epath.Path) -> Any:
+    """The parameters where `expected` wants them. Raises CheckpointError for others."""
+    lines = checkpoint_report.differences("frozen", params, expected)
+    if lines:
+        title = f"step {step} in {folder} was saved by another architecture:"
+        raise CheckpointError(checkpoint_report.screen(title, lines))
+    return jax.tree.map(lambda x, to: jax.device_put(x, to.sharding), params, _placed(expected))
 
 
 def _placed(abstract: Any) -> Any:

@@ -5,8 +5,9 @@
     checkpoints/<step>/optimizer/  {"step", "opt_state"}
     checkpoints/<step>/data/       JSON, position of the data iterator
     checkpoints/<step>/config/     JSON, the run's config
-    checkpoints/<step>/meta/       JSON, format version, a fingerprint of every array item, and what
-                                   proves the other two JSONs
+    checkpoints/<step>/meta/       JSON, format version, a fingerprint of every array item, what
+                                   proves the other two JSONs, and where frozen parameters lie,
+                                   which are in none of the items (checkpoints/references.py)
 
 A step appears under its final name only after everything in it is written, so that a kill leaves no
 half step. Restored arrays must match their fingerprint; a step that does not is set aside, loudly.
@@ -17,6 +18,7 @@ However a run ends, it loses at most `every` updates, although it does not wait 
 written: it saves twice as often, and no save begins before the write of the one before is complete.
 """
 
+import dataclasses
 import json
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -31,9 +33,11 @@ from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FORMAT, Keep, manager, read_meta, verify
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.quiet import quiet_libraries
+from flexlam_jax.checkpoints.references import Reference, references_in
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import cannot_write
 from flexlam_jax.parallel import distributed
+from flexlam_jax.training.frozen import restore_frozen
 from flexlam_jax.training.state import TrainState
 from flexlam_jax.typed_json import content_hash
 
@@ -62,6 +66,7 @@ class Checkpoints:
           keep: how many steps stay: the newest and, of those before, multiples of `every`.
         """
         self._directory, self._every = epath.Path(directory), every
+        self.references: tuple[Reference, ...] = ()  # To the frozen parameters of what is saved.
         self._quiet = quiet_libraries()  # Their threads write while the caller trains.
         with quiet_libraries():
             self._manager = self._write(lambda: manager(self._directory, keep=Keep(keep, every)))
@@ -102,6 +107,8 @@ class Checkpoints:
             "config_sha256": content_hash(dict(config)),
             "fingerprints": {name: fingerprint(tree) for name, tree in items.items()},
         }
+        if self.references:
+            meta["frozen"] = [dataclasses.asdict(reference) for reference in self.references]
         args = ocp.args.Composite(
             **{name: ocp.args.StandardSave(tree) for name, tree in items.items()},
             data=ocp.args.JsonSave(dict(data)),
@@ -150,7 +157,7 @@ class Checkpoints:
 
         Raises:
           CheckpointError: a step of another architecture (listing the parameters that differ), of
-            a newer format, or no readable step at all.
+            a newer format, or no readable step at all; frozen parameters that are gone or changed.
         """
         failures: dict[int, str] = {}
         # Process 0 may just have removed what a kill left; all must try the same steps.
@@ -161,7 +168,9 @@ class Checkpoints:
                 failures[step] = problem
                 continue
             self._set_aside(failures, good=step)
-            return restored
+            state, position, self.references = restored
+            frozen = restore_frozen(self.references, self._directory, abstract.frozen)
+            return state.replace(frozen=frozen), position
         if failures:
             raise CheckpointError(
                 checkpoint_report.screen(
@@ -174,8 +183,8 @@ class Checkpoints:
 
     def _attempt(
         self, step: int, abstract: TrainState
-    ) -> tuple[tuple[TrainState, dict[str, Any]] | None, str]:
-        """(state and position, "") or (None, what is wrong with the step), the same everywhere.
+    ) -> tuple[tuple[TrainState, dict[str, Any], tuple[Reference, ...]] | None, str]:
+        """(state, position and references, "") or (None, what is wrong), the same everywhere.
 
         All processes agree after reading, because checking fingerprints takes all of them.
         """
@@ -185,7 +194,10 @@ class Checkpoints:
         if not problem:
             _, problem = _problem(lambda: _verify(trees, _items(abstract), step))
             problem = _agreed(f"verified step {step}", problem)
-        return (None, problem) if problem else (_state(trees), "")
+        if problem:
+            return None, problem
+        where = f"step {step} in {self._directory}"
+        return (*_state(trees), references_in(trees["meta"], where)), ""
 
     def _set_aside(self, failures: Mapping[int, str], good: int) -> None:
         """Moves damaged steps away, so that the run can save those steps again.

@@ -30,6 +30,7 @@ from flexlam_jax.training.run_log import RunLog
 from flexlam_jax.training.settings import RunSettings
 from flexlam_jax.training.state import TrainState
 from flexlam_jax.training.step import check_splittable
+from flexlam_jax.training.warm_start import apply_start, sources_of, start_of
 from flexlam_jax.training.workdir import Workdir
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ def fit(
         schedule = make_schedule(config.optimizer, config.total_steps)
         optimizer = make_optimizer(config.optimizer, schedule)
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
+        sources_of(config)  # Likewise.
         run = stack.enter_context(Workdir(workdir, plain, data_hashes))
         stack.enter_context(compiled_programs_in(run.file("compilation_cache")))
         stop = stack.enter_context(StopSignals())
@@ -119,7 +121,9 @@ def fit(
         )
         restored = checkpoints.restore_latest(program.abstract)
         if restored is None:
-            state = program.create()
+            start = start_of(config, program.abstract, run.file(FOLDER))
+            state = apply_start(start, program.create())
+            checkpoints.references = start.references
             step, resumed_at = 0, None
         else:
             state, position = restored

@@ -1,12 +1,17 @@
 """AdamW with warm-up, a schedule, clipping, and decay of weight matrices only. All float32."""
 
+import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import optax
 
-from flexlam_jax.errors import UserError
+from flexlam_jax.config.ranges import TEXT, real
+from flexlam_jax.config.settings import read, setting
+from flexlam_jax.errors import ConfigError, UserError
+from flexlam_jax.parallel.sharding import path_name
 
 DECAYED = "kernel"
 SCHEDULES = ("cosine", "wsd", "constant")
@@ -61,13 +66,110 @@ def decay_mask(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
+@dataclasses.dataclass(frozen=True)
+class GroupSettings:
+    """A group of parameters that learns at another pace than the rest.
+
+    Both numbers are factors on those of config.optimizer: 0 switches off, 1 changes nothing. The
+    learning rate scales the decay too, as everywhere in AdamW.
+    """
+
+    pattern: str = setting(
+        range=TEXT, help="regular expression searched in the parameter's path", required=True
+    )
+    learning_rate: float = setting(1.0, range=real(0), help="factor on optimizer.learning_rate")
+    weight_decay: float = setting(1.0, range=real(0), help="factor on optimizer.weight_decay")
+
+
+def groups_of(section: Mapping[str, Any] | None) -> dict[str, GroupSettings]:
+    """The config's `optimizer.groups`, {name: group}, in the order of names.
+
+    Raises:
+      ConfigError: unknown or missing keys, values out of range, no regular expression.
+    """
+    groups = {
+        name: read(f"optimizer.groups.{name}", (section or {})[name], GroupSettings)
+        for name in sorted(section or {})
+    }
+    for name, group in groups.items():
+        try:
+            re.compile(group.pattern)
+        except re.error as error:
+            raise ConfigError(
+                f"config.optimizer.groups.{name}.pattern={group.pattern!r} is no regular "
+                f"expression: {error}"
+            ) from error
+    return groups
+
+
+def assign(groups: Mapping[str, GroupSettings], params: Any) -> Any:
+    """The tree of every parameter's group: the first whose pattern is found in its path.
+
+    Raises:
+      ConfigError: a pattern that no parameter's path has.
+    """
+    rest, met = GroupSettings(pattern=""), set()
+
+    def one(path, _):
+        name = path_name(path)
+        for key, group in groups.items():
+            if re.search(group.pattern, name):
+                met.add(key)
+                return group
+        return rest
+
+    tree = jax.tree_util.tree_map_with_path(one, params)
+    paths = [path_name(path) for path, _ in jax.tree.leaves_with_path(params)]
+    for key in sorted(groups.keys() - met):
+        pattern = groups[key].pattern
+        if not any(re.search(pattern, path) for path in paths):
+            raise ConfigError(
+                f"config.optimizer.groups.{key}.pattern={pattern!r} matches no trained parameter; "
+                f"at the top there are {', '.join(sorted(params))}, as in {paths[0]}"
+            )
+        raise ConfigError(
+            f"config.optimizer.groups.{key}.pattern={pattern!r} is left without parameters: groups "
+            "before it, in the order of their names, match them all"
+        )
+    return tree
+
+
+def scale_groups(groups: Mapping[str, GroupSettings], decay: float) -> optax.GradientTransformation:
+    """Adds each group's weight decay to the updates and scales both. Stateless."""
+
+    def init(params):
+        assign(groups, params)  # Raises for patterns that match nothing.
+        return optax.EmptyState()
+
+    def update(updates, state, params):
+        def one(update, group, param, decays):
+            pull = group.weight_decay * decay * param if decays else 0
+            return group.learning_rate * (update + pull)
+
+        return jax.tree.map(one, updates, assign(groups, params), params, decay_mask(params)), state
+
+    return optax.GradientTransformation(init, update)
+
+
 def make_optimizer(
     cfg: Mapping[str, Any], schedule: optax.Schedule
 ) -> optax.GradientTransformation:
-    """Clipping by global norm (0 = off), then AdamW (arXiv 1711.05101)."""
-    adamw = optax.adamw(
-        schedule, b1=cfg["b1"], b2=cfg["b2"], weight_decay=cfg["weight_decay"], mask=decay_mask
-    )
+    """Clipping by global norm (0 = off), then AdamW (arXiv 1711.05101), by groups where there are.
+
+    Raises:
+      ConfigError: see `groups_of`; on init also a group without parameters.
+    """
+    groups = groups_of(cfg.get("groups"))
+    if groups:
+        adamw = optax.chain(
+            optax.scale_by_adam(b1=cfg["b1"], b2=cfg["b2"]),
+            scale_groups(groups, cfg["weight_decay"]),
+            optax.scale_by_learning_rate(schedule),
+        )
+    else:
+        adamw = optax.adamw(
+            schedule, b1=cfg["b1"], b2=cfg["b2"], weight_decay=cfg["weight_decay"], mask=decay_mask
+        )
     if not cfg["clip_norm"]:
         return adamw
     return optax.chain(optax.clip_by_global_norm(cfg["clip_norm"]), adamw)

@@ -79,10 +79,12 @@ def update_flops(objective: Objective, state: Any, batch: Any, batch_size: Rows)
     if objective.flops_per_row is not None:
         return total(batch_size, objective.flops_per_row)
 
-    def forward(params: Any, extra: Any, batch: Any) -> Any:
+    def forward(variables: Any, batch: Any) -> Any:
+        extra = dict(variables)
+        params = extra.pop("params")
         return objective.outcome(params, extra, batch, jax.random.key(0)).terms
 
-    return 3.0 * program_flops(forward, state.params, state.extra, batch)
+    return 3.0 * program_flops(forward, state.variables, batch)
 
 
 def host_gib() -> float:

@@ -47,7 +47,9 @@ class TrainProgram:
         """One line for the log: the mesh, and what of the state each device holds."""
         held = sum(
             math.prod(place.shard_shape(leaf.shape)) * leaf.dtype.itemsize
-            for leaf, place in zip(jax.tree.leaves(self.abstract), jax.tree.leaves(self.places), strict=True)
+            for leaf, place in zip(
+                jax.tree.leaves(self.abstract), jax.tree.leaves(self.places), strict=True
+            )
         )
         axes = " x ".join(f"{axis} {size}" for axis, size in mesh.shape.items())
         return (
@@ -65,15 +67,21 @@ def train_program(
     mesh: Mesh,
     batch: Mapping[str, Any],
 ) -> TrainProgram:
-    """Args: `config` of a run (seed, optimizer, mesh, augmentation are read); `batch`, its global
-    shapes.
+    """Args: `config` of a run (seed, optimizer, mesh, augmentation, frozen are read); `batch`, its
+    global shapes.
 
     Raises:
-      ConfigError: accumulation with a term that cannot be split.
+      ConfigError: accumulation with a term that cannot be split; a group of the optimizer without
+        parameters; frozen parameters that are not there.
       UserError: the mesh's axes do not divide the model; see `sharding.check_divides`.
     """
     create = functools.partial(
-        create_state, objective, optimizer, seed=config.seed, ema=config.optimizer.ema_decay > 0
+        create_state,
+        objective,
+        optimizer,
+        seed=config.seed,
+        ema=config.optimizer.ema_decay > 0,
+        frozen=config.get("frozen", ()),
     )
     abstract = jax.eval_shape(create, batch)
     least = config.mesh.get("fsdp_min_size", sharding.FSDP_MIN_SIZE)

@@ -20,9 +20,15 @@ from flexlam_jax.config.settings import section, setting
 from flexlam_jax.parallel.sharding import FSDP_MIN_SIZE
 from flexlam_jax.parallel.watchdog import DEFAULT_SECONDS
 from flexlam_jax.training.augmentation import AugmentationSettings
-from flexlam_jax.training.optimizer import SCHEDULES
+from flexlam_jax.training.optimizer import SCHEDULES, GroupSettings
+from flexlam_jax.training.warm_start import InitFromSettings
 
 _AXIS = either(COUNT, exactly(-1))
+_NAMED = Range("a mapping of names", lambda value: isinstance(value, Mapping))
+_PATHS = Range(
+    "texts in brackets",
+    lambda value: isinstance(value, (list, tuple)) and all(map(TEXT.holds, value)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +56,12 @@ class OptimizerSettings:
     accumulate: int = setting(1, range=COUNT, help="micro-batches per update", required=True)
     ema_decay: float = setting(
         0.0, range=SHARE_BELOW_1, help="of the parameters' average, 0 keeps none", required=True
+    )
+    groups: Mapping[str, GroupSettings] = setting(
+        {},
+        range=_NAMED,
+        help="{name: {pattern, learning_rate, weight_decay}}: factors for some parameters",
+        each=GroupSettings,
     )
 
 
@@ -128,6 +140,17 @@ class RunSettings:
     )
     augmentation: AugmentationSettings = section(AugmentationSettings)
     optimizer: OptimizerSettings = section(OptimizerSettings, required=True)
+    init_from: Mapping[str, InitFromSettings] = setting(
+        {},
+        range=_NAMED,
+        help="{name: {path, take, to, step}}: parameters that come from other runs",
+        each=InitFromSettings,
+    )
+    frozen: tuple[str, ...] = setting(
+        (),
+        range=_PATHS,
+        help="paths of parameters in init_from that are not trained",
+    )
     mesh: MeshSettings = section(MeshSettings, required=True)
     checkpoint: CheckpointSettings = section(CheckpointSettings, required=True)
     log: LogSettings = section(LogSettings, required=True)

@@ -14,6 +14,7 @@ from flexlam_jax.objectives.objective import Batch, Objective, Outcome, weights_
 from flexlam_jax.parallel import sharding
 from flexlam_jax.random import stream
 from flexlam_jax.training.augmentation import Augment
+from flexlam_jax.training.frozen import with_frozen
 from flexlam_jax.training.state import TrainState, zeros_like
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -56,7 +57,8 @@ def make_train_step(
         rows = batch_fingerprint(batch)
         if augment is not None:
             batch = augment(batch, stream(seed, state.step, "augmentation"))
-        grads, outcome = _update(objective, state, batch, key, accumulate)
+        trained = with_frozen(objective, state.frozen)
+        grads, outcome = _update(trained, state, batch, key, accumulate)
         metrics = objective.values(outcome)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
@@ -74,6 +76,7 @@ def make_train_step(
             extra=outcome.extra,
             opt_state=opt_state,
             ema=_average(state, params, ema_decay),
+            frozen=state.frozen,
         ), metrics
 
     return train_step
