@@ -10,11 +10,11 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.format.clips import INDEX_COLUMNS
 from data_pipelines.format.manifest import AGAIN, regular_file
+from data_pipelines.format.npy import SMALL, npy_shape
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.system_errors import system_error
 
 _DTYPE = np.dtype("<i4")
-_SMALL = 2**20  # bytes; a mapped file keeps one more file open
 _ROWS = 2**18  # checked at once
 
 
@@ -27,12 +27,12 @@ def read_index(file: pathlib.Path, spec: DatasetSpec, records: int) -> np.ndarra
     regular_file(file, "index")
     try:
         with open(file, "rb") as opened:
-            shape = _header(opened)
+            shape = npy_shape(opened, _DTYPE)
             if shape != (records, len(INDEX_COLUMNS)):
                 raise DataError(
                     f"{file}: index of shape {shape}, the shards hold {records} records; {AGAIN}"
                 )
-            if records * _DTYPE.itemsize * shape[1] <= _SMALL:
+            if records * _DTYPE.itemsize * shape[1] <= SMALL:
                 index = np.fromfile(opened, _DTYPE)
             else:
                 # A plain view of the mapped file: indexing np.memmap itself is slow.
@@ -49,17 +49,6 @@ def read_index(file: pathlib.Path, spec: DatasetSpec, records: int) -> np.ndarra
     for first in range(0, records, _ROWS):
         _check_rows(file, spec, index[first : first + _ROWS], first)
     return index
-
-
-def _header(opened) -> tuple[int, ...]:
-    """Shape of the .npy file, read up to its data; ValueError if it is no int32 array of rows."""
-    version = np.lib.format.read_magic(opened)
-    if version != (1, 0):  # what np.save writes for so short a header
-        raise ValueError(f"format {version}")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(opened)
-    if dtype != _DTYPE or fortran_order:
-        raise ValueError(f"an array of {dtype}, expected {_DTYPE} row by row")
-    return shape
 
 
 def _check_rows(file: pathlib.Path, spec: DatasetSpec, rows: np.ndarray, first: int) -> None:

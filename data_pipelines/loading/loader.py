@@ -9,8 +9,10 @@ a host hold several blocks of rows (`flexlam_jax.parallel.sharding.process_rows`
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
@@ -59,7 +61,8 @@ def training_batches(
       action_chunk (b, chunk, ...), the actions from the first frame on, and action_chunk_mask
       bool (b, chunk), false after the last action of the episode. With actions_between:
       actions_between (b, T-1, G, ...), all actions from one frame to the next, G the longest gap,
-      and actions_between_mask bool (b, T-1, G). What a mask excludes is zero.
+      and actions_between_mask bool (b, T-1, G). What a mask excludes is zero. With sidecars: a
+      column for each, see sidecar_columns.
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image
@@ -230,11 +233,14 @@ def ordered_batches(
     chunk: int = 0,
     actions_between: bool = False,
     language: bool = False,
+    sidecars: Mapping[str, Any] | None = None,
+    spans: Sequence[range] | None = None,
 ) -> OrderedBatches:
     """Every window of a split exactly once, in order of dataset, episode and time.
 
     The last batch may be smaller. With clip_length = 2 and gap = 1 that is every transition exactly
-    once. `limit` stops after that many windows. Batches and errors are as for training_batches; a
+    once. `limit` stops after that many windows. `spans` reads these windows alone, numbered in that
+    order; no batch holds windows of two spans. Batches and errors are as for training_batches; a
     range of gaps is an error here.
     """
     check_ranges({"batch_size": batch_size, "limit": limit})
@@ -250,6 +256,7 @@ def ordered_batches(
             "chunk": chunk,
             "actions_between": actions_between,
             "language": language,
+            "sidecars": sidecars or {},
         }
     )
     data = open_data(options)
@@ -258,27 +265,42 @@ def ordered_batches(
             raise DataError(f"gap is {gap!r}; windows in order have one gap, give one of them")
     longest = sum(len(dataset.windows) for dataset in data.datasets)
     data.layout.check_memory(min(batch_size, longest), ahead=1)
-    return OrderedBatches(data, batch_size, limit)
+    spans = [range(longest)] if spans is None else spans
+    return OrderedBatches(data, batch_size, spans, limit)
 
 
 class OrderedBatches(Iterator[Batch]):
     """Iterator over the windows of a split; its names and texts are those of TrainingBatches."""
 
-    def __init__(self, data: OpenedData, batch_size: int, limit: int | None):
+    def __init__(
+        self, data: OpenedData, batch_size: int, spans: Sequence[range], limit: int | None
+    ):
         self.datasets, self.languages, self.tasks = data.names, data.languages, data.tasks
-        self._data, self._size = data, batch_size
-        rows = (
-            RowReference(number, window, dataset.gap[0])
-            for number, dataset in enumerate(data.datasets)
-            for window in range(len(dataset.windows))
-        )
-        self._rows = itertools.islice(rows, limit)
+        self._data = data
+        self._ends = list(itertools.accumulate(len(dataset.windows) for dataset in data.datasets))
+        self._pieces = _pieces(spans, batch_size, limit)
 
     def __iter__(self) -> OrderedBatches:
         return self
 
     def __next__(self) -> Batch:
-        rows = list(itertools.islice(self._rows, self._size))
-        if not rows:
-            raise StopIteration
-        return read_rows(rows, self._data)
+        return read_rows([self._reference(window) for window in next(self._pieces)], self._data)
+
+    def _reference(self, window: int) -> RowReference:
+        number = bisect.bisect_right(self._ends, window)
+        dataset = self._data.datasets[number]
+        return RowReference(
+            number, window - self._ends[number] + len(dataset.windows), dataset.gap[0]
+        )
+
+
+def _pieces(spans: Sequence[range], size: int, limit: int | None) -> Iterator[range]:
+    """Spans in pieces of at most `size`, until `limit` windows are out."""
+    left = sys.maxsize if limit is None else limit
+    for span in spans:
+        for first in range(0, len(span), size):
+            piece = span[first : first + min(size, left)]
+            left -= len(piece)
+            if not piece:
+                return
+            yield piece

@@ -13,6 +13,7 @@ from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.options import Entry, LoaderOptions
+from data_pipelines.loading.sidecar_columns import Column, open_columns
 from data_pipelines.loading.windows import ClipReader, Windows
 
 
@@ -22,7 +23,7 @@ class OpenedDataset:
 
     key: its name, after "<entry>/" in a mixture; decides its part of the randomness, so that adding
     a dataset leaves the order of the others as it was.  gap: (lo, hi) in frames.  weight: relative
-    to the other datasets.
+    to the other datasets.  sidecars: the columns that they add to a batch.
     """
 
     key: str
@@ -31,6 +32,7 @@ class OpenedDataset:
     windows: Windows
     gap: tuple[int, int]
     weight: float = 0.0
+    sidecars: dict[str, Column] = dataclasses.field(default_factory=dict)
 
     @property
     def spec(self) -> DatasetSpec:
@@ -89,7 +91,8 @@ def _opened(
     whole = not entry.transitions and entry.fraction == 1.0
     group = options.pairs_per_clip if whole else 1
     windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
-    return OpenedDataset(key, info, reader, windows, gap)
+    sidecars = open_columns(entry.sidecars, info, dataset, options.split, gap)
+    return OpenedDataset(key, info, reader, windows, gap, sidecars=sidecars)
 
 
 def _keep_subset(datasets: list[OpenedDataset], entry: Entry) -> None:

@@ -7,10 +7,11 @@ import dataclasses
 from data_pipelines.errors import DataError
 from data_pipelines.loading.batch_layout import PAIR, BatchLayout
 from data_pipelines.loading.episode_texts import EpisodeTexts
-from data_pipelines.loading.mixture import common_image_shape, open_mixture
+from data_pipelines.loading.mixture import OpenedDataset, common_image_shape, open_mixture
 from data_pipelines.loading.options import LoaderOptions
 from data_pipelines.loading.pairing import PairedDatasets
 from data_pipelines.loading.row_reading import OpenedData
+from data_pipelines.loading.sidecar_columns import SidecarColumns
 from data_pipelines.loading.synchronous import SharedReaders
 from data_pipelines.loading.views import CameraViews
 
@@ -48,4 +49,9 @@ def open_data(options: LoaderOptions) -> OpenedData:
         longest_gap=max(dataset.gap[1] for dataset in datasets),
     )
     texts = EpisodeTexts(datasets) if options.language else None
-    return OpenedData(datasets, layout, pairs, views, texts)
+    return OpenedData(datasets, layout, pairs, views, texts, _sidecars(datasets, layout))
+
+
+def _sidecars(datasets: list[OpenedDataset], layout: BatchLayout) -> SidecarColumns | None:
+    columns = [dataset.sidecars for dataset in datasets]
+    return SidecarColumns(columns, layout.clip_length, layout.empty(0)) if any(columns) else None

@@ -45,6 +45,12 @@ def option(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def _is_sidecar(value: Any) -> bool:
+    given = value if isinstance(value, Mapping) else {"path": value}
+    texts = {key: item for key, item in given.items() if isinstance(item, str)}
+    return bool(texts.get("path")) and given.keys() == texts.keys() <= {"path", "array", "model"}
+
+
 def ranges_of(kind: type) -> dict[str, Range]:
     """{option: its range} of a dataclass of options."""
     return {field.name: field.metadata["range"] for field in dataclasses.fields(kind)}
@@ -84,6 +90,15 @@ class FolderOptions:
         "a fixed random subset of this share of the windows",
     )
     subset_seed: int = option(0, SEED, "which subset transitions or fraction keep")
+    sidecars: Mapping[str, str | Mapping[str, str]] = option(
+        {},
+        Range(
+            "{name: folder, or {path, array, model}}",
+            lambda value: isinstance(value, Mapping) and all(map(_is_sidecar, value.values())),
+        ),
+        "{column of the batch: folder of a sidecar}, or {path, array, model} where it holds several "
+        "arrays, or must be made by the model of this fingerprint",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

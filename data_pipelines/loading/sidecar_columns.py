@@ -1,0 +1,143 @@
+"""What sidecars add to a batch: one column each, looked up by the rows' episode and time.
+
+A row of a batch gets, for T frames `gap` apart: of a frame-aligned array (T, ...), of a
+transition-aligned one (T-1, ...), of an episode-aligned one (...). In a mixture an entry may lack a
+column: its rows are zero, and `has_<name>` bool (B,) says where there is one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.format.manifest import DatasetInfo
+from data_pipelines.format.sidecars import RowType, Sidecar, open_sidecar
+from data_pipelines.loading.batch_layout import Batch
+from data_pipelines.names import check_name
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """One array of a sidecar, as a dataset's rows read it."""
+
+    sidecar: Sidecar
+    array: str
+
+    @property
+    def kind(self) -> tuple[str, RowType]:
+        """(alignment, type of a row): what datasets of one batch must agree in."""
+        return self.sidecar.facts.alignment, self.sidecar.facts.arrays[self.array]
+
+
+def open_columns(
+    options: Mapping[str, Any], info: DatasetInfo, dataset: str, split: str, gap: tuple[int, int]
+) -> dict[str, Column]:
+    """The columns of one dataset, for data.sidecars: {name: folder or {path, array, model}}.
+
+    Raises DataError, with the column's name, as `open_sidecar`; for an array that is not there; for
+    transitions of another gap, or a gap that is drawn.
+    """
+    columns = {}
+    for name, given in options.items():
+        check_name(name, "data.sidecars: column")
+        given = given if isinstance(given, Mapping) else {"path": given}
+        try:
+            sidecar = open_sidecar(
+                given["path"], info, dataset, split, gap=gap[1], model=given.get("model") or None
+            )
+            if sidecar.facts.gap and gap[0] != gap[1]:
+                raise DataError(
+                    f"{sidecar.place}: this sidecar holds transitions {sidecar.facts.gap} frames "
+                    f"apart, data.gap draws {gap[0]} to {gap[1]}; give one gap"
+                )
+            columns[name] = Column(sidecar, _array(sidecar, name, given.get("array")))
+        except DataError as error:
+            raise DataError(f"data.sidecars.{name}: {error}") from error
+    return columns
+
+
+def _array(sidecar: Sidecar, column: str, asked: str | None) -> str:
+    """Which array: the one asked for, the only one, or that of the column's name."""
+    held = list(sidecar.facts.arrays)
+    name = asked or (held[0] if len(held) == 1 else column)
+    if name not in held:
+        raise DataError(
+            f"{sidecar.place} holds no array {name!r} but {', '.join(held)}; call the column so, "
+            f'or write {{"path": folder, "array": "{held[0]}"}}'
+        )
+    return name
+
+
+class SidecarColumns:
+    """The columns of all datasets that share a batch.
+
+    Args:
+      by_dataset: the columns of each dataset, in the order that a batch's `dataset` counts.
+      clip_length: T.
+      taken: names that the batch has already.
+
+    Raises DataError for a name that is taken, and for datasets whose columns cannot share a batch.
+    """
+
+    def __init__(
+        self, by_dataset: Sequence[Mapping[str, Column]], clip_length: int, taken: Sequence[str]
+    ):
+        self._by_dataset, self._clip_length = by_dataset, clip_length
+        names = dict.fromkeys(name for columns in by_dataset for name in columns)
+        self._columns: dict[str, Column] = {}
+        self._masked = []
+        for name in names:
+            held = [columns[name] for columns in by_dataset if name in columns]
+            self._columns[name] = held[0]
+            if len(held) < len(by_dataset):
+                self._masked.append(name)
+            self._check(name, held, taken)
+
+    def _check(self, name: str, held: list[Column], taken: Sequence[str]) -> None:
+        if name in taken or f"has_{name}" in taken:
+            raise DataError(
+                f"data.sidecars.{name}: batches have {name!r} already; call the column otherwise"
+            )
+        for other in held[1:]:
+            if other.kind != held[0].kind:
+                raise DataError(
+                    f"data.sidecars.{name}: {held[0].sidecar.place} is {_told(held[0])}, "
+                    f"{other.sidecar.place} is {_told(other)}; they cannot share a batch, give "
+                    "them different names"
+                )
+
+    def join(self, batch: Batch) -> Batch:
+        """Adds the columns to a batch that has dataset, episode, t and gap (B,); returns it."""
+        rows = len(batch["t"])
+        for name, column in self._columns.items():
+            alignment, row = column.kind
+            batch[name] = np.zeros((rows, *self._steps(alignment), *row.shape), row.dtype)
+        batch |= {f"has_{name}": np.zeros(rows, np.bool_) for name in self._masked}
+        for number in np.unique(batch["dataset"]) if self._columns else ():
+            chosen = np.flatnonzero(batch["dataset"] == number)
+            for name, column in self._by_dataset[number].items():
+                batch[name][chosen] = self._values(column, batch, chosen)
+                if name in self._masked:
+                    batch[f"has_{name}"][chosen] = True
+        return batch
+
+    def _values(self, column: Column, batch: Batch, rows: np.ndarray) -> np.ndarray:
+        episode, t = batch["episode"][rows], batch["t"][rows]
+        steps = self._steps(column.kind[0])
+        if steps:
+            episode, t = episode[:, None], t[:, None] + batch["gap"][rows, None] * np.arange(*steps)
+        return column.sidecar.values(column.array, episode, t)
+
+    def _steps(self, alignment: str) -> tuple[int, ...]:
+        """The axis of time: T frames, T - 1 transitions, none for a whole episode."""
+        lengths = {"frame": self._clip_length, "transition": self._clip_length - 1}
+        return (lengths[alignment],) if alignment in lengths else ()
+
+
+def _told(column: Column) -> str:
+    alignment, row = column.kind
+    return f"{alignment}-aligned {row.dtype} {tuple(row.shape)}"
