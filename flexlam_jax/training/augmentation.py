@@ -18,7 +18,7 @@ from flexlam_jax.frames import from_float, to_float
 from flexlam_jax.random import fold_name
 
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
-Augment = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
+Augment = Callable[[Mapping[str, Any], jax.Array], dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,10 +43,11 @@ class AugmentationSettings:
 def make_augmentation(section: Mapping[str, Any] | None) -> Augment | None:
     """`augment(batch, key) -> batch` from the config's `augmentation` section; None if it is off.
 
-    Changes batch["frames"] and, if there, batch["frames_pair"], uint8 or floats in [0, 1], (B, T, H,
-    W, C). A pair shares crop and shift in relative coordinates, so that scale and motion of the two
-    keep their relation; colours are drawn for each. Draw it for the whole global batch: each row's
-    numbers then depend on the key and the row's place in it, not on the number of devices.
+    Changes batch["frames"] and what else is named frames_..., a pair or further cameras: uint8 or
+    floats in [0, 1], (B, T, H, W, C). They share crop and shift in relative coordinates, so that
+    scale and motion keep their relation; colours are drawn for each. Streams of a batch draw for
+    themselves. Draw it for the whole global batch: each row's numbers then depend on the key and
+    the row's place in it, not on the number of devices.
 
     Raises:
       ConfigError: unknown key or a value out of range.
@@ -59,10 +60,13 @@ def make_augmentation(section: Mapping[str, Any] | None) -> Augment | None:
     if not geometric and not colour:
         return None
 
-    def augment(batch: Mapping[str, jax.Array], key: jax.Array) -> dict[str, jax.Array]:
+    def augment(batch: Mapping[str, Any], key: jax.Array) -> dict[str, Any]:
         out = dict(batch)
-        for name in ("frames", "frames_pair"):
-            if name not in batch:
+        for name in batch:
+            if isinstance(batch[name], Mapping):
+                out[name] = augment(batch[name], fold_name(key, f"stream {name}"))
+                continue
+            if name != "frames" and not name.startswith("frames_"):
                 continue
             frames = to_float(batch[name])
             if geometric:

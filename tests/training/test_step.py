@@ -5,15 +5,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.state import create_state
 from flexlam_jax.training.step import make_train_step
 from tests.training import toy
 
 
-def build(accumulate=1, ema_decay=0.0, **kinds):
+def build(accumulate=1, ema_decay=0.0, objective=None, **kinds):
     config = toy.config()
-    objective = toy.objective(**kinds)
+    objective = objective or toy.objective(**kinds)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     batch = jax.tree.map(jnp.asarray, next(toy.Rows()))
@@ -33,6 +34,35 @@ def test_accumulation_equals_the_big_batch(accumulate):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-6), a, b)
     for name in ("loss", "mae", "grad_norm", "batch"):
         np.testing.assert_allclose(metrics_a[name], metrics_b[name], rtol=1e-5)
+
+
+def test_masked_terms_are_those_of_the_whole_batch_however_it_is_cut():
+    """Rows 0, 1 and 2 count: parts of the batch hold two, one or none of them."""
+    steps = [build(accumulate, objective=toy.masked()) for accumulate in (1, 2, 4)]
+    (whole, metrics), *others = (jax.jit(step)(state, batch) for step, state, batch in steps)
+    assert metrics["grad_norm"] > 0.1
+    for state, parts in others:
+        for name in ("loss", "error", "t", "grad_norm"):
+            np.testing.assert_allclose(parts[name], metrics[name], rtol=1e-5)
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+            state.opt_state,
+            whole.opt_state,
+        )
+
+
+def test_heads_are_trained_with_the_model():
+    step, state, batch = build(objective=toy.masked())
+    after, _ = jax.jit(step)(state, batch)
+    after, _ = jax.jit(step)(after, batch)  # The first rate of the warm-up is 0.
+    assert (after.params["heads"]["t"] != state.params["heads"]["t"]).all()
+
+
+def test_a_term_that_cannot_be_split_is_not():
+    objective = toy.masked(splittable=False)
+    build(objective=objective)
+    with pytest.raises(ConfigError, match="accumulate=2 .* the loss term t .*accumulate=1"):
+        build(2, objective=objective)
 
 
 def test_accumulation_threads_the_extra_collection_through():

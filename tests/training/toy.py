@@ -9,6 +9,7 @@ import ml_collections
 import numpy as np
 
 from flexlam_jax.objectives.objective import Mean, Objective, Outcome
+from flexlam_jax.objectives.terms import Term, objective_of
 
 WIDTH = 8
 
@@ -89,6 +90,28 @@ def objective(hidden=16, noise=0.0, count_updates=False):
         return Outcome(terms, {"mae": Mean.of(jnp.abs(error))}, extra=extra)
 
     return Objective(init, outcome, {"mse": 1.0, "drift": noise}, flops_per_row=6 * WIDTH * hidden)
+
+
+def masked(**settings):
+    """A linear model: an error of the first rows only, and a head that guesses `t` from the guess.
+
+    `settings` are those of the second term.
+    """
+
+    def error(params, guess, batch, key):
+        return Mean.of((guess - batch["y"]) ** 2, batch["t"][:, None] < 3)
+
+    def index(head, guess, batch, key):
+        return Mean.of((guess @ head - batch["t"][:, None]) ** 2)
+
+    return objective_of(
+        lambda key, batch: {"params": {"w": 0.1 * jax.random.normal(key, (WIDTH, 1))}},
+        lambda params, extra, batch, key: (batch["x"] @ params["w"], extra),
+        [
+            Term("error", error),
+            Term("t", index, init=lambda *_: jnp.ones((1, 1)), coefficient=0.5, **settings),
+        ],
+    )
 
 
 def config(**overrides):
