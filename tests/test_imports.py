@@ -55,9 +55,17 @@ FORBIDDEN = {
 }
 
 
-def imports(tree, known):
-    """Modules of this project that the nodes of a syntax tree import."""
-    for node in ast.walk(tree):
+def nodes(tree, late):
+    """Of a syntax tree; `late`: also those that run when a function is called."""
+    for node in ast.iter_child_nodes(tree):
+        yield node
+        if late or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            yield from nodes(node, late)
+
+
+def imports(tree, known, late=True):
+    """Modules of this project that a file imports."""
+    for node in nodes(tree, late):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -80,11 +88,9 @@ def modules():
 
 def test_there_is_no_circle(modules):
     """Of imports that run when a module is imported."""
-    graph = {}
-    for name, tree in modules.items():
-        late = (ast.FunctionDef, ast.AsyncFunctionDef)
-        body = ast.Module([node for node in tree.body if not isinstance(node, late)], [])
-        graph[name] = set(imports(body, modules)) - {name}
+    graph = {
+        name: set(imports(tree, modules, late=False)) - {name} for name, tree in modules.items()
+    }
     graphlib.TopologicalSorter(graph).prepare()  # Raises for a circle, and names it.
 
 
