@@ -15,7 +15,7 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
-from experiments.configs.keys import KINDS, LamConfig, TaskSettings
+from experiments.configs.keys import LamConfig, settings_of
 from flexlam_jax.config.settings import Key, describe, keys_of
 from flexlam_jax.errors import ConfigError
 
@@ -95,7 +95,7 @@ def add_given_keys(config: ConfigDict, argv: Sequence[str]) -> None:
     Raises:
       ConfigError: a key that does not exist.
     """
-    known = keys_of(KINDS.get(config.get("kind", "lam"), TaskSettings))
+    known = keys_of(settings_of(config))
     for argument in argv[1:]:
         if given := _OVERRIDE.match(argument):
             *path, name = given[1].split(".")

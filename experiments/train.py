@@ -17,9 +17,10 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 from absl import flags
 
 from experiments import cli
-from experiments.configs.keys import check_config
+from experiments.configs.keys import check_config, settings_of
 from experiments.tasks.registry import build_task, kind_of
 from flexlam_jax import output_folder
+from flexlam_jax.config.settings import defaults
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.parallel import distributed
 from flexlam_jax.parallel.mesh import make_mesh
@@ -68,6 +69,7 @@ def train(config, workdir):
         mesh=mesh,
         evaluate=_all_of(task.evaluators(rows)),
         data_hashes=task.data_hashes(),
+        config_defaults=defaults(settings_of(config)),
     )
 
 

@@ -41,6 +41,11 @@ class LamConfig(TaskSettings):
 KINDS = {"lam": LamConfig}
 
 
+def settings_of(config: Mapping[str, Any]) -> type:
+    """The dataclass of a config's kind; of a kind from elsewhere, of what all kinds share."""
+    return KINDS.get(config.get("kind", "lam"), TaskSettings)
+
+
 def check_config(config: Mapping[str, Any]) -> None:
     """What can be said of the config of a run before devices, data and folders are touched.
 
@@ -49,9 +54,9 @@ def check_config(config: Mapping[str, Any]) -> None:
     Raises:
       ConfigError: keys that are missing, unknown, or out of their ranges.
     """
-    settings = KINDS.get(config.get("kind", "lam"))
-    if settings is None:
-        check(config, TaskSettings, others=True)
+    settings = settings_of(config)
+    if settings is TaskSettings:
+        check(config, settings, others=True)
     else:
         check(_plain(config), settings)
 

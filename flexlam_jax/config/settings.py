@@ -160,9 +160,12 @@ def check(config: Mapping[str, Any], settings: type, *, others: bool = False) ->
         )
     wrong = [*([] if others else _unknown(config, settings, ""))]
     for field in dataclasses.fields(settings):
-        if "section" in field.metadata and hasattr(config.get(field.name), "items"):
-            inner = field.metadata["section"]
-            wrong += _unknown(config[field.name], inner, f"{field.name}.")
+        if "section" in field.metadata and field.name in config:
+            value, inner = config[field.name], field.metadata["section"]
+            if hasattr(value, "items"):
+                wrong += _unknown(value, inner, f"{field.name}.")
+            else:
+                wrong.append(f"config.{field.name}={value!r} is no section of settings")
     wrong += _out_of_range(config, keys_of(settings), "")
     if wrong:
         raise ConfigError("\n".join(wrong))
@@ -202,7 +205,7 @@ def _out_of_range(config: Any, keys: Mapping[str, Key], path: str) -> Iterator[s
 
 def _inner(each: Any, path: str, value: Mapping[str, Any]) -> dict[str, Key]:
     """The keys of a mapping with free names."""
-    if not dataclasses.is_dataclass(each):
+    if not isinstance(each, type):
         return {f"{path}.{name}": Key(each, "", False, None, None) for name in value}
     return {f"{path}.{name}.{k}": key for name in value for k, key in keys_of(each).items()}
 
@@ -220,5 +223,5 @@ def describe(settings: type) -> str:
     keys = keys_of(settings)
     width = max(map(len, keys))
     return "\n".join(
-        f"  {name:<{width}}  {key.range.text}: {key.help}" for name, key in keys.items()
+        f"  {name:<{width}}  {key.help} ({key.range.text})" for name, key in keys.items()
     )

@@ -10,7 +10,7 @@ import jax
 import ml_collections
 
 from flexlam_jax.checkpoints.files import FOLDER
-from flexlam_jax.config.settings import check
+from flexlam_jax.config.settings import check, defaults
 from flexlam_jax.errors import Interrupted
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import sharding
@@ -47,6 +47,7 @@ def fit(
     mesh: jax.sharding.Mesh | None = None,
     evaluate: Evaluate | None = None,
     data_hashes: Mapping[str, str] | None = None,
+    config_defaults: Mapping[str, Any] | None = None,
 ) -> TrainState:
     """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
 
@@ -67,6 +68,8 @@ def fit(
         with the state; returns scalars for metrics.jsonl. Must be deterministic.
       data_hashes: name of each dataset -> hash of its content, recorded with the run, which is
         continued on the same content only.
+      config_defaults: the config of defaults, as `settings.defaults` makes it: a run that is there
+        without a key is continued by a config that has its default. None for RunSettings.
 
     Returns:
       The final state.
@@ -94,7 +97,9 @@ def fit(
         optimizer = make_optimizer(config.optimizer, schedule)
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
         sources_of(config)  # Likewise.
-        run = stack.enter_context(Workdir(workdir, plain, data_hashes))
+        run = stack.enter_context(
+            Workdir(workdir, plain, data_hashes, config_defaults or defaults(RunSettings))
+        )
         stack.enter_context(compiled_programs_in(run.file("compilation_cache")))
         stop = stack.enter_context(StopSignals())
 

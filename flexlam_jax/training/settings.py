@@ -133,8 +133,8 @@ class RunSettings:
     total_steps: int = setting(1000, range=COUNT, help="updates", required=True)
     batch_size: int | Mapping[str, int] = setting(
         64,
-        range=COUNT,
-        help="rows per update over all devices, or {stream: rows}",
+        range=Range(f"{COUNT.text}, or {{stream: rows}}", COUNT.holds),
+        help="rows per update over all devices",
         each=COUNT,
         required=True,
     )

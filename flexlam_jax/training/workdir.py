@@ -56,8 +56,15 @@ class Workdir:
     every process writes its own part of a checkpoint; errors of one are raised by all.
     """
 
-    def __init__(self, path: Any, config: Mapping[str, Any], data: Mapping[str, str] | None = None):
-        """Args: `path`; `config` a plain JSON-able mapping; `data` the `data_hashes` of `fit`.
+    def __init__(
+        self,
+        path: Any,
+        config: Mapping[str, Any],
+        data: Mapping[str, str] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+    ):
+        """Args: `path`; `config` a plain JSON-able mapping; `data` the `data_hashes` of `fit`;
+        `defaults` what keys are that a config, like those of before they existed, leaves out.
 
         Raises:
           WorkdirError: `path` is nowhere that a run may write; see `output_folder.check`.
@@ -69,6 +76,7 @@ class Workdir:
             )
         self.path = Path(path).expanduser().absolute()
         self.config = json.loads(json.dumps(config))
+        self._defaults = flatten(json.loads(json.dumps(defaults or {})))
         self._data = None if data is None else dict(data)
 
     def __enter__(self) -> "Workdir":
@@ -176,19 +184,25 @@ class Workdir:
         free = list(FREE)
         if new.get("optimizer.schedule") in _EXTENSIBLE:
             free.append("total_steps")
+        if "model.image_size" in new:  # It decides; a data.image_size that contradicts is refused.
+            free.append(r"data\.image_size")
         changed = [
             key
             for key in sorted(old.keys() | new.keys())
-            if old.get(key) != new.get(key) and not re.fullmatch("|".join(free), key)
+            if self._value(old, key) != self._value(new, key)
+            and not re.fullmatch("|".join(free), key)
         ]
         return _difference(
             f"work directory {self.path} holds a run with another config:",
             [
-                f"{key}: {old.get(key, '(unset)')} there, {new.get(key, '(unset)')} now"
+                f"{key}: {self._value(old, key)} there, {self._value(new, key)} now"
                 for key in changed
             ],
             "Give another --workdir, or the config of the run that is there.",
         )
+
+    def _value(self, flat: Mapping[str, Any], key: str) -> Any:
+        return flat.get(key, self._defaults.get(key, "(unset)"))
 
     def _other_data(self, old: dict[str, str] | None) -> str:
         """Which data have other content than those of the run that is here, as a message."""

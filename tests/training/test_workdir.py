@@ -64,6 +64,22 @@ def test_harmless_changes_are_taken_over(tmp_path):
         assert json.loads((tmp_path / "config.json").read_text()) == other
 
 
+def test_a_key_of_its_default_may_be_missing_on_either_side(tmp_path):
+    defaults = {"kind": "lam", "data": {"gap": [1, 1], "fraction": 1.0}, "init_from": {}}
+    begin(tmp_path, defaults=defaults)
+    new = {**CONFIG, "kind": "lam", "init_from": {}, "data": {**CONFIG["data"], "fraction": 1.0}}
+    for config in (new, CONFIG):
+        with Workdir(tmp_path, config, defaults=defaults):
+            assert json.loads((tmp_path / "config.json").read_text()) == config
+    for change, told in (
+        ({"kind": "other"}, "kind: lam there, other now"),
+        ({"init_from": {"encoder": "runs/a"}}, r"init_from.encoder: \(unset\) there, runs/a now"),
+        ({"data": {"path": "a"}}, r"data.gap: \[1, 2\] there, \[1, 1\] now"),
+    ):
+        with pytest.raises(WorkdirError, match=told):
+            Workdir(tmp_path, {**new, **change}, defaults=defaults).__enter__()
+
+
 @pytest.mark.parametrize("schedule", ["constant", "wsd"])
 def test_schedules_without_a_fixed_end_may_be_extended(tmp_path, schedule):
     config = {**CONFIG, "optimizer": {"schedule": schedule}}
