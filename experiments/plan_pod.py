@@ -33,6 +33,7 @@ from absl import flags  # noqa: E402  (after the line that JAX reads when import
 from experiments import cli  # noqa: E402
 from experiments.tasks.registry import on_paper  # noqa: E402
 from flexlam_jax.errors import UserError  # noqa: E402
+from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.planning import scaling  # noqa: E402
 from flexlam_jax.planning.chips import GIB  # noqa: E402
 from flexlam_jax.planning.plan import plan, remat_of  # noqa: E402
@@ -161,7 +162,7 @@ def _mend(config, topology, devices):
 
 
 def _told(config, outcome):
-    mesh = " x ".join(f"{axis} {config.mesh[axis]}" for axis in ("data", "fsdp", "model"))
+    mesh = " x ".join(f"{axis} {config.mesh[axis]}" for axis in AXES[1:])
     if isinstance(outcome, Exception):
         verdict = f"not possible: {str(outcome).splitlines()[0]}"
     else:

@@ -58,8 +58,10 @@ FORBIDDEN = {
 def nodes(tree, late):
     """Of a syntax tree; `late`: also those that run when a function is called."""
     for node in ast.iter_child_nodes(tree):
+        function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        types_only = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         yield node
-        if late or not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        if late or not (function or types_only):
             yield from nodes(node, late)
 
 

@@ -35,7 +35,7 @@ def make_mesh(sizes: Mapping[str, int], devices: Sequence[jax.Device] | None = N
     """
     devices = list(jax.devices() if devices is None else devices)
     reported = count_slices(devices)
-    shape = _resolve(sizes, len(devices), reported)
+    shape = mesh_shape(sizes, len(devices), reported)
     types = (AxisType.Auto,) * len(AXES)
     if reported == 1:
         # Not `jax.make_mesh`: it refuses GPUs of several hosts, each of which calls itself a slice,
@@ -60,7 +60,11 @@ def count_slices(devices: Sequence[jax.Device]) -> int:
     return len({getattr(device, "slice_index", 0) for device in devices})
 
 
-def _resolve(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tuple[int, ...]:
+def mesh_shape(sizes: Mapping[str, int], device_count: int, slices: int = 1) -> tuple[int, ...]:
+    """Sizes of AXES for so many devices; `slices`: how many the devices report.
+
+    Raises UserError as `make_mesh`.
+    """
     unknown = sorted(set(sizes) - {*AXES, "fsdp_min_size"})
     if unknown:
         raise UserError(f"config.mesh has unknown axes {unknown}; the axes are {list(AXES)}.")

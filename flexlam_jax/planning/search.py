@@ -9,6 +9,7 @@ import jax
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.models.transformer import REMAT_NAMES
+from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.parallel.streams import Rows, by_stream, is_streams
 from flexlam_jax.planning.plan import Plan, remat_of
 from flexlam_jax.planning.topology import Topology
@@ -68,12 +69,12 @@ def search(
 def _key(config: Any, topology: Topology) -> tuple:
     """(mesh, remat policy, factor of the batch size) of the config itself."""
     chips = topology.chips // topology.slices
-    fixed = [int(config.mesh[axis]) for axis in ("data", "fsdp", "model")]
+    fixed = [int(config.mesh[axis]) for axis in AXES[1:]]
     left = chips
     for size in fixed:
         left //= size if size > 0 else 1
     mesh = tuple(
-        zip(("data", "fsdp", "model"), (left if n == -1 else n for n in fixed), strict=True)
+        zip(AXES[1:], (left if n == -1 else n for n in fixed), strict=True)
     )
     return mesh, remat_of(config), 1
 
@@ -86,7 +87,7 @@ def _meshes(config: Any, topology: Topology) -> list[tuple]:
     sizes = [(1, chips, 1), (chips, 1, 1)]
     sizes += [(chips // n, n, 1) for n in (16, 4) if chips % n == 0 and chips > n]
     sizes += [(1, chips // 4, 4)] if chips % 4 == 0 else []
-    return [tuple(zip(("data", "fsdp", "model"), size, strict=True)) for size in sizes]
+    return [tuple(zip(AXES[1:], size, strict=True)) for size in sizes]
 
 
 def _policies(config: Any) -> tuple[str, ...]:
@@ -116,7 +117,7 @@ def flags(plan: Plan) -> str:
         **{f"batch_size.{stream}".rstrip("."): rows for stream, rows in sizes.items()},
         **({"model.remat": plan.remat} if plan.remat else {}),
         "optimizer.accumulate": plan.accumulate,
-        **{f"mesh.{axis}": plan.mesh[axis] for axis in ("data", "fsdp", "model")},
+        **{f"mesh.{axis}": plan.mesh[axis] for axis in AXES[1:]},
     }
     return " ".join(f"--config.{key}={value}" for key, value in settings.items())
 

@@ -36,7 +36,7 @@ def test_one_device_is_the_trivial_mesh():
     ],
 )
 def test_minus_one_takes_what_is_left(sizes, expected):
-    assert mesh_lib._resolve(sizes, 8) == expected
+    assert mesh_lib.mesh_shape(sizes, 8) == expected
 
 
 @pytest.mark.parametrize(
@@ -45,16 +45,16 @@ def test_minus_one_takes_what_is_left(sizes, expected):
 )
 def test_sizes_that_do_not_multiply_name_both_numbers(sizes):
     with pytest.raises(UserError, match=r"8 devices.*multiply to 8"):
-        mesh_lib._resolve(sizes, 8)
+        mesh_lib.mesh_shape(sizes, 8)
 
 
 def test_bad_sizes():
     with pytest.raises(UserError, match="one may be -1"):
-        mesh_lib._resolve(dict(data=-1, fsdp=-1), 8)
+        mesh_lib.mesh_shape(dict(data=-1, fsdp=-1), 8)
     with pytest.raises(UserError, match="one may be -1"):
-        mesh_lib._resolve(dict(data=0), 8)
+        mesh_lib.mesh_shape(dict(data=0), 8)
     with pytest.raises(UserError, match="unknown axes.*'tensor'"):
-        mesh_lib._resolve(dict(tensor=2), 8)
+        mesh_lib.mesh_shape(dict(tensor=2), 8)
 
 
 def test_batch_must_divide_by_mesh_and_accumulation():
