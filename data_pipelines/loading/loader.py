@@ -78,9 +78,9 @@ def training_batches(
         )
     if rows is None:
         rows = _block(batch_size, process_index, process_count)
-    rows = _checked(rows, batch_size)
     data = open_data(options)
     data.layout.check_memory(len(rows), ahead=options.prefetch + 1)
+    rows = _checked(rows, batch_size)  # After that, as they become a tuple.
     choices = data.pairs.choices if data.pairs else None
     order = row_sequence(data.datasets, seed, options.pairs_per_clip, choices)
     batches = _ProcessBatches(order, data, options.pairs_per_clip, batch_size, rows)
