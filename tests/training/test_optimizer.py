@@ -3,9 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from flexlam_jax.errors import UserError
+from flexlam_jax.errors import ConfigError, UserError
 from flexlam_jax.training.optimizer import decay_mask, make_optimizer, make_schedule
 from tests.training import toy
 
@@ -105,3 +106,58 @@ def test_clipping_by_global_norm():
     # The first moment after one step is (1 - b1) times the clipped gradient.
     np.testing.assert_allclose(state[1][0].mu["a"][0] / 0.1, 0.6, rtol=1e-5)
     np.testing.assert_allclose(state[1][0].mu["b"] / 0.1, 0.8, rtol=1e-5)
+
+
+def grouped(**groups):
+    cfg = toy.config(optimizer__weight_decay=0.1).optimizer
+    cfg.groups = groups
+    return make_optimizer(cfg, lambda _: 1.0)
+
+
+def one_update(optimizer, gradient=1.0):
+    grads = jax.tree.map(lambda x: jnp.full_like(x, gradient), PARAMS)
+    return jax.jit(lambda g, p: optimizer.update(g, optimizer.init(p), p)[0])(grads, PARAMS)
+
+
+def test_groups_scale_their_part_only():
+    plain = one_update(grouped())
+    slow = one_update(grouped(slow={"pattern": "^layers/", "learning_rate": 0.25}))
+    still = one_update(grouped(a={"pattern": "dense", "weight_decay": 0.0}), gradient=0.0)
+    expected = plain | {"layers": jax.tree.map(lambda x: 0.25 * x, plain["layers"])}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), slow, expected)
+    assert not jnp.any(still["dense"]["kernel"])
+    assert jnp.any(still["layers"]["attention"]["qkv"]["kernel"])
+
+
+def test_the_first_group_that_matches_counts():
+    kernels, dense = {"pattern": "kernel$", "learning_rate": 0.0}, {"pattern": "dense"}
+    updates = one_update(grouped(a=kernels, b=dense))
+    assert not jnp.any(updates["dense"]["kernel"]) and jnp.all(updates["dense"]["bias"])
+    updates = one_update(grouped(a=dense, b=kernels))
+    assert jnp.all(updates["dense"]["kernel"])
+    with pytest.raises(ConfigError, match="groups.b.pattern='null' is left without parameters"):
+        grouped(a={"pattern": ""}, b={"pattern": "null"}).init(PARAMS)
+
+
+def test_without_groups_the_state_is_that_of_old_checkpoints():
+    cfg = toy.config().optimizer
+    state = jax.eval_shape(make_optimizer(cfg, lambda _: 1.0).init, PARAMS)
+    old = optax.chain(
+        optax.clip_by_global_norm(1.0), optax.adamw(lambda _: 1.0, mask=decay_mask)
+    ).init(PARAMS)
+    assert jax.tree.structure(state) == jax.tree.structure(old)
+
+
+@pytest.mark.parametrize(
+    "group, told",
+    [
+        ({"pattern": "encoder"}, "pattern='encoder' matches no trained parameter.*dense, layers"),
+        ({"pattern": "("}, "is no regular expression"),
+        ({"learning_rate": 2.0}, "lacks optimizer.groups.g.pattern"),
+        ({"pattern": "null", "rate": 2.0}, "unknown config key config.optimizer.groups.g.rate"),
+        ({"pattern": "null", "learning_rate": -1.0}, "learning_rate=-1.0 is out of range"),
+    ],
+)
+def test_wrong_groups(group, told):
+    with pytest.raises(ConfigError, match=told):
+        grouped(g=group).init(PARAMS)
