@@ -27,18 +27,13 @@ from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.lam.collect import collect
 from flexlam_jax.loading.translator import TranslatorConfig, translator_config
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the latent action model.")
+_CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write the translator to.")
 _LABELS = flags.DEFINE_string(
     "labels", "256", "How many labelled train transitions to use, or all."
 )
-_STEP = lam_inputs.define_step()
-_DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
-_DATASETS = flags.DEFINE_list(
-    "datasets", [], "Datasets of the folder; default those of the training."
-)
 _SEED = lam_inputs.define_seed("Seed of the label draw and the fit.")
-flags.mark_flags_as_required(["checkpoint", "workdir"])
+flags.mark_flag_as_required("workdir")
 
 
 def main(argv):

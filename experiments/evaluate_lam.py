@@ -34,14 +34,9 @@ from flexlam_jax.evaluation.lam import report_html, report_summary, report_table
 from flexlam_jax.files import write_atomically
 from flexlam_jax.training.compilation import use_compilation_cache
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the model to evaluate.")
-_STEP = lam_inputs.define_step()
+_CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
 _COMPARE = flags.DEFINE_list(
     "compare", [], "Further models as NAME=WORKDIR, shown in the same tables."
-)
-_DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
-_DATASETS = flags.DEFINE_list(
-    "datasets", [], "Datasets of the folder; default those of the training."
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split to report.")
 _OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/evaluation.")
@@ -60,7 +55,6 @@ _PICTURES = flags.DEFINE_integer(
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Folder that keeps compiled programs for the next call; default none."
 )
-flags.mark_flag_as_required("checkpoint")
 
 
 def main(argv):

@@ -32,15 +32,10 @@ from flexlam_jax.latents import (
     write_manifest,
 )
 
-_CHECKPOINT = flags.DEFINE_string("checkpoint", None, "Work directory of the latent action model.")
+_CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
 _OUT = flags.DEFINE_string("out", None, "Folder to write to.")
-_STEP = lam_inputs.define_step()
-_DATA = flags.DEFINE_string("data", "", "Dataset folder; default the one the model was trained on.")
-_DATASETS = flags.DEFINE_list(
-    "datasets", [], "Datasets of the folder; default those of the training."
-)
 _SPLITS = flags.DEFINE_list("splits", ["train", "validation", "test"], "Splits to write.")
-flags.mark_flags_as_required(["checkpoint", "out"])
+flags.mark_flag_as_required("out")
 
 
 def main(argv):

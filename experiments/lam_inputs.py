@@ -5,6 +5,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 from absl import flags
 
@@ -177,11 +178,30 @@ def define_seed(help_text: str) -> flags.FlagHolder:
     return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**32 - 1)
 
 
-def define_step() -> flags.FlagHolder:
-    """The flag --step."""
-    return flags.DEFINE_integer(
+class InputFlags(NamedTuple):
+    """The flags that say which model is read and which data it is applied to."""
+
+    checkpoint: flags.FlagHolder
+    step: flags.FlagHolder
+    data: flags.FlagHolder
+    datasets: flags.FlagHolder
+
+
+def define_inputs() -> InputFlags:
+    """The flags --checkpoint (required), --step, --data and --datasets."""
+    checkpoint = flags.DEFINE_string(
+        "checkpoint", None, "Work directory of the latent action model.", required=True
+    )
+    step = flags.DEFINE_integer(
         "step", None, "Training step to load; default the newest.", lower_bound=0
     )
+    data = flags.DEFINE_string(
+        "data", "", "Dataset folder; default the one the model was trained on."
+    )
+    datasets = flags.DEFINE_list(
+        "datasets", [], "Datasets of the folder; default those of the training."
+    )
+    return InputFlags(checkpoint, step, data, datasets)
 
 
 def model_name(checkpoint: str) -> str:
