@@ -24,7 +24,7 @@ from data_pipelines.conversion.output import writing
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import read_episode, write_episode
 from data_pipelines.errors import DataError
-from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.processes import worker_pool
 from data_pipelines.readers.recordings import Skipped
 from data_pipelines.simulators.behaviours import BEHAVIOURS
@@ -106,6 +106,9 @@ def _in_order(job: Job, pool, ahead: int, pending) -> Iterator[tuple[int, int]]:
     """(episode, its number of frames) one after the other, `ahead` of them at work."""
     for episode in range(100 * job.transitions):  # a bound, where episodes always end at once
         count = finished(job, episode)
+        if count is not None and not pending:  # none is played beyond a job that is complete
+            yield episode, count
+            continue
         if count is None:
             pending.append((episode, pool.submit(play_and_spool, job, episode).result))
         else:
@@ -180,7 +183,7 @@ def _spool(job: Job, episode: int, played: Episode) -> None:
                 spec,
                 episode,
                 played.frames[camera],
-                action=played.action,
+                action=_within(spec.action, played.action),
                 reward=played.reward,
                 state=played.state,
                 episode_return=played.episode_return,
@@ -195,6 +198,11 @@ def _spool(job: Job, episode: int, played: Episode) -> None:
                     os.replace(work / folder.name / name, folder / name)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _within(spec: ActionSpec, action: np.ndarray) -> np.ndarray:
+    """What the simulator did of what the agent asked."""
+    return action if spec.kind == "discrete" else np.clip(action, spec.low, spec.high)
 
 
 def _simulator(job: Job) -> Simulator:

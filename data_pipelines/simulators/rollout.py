@@ -16,10 +16,10 @@ from data_pipelines.simulators.simulator import Agent, Simulator
 class Episode:
     """N instants and the N - 1 steps between them.
 
-    frames: camera -> uint8 (N, S, S, 3); action (N-1, ...); reward float32 (N-1,); state float32
-    (N, S'). episode_return: sum over all steps taken, recorded or not. done: the simulator ended
-    it.
-    metadata: task, language and success, where the simulator knows of language or success.
+    frames: camera -> uint8 (N, S, S, 3); action (N-1, ...), as the agent asked; reward float32
+    (N-1,); state float32 (N, S'). episode_return: sum over all steps taken, recorded or not. done:
+    the simulator ended it. metadata: task, language and success, where the simulator knows of
+    language or success.
     """
 
     frames: dict[str, np.ndarray]
@@ -45,15 +45,16 @@ def rollout(
     simulator that shows nothing after the last step, that step is in the return only.
     """
     frames, total, done = simulator.frames(), 0.0, False
+    spec = simulator.task.action
     for _ in range(skip_steps):
-        reward, done = simulator.step(agent(frames))
+        reward, done = simulator.step(np.asarray(agent(frames), spec.dtype)[()])
         total += reward
         if done:
             return None
         frames = simulator.frames()
     views, states, actions, rewards = [frames], [simulator.state()], [], []
     while not done and (not max_steps or len(actions) < max_steps):
-        action = agent(frames)
+        action = np.asarray(agent(frames), spec.dtype)[()]  # what is recorded is what was done
         reward, done = simulator.step(action)
         total += reward
         if done and not simulator.shows_end:
@@ -63,7 +64,6 @@ def rollout(
         rewards.append(reward)
         views.append(frames)
         states.append(simulator.state())
-    spec = simulator.task.action
     return Episode(
         frames={camera: np.stack([view[camera] for view in views]) for camera in simulator.views},
         action=np.array(actions, spec.dtype).reshape(-1, *spec.shape),

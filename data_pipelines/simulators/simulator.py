@@ -79,7 +79,7 @@ class Simulator(abc.ABC):
     cameras: ClassVar[tuple[str, ...]]
     rendering: ClassVar[str] = ""
     shows_end: ClassVar[bool] = True
-    min_distinct: ClassVar[float] = 0.5
+    min_distinct: ClassVar[float] = 0.25
     one_task_per_process: ClassVar[bool] = False
 
     def __init__(

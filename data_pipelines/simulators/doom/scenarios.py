@@ -46,12 +46,16 @@ SCENARIOS = {
         buttons=_WALK,
         actions=_WALK_ACTIONS,
         goals=("Medikit", "CustomMedikit"),
+        random_return=391.8,
+        expert_return=2100.0,
     ),
     "my_way_home": Scenario(
         config="my_way_home",
         buttons=_WALK,
         actions=_WALK_ACTIONS,
         goals=("GreenArmor",),
+        random_return=-0.11,
+        expert_return=0.98,
     ),
     "defend_the_center": Scenario(
         config="defend_the_center",
@@ -65,5 +69,7 @@ SCENARIOS = {
         },
         state=("AMMO2", "KILLCOUNT"),
         goals=("Demon", "MarineChainsawVzd"),
+        random_return=0.7,
+        expert_return=17.1,
     ),
 }

@@ -10,7 +10,6 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
-from data_pipelines.format.spec import ActionSpec
 from data_pipelines.readers import lerobot
 from data_pipelines.readers.cameras import camera_datasets, camera_specs, parse_cameras
 from data_pipelines.readers.files import paths
@@ -22,23 +21,12 @@ from data_pipelines.readers.frame_options import (
 )
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Recording
 from data_pipelines.simulators.metaworld import episodes
+from data_pipelines.simulators.metaworld.labels import ACTION, ENVIRONMENT, PROPRIO, instruction
 
 DESCRIPTION = "Meta-World recordings: LeRobot (metaworld_mt50), or HDF5 or npz files"
 FORMATS = ("lerobot", "hdf5", "npz")
 STATES = ("environment", "proprio", "none")
 BASE = "metaworld"
-ACTION = ActionSpec(kind="continuous", names=("x", "y", "z", "gripper"), low=-1.0, high=1.0)
-PROPRIO = ("hand_x", "hand_y", "hand_z", "gripper_opening")
-_OBJECTS = tuple(
-    f"object{i}_{name}" for i in (1, 2) for name in ("x", "y", "z", "qx", "qy", "qz", "qw")
-)
-# the environment's observation: now, one step ago, goal
-ENVIRONMENT = (
-    *PROPRIO,
-    *_OBJECTS,
-    *(f"previous_{name}" for name in PROPRIO + _OBJECTS),
-    *("goal_x", "goal_y", "goal_z"),
-)
 REWARD = "next.reward"  # of a LeRobot set: that of the row's action
 _WIDTHS = {"action": 4, "observation.environment_state": 39, "observation.state": 4}
 FEATURES = {"environment": "observation.environment_state", "proprio": "observation.state"}
@@ -184,7 +172,7 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
         raise ItemError(
             "no images", f"{item.name}: no camera {', '.join(sorted(missing))}; it has {there}"
         )
-    language = arrays.metadata.pop("language", None) or _language(arrays.metadata["task"])
+    language = arrays.metadata.pop("language", None) or instruction(arrays.metadata["task"])
     yield Recording(
         name=item.name,
         frames={
@@ -199,11 +187,6 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
         | arrays.metadata
         | {"clipped_actions": int((np.abs(action) > 1).any(axis=1).sum())},
     )
-
-
-def _language(task: str) -> str:
-    """'door-open-v3' -> 'door open'."""
-    return task.rsplit("-v", 1)[0].replace("-", " ").replace("_", " ")
 
 
 def _fitted(frames: Iterator[np.ndarray], options: dict[str, Any]) -> Iterator[np.ndarray]:

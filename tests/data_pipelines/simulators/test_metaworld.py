@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import sys
 
 import h5py
 import numpy as np
@@ -10,9 +11,12 @@ import pytest
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.readers.recordings import ItemError
-from data_pipelines.simulators.metaworld import recipe, record
+from data_pipelines.simulators.metaworld import recipe, record, simulator
+from data_pipelines.simulators.metaworld.simulator import MetaWorld
 from data_pipelines.tools.validation import validate
 from tests.data_pipelines.readers import robot_files as rf
+from tests.data_pipelines.simulators import metaworld_stand_in
+from tests.data_pipelines.simulators.metaworld_stand_in import World
 
 LEROBOT_VECTORS = (
     ("action", 4),
@@ -226,52 +230,68 @@ def test_damaged_files(tmp_path):
         recipe.plan(options(tmp_path / "empty"))
 
 
-class World:
-    """Stands in for the simulator: instant i looks like upright(i) and succeeds at `end`."""
-
-    def __init__(self, end, black_from=99):
-        self.instant, self.end, self.black_from = 0, end, black_from
-
-    def reset(self):
-        self.instant = 0
-        return np.zeros(39)
-
-    def step(self, action):
-        assert action[0] == np.float32(rf.action_value(self.instant))
-        self.instant += 1
-        return np.full(39, self.instant), float(self.instant), False, self.instant == self.end
-
-    def render(self):
-        picture = rf.upright(self.instant)
-        return picture * 0 if self.instant >= self.black_from else picture
-
-    def act(self, state):
-        return rf.actions(int(state[0]) + 1, 4)[-1]
-
-    def functions(self):
-        return self.reset, self.step, self.render, self.act
+@pytest.fixture
+def stand_in(monkeypatch):
+    """Packages metaworld and gymnasium whose worlds are World."""
+    simulator._tasks.cache_clear()
+    metaworld_stand_in.install(monkeypatch)
+    yield
+    simulator._tasks.cache_clear()
 
 
-def test_recorder(tmp_path):
+def recorded(episodes, **settings):
+    with MetaWorld(size=rf.SIZE, cameras=("corner2",)) as world:
+        yield from record.record(world, "door-open-v3", episodes=episodes, seed=0, **settings)
+
+
+def test_recorder(tmp_path, stand_in, monkeypatch):
     path = tmp_path / "door-open-v3.hdf5"
-    episodes = [record.record_episode(*World(end).functions(), 8) for end in (5, 99)]
-    assert [arrays["success"] for arrays in episodes] == [True, False]
-    assert record.write_task(path, episodes, "corner2", task="door-open-v3", fps=80.0) == 2
+    arguments = ["--task=door-open-v3", "--episodes=2", "--max-steps=8", f"--out={path}"]
+    record.main(arguments)
     assert [file.name for file in tmp_path.iterdir()] == ["door-open-v3.hdf5"]
-    for recording, length in zip(recordings(tmp_path), (6, 9), strict=True):
-        check_pairs(recording, "metaworld", length)
-        np.testing.assert_array_equal(recording.state[:, 0], np.arange(length))
-        np.testing.assert_array_equal(recording.reward, np.arange(1, length))
-        assert recording.metadata["success"] is (length == 6)
+    for recording in recordings(tmp_path):
+        check_pairs(recording, "metaworld", 6, 2)
+        np.testing.assert_array_equal(recording.state[:, 0], np.arange(6))
+        np.testing.assert_array_equal(recording.reward, np.arange(1, 6))
+        assert recording.metadata["success"] is True and recording.metadata["fps"] == 80
+    monkeypatch.setattr(World, "end", 99)
+    (episode,) = recorded(1, max_steps=8)
+    assert episode.length == 9 and episode.metadata["success"] is False and not episode.done
 
 
-def test_recorder_notices_a_lost_renderer(tmp_path):
-    broken = (record.record_episode(*World(9, black_from=4).functions(), 8) for _ in range(1))
-    with pytest.raises(DataError, match="renderer is lost"):
-        record.write_task(tmp_path / "a.hdf5", broken, "corner2")
+def test_recorder_notices_a_lost_renderer(tmp_path, stand_in, monkeypatch):
+    monkeypatch.setattr(World, "black_from", 4)
+    with pytest.raises(DataError, match="door-open-v3 episode 0: the renderer is lost"):
+        record.write_task(tmp_path / "a.hdf5", recorded(1, max_steps=8), "corner2")
     assert not list(tmp_path.iterdir())
-    with pytest.raises(DataError, match="renderer is lost"):
-        record.check_frames([rf.upright(0)] * 9)
+
+
+def test_simulator(stand_in):
+    """Cameras are upright and named, seeds reach the world, tasks have words."""
+    with MetaWorld(size=rf.SIZE, cameras=("topview", "corner2")) as world:
+        world.reset(6, "door-open-v3")
+        assert world._world.seen == 6 and world.language() == "door open"
+        frames = world.frames()
+        assert [rf.instant_of(frames[name], i) for name, i in (("topview", 0), ("corner2", 2))] == [
+            0,
+            0,
+        ]
+        assert all(rf.is_upright(frame) for frame in frames.values())
+        first = world._world
+        done, agent = False, world.expert()
+        while not done:
+            assert world.success() is False
+            reward, done = world.step(np.float32(agent(world.frames())))
+        assert world.success() and reward == 5 and world.state().shape == (39,)
+        assert world.normalised_score(5.0) is None
+        world.reset(1, "drawer-close-v3")
+        assert first.closed and world.task.language == "drawer close" and not world.success()
+
+
+def test_missing_package_names_the_command(monkeypatch):
+    monkeypatch.setitem(sys.modules, "metaworld", None)
+    with pytest.raises(DataError, match="pip install metaworld 'mujoco<4' packaging"):
+        record.main(["--task=door-open-v3", "--out=a.hdf5"])
 
 
 def test_prepared_folder(tmp_path):
