@@ -24,8 +24,10 @@ from flexlam_jax import load_translator, output_folder
 from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.evaluation.lam.collect import collect
+from flexlam_jax.evaluation.collect import collect
+from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.loading.translator import TranslatorConfig, translator_config
+from flexlam_jax.reports.results import plain
 
 _CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write the translator to.")
@@ -66,9 +68,9 @@ def main(argv):
         labels = wanted or len(train)
         _check_labels(labels, len(train))
         spec = translator_fit.ActionTarget.of(
-            train.action, action.count if action.kind == "discrete" else None
+            train["action"], action.count if action.kind == "discrete" else None
         )
-        variables, scores = fit(lam, train, held_out, name, labels, spec)
+        variables, scores = fit(lam, train, held_out, labels, spec)
         config = TranslatorConfig(
             discrete=spec.discrete,
             outputs=spec.size,
@@ -113,37 +115,38 @@ def encode(lams: dict, source: lam_inputs.Source) -> list:
         collect(
             lams,
             source.batches(split, actions=True),
-            actions=True,
+            {name: FIELDS[name] for name in ("codes", "action")},
             name=f"the {split} split",
             tick=progress(f"encode {split}", source.count(split)),
-        )
+        ).of(next(iter(lams)))
         for split in ("train", "validation")
     ]
 
 
-def fit(lam, train, held_out, name: str, labels: int, spec: translator_fit.ActionTarget):
+def fit(lam, train, held_out, labels: int, spec: translator_fit.ActionTarget):
     """(variables of the translator, its validation score at every prefix length)."""
     features = {
-        split: np.stack([probes.null_filled(data.slots[name], k, lam.null) for k in lam.budgets])
+        split: np.stack(
+            [probes.null_filled(data["codes"]["slots"], k, lam.null) for k in lam.budgets]
+        )
         for split, data in (("train", train), ("validation", held_out))
     }
     variables = translator_fit.fit(
         features["train"],
-        train.action,
+        train["action"],
         probes.label_draws(len(train), 1, _SEED.value),
         labels,
         spec,
         seed=_SEED.value,
     )
     scores = {}
-    for k, rows in zip(lam.budgets, features["validation"]):
+    for k, rows in zip(lam.budgets, features["validation"], strict=True):
         outputs = np.asarray(translator_fit.predict(variables, rows, spec))
-        scores[str(k)] = probes.score(
-            outputs, train.action, held_out.action, held_out.episode, spec
-        )
+        score = probes.score(outputs, train["action"], held_out["action"], held_out.episode, spec)
+        scores[str(k)] = plain(score)
         print(
-            f"k = {k:2d}: validation {scores[str(k)]['unit']} {scores[str(k)]['mean']:.3f} "
-            f"[{scores[str(k)]['low']:.3f}, {scores[str(k)]['high']:.3f}]"
+            f"k = {k:2d}: validation {score.unit} {score.mean:.3f} "
+            f"[{score.low:.3f}, {score.high:.3f}]"
         )
     return jax.tree.map(lambda leaf: leaf[0], variables), scores
 

@@ -30,8 +30,11 @@ from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
-from flexlam_jax.evaluation.lam import report_html, report_summary, report_table
+from flexlam_jax.evaluation.lam import report_page, report_summary, report_tables
+from flexlam_jax.evaluation.lam.settings import ALL, Settings
 from flexlam_jax.files import write_atomically
+from flexlam_jax.reports.results import plain
+from flexlam_jax.reports.tables import as_text
 from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
@@ -60,7 +63,7 @@ _CACHE = flags.DEFINE_string(
 def main(argv):
     del argv
     out = output_folder.check(_out(), output_folder.REPORT)
-    label_counts = _numbers(_LABELS, 1, {"all": lam_evaluation.ALL})
+    label_counts = _numbers(_LABELS, 1, {"all": ALL})
     budgets = _numbers(_BUDGETS, 0, {})
     datasets, compare = lam_inputs.listed(_DATASETS), lam_inputs.listed(_COMPARE)
     use_compilation_cache(_CACHE.value)
@@ -77,11 +80,11 @@ def main(argv):
         evaluation = evaluate(lams, source, tuple(budgets), tuple(label_counts))
         report = evaluation.report
         complete(report, main_name, lams)
-        text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+        text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
         write_atomically(out / "report.json", text)
-        write_atomically(out / "report.html", report_html.render(report, evaluation.pictures))
-    for table in report_table.all_tables(report):
-        print(f"\n{report_table.as_text(table)}")
+        write_atomically(out / "report.html", report_page.render(report, evaluation.pictures))
+    for table in report_tables.all_tables(report):
+        print(f"\n{as_text(table)}")
     print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
 
 
@@ -93,15 +96,16 @@ def evaluate(lams: dict, source: lam_inputs.Source, budgets: tuple, label_counts
         lams,
         source.batches("train", actions=True) if action else None,
         source.batches(_SPLIT.value, actions=action is not None),
-        lam_evaluation.Settings(
+        Settings(
             budgets=budgets,
             label_counts=label_counts,
             draws=_DRAWS.value,
             seed=_SEED.value,
             pictures=_PICTURES.value,
             frames_every=max(1, round(totals["encode test"] / _DECODE.value)),
+            num_actions=action.count if action and action.kind == "discrete" else None,
+            action_names=tuple(action.names) if action else (),
         ),
-        num_actions=action.count if action and action.kind == "discrete" else None,
         no_actions=no_actions,
         stage=lambda name, total: progress(name, total or totals.get(name)),
     )
@@ -142,7 +146,7 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
             for name in ("jax", "flax", "orbax-checkpoint", "numpy")
         )
         + f", Python {platform.python_version()}, flexlam_jax {lam_inputs.flexlam_jax.__version__}",
-        "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from flexlam_jax.evaluation import intervals
+from flexlam_jax.reports.results import Number
 
 
 def entropy_bits(counts, axis: int = -1) -> np.ndarray:
@@ -75,7 +76,7 @@ def continuous_usage(slots_NKD, episode_N) -> list[dict]:
     ]
 
 
-def _from_samples(samples, n: int, unit: str) -> dict:
+def _from_samples(samples, n: int, unit: str) -> Number:
     """The first sample is the estimate, the others are its bootstrap resamples."""
     low, high = intervals.percentiles(samples[1:])
-    return intervals.number(samples[0], low, high, n, unit, "episodes")
+    return Number(float(samples[0]), low, high, n, unit, "episodes")

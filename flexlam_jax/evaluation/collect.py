@@ -1,6 +1,7 @@
 """One pass over a split: the fields that evaluators read, of every model."""
 
 import dataclasses
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -89,7 +90,7 @@ def collect(
         for field, model in keys:
             value = fields[field].read(models.get(model), batch)
             if fields[field].sparse:
-                value = jax.tree.map(lambda leaf: leaf[kept], value)
+                value = jax.tree.map(operator.itemgetter(kept), value)
             parts[field, model].append(value)
         for key, values in order.items():
             values.append(np.asarray(batch[key]))

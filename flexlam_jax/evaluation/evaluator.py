@@ -16,7 +16,7 @@ import numpy as np
 
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.evaluation.collect import Field, Split, collect
-from flexlam_jax.reports.results import Result
+from flexlam_jax.reports.results import Results
 
 Batches = Iterable[Mapping[str, np.ndarray]]
 # Progress: called with a stage's name and its number of ticks, returns the stage's tick function.
@@ -50,20 +50,20 @@ class Evaluator:
 
     Attributes:
       name: in tables, flags, configs and metrics.
-      run: (model, data) -> {key: Number, Table or Curve}.
+      run: (model, data) -> Number, Table, Curve or {key: one of these}.
       reads: fields of the measured split that it reads.
       fits: fields of the train split that it reads; with some, it is left out where there are none.
       once: a baseline, which needs no model or the first one alone.
     """
 
     name: str
-    run: Callable[[Any, Data], Mapping[str, Result]]
+    run: Callable[[Any, Data], Results]
     reads: Sequence[str]
     fits: Sequence[str] = ()
     once: bool = False
 
 
-Measured = Mapping[str, Mapping[str, Mapping[str, Result]]]  # evaluator -> model -> key -> result
+Measured = Mapping[str, Mapping[str, Results]]  # evaluator -> model -> results
 
 
 def evaluate(
@@ -133,7 +133,9 @@ def run(evaluators: Sequence[Evaluator], models: Mapping[str, Any], data: Data) 
             name: one.run(
                 model,
                 dataclasses.replace(
-                    data, test=data.test.of(name), train=data.train and data.train.of(name)
+                    data,
+                    test=data.test.of(name),
+                    train=None if data.train is None else data.train.of(name),
                 ),
             )
             for name, model in list(models.items())[: 1 if one.once else None]

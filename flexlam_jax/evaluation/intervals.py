@@ -1,4 +1,4 @@
-"""Bootstrap intervals. Every number of a report is a dict {mean, low, high, n, unit, over}.
+"""Bootstrap intervals around the `Number`s of a report.
 
 Transitions of one episode are not independent, so episodes are resampled, never transitions.
 Numbers that also depend on which labels were drawn (probes) resample label draws and episodes
@@ -10,25 +10,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from flexlam_jax.reports.results import Number
+
 LEVEL = 0.95
 RESAMPLES = 1000
-
-
-def number(mean, low, high, n: int, unit: str, over: str) -> dict:
-    """One JSON-able number: `n` independent things of kind `over`, interval at LEVEL, in `unit`."""
-    return {
-        "mean": float(mean),
-        "low": float(low),
-        "high": float(high),
-        "n": int(n),
-        "unit": unit,
-        "over": over,
-    }
-
-
-def exact(value, n: int, unit: str, over: str) -> dict:
-    """A number without sampling error, or with nothing to resample."""
-    return number(value, value, value, n, unit, over)
 
 
 def resample_weights(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
@@ -58,7 +43,7 @@ def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np
 
 def over_episodes(
     values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
-) -> dict:
+) -> Number:
     """Interval of a statistic of per-transition values by resampling episodes.
 
     Args:
@@ -69,7 +54,7 @@ def over_episodes(
       unit: unit of the result.
 
     Returns:
-      A number dict with n = episodes.
+      The number, with n = episodes.
     """
     totals = sums_by_episode(values, episode_N)
     episodes = len(totals["count"])
@@ -77,12 +62,12 @@ def over_episodes(
     sums = {name: np.tensordot(weights, total, axes=1) for name, total in totals.items()}
     result = np.asarray(statistic(sums))
     low, high = percentiles(result[1:]) if episodes > 1 else (result[0], result[0])
-    return number(result[0], low, high, episodes, unit, "episodes")
+    return Number(float(result[0]), float(low), float(high), episodes, unit, "episodes")
 
 
 def over_draws_and_episodes(
     values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
-) -> dict:
+) -> Number:
     """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
 
     Draws and episodes are resampled together, so the interval covers both which transitions were
@@ -102,4 +87,5 @@ def over_draws_and_episodes(
         sums[name] = np.einsum("rl,rl...->r...", draw_weights, by_draw)
     result = np.asarray(statistic(sums))
     low, high = percentiles(result[1:])
-    return number(result[0], low, high, draws, unit, f"label draws ({episodes} test episodes)")
+    over = f"label draws ({episodes} test episodes)"
+    return Number(float(result[0]), low, high, draws, unit, over)

@@ -8,6 +8,7 @@ import numpy as np
 
 from flexlam_jax.evaluation import intervals, translator_fit
 from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
+from flexlam_jax.reports.results import Number
 
 POOLED = 16  # side of the pooled frames that the pixel baselines read
 
@@ -49,8 +50,8 @@ def probe(
     spec: ActionTarget,
     recipe: Recipe = translator_fit.TRANSLATOR,
     seed: int = 0,
-) -> dict:
-    """Fits one probe per label draw and returns its test score as a number dict.
+) -> Number:
+    """Fits one probe per label draw and returns its test score.
 
     Args:
       train_NF, test_NF: features; train_actions, test_actions: true actions.
@@ -63,7 +64,7 @@ def probe(
     return score(outputs, train_actions, test_actions, test_episode_N, spec)
 
 
-def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionTarget) -> dict:
+def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionTarget) -> Number:
     """Accuracy, or R^2 against predicting the mean train action, with its interval.
 
     Args:
@@ -90,7 +91,7 @@ def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionT
     )
 
 
-def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionTarget) -> dict:
+def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionTarget) -> Number:
     """Majority class of the train split (accuracy), or its mean action (R^2, about 0)."""
     if spec.discrete:
         counts = np.bincount(np.asarray(train_actions), minlength=spec.size)

@@ -1,9 +1,9 @@
-"""Many small Adam fits at once: the one routine behind probes, translators and closed-form studies.
+"""Many small Adam fits at once: the one routine behind probes and translators.
 
-A fit is defined by its initialisation, its loss and which parameters decay. All fits of one call run
-as one vmapped program: they may differ in seed, in the rows that they read and in their settings
-(learning rate, decay, steps). Row counts and settings are traced values, so that every call of equal
-shapes shares its compilation.
+A fit is defined by its initialisation, its loss and which parameters decay. All fits of one call
+run as one vmapped program: they may differ in seed, in the rows that they read and in their
+settings (learning rate, decay, steps). Row counts and settings are traced values, so that every
+call of equal shapes shares its compilation.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """Fitting many small translators at once, on few labels, by one fixed recipe.
 
-Evaluation fits hundreds of them (prefix length x label count x label draw) by `small_fits`: all draws
-of one label count run as one program, and every label count of the same feature width shares its
-compilation.
+Evaluation fits hundreds of them (prefix length x label count x label draw) by `small_fits`: all
+draws of one label count run as one program, and every label count of the same feature width shares
+its compilation.
 """
 
 import dataclasses
@@ -48,6 +48,11 @@ class ActionTarget:
 
     discrete: bool
     size: int
+
+    @property
+    def metric(self) -> str:
+        """What its predictions are scored by; see `probes.score`."""
+        return "accuracy" if self.discrete else "R^2"
 
     @classmethod
     def of(cls, actions, num_actions: int | None = None) -> "ActionTarget":
@@ -128,8 +133,10 @@ def _predict(spec: ActionTarget, hidden: int):
 
 @functools.cache
 def _problem(spec: ActionTarget, hidden: int, batch_size: int) -> small_fits.SmallFit:
-    """The fit of a translator. Data: (features (V, N, F), actions (N, ...)); a batch draws a variant
-    of the features per row."""
+    """The fit of a translator to data (features (V, N, F), actions (N, ...)).
+
+    A batch draws a variant of the features per row.
+    """
     translator = Translator(spec.size, hidden)
     as_they_are = {"target_mean": jnp.zeros(spec.size), "target_scale": jnp.ones(spec.size)}
 

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 
 @dataclasses.dataclass(frozen=True)
 class Number:
@@ -48,8 +50,8 @@ class Table:
     """Rows of values by key.
 
     Attributes:
-      rows: key -> `Number`, `Cell`, int, text, or anything else that JSON holds. A row may hold keys
-        that no column shows; a column whose key a row lacks is shown as a dash.
+      rows: key -> `Number`, `Cell`, int, text, or anything else that JSON holds. A row may hold
+        keys that no column shows; a column whose key a row lacks is shown as a dash.
       columns: what is shown, in order.
       index: keys that tell one row from another, for names as "k4/psnr".
     """
@@ -91,7 +93,51 @@ class Curve:
     digits: int = 2
 
 
-Result = Number | Table | Curve
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture of a sample under `label`, one per position of the grid's slider, or one for all.
+
+    `images` are uint8 (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); `alts` describe them in words.
+    """
+
+    label: str
+    images: Sequence[np.ndarray]
+    alts: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Pictures side by side; `values`, one per position of the slider, end the caption in bold."""
+
+    caption: str
+    pictures: Sequence[Picture]
+    values: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Slider:
+    """Positions of a picture grid, ascending. `name`=value is kept in the address of the page.
+
+    `texts` tell the positions ("k = 4 of 8").
+    """
+
+    label: str
+    name: str
+    values: Sequence[int]
+    texts: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureGrid:
+    """Samples to look at; in captions and labels, x_{t} has a subscript."""
+
+    samples: Sequence[Sample]
+    slider: Slider
+    caption: str
+
+
+Result = Number | Table | Curve | PictureGrid
+Results = Result | Mapping[str, Result]
 
 
 def plain(value: Any) -> Any:
@@ -105,17 +151,16 @@ def plain(value: Any) -> Any:
     return value
 
 
-def scalars(prefix: str, results: Mapping[str, Result]) -> dict[str, float]:
+def scalars(prefix: str, results: Results) -> dict[str, float]:
     """The means of results by name, for metrics that are logged.
 
     A number is named prefix/key; of a table prefix/key/row/column ("…/k4/psnr"), of a curve
-    prefix/key/series/x.
+    prefix/key/series/x. Pictures have no number.
     """
-    found = {}
-    for key, result in results.items():
-        for name, number in _numbers(result):
-            found["/".join([prefix, key, *name])] = number.mean
-    return found
+    if isinstance(results, Mapping):
+        named = [scalars(f"{prefix}/{key}", result) for key, result in results.items()]
+        return {name: value for one in named for name, value in one.items()}
+    return {"/".join([prefix, *name]): number.mean for name, number in _numbers(results)}
 
 
 def _numbers(result: Result) -> Iterator[tuple[tuple[str, ...], Number]]:
@@ -130,10 +175,8 @@ def _numbers(result: Result) -> Iterator[tuple[tuple[str, ...], Number]]:
     elif isinstance(result, Curve):
         for one in result.series:
             yield from (((one.name, f"{x:g}"), number) for x, number in one.points)
-    else:
-        raise TypeError(
-            f"an evaluator returned {type(result).__name__}: not Number, Table or Curve"
-        )
+    elif not isinstance(result, PictureGrid):
+        raise TypeError(f"{type(result).__name__} is no result of an evaluator; see results.py")
 
 
 def _part(key: str, value: Any) -> str:

@@ -27,7 +27,7 @@ def as_text(table: Table) -> str:
     padded = [
         "  ".join(
             text.ljust(width) if i == 0 else text.rjust(width)
-            for i, (text, width) in enumerate(zip(line, widths))
+            for i, (text, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
     ]

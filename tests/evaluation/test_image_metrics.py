@@ -32,7 +32,7 @@ def test_ssim_equals_its_definition():
     rng = np.random.default_rng(0)
     x = rng.random((2, 14, 17, 3))
     y = np.clip(x + 0.2 * rng.normal(size=x.shape), 0, 1)
-    expected = [reference_ssim(*pair) for pair in zip(x, y)]
+    expected = [reference_ssim(*pair) for pair in zip(x, y, strict=True)]
     np.testing.assert_allclose(image_metrics.ssim(x, y), expected, atol=2e-5)
 
 

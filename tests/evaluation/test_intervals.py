@@ -10,8 +10,8 @@ def mean(sums):
 
 def test_mean_is_over_transitions_not_over_episode_means():
     number = intervals.over_episodes({"x": np.array([0, 0, 0, 4])}, [5, 5, 5, 9], mean, unit="u")
-    assert number["mean"] == 1 and number["n"] == 2
-    assert number["unit"] == "u" and number["over"] == "episodes"
+    assert number.mean == 1 and number.n == 2
+    assert number.unit == "u" and number.over == "episodes"
 
 
 def test_interval_resamples_episodes_and_covers_like_the_textbook():
@@ -20,13 +20,13 @@ def test_interval_resamples_episodes_and_covers_like_the_textbook():
     number = intervals.over_episodes(
         {"x": np.repeat(values, 50)}, np.repeat(np.arange(40), 50), mean, unit="u"
     )
-    half = (number["high"] - number["low"]) / 2
+    half = (number.high - number.low) / 2
     assert half == pytest.approx(1.96 * values.std() / np.sqrt(40), rel=0.15)
 
 
 def test_constant_values_have_no_width():
     number = intervals.over_episodes({"x": np.full(30, 2.5)}, np.arange(30) // 3, mean, unit="u")
-    assert number["low"] == number["mean"] == number["high"] == 2.5
+    assert number.low == number.mean == number.high == 2.5
 
 
 def test_draws_widen_the_interval():
@@ -39,9 +39,9 @@ def test_draws_widen_the_interval():
         intervals.over_draws_and_episodes({"x": values}, episodes, mean, unit="u")
         for values in (same, apart)
     )
-    assert narrow["mean"] == pytest.approx(wide["mean"])
-    assert wide["high"] - wide["low"] > 3 * (narrow["high"] - narrow["low"])
-    assert narrow["n"] == 6 and "40 test episodes" in narrow["over"]
+    assert narrow.mean == pytest.approx(wide.mean)
+    assert wide.high - wide.low > 3 * (narrow.high - narrow.low)
+    assert narrow.n == 6 and "40 test episodes" in narrow.over
 
 
 def test_draws_must_agree():

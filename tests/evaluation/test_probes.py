@@ -33,10 +33,10 @@ def run(problem, labels, recipe=TRANSLATOR, draws=3):
 
 def test_more_labels_help_and_the_mlp_beats_the_linear_probe(problem):
     few, many, linear = run(problem, 32), run(problem, 1000), run(problem, 1000, LINEAR)
-    assert few["mean"] < many["mean"] - 0.05
-    assert linear["mean"] < many["mean"] - 0.1
-    assert many["mean"] > 0.88
-    assert many["low"] <= many["mean"] <= many["high"] and many["n"] == 3
+    assert few.mean < many.mean - 0.05
+    assert linear.mean < many.mean - 0.1
+    assert many.mean > 0.88
+    assert many.low <= many.mean <= many.high and many.n == 3
 
 
 def test_only_the_first_labels_of_a_draw_are_read(problem):
@@ -91,16 +91,16 @@ def test_continuous_actions_are_scored_by_r_squared():
         recipe=LINEAR,
         draws_LN=probes.label_draws(600, 2, 0),
     )
-    assert number["unit"] == "R^2" and number["mean"] > 0.95
+    assert number.unit == "R^2" and number.mean > 0.95
     blind = probes.constant_baseline(action[:600], action[600:], episodes, spec)
-    assert abs(blind["mean"]) < 0.02
+    assert abs(blind.mean) < 0.02
 
 
 def test_majority_class_is_that_of_the_train_split():
     number = probes.constant_baseline(
         np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ActionTarget(True, 2)
     )
-    assert number["mean"] == 0.25
+    assert number.mean == 0.25
 
 
 def test_pooled_pixels_average_blocks():

@@ -1,15 +1,16 @@
 """How well a prefix of k slots predicts the next frame, and whether the decoder uses the code.
 
-Dimension keys: N transitions, K slots, D slot width, H W C image, G budgets.
+Dimension keys: N transitions, M of them with frames, K slots, D slot width, H W C image.
 """
-
-from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
 
 from flexlam_jax.evaluation import image_metrics, intervals
+from flexlam_jax.evaluation.evaluator import Data, Evaluator
+from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.probes import shuffled_rows
+from flexlam_jax.reports.results import Column, Number, Table
 
 CHUNK = 256
 
@@ -37,35 +38,20 @@ def image_errors(prediction_NHWC, target_NHWC) -> dict[str, np.ndarray]:
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def reconstruct(
-    lam,
-    o_t,
-    o_next,
-    slots_NKD,
-    episode_N,
-    budgets: Sequence[int],
-    *,
-    seed: int = 0,
-    tick: Callable[[], None] = lambda: None,
-) -> list[dict]:
+def reconstruction(lam, data: Data) -> Table:
     """Reconstruction of one model at every budget.
 
-    Args:
-      lam: anything with `null_fill(codes, keep)` and `decode(o_t, codes)`.
-      o_t, o_next: uint8 (N, H, W, C).
-      slots_NKD: unmasked codes of these transitions.
-      episode_N: episode of each, for the intervals.
-      budgets: prefix lengths.
-      tick: called once per decoded pass, for a progress bar.
-
-    Returns:
-      One dict per budget: `k`, `psnr`, `ssim` (absent for images under 11 px), `gain`, the PSNR
-      above the copy baseline, and `delta_psnr`, the PSNR lost when every code is replaced by that
-      of another transition. Both differences are paired: their two PSNRs come from the same
-      resampled episodes, so that their intervals are much tighter than those of the PSNRs.
+    Rows `k`, `psnr`, `ssim` (absent for images under 11 px), `gain`, the PSNR above the copy
+    baseline, and `delta_psnr`, the PSNR lost when every code is replaced by that of another
+    transition. Both differences are paired: their two PSNRs come from the same resampled episodes,
+    so that their intervals are much tighter than those of the PSNRs.
     """
+    o_t, o_next, episode_N = kept_transitions(data)
+    slots_NKD = data.test["codes"]["slots"][data.test.rows]
+    budgets = chosen_budgets(lam, data.settings.budgets)
     copied = image_errors(o_t, o_next)["mse"]
-    partner = shuffled_rows(len(o_t), seed)
+    partner = shuffled_rows(len(o_t), data.settings.seed)
+    tick = data.stage("decode", 2 * len(budgets))
     rows = []
     for k in budgets:
         codes = lam.null_fill(slots_NKD, k)
@@ -77,10 +63,30 @@ def reconstruct(
         row["gain"] = psnr_difference(errors["mse"], copied, episode_N)
         row["delta_psnr"] = psnr_difference(errors["mse"], shuffled, episode_N)
         rows.append(row)
-    return rows
+    columns = [
+        Column("k", "k"),
+        Column("psnr", "PSNR dB"),
+        Column("gain", "gain dB"),
+        Column("ssim", "SSIM", 3),
+        Column("delta_psnr", "ΔPSNR dB"),
+    ]
+    return Table("Reconstruction by prefix length", rows, columns, index=("k",))
 
 
-def psnr_difference(mse_N, other_mse_N, episode_N) -> dict:
+def copy_baseline(lam, data: Data) -> dict[str, Number]:
+    """`psnr` and `ssim` of predicting that nothing changes."""
+    del lam
+    o_t, o_next, episode_N = kept_transitions(data)
+    return _quality(image_errors(o_t, o_next), episode_N)
+
+
+def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(o_t, o_next uint8 (M, H, W, C), episode (M,)) of the transitions whose frames were kept."""
+    frames = data.test["frames"]
+    return frames[:, 0], frames[:, 1], data.test.episode[data.test.rows]
+
+
+def psnr_difference(mse_N, other_mse_N, episode_N) -> Number:
     """PSNR of one prediction minus that of another of the same frames, paired over episodes."""
     return intervals.over_episodes(
         {"own": mse_N, "other": other_mse_N},
@@ -93,12 +99,7 @@ def psnr_difference(mse_N, other_mse_N, episode_N) -> dict:
     )
 
 
-def copy_baseline(o_t, o_next, episode_N) -> dict:
-    """`psnr` and `ssim` of predicting that nothing changes."""
-    return _quality(image_errors(o_t, o_next), episode_N)
-
-
-def _quality(errors: dict[str, np.ndarray], episode_N) -> dict:
+def _quality(errors: dict[str, np.ndarray], episode_N) -> dict[str, Number]:
     result = {
         "psnr": intervals.over_episodes(
             {"mse": errors["mse"]},
@@ -115,3 +116,7 @@ def _quality(errors: dict[str, np.ndarray], episode_N) -> dict:
             unit="SSIM",
         )
     return result
+
+
+RECONSTRUCTION = Evaluator("reconstruction", reconstruction, reads=("codes", "frames"))
+COPY = Evaluator("copy", copy_baseline, reads=("frames",), once=True)

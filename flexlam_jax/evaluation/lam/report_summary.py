@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from flexlam_jax.evaluation.lam.report_table import label_counts, metric_name, score_lookup
+from flexlam_jax.evaluation.lam.report_tables import label_counts, metric_name, score_lookup
 
 SCARCE = 256  # label count that the sentences speak of, if it was probed
 
@@ -30,7 +30,7 @@ def sentences(report: Mapping) -> list[str]:
     """The findings on the main (first) model, each with its numbers."""
     model, baselines = report["models"][0], report["baselines"]
     first, last = model["reconstruction"][0], model["reconstruction"][-1]
-    copy = baselines["copy"]["psnr"]["mean"]
+    copy = baselines["copy"]["psnr"].mean
     lines = [_reconstruction(first, last, copy), _use_of_code(last)]
     if report["metric"]:
         lines += [_action(report, model, first, last), _baselines(report)]
@@ -39,9 +39,9 @@ def sentences(report: Mapping) -> list[str]:
 
 
 def _reconstruction(first, last, copy) -> str:
-    gain = last["gain"]["mean"]
+    gain = last["gain"].mean
     relation = "above" if gain >= 0 else "BELOW"
-    low, high = first["psnr"]["mean"], last["psnr"]["mean"]
+    low, high = first["psnr"].mean, last["psnr"].mean
     if first["k"] == last["k"]:
         return (
             f"Reconstruction at k = {last['k']} is {high:.2f} dB, {abs(gain):.2f} dB {relation} "
@@ -58,14 +58,14 @@ def _reconstruction(first, last, copy) -> str:
 
 def _use_of_code(last) -> str:
     delta = last["delta_psnr"]
-    if delta["low"] > 0:
+    if delta.low > 0:
         return (
             f"The decoder uses the code: with another transition's code it loses "
-            f"{delta['mean']:.2f} dB at k = {last['k']}."
+            f"{delta.mean:.2f} dB at k = {last['k']}."
         )
     return (
         f"The decoder hardly uses the code: another transition's code costs it only "
-        f"{delta['mean'] + 0.0:.2f} dB at k = {last['k']}."
+        f"{delta.mean + 0.0:.2f} dB at k = {last['k']}."
     )
 
 
@@ -77,7 +77,7 @@ def _scarce(report) -> tuple[int, str]:
 def _action(report, model, first, last) -> str:
     labels, name = _scarce(report)
     scores = score_lookup(model["probes"], "translator")
-    low, high = scores[first["k"], labels]["mean"], scores[last["k"], labels]["mean"]
+    low, high = scores[first["k"], labels].mean, scores[last["k"], labels].mean
     text = (
         f"With {name} labels a translator reads the true action at {metric_name(report)} {low:.3f}"
     )
@@ -87,9 +87,7 @@ def _action(report, model, first, last) -> str:
         if row["name"] == "majority" and row["labels"] == labels
     )
     end = (
-        ""
-        if scores[last["k"], labels]["low"] > majority["mean"]
-        else ", no better than a constant guess"
+        "" if scores[last["k"], labels].low > majority.mean else ", no better than a constant guess"
     )
     if first["k"] == last["k"]:
         return f"{text} from {last['k']} slot{'s' * (last['k'] != 1)}{end}."
@@ -100,7 +98,7 @@ def _action(report, model, first, last) -> str:
 def _baselines(report) -> str:
     labels, name = _scarce(report)
     scores = {
-        row["name"]: row["score"]["mean"]
+        row["name"]: row["score"].mean
         for row in report["baselines"]["probes"]
         if row["labels"] == labels
     }
@@ -119,12 +117,12 @@ def _comparison(report, model, other) -> list[str]:
     lines = []
     for row in shared:
         k = row["k"]
-        difference = round(mine[k]["psnr"]["mean"] - row["psnr"]["mean"], 2) + 0.0
+        difference = round(mine[k]["psnr"].mean - row["psnr"].mean, 2) + 0.0
         line = f"Beside {other['name']} at k = {k}, {model['name']} has {difference:+.2f} dB"
         if report["metric"]:
             labels, name = _scarce(report)
-            ours = score_lookup(model["probes"], "translator")[k, labels]["mean"]
-            theirs = score_lookup(other["probes"], "translator")[k, labels]["mean"]
+            ours = score_lookup(model["probes"], "translator")[k, labels].mean
+            theirs = score_lookup(other["probes"], "translator")[k, labels].mean
             line += f" and {ours - theirs:+.3f} {metric_name(report)} with {name} labels"
         lines.append(line + ".")
     return lines

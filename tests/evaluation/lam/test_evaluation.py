@@ -4,17 +4,16 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
-from flexlam_jax.evaluation.lam import reconstruction
-from flexlam_jax.evaluation.lam.collect import collect
-from flexlam_jax.evaluation.lam.evaluation import (
-    Settings,
-    chosen_budgets,
-    evaluate,
-    usable_label_counts,
-)
+from flexlam_jax.evaluation.evaluator import evaluate as run_evaluators
+from flexlam_jax.evaluation.lam.evaluation import SCHEMA, evaluate
+from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
+from flexlam_jax.evaluation.lam.fields import FIELDS
+from flexlam_jax.evaluation.lam.settings import Settings, chosen_budgets, usable_label_counts
+from flexlam_jax.reports.results import plain
 
-SETTINGS = Settings(label_counts=(32, None, 9999), draws=2, frames_every=2, pictures=3)
+SETTINGS = Settings(
+    label_counts=(32, None, 9999), draws=2, frames_every=2, pictures=3, num_actions=4
+)
 
 
 def evaluate_two(world):
@@ -25,7 +24,6 @@ def evaluate_two(world):
         world.batches(world.transitions(600, 0)),
         world.batches(world.transitions(300, 1)),
         SETTINGS,
-        num_actions=4,
     )
 
 
@@ -37,27 +35,27 @@ def evaluation(world):
 def test_reconstruction_rises_with_the_prefix_and_ends_exact(evaluation):
     rows = evaluation.report["models"][0]["reconstruction"]
     assert [row["k"] for row in rows] == [1, 2, 3]
-    copy = evaluation.report["baselines"]["copy"]["psnr"]["mean"]
-    assert copy < rows[0]["psnr"]["mean"] < rows[1]["psnr"]["mean"] == rows[2]["psnr"]["mean"]
+    copy = evaluation.report["baselines"]["copy"]["psnr"].mean
+    assert copy < rows[0]["psnr"].mean < rows[1]["psnr"].mean == rows[2]["psnr"].mean
     for row in rows:
-        assert row["gain"]["mean"] == pytest.approx(row["psnr"]["mean"] - copy)
-    assert rows[1]["psnr"]["mean"] > 60 and rows[1]["ssim"]["mean"] > 0.9999
+        assert row["gain"].mean == pytest.approx(row["psnr"].mean - copy)
+    assert rows[1]["psnr"].mean > 60 and rows[1]["ssim"].mean > 0.9999
 
 
 def test_shuffled_codes_cost_what_another_change_costs(evaluation):
     row = evaluation.report["models"][0]["reconstruction"][0]
-    assert row["delta_psnr"]["low"] > 3
+    assert row["delta_psnr"].low > 3
 
 
 def test_the_translator_reads_the_action_and_baselines_do_not(evaluation):
     report = evaluation.report
     score = {
-        (row["k"], row["probe"], row["labels_name"]): row["score"]["mean"]
+        (row["k"], row["probe"], row["labels_name"]): row["score"].mean
         for row in report["models"][0]["probes"]
     }
     assert score[1, "translator", "32"] > 0.95 and score[3, "linear", "all"] > 0.6
     baselines = {
-        (row["name"], row["labels_name"]): row["score"]["mean"]
+        (row["name"], row["labels_name"]): row["score"].mean
         for row in report["baselines"]["probes"]
     }
     for name in ("majority", "observation", "shuffled"):
@@ -71,7 +69,7 @@ def test_a_fixed_model_is_shown_at_the_length_it_was_trained_at(evaluation):
 
 
 def test_report_is_json_and_every_number_has_its_interval(evaluation):
-    report = json.loads(json.dumps(evaluation.report, allow_nan=False))
+    report = json.loads(json.dumps(plain(evaluation.report), allow_nan=False))
     seen = []
 
     def walk(node):
@@ -102,13 +100,18 @@ def test_code_usage_counts_every_test_transition(evaluation):
 
 
 def test_pictures_come_at_every_trained_length(evaluation):
-    pictures = evaluation.pictures
-    assert sorted(pictures.predictions) == [1, 2, 3] and len(pictures.o_t) == 3
-    np.testing.assert_allclose(pictures.predictions[3], pictures.o_next / 255, atol=1e-6)
+    grid = evaluation.pictures
+    assert list(grid.slider.values) == [1, 2, 3] and len(grid.samples) == 3
+    assert grid.slider.texts[-1] == "k = 3 of 3"
+    for sample in grid.samples:
+        _, true, prediction, error = sample.pictures
+        np.testing.assert_array_equal(prediction.images[2], true.images[0])
+        assert not error.images[2].any() and len(error.images) == 3
+        assert sample.values[2] == "100.0 dB"
 
 
 def test_evaluation_is_reproducible(world, evaluation):
-    assert json.dumps(evaluate_two(world).report) == json.dumps(evaluation.report)
+    assert plain(evaluate_two(world).report) == plain(evaluation.report)
 
 
 def test_continuous_codes_and_actions(world):
@@ -120,13 +123,13 @@ def test_continuous_codes_and_actions(world):
     ).report
     assert report["metric"] == {"name": "R^2", "discrete": False, "size": 2}
     score = {
-        row["k"]: row["score"]["mean"]
+        row["k"]: row["score"].mean
         for row in report["models"][0]["probes"]
         if row["probe"] == "linear"
     }
     assert 0.4 < score[1] < 0.6 and score[3] > 0.97  # the second dimension needs the second slot
     assert "spread" in report["models"][0]["codes"][0]
-    json.dumps(report, allow_nan=False)
+    json.dumps(plain(report), allow_nan=False)
 
 
 def test_data_without_actions_leave_the_probes_out(world):
@@ -144,20 +147,6 @@ def test_empty_split_is_an_error(world):
         evaluate({"m": world.ExactLam()}, None, iter(()))
 
 
-def test_episodes_of_two_datasets_stay_apart(world):
-    transitions = world.transitions(40, 0)
-    transitions["episode"][:], transitions["dataset"][20:] = 3, 1
-    split = collect({}, world.batches(transitions), actions=False)
-    assert sorted(set(split.episode)) == [0, 1]
-
-
-def test_every_nth_frame_is_kept_across_batches(world):
-    transitions = world.transitions(50, 0)
-    split = collect({}, world.batches(transitions, 7), actions=False, frames_every=3)
-    assert list(split.rows) == list(range(0, 50, 3))
-    np.testing.assert_array_equal(split.frames, transitions["frames"][::3])
-
-
 def test_budgets(world):
     lam = world.ExactLam()
     lam.slots, lam.budgets = 12, tuple(range(1, 13))
@@ -169,7 +158,18 @@ def test_budgets(world):
     assert chosen_budgets(lam, (1, 2)) == (4,)
 
 
-def test_images_below_the_ssim_window_have_no_ssim():
-    images = np.zeros((4, 8, 8, 3), np.uint8)
-    assert set(reconstruction.copy_baseline(images, images, np.arange(4))) == {"psnr"}
-    assert lam_evaluation.SCHEMA == 1
+def test_images_below_the_ssim_window_have_no_ssim(world):
+    transitions = world.transitions(20, 0)
+    transitions["frames"] = transitions["frames"][:, :, :8, :8]
+    measured = run_evaluators(
+        [EVALUATORS["copy"]], {"m": world.ExactLam()}, FIELDS, world.batches(transitions)
+    )
+    assert set(measured["copy"]["m"]) == {"psnr"}
+    assert SCHEMA == 1
+
+
+def test_clips_of_more_than_two_frames_are_refused(world):
+    transitions = world.transitions(20, 0)
+    transitions["frames"] = np.repeat(transitions["frames"], 2, axis=1)
+    with pytest.raises(UserError, match=r"two frames, got shape \(20, 4, 16, 16, 3\)"):
+        evaluate({"m": world.ExactLam()}, None, world.batches(transitions))

@@ -1,0 +1,124 @@
+"""How well the true action is read from a prefix of k slots, by label count, and its baselines."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from flexlam_jax.evaluation import probes, translator_fit
+from flexlam_jax.evaluation.evaluator import Data, Evaluator
+from flexlam_jax.evaluation.lam.settings import chosen_budgets, usable_label_counts
+from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
+from flexlam_jax.reports.results import Column, Number, Table
+
+PIXEL_DRAWS = 3  # Label draws of the pixel baselines: hundreds of inputs, so their fits are slow.
+RECIPES = {"translator": translator_fit.TRANSLATOR, "linear": translator_fit.LINEAR}
+BASELINES = ("majority", "observation", "pixel_pair", "shuffled")
+
+
+def action_probes(lam, data: Data) -> Table:
+    """Rows {k, probe, labels, labels_name, score}; `labels_name` is "all" for all there are."""
+    budgets, counts = chosen_budgets(lam, data.settings.budgets), _counts(data)
+    probe = _prober(data)
+    tick = data.stage("probe", len(budgets) * len(RECIPES) * len(counts))
+    rows = []
+    for k in budgets:
+        features = prefix_features(lam, data, k)
+        for name, recipe in RECIPES.items():
+            for count in counts:
+                score = probe(*features, count, recipe)
+                rows.append({"k": int(k), "probe": name, **_labels(data, count), "score": score})
+                tick()
+    columns = [Column("k", "k"), Column("probe", "probe"), Column("labels_name", "labels")]
+    columns += [Column("score", target(data).metric, 3)]
+    return Table("Probes for the true action", rows, columns, index=("k", "probe", "labels"))
+
+
+def probe_baselines(lam, data: Data) -> Table:
+    """Rows {name, labels, labels_name, score} for every one of BASELINES; `lam` gives the latents
+    that are shuffled."""
+    counts = _counts(data)
+    tick = data.stage("baselines", len(BASELINES) * len(counts))
+    rows = []
+    for name, score in _baselines(lam, data):
+        for count in counts:
+            rows.append({"name": name, **_labels(data, count), "score": score(count)})
+            tick()
+    columns = [Column("name", "baseline"), Column("labels_name", "labels")]
+    columns += [Column("score", target(data).metric, 3)]
+    return Table("Probes without latents", rows, columns, index=("name", "labels"))
+
+
+def target(data: Data) -> ActionTarget:
+    """What the probes predict, read off the actions of both splits."""
+    actions = np.concatenate([data.train["action"], data.test["action"]])
+    return ActionTarget.of(actions, data.settings.num_actions)
+
+
+def prefix_features(lam, data: Data, k: int) -> list[np.ndarray]:
+    """Null-filled codes (N, K * D) of the train and the measured split."""
+    return [
+        probes.null_filled(split["codes"]["slots"], k, lam.null)
+        for split in (data.train, data.test)
+    ]
+
+
+def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Number]]]:
+    """(name, label count -> score) of every baseline."""
+    train, test = data.train, data.test
+    constant = probes.constant_baseline(train["action"], test["action"], test.episode, target(data))
+    yield "majority", lambda count: constant
+
+    probe = _prober(data)
+
+    def fitted(features: list[Any], draws: int | None = None) -> Callable[[int], Number]:
+        return lambda count: probe(*features, count, translator_fit.TRANSLATOR, draws)
+
+    pixels = [split["pixels"] for split in (train, test)]
+    yield "observation", fitted([one["o_t"] for one in pixels], PIXEL_DRAWS)
+    pairs = [np.concatenate([one["o_t"], one["o_next"]], 1) for one in pixels]
+    yield "pixel_pair", fitted(pairs, PIXEL_DRAWS)
+    longest = prefix_features(lam, data, chosen_budgets(lam, data.settings.budgets)[-1])
+    seed = data.settings.seed
+    yield "shuffled", fitted([rows[probes.shuffled_rows(len(rows), seed)] for rows in longest])
+
+
+def _prober(data: Data) -> Callable[..., Number]:
+    """(train and test features, label count, recipe, most label draws) -> score."""
+    settings, spec = data.settings, target(data)
+    draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
+
+    def probe(train, test, count: int, recipe: Recipe, draws: int | None = None) -> Number:
+        return probes.probe(
+            train,
+            data.train["action"],
+            test,
+            data.test["action"],
+            data.test.episode,
+            labels=count,
+            draws_LN=draws_LN[:draws],
+            spec=spec,
+            recipe=recipe,
+            seed=settings.seed,
+        )
+
+    return probe
+
+
+def _counts(data: Data) -> list[int]:
+    return usable_label_counts(data.settings.label_counts, len(data.train))[0]
+
+
+def _labels(data: Data, count: int) -> dict[str, Any]:
+    name = "all" if count == len(data.train) else str(count)
+    return {"labels": int(count), "labels_name": name}
+
+
+PROBES = Evaluator("probes", action_probes, reads=("codes", "action"), fits=("codes", "action"))
+PROBE_BASELINES = Evaluator(
+    "probe_baselines",
+    probe_baselines,
+    reads=("codes", "pixels", "action"),
+    fits=("codes", "pixels", "action"),
+    once=True,
+)

@@ -1,0 +1,35 @@
+"""report.html of latent action models: which sections it has, and what they say."""
+
+from collections.abc import Mapping
+
+from flexlam_jax.evaluation.lam.report_curves import probe_curves, reconstruction_curves
+from flexlam_jax.evaluation.lam.report_summary import explanation
+from flexlam_jax.evaluation.lam.report_tables import all_tables, metric_name
+from flexlam_jax.reports.page import Charts, Facts, Findings, Pictures, Section, Text, page
+from flexlam_jax.reports.results import PictureGrid
+
+
+def render(report: Mapping, pictures: PictureGrid) -> str:
+    """The page of a report of `evaluate` with `title`, `summary` [str], `run` {name: text}."""
+    return page(report["title"], sections(report, pictures))
+
+
+def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
+    """What the page shows, in reading order."""
+    parts: list[Section] = [
+        Text(explanation(report), "about"),
+        Findings("What this shows", report["summary"]),
+        *map(Text, report["notes"]),
+        Pictures("Look at it", pictures),
+        Charts("Reconstruction by prefix length", reconstruction_curves(report)),
+    ]
+    if report["metric"]:
+        parts.append(
+            Charts(
+                f"True action by prefix length, {metric_name(report)}",
+                probe_curves(report),
+                "Each translator reads the null-filled prefix and was fitted on that many labelled "
+                "transitions of the train split; the pixel baselines got the same labels.",
+            )
+        )
+    return [*parts, *all_tables(report), Facts("How this was made", report["run"])]

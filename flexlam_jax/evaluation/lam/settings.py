@@ -1,0 +1,67 @@
+"""What to measure of latent action models, and at which prefix lengths and label counts."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+ALL = None  # as a label count: every train transition
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """What to measure.
+
+    Attributes:
+      budgets: prefix lengths k; () = powers of two up to K. Lengths that a model's training never
+        drew are left out for that model.
+      label_counts: labels per probe; None = all of the train split.
+      draws: label draws (and probe seeds) per label count.
+      seed: of label draws, shuffles and the choice of pictures.
+      frames_every: decode every n-th test transition (all are encoded and probed).
+      pictures: rows of the picture grid.
+      num_actions: size of a discrete action set; None reads it off the data.
+      action_names: of a discrete action set, for the pictures.
+    """
+
+    budgets: tuple[int, ...] = ()
+    label_counts: tuple[int | None, ...] = (64, 256, 1024, ALL)
+    draws: int = 5
+    seed: int = 0
+    frames_every: int = 1
+    pictures: int = 6
+    num_actions: int | None = None
+    action_names: tuple[str, ...] = ()
+
+    def reported(self) -> dict[str, Any]:
+        """The settings that a report tells; of the data's own it speaks elsewhere."""
+        values = dataclasses.asdict(self)
+        return {k: v for k, v in values.items() if k not in ("num_actions", "action_names")}
+
+
+def chosen_budgets(lam, asked: Sequence[int]) -> tuple[int, ...]:
+    """The prefix lengths to evaluate a model at: those asked for that its training drew.
+
+    With none asked for: powers of two and the longest. A model none of whose lengths was asked for
+    (a Fixed-K baseline) is shown at its own longest.
+    """
+    trained = tuple(lam.budgets)
+    if asked:
+        outside = [k for k in asked if not 0 <= k <= lam.slots]
+        chosen = [k for k in asked if k in trained]
+        if outside and len(trained) > 1:
+            raise ValueError(f"budgets {outside} are outside 0..{lam.slots}, this model's slots")
+    else:
+        chosen = [k for k in trained if k in (0, trained[-1]) or k & (k - 1) == 0]
+    return tuple(sorted(set(chosen))) or trained[-1:]
+
+
+def usable_label_counts(
+    counts: Sequence[int | None], available: int
+) -> tuple[list[int], list[int]]:
+    """(counts that the train split can serve, ascending, ALL last; counts it cannot)."""
+    numbers = sorted({count for count in counts if count is not None})
+    usable = [count for count in numbers if count < available]
+    dropped = [count for count in numbers if count > available]
+    if ALL in counts or available in numbers:
+        usable.append(available)
+    return usable, dropped

@@ -1,0 +1,32 @@
+from flexlam_jax.reports.results import Cell, Column, Number, Table
+from flexlam_jax.reports.tables import as_text, cells, format_number
+
+
+def test_numbers_are_printed_without_negative_zero():
+    assert format_number(Number(-0.0001, -0.0002, 0.0, 3, "dB", "episodes"), 2) == "0.00 ±0.00"
+    assert format_number(Number(2.0, 2.0, 2.0, 3, "dB", "episodes"), 1) == "2.0"
+    assert format_number(None, 2) == "–"
+
+
+def test_columns_choose_and_align_what_rows_hold():
+    gain = Number(1.5, 1.0, 2.0, 4, "dB", "episodes")
+    rows = [
+        {"model": "a", "gain": gain, "hidden": [1, 2]},
+        {"model": "long name", "gain": Cell("none", gain)},
+        {"model": "b"},
+    ]
+    table = Table("Gains", rows, [Column("model", "model"), Column("gain", "gain dB", 1)])
+    assert [[cell.text for cell in row] for row in cells(table)] == [
+        ["a", "1.5 ±0.5"],
+        ["long name", "none"],
+        ["b", "–"],
+    ]
+    assert [row[1].number for row in cells(table)] == [gain, gain, None]
+    assert as_text(table).splitlines()[2:] == [
+        "model       gain dB",
+        "-" * 19,
+        "a          1.5 ±0.5",
+        "long name      none",
+        "b                 –",
+        "-" * 19,
+    ]
