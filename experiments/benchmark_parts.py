@@ -27,7 +27,7 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
     seconds = steps(run, repeats)
     peaks.append(measure_peak_tflops(run.mesh, run.task.objective.dtype))
     median, peak = statistics.median(seconds), max(peaks)
-    flops = run.task.objective.flops_per_row * config.batch_size
+    flops = update_flops(run.task.objective, run.state, run.task.batch, config.batch_size)
     row = {
         "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
         "remat": config.get("model", {}).get("remat", ""),

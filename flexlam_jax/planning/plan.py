@@ -120,7 +120,6 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device], build: 
     except DoesNotFit as error:
         return Plan(**known | {"limit": error.limit}, needed=error.needed)
     found = collectives(step.hlo, len(devices))
-    model = objective.flops_per_row * config.batch_size
     return Plan(
         **known,
         needed=step.memory.peak,

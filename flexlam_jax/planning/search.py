@@ -73,9 +73,7 @@ def _key(config: Any, topology: Topology) -> tuple:
     left = chips
     for size in fixed:
         left //= size if size > 0 else 1
-    mesh = tuple(
-        zip(AXES[1:], (left if n == -1 else n for n in fixed), strict=True)
-    )
+    mesh = tuple(zip(AXES[1:], (left if n == -1 else n for n in fixed), strict=True))
     return mesh, remat_of(config), 1
 
 
