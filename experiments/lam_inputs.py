@@ -30,9 +30,14 @@ class Source:
     gap: int
 
     def batches(
-        self, split: str, *, actions: bool = False, names: Sequence[str] | None = None
+        self,
+        split: str,
+        *,
+        actions: bool = False,
+        names: Sequence[str] | None = None,
+        spans: Sequence[range] | None = None,
     ) -> Iterator[dict]:
-        """Every transition of a split once, in order."""
+        """Every transition of a split once, in order; with `spans` those of these numbers."""
         return ordered_batches(
             self.info.path,
             tuple(names or self.names),
@@ -41,6 +46,7 @@ class Source:
             fields=("action",) if actions else (),
             clip_length=2,
             gap=self.gap,
+            spans=spans,
         )
 
     def count(self, split: str, name: str | None = None) -> int:

@@ -3,8 +3,9 @@
     rows = flexlam_jax.read_latents("latents", "square", "train")
     rows.slots[i]           # of the transition of frames t[i] and t[i] + gap[i] of episode[i]
 
-A folder holds manifest.json and <dataset>/<split>.npz. The manifest is written after every file,
-and knows the sha256 of each: what does not match is never mistaken for latents.
+A folder holds manifest.json and, of each split, a sidecar in <dataset>/<split>/ or a file
+<dataset>/<split>.npz. The manifest (for a sidecar its own) is written after every file, and knows
+the sha256 of each: what does not match is never mistaken for latents.
 
 Dimension keys: N transitions, K slots, D slot width.
 """
@@ -13,14 +14,16 @@ import dataclasses
 import hashlib
 import json
 import logging
+import uuid
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from flexlam_jax import latent_sidecars
 from flexlam_jax.errors import DamagedFile
-from flexlam_jax.files import write_atomically
+from flexlam_jax.files import write_atomically, writing_to
 from flexlam_jax.typed_json import as_type, content_hash, read_json
 
 FORMAT = 1
@@ -50,7 +53,8 @@ class Manifest:
     model: fingerprint of the model (`LoadedLam.fingerprint`).  step: of its training.  data: hash
     of the dataset folder's manifest.  gap: frames between the two of a transition.  codebook_size:
     None for continuous slots.  budgets: prefix lengths the model was trained on.  null: the latent
-    (D,) that stands for a slot that is not kept.  files: "<dataset>/<split>.npz" -> Entry.
+    (D,) that stands for a slot that is not kept.  files: "<dataset>/<split>.npz" -> Entry; sidecars
+    are not listed here.
     """
 
     model: str
@@ -84,6 +88,8 @@ class Latents:
 def read_latents(folder: Any, dataset: str, split: str) -> Latents:
     """Reads one split of one dataset, verified. Nothing is unpickled.
 
+    Arrays of a sidecar are memory-mapped, read only.
+
     Raises:
       DamagedFile (a ValueError): not there, or not what was written.
     """
@@ -94,10 +100,14 @@ def read_latents(folder: Any, dataset: str, split: str) -> Latents:
             f"no latents in {folder}: {FILE_NAME} is missing; make some with "
             "python -m experiments.extract_latents"
         )
+    place = Path(folder) / name.removesuffix(".npz")
+    if (place / latent_sidecars.FILE_NAME).is_file():
+        arrays = latent_sidecars.read_arrays(place, manifest.model, manifest.gap)
+        return Latents(**{"ids": None, **arrays})
     if name not in manifest.files:
         raise DamagedFile(
             f"{folder} holds no latents of dataset {dataset!r}, split {split!r}; it "
-            f"holds: {', '.join(manifest.files) or 'nothing yet'}"
+            f"holds: {', '.join([*manifest.files, *_sidecars(folder)]) or 'nothing yet'}"
         )
     entry = manifest.files[name]
     verify(folder, name, entry)
@@ -138,7 +148,11 @@ def write_manifest(folder: Any, manifest: Manifest) -> None:
     """Writes the manifest of a folder, and a hash of itself; whole or not at all."""
     values = dataclasses.asdict(manifest)
     values["sha256"] = content_hash(values)
-    write_atomically(Path(folder) / FILE_NAME, json.dumps(values, indent=1) + "\n")
+    # By way of a name of its own, as several processes may begin at once.
+    own = Path(folder) / f".{FILE_NAME}.{uuid.uuid4().hex[:8]}"
+    write_atomically(own, json.dumps(values, indent=1) + "\n")
+    with writing_to(folder):
+        own.replace(Path(folder) / FILE_NAME)
 
 
 def write_latents(folder: Any, name: str, rows: Latents) -> Entry:
@@ -182,6 +196,12 @@ def file_name(dataset: str, split: str) -> str:
                 f"{name!r} is no name of a dataset or split: it would lead out of its folder"
             )
     return f"{dataset}/{split}.npz"
+
+
+def _sidecars(folder: Any) -> list[str]:
+    """`<dataset>/<split>` of the sidecars that are finished."""
+    found = Path(folder).glob(f"*/*/{latent_sidecars.FILE_NAME}")
+    return sorted(file.parent.relative_to(folder).as_posix() for file in found)
 
 
 def _load(file: Path, entry: Entry) -> dict[str, np.ndarray]:

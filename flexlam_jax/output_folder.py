@@ -3,6 +3,7 @@
     check(path, TRANSLATOR)                     # before any work; changes nothing
     with Claim(path, TRANSLATOR) as folder:     # checked, made, and locked until the block ends
         ...
+    with Claim(path, LATENTS, shared=True):     # locked to all but others that share it too
 
 Everything else is refused before anything is written, so that no command ever replaces or deletes
 what somebody else put there. While a command writes, the lock file names it and the kind: that
@@ -16,6 +17,7 @@ import json
 import os
 import re
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -26,6 +28,7 @@ from flexlam_jax.errors import WorkdirError
 from flexlam_jax.files import cannot_write, reachable, storage_error
 
 LOCK = ".lock"
+_PATIENCE = 5.0  # seconds that one who shares a folder waits for the first to share it
 _OWNER = re.compile(r"pid \d+ on \S+(?:, (\w+))?")
 # What systems put into folders by themselves.
 _NOISE = {".DS_Store", "Thumbs.db", "desktop.ini", "lost+found", LOCK}
@@ -86,8 +89,11 @@ LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
 _KINDS = (RUN, REPORT, TRANSLATOR, LATENTS)
 
 
-def check(path: Any, kind: Kind) -> epath.Path:
+def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:
     """The folder, absolute, if a command may write output of `kind` to it. Changes nothing.
+
+    Args:
+      shared: others may write to it at the same time; `Claim` tells whether they let us.
 
     Raises:
       WorkdirError: no name, a file, not writable, somebody else's, or in use.
@@ -113,7 +119,8 @@ def check(path: Any, kind: Kind) -> epath.Path:
             f"{getattr(error, 'strerror', None) or error}; give another "
             f"{kind.flag}"
         ) from error
-    _check_free(folder, kind)
+    if not shared:
+        _check_free(folder, kind)
     return epath.Path(folder)
 
 
@@ -139,16 +146,19 @@ class Claim:
     The lock is an flock, which the kernel drops however the process ends. Buckets know none: there
     two writers into one folder are not noticed.
 
+    Args:
+      shared: open to others that share it, whose files do not come into each other's way.
+
     Raises on entering:
       WorkdirError: see `check`.
     """
 
-    def __init__(self, path: Any, kind: Kind):
-        self._path, self._kind = path, kind
+    def __init__(self, path: Any, kind: Kind, *, shared: bool = False):
+        self._path, self._kind, self._shared = path, kind, shared
         self._file: TextIO | None = None
 
     def __enter__(self) -> epath.Path:
-        folder = check(self._path, self._kind)
+        folder = check(self._path, self._kind, shared=self._shared)
         if "://" in str(folder):
             return folder
         try:
@@ -176,6 +186,7 @@ class Claim:
         file, self._file = self._file, None
         lock = Path(file.name)
         with file, contextlib.suppress(OSError):  # Somebody may have moved the folder.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # Fails while others share it.
             empty = all(child.name in _NOISE for child in lock.parent.iterdir())
             if empty or self._kind.proof(epath.Path(lock.parent)):
                 lock.unlink(missing_ok=True)
@@ -186,7 +197,7 @@ class Claim:
         for last in (False, False, True):  # Some file systems number a file anew at every look.
             file = open(lock, "a+")
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                first = self._take(file)
             except BlockingIOError:
                 file.close()
                 raise _in_use(folder, self._kind) from None
@@ -195,9 +206,30 @@ class Claim:
             file.close()  # Its owner removed it between our two lines.
         self._file = file
         check_content(epath.Path(folder), self._kind)  # Another may have written since.
-        file.truncate(0)
-        owner = f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}"
-        os.write(file.fileno(), owner.encode())
+        if first:
+            file.truncate(0)
+            owner = f"pid {os.getpid()} on {socket.gethostname()}, {self._kind.name}"
+            os.write(file.fileno(), owner.encode())
+            if self._shared:
+                fcntl.flock(file, fcntl.LOCK_SH)
+
+    def _take(self, file: TextIO) -> bool:
+        """Locks the file, for us alone (True) or beside others; BlockingIOError if it is in use."""
+        end = time.monotonic() + _PATIENCE
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if not self._shared:
+                    raise
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            except BlockingIOError:  # Whoever is first holds it alone for a moment.
+                if time.monotonic() > end:
+                    raise
+            time.sleep(0.05)
 
 
 def _is_at(path: Path, file: TextIO) -> bool:

@@ -193,12 +193,11 @@ class SidecarWriter:
         Raises DataError for a block that is damaged (it is removed: the same calls write it again),
         and for a disk that does not take the files.
         """
+        with self._alone() as there_are_parts:
+            if there_are_parts and not self.finished and not self.count_missing():
+                self._assemble()
         if not self.finished:
-            with self._alone() as parts_held:
-                if not self.finished and parts_held:
-                    if not all(self._part(block).is_file() for block in self.blocks):
-                        return None
-                    self._assemble()
+            return None
         if self._parts.is_dir():
             shutil.rmtree(self._parts, ignore_errors=True)
         return self.open()

@@ -10,6 +10,7 @@ Parameters only: optimizer state and data position of a checkpoint are never rea
 Dimension keys: B batch, H W C image, K slots, D slot width.
 """
 
+import copy
 import functools
 import hashlib
 import json
@@ -194,6 +195,15 @@ class LoadedLam:
             (o_t, codes) if batched else (o_t[None], codes[None]),
             batched,
         )
+
+    def placed(self, sharding: jax.sharding.Sharding) -> "LoadedLam":
+        """The same model with its parameters placed by `sharding`, as whole on all local devices.
+
+        Its methods then take jax.Arrays of 1, 8, 64 or 256 rows that live on the same devices.
+        """
+        other = copy.copy(self)
+        other._variables = jax.device_put(self._variables, sharding)
+        return other
 
     def fingerprint(self) -> str:
         """sha256 of the parameters: tells which model made a file of codes."""

@@ -115,6 +115,7 @@ def test_extract_joins_the_dataset_and_resumes(place):
         f"--checkpoint={place / 'flex'}",
         f"--out={out}",
         "--splits=test,train,validation",
+        "--format=npz",
     )
     first = run(*command)
     assert first.returncode == 0, first.stderr

@@ -110,6 +110,7 @@ def test_a_killed_write_goes_on_with_what_is_missing(info, tmp_path):
 def test_processes_share_the_blocks_of_one_folder(info, tmp_path):
     values = stamps(info, "transition", 2)
     writers = [blocks_of(tmp_path, info) for _ in range(3)]
+    assert blocks_of(tmp_path, info).finish() is None  # One who has no block, first of all.
     finished = []
     for shard, writer in enumerate(writers):
         for block in writer.missing(shard, 3):

@@ -1,0 +1,200 @@
+"""Latents as sidecars: equal to those of one file, joined by the loader, resumed, shared."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+import flexlam_jax
+from data_pipelines.conversion.build import prepare
+from data_pipelines.errors import DataError
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.registry import recipe_options
+from experiments import extract_latents, lam_inputs
+from flexlam_jax.errors import DamagedFile
+from tests.experiments.command_lines import run_lines
+from tests.untrained import save_run
+
+SPLITS = "--splits=train,test"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """data/ (16 px), runs flex/ and other/ trained on it."""
+    place = tmp_path_factory.mktemp("place")
+    options = recipe_options("synthetic", "--size=16", "--episodes=16")
+    prepare("synthetic", place / "data", options)
+    data = {"path": str(place / "data"), "datasets": [], "gap": 1}
+    save_run(place / "flex", data=data)
+    save_run(place / "other", steps=(4,), data=data)
+    return place
+
+
+@pytest.fixture(scope="module")
+def lam(place):
+    return flexlam_jax.load(place / "flex")
+
+
+def flip(file):
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 4
+    file.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def extracted(place):
+    """sidecar/, npz/ and shared/, of which a second process wrote its part first; the answers."""
+
+    def line(out, run="flex", *more):
+        return [f"--checkpoint={place / run}", f"--out={place / out}", SPLITS, *more]
+
+    lines = {
+        "npz": line("npz", "flex", "--format=npz"),
+        "sidecar": line("sidecar"),
+        "second": line("shared", "flex", "--shard=1/2"),
+        "first": line("shared", "flex", "--shard=0/2"),
+        "again": line("shared"),
+        "other": line("sidecar", "other"),
+        "no_shard": line("new", "flex", "--shard=2/2"),
+        "no_number": line("new", "flex", "--shard=a/b"),
+        "npz_shard": line("new", "flex", "--shard=0/2", "--format=npz"),
+    }
+    return dict(zip(lines, run_lines("extract_latents", list(lines.values())), strict=True))
+
+
+def assert_equal(a, b, **tolerance):
+    for name in ("slots", "ids", "episode", "t", "gap"):
+        one, other = getattr(a, name), getattr(b, name)
+        assert one.dtype == other.dtype
+        np.testing.assert_allclose(one, other, **({"atol": 0, "rtol": 0} | tolerance), err_msg=name)
+
+
+def test_sidecars_and_npz_hold_the_same(place, extracted):
+    for name in ("npz", "sidecar", "first"):
+        assert extracted[name][0] == 0, extracted[name][2]
+    assert not (place / "sidecar" / "square" / "train.npz").exists()
+    for split in ("train", "test"):
+        expected = flexlam_jax.read_latents(place / "npz", "square", split)
+        for folder in ("sidecar", "shared"):
+            assert_equal(flexlam_jax.read_latents(place / folder, "square", split), expected)
+    assert sorted(file.name for file in (place / "sidecar").iterdir()) == [
+        "manifest.json",
+        "square",
+    ]
+
+
+def test_the_manifest_says_what_made_them(place, extracted, lam):
+    facts = json.loads((place / "sidecar" / "square" / "train" / "sidecar.json").read_text())
+    assert facts["made_by"]["model"] == lam.fingerprint() and facts["gap"] == 1
+    np.testing.assert_array_equal(np.float32(facts["made_by"]["null"]), lam.null)
+    assert facts["made_by"]["budgets"] == list(lam.budgets)
+    assert facts["kind"] == "latents" and facts["alignment"] == "transition"
+
+
+def test_the_loader_joins_them(place, extracted, lam):
+    folder = str(place / "sidecar")
+    sidecars = {"slots": {"path": folder, "model": lam.fingerprint()}, "ids": folder}
+    config = {"path": str(place / "data"), "sidecars": sidecars}
+    batches = training_batches(config, seed=0, batch_size=32)
+    batch = next(batches)
+    batches.close()
+    slots, ids = lam.encode_with_ids(batch["frames"][:, 0], batch["frames"][:, 1])
+    np.testing.assert_allclose(batch["slots"][:, 0], slots, atol=1e-5)
+    np.testing.assert_array_equal(batch["ids"][:, 0], ids)
+    config["sidecars"] = {"slots": {"path": folder, "model": "0" * 64}}
+    with pytest.raises(DataError, match="data.sidecars.slots: .*was made by model"):
+        training_batches(config, seed=0, batch_size=32)
+
+
+def test_processes_share_a_folder(extracted):
+    code, out, err, _ = extracted["second"]
+    assert code == 0 and "1 of 1 blocks are missing; the other shards write them" in out, err
+    assert "already there" in extracted["again"][1]
+
+
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("other", "holds latents of another model"),
+        ("no_shard", "--shard=2/2 is not i/n with 0 <= i < n"),
+        ("no_number", "--shard=a/b is not i/n"),
+        ("npz_shard", "--shard is for sidecars"),
+    ],
+)
+def test_what_is_refused(place, extracted, name, told):
+    code, _, err, _ = extracted[name]
+    assert code == 1 and told in err and not (place / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "damage, told",
+    [
+        (lambda split: flip(split / "slots.npy"), "slots.npy is damaged: it does not match"),
+        (lambda split: (split / "ids.npy").unlink(), "ids.npy is damaged: No such file"),
+        (lambda split: (split / "slots.npy").write_bytes(b""), "0 bytes instead of"),
+        (lambda split: (split / "sidecar.json").unlink(), "holds no latents of dataset 'square'"),
+        (lambda split: (split / "sidecar.json").write_text("[]"), "expected `object`"),
+        (
+            lambda split: (split / "sidecar.json").write_text(
+                (split / "sidecar.json").read_text().replace('"gap": 1', '"gap": 3')
+            ),
+            "its fields are not those that were written",
+        ),
+    ],
+)
+def test_damaged_sidecars_are_refused(place, extracted, tmp_path, damage, told):
+    shutil.copytree(place / "sidecar", tmp_path / "copy")
+    damage(tmp_path / "copy" / "square" / "train")
+    with pytest.raises(DamagedFile, match=told):
+        flexlam_jax.read_latents(tmp_path / "copy", "square", "train")
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(lam_inputs, "BATCH_SIZE", 64)
+    monkeypatch.setattr(extract_latents, "_BLOCK_ROWS", 128)
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_killed_it_goes_on_and_repeats_no_block(place, extracted, lam, tmp_path, small_blocks):
+    source = lam_inputs.Source(open_dataset(place / "data"), ("square",), 1)
+    rows = []
+
+    def extract(until):
+        manifest = extract_latents.open_manifest(tmp_path, lam, source)
+
+        def encode(o_t, o_next):
+            if len(rows) == until:
+                raise Killed
+            rows.append(len(o_t))
+            return lam.encode_with_ids(o_t, o_next)
+
+        return extract_latents.extract_sidecar(
+            encode, source, "square", "train", tmp_path, manifest, (0, 1)
+        )
+
+    with pytest.raises(Killed):  # In the middle of the third block.
+        extract(5)
+    with pytest.raises(DamagedFile, match="it holds: nothing yet"):
+        flexlam_jax.read_latents(tmp_path, "square", "train")
+    total = extract(None)
+    assert sum(rows) == total + 64  # The batch of the block that was not finished.
+    expected = flexlam_jax.read_latents(place / "npz", "square", "train")
+    assert_equal(flexlam_jax.read_latents(tmp_path, "square", "train"), expected, atol=1e-5)
+    flip(tmp_path / "square" / "train" / "ids.npy")
+    assert extract(None) == total and sum(rows) == 2 * total + 64
+    assert_equal(flexlam_jax.read_latents(tmp_path, "square", "train"), expected, atol=1e-5)
+
+
+def test_batches_are_split_over_the_devices(place, extracted, tmp_path, monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=3")
+    line = [f"--checkpoint={place / 'flex'}", f"--out={tmp_path / 'out'}", "--splits=test"]
+    ((code, _, err, _),) = run_lines("extract_latents", [line])
+    assert code == 0, err
+    expected = flexlam_jax.read_latents(place / "npz", "square", "test")
+    assert_equal(flexlam_jax.read_latents(tmp_path / "out", "square", "test"), expected, atol=1e-5)
