@@ -77,7 +77,7 @@ def rollout(
 
 def _metadata(simulator: Simulator) -> dict[str, Any]:
     language, success = simulator.language(), simulator.success()
-    known = {"language": language} if language else {}
+    known: dict[str, Any] = {"language": language} if language else {}
     known |= {} if success is None else {"success": bool(success)}
     return {"task": simulator.task.name} | known if known else {}
 
@@ -92,6 +92,7 @@ def check_renderer(frames: np.ndarray, min_distinct: float, where: str) -> None:
     if is_blank(frames[-1]) or distinct < min_distinct * len(frames):
         raise DataError(
             f"{where}: the renderer is lost: {distinct} of {len(frames)} frames differ, the last one "
-            f"has contrast {float(frames[-1].std()):.1f}; start again in a fresh process, and where "
-            "MuJoCo draws, set MUJOCO_GL to egl or osmesa"
+            f"has contrast {float(frames[-1].std()):.1f}. Start again in a fresh process, with "
+            "MUJOCO_GL=egl or osmesa where MuJoCo draws; a simulator whose pictures may stand still "
+            "sets a smaller min_distinct"
         )

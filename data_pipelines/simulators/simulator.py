@@ -14,6 +14,9 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import hashlib
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -103,11 +106,16 @@ class Simulator(abc.ABC):
 
     @classmethod
     def sources(cls) -> dict[str, Any]:
-        """JSON-able facts about what is played: the simulator and its version.
+        """JSON-able facts about what is played: the simulator and its version, here its source.
 
-        Raises DataError with the remedy if it is not installed.
+        A killed collection goes on only while they stay. Raises DataError with the remedy if it is
+        not installed.
         """
-        return {"simulator": f"{cls.__module__}.{cls.__qualname__}"}
+        source = inspect.getsource(sys.modules[cls.__module__])
+        return {
+            "simulator": f"{cls.__module__}.{cls.__qualname__}",
+            "sha256": hashlib.sha256(source.encode()).hexdigest(),
+        }
 
     def reset(self, seed: int, task: str) -> None:
         """Starts an episode; `seed` (32 bits) decides everything random in it.

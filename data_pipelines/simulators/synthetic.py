@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import list_episodes, write_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
@@ -175,6 +176,11 @@ def specs(options: dict[str, Any]) -> list[DatasetSpec]:
         raise DataError(
             f"synthetic: --size must be at least 16 and --length at least 2, got {options['size']} "
             f"and {options['length']}; --distractors is a count"
+        )
+    if options["episodes"] < len(SPLITS):
+        raise DataError(
+            f"dataset {NAME} has {options['episodes']} episodes; three are needed for "
+            f"{', '.join(SPLITS)}. Raise --episodes"
         )
     return [_spec(options, name, *stream) for name, stream in streams(options).items()]
 

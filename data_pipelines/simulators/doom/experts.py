@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data_pipelines.simulators.simulator import Frames
+from data_pipelines.simulators.simulator import Agent, Frames
 
 if TYPE_CHECKING:
     from data_pipelines.simulators.doom.game import Doom
@@ -145,7 +146,7 @@ def _distances(blocked: np.ndarray, goals: list[tuple[int, int]]) -> np.ndarray:
     return steps
 
 
-EXPERTS = {
+EXPERTS: dict[str, Callable[[Doom], Agent]] = {
     "health_gathering": Gatherer,
     "my_way_home": Navigator,
     "defend_the_center": Marksman,

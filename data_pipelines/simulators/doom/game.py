@@ -7,6 +7,7 @@ import os
 import tempfile
 import types
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -69,7 +70,7 @@ class Doom(Simulator):
         super().__init__(**settings)
         self._resolution = resolution
         self._open: str | None = None  # the scenario that runs
-        self._game = None
+        self._game: Any = None
 
     @classmethod
     def tasks(cls) -> Mapping[str, TaskSpec]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -67,7 +68,7 @@ class MetaWorld(Simulator):
     def __init__(self, **settings):
         super().__init__(**settings)
         self._open: str | None = None  # the task that runs
-        self._world = None
+        self._world: Any = None
 
     @classmethod
     def tasks(cls) -> Mapping[str, TaskSpec]:

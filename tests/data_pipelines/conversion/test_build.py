@@ -110,7 +110,7 @@ def test_duplicated_episode_stops_the_build(tmp_path, monkeypatch):
     )
     with pytest.raises(DataError, match="split leakage"):
         prepare("synthetic", tmp_path / "data", recipe_options("synthetic", *SMALL))
-    assert not list(tmp_path.iterdir())
+    assert not (tmp_path / "data").exists()
 
 
 def test_dead_renderer_stops_the_build(tmp_path, monkeypatch):

@@ -133,3 +133,17 @@ def test_what_cannot_be_played_is_refused_before_anything_is_written(tmp_path):
     unbounded = type(spec)("continuous", spec.names)
     with pytest.raises(DataError, match="force have no bounds"):
         uniform_action(unbounded, np.random.default_rng(0))
+
+
+def test_episodes_of_another_version_are_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv(FOLDER, str(tmp_path))
+    options = recipe_options(LAMP, "--plan=push_random=100", *OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setattr(Lamp, "sources", lambda: {"version": 1})
+        patch.setattr("data_pipelines.conversion.build.run_stages", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=1))
+    before = played(tmp_path)
+    assert list(tmp_path.glob(".data.partial/.units/*/push_random_left/*.npz"))
+    prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=1))
+    assert played(tmp_path) == before * 2
