@@ -8,11 +8,10 @@ import jax
 import numpy as np
 import pytest
 from absl import flags
-from ml_collections import config_flags
 
 from data_pipelines.errors import DataError
 from data_pipelines.loading.options import loader_options
-from experiments import cli
+from experiments import cli, preset_flag
 from experiments.data_hashes import data_hashes
 from experiments.tasks import lam
 from experiments.train import train
@@ -37,7 +36,7 @@ def data(tmp_path_factory):
         ("data.gap", 1000, DataError, "1000|frames"),
         ("data.datasets", ("circle",), DataError, "circle"),
         ("model.image_size", 32, DataError, "16x16 frames, the config asks for 32x32"),
-        ("model.quantizer.kind", "codes", UserError, "bad config: .*'codes' is unknown"),
+        ("model.quantizer.kind", "codes", UserError, "bad config: .*'codes' is not one of fsq"),
         ("model.slots", 0, UserError, "bad config: "),
         ("loss.pixel", "l3", UserError, "bad config: .*l3"),
         ("mesh.data", 3, UserError, "there are 1 devices"),
@@ -99,7 +98,7 @@ def test_hashes_are_of_the_records_wherever_they_lie(data, tmp_path):
 @pytest.mark.parametrize("preset", ["debug", "doom"])
 def test_every_gap_can_be_given_as_a_flag(preset, given, gap, monkeypatch):
     values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", None, "", flag_values=values)
+    preset_flag.define_config("", values)
     monkeypatch.setattr(
         "sys.argv",
         [
@@ -166,7 +165,7 @@ def test_a_run_that_does_not_fit_says_what_to_change(capsys):
         ("watchdog_seconds", -1.0, r"config.watchdog_seconds=-1.0 .*\n*.*0 for never"),
         ("optimizer.b2", 2.0, "config.optimizer.b2=2.0 is out of range"),
         ("batch_size", 10**12, "config.batch_size=1000000000000 must be at least 1, .* below 2"),
-        ("data.prefetch", 10**9, "config.data.prefetch=1000000000, need .* GiB of memory"),
+        ("eval.batches", 10**9, "config.eval.batches=1000000000, need .* GiB of memory"),
     ],
 )
 def test_numbers_that_no_run_can_have(data, tmp_path, key, value, message):
