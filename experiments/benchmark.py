@@ -41,8 +41,8 @@ from absl import flags
 from experiments import benchmark_lam, benchmark_parts, cli
 from experiments.benchmark_run import timed
 from experiments.benchmark_sweeps import SWEEPS, variations
-from flexlam_jax import load
 from flexlam_jax.errors import UserError
+from flexlam_jax.loading.load import LAM, load_as
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.run_start import git_revision
@@ -155,7 +155,7 @@ def _loader():
 def _encode():
     if not _CHECKPOINT.value:
         return benchmark_lam.encode(_preset(), _REPEATS.value)
-    lam = load(_CHECKPOINT.value)
+    lam = load_as(LAM, _CHECKPOINT.value)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (_ENCODE_BATCH.value, 2, *lam.frame_shape), np.uint8)
     seconds = [

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 from absl import flags
 
-import flexlam_jax
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import ordered_batches
 from flexlam_jax.errors import CheckpointError, UserError
+from flexlam_jax.loading.load import LAM, load_as
 from flexlam_jax.typed_json import as_type
 
 BATCH_SIZE = 256  # the largest batch that a loaded model runs in one piece
@@ -130,7 +130,7 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
     Raises:
       UserError: an item that is no NAME=WORKDIR, a name used twice, or models of other frame sizes.
     """
-    lams = {model_name(checkpoint): flexlam_jax.load(checkpoint, step)}
+    lams = {model_name(checkpoint): load_as(LAM, checkpoint, step)}
     for item in compare:
         name, equals, path = item.partition("=")
         if not (name and equals and path):
@@ -139,7 +139,7 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
             raise UserError(
                 f"--compare names two models {name!r} (--checkpoint takes its folder's name)"
             )
-        lams[name] = flexlam_jax.load(path)
+        lams[name] = load_as(LAM, path)
     shapes = {name: lam.frame_shape for name, lam in lams.items()}
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{name} {_size(shape)}" for name, shape in shapes.items())

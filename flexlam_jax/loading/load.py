@@ -59,23 +59,30 @@ def load(path: Any, step: int | None = None) -> Any:
     if kind not in KINDS:
         raise CheckpointError(
             f"{path} holds a model of kind {kind!r}, this program loads "
-            f"{', '.join(sorted(KINDS))}; update flexlam_jax, or register your own with flexlam_jax.loading.load.register"
+            f"{', '.join(sorted(KINDS))}; update flexlam_jax, or register your own kind with "
+            "flexlam_jax.loading.load.register"
         )
     return importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
 
 
-def load_translator(path: Any) -> LoadedTranslator:
-    """Loads what `experiments.align_translator` wrote.
+def load_as(wanted: str, path: Any, step: int | None = None) -> Any:
+    """`load` for code that can use one kind only.
 
     Raises:
-      CheckpointError (a ValueError): nothing there, damaged, or not a translator.
+      CheckpointError: as `load`, or a model of another kind.
     """
-    kind = kind_of(path)
-    if kind != TRANSLATOR:
+    kind = kind_of(path, step)
+    if kind != wanted:
         raise CheckpointError(
-            f"{path} holds no translator but a model of kind {kind!r}; use flexlam_jax.load"
+            f"{path} holds a model of kind {kind!r}, where one of kind {wanted!r} is needed; "
+            "flexlam_jax.load loads any"
         )
-    return load(path)
+    return load(path, step)
+
+
+def load_translator(path: Any) -> LoadedTranslator:
+    """Loads what `experiments.align_translator` wrote; `load_as` for that kind."""
+    return load_as(TRANSLATOR, path)
 
 
 def kind_of(path: Any, step: int | None = None) -> str:

@@ -45,6 +45,16 @@ def test_kinds(run, translator, tmp_path):
     assert type(flexlam_jax.load(translator / "checkpoints", step=0)) is LoadedTranslator
 
 
+def test_code_for_one_kind_refuses_others(run, translator):
+    assert type(loading.load_as("lam", run, 2)) is LoadedLam
+    with pytest.raises(
+        CheckpointError, match="kind 'translator', where one of kind 'lam' is needed"
+    ):
+        loading.load_as("lam", translator)
+    with pytest.raises(CheckpointError, match="kind 'lam', where one of kind 'translator'"):
+        flexlam_jax.load_translator(run)
+
+
 def test_an_unknown_kind_lists_those_that_are_known(tmp_path):
     save_model(tmp_path, KITCHEN, {"params": {}}, {})
     with pytest.raises(CheckpointError, match="kind 'kitchen', this program loads lam, translator"):
