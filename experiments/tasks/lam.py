@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from data_pipelines.loading.loader import training_batches
 from experiments.data_hashes import data_hashes
+from experiments.tasks import lam_evaluators
 from experiments.tasks.task import Task
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.loading.lam import frame_shape
@@ -27,15 +28,15 @@ def build(config: Any) -> Task:
     """
     _check_sizes(config)
     clip = (config.data.clip_length, *frame_shape(config.model))
-    objective = lam_objective(
-        build_lam(config.model), config.model, config.loss, clip_length=config.data.clip_length
-    )
+    model = build_lam(config.model)
+    objective = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)
+    lam_evaluators.asked_for(config)  # Raises for wrong names.
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
         objective=objective,
         batch={"frames": jax.ShapeDtypeStruct((config.batch_size, *clip), jnp.uint8)},
         data=functools.partial(_training, config),
-        evaluators=functools.partial(_evaluators, config, objective),
+        evaluators=functools.partial(_evaluators, config, objective, model),
         data_hashes=lambda: data_hashes(_data(config, config.data.split), splits),
     )
 
@@ -56,13 +57,25 @@ def _training(config: Any, rows: Sequence[int]):
     )
 
 
-def _evaluators(config: Any, objective: Any, rows: Sequence[int]) -> tuple[Evaluate, ...]:
-    """Mean loss on `eval.batches` shuffled batches of the validation split, the same in every run.
+def _evaluators(
+    config: Any, objective: Any, model: Any, rows: Sequence[int]
+) -> tuple[Evaluate, ...]:
+    """Mean loss and `eval.evaluators` on `eval.batches` batches of the validation split."""
+    if not config.eval.batches:
+        return ()
+    loss = _mean_loss(config, objective, rows)
+    evaluators = lam_evaluators.asked_for(config)
+    if not evaluators:
+        return (loss,)
+    splits = (_data(config, "validation"), _data(config, config.data.split))
+    return (loss, lam_evaluators.in_training(evaluators, config, model, *splits))
+
+
+def _mean_loss(config: Any, objective: Any, rows: Sequence[int]) -> Evaluate:
+    """On shuffled batches, the same in every run.
 
     Opens the data now and reads it at the first evaluation.
     """
-    if not config.eval.batches:
-        return ()
     # Held-out rows are drawn one by one, however training draws its own.
     data = {**_data(config, "validation"), "pairs_per_clip": 1}
     batches = training_batches(data, seed=0, batch_size=config.batch_size, rows=rows)
@@ -72,7 +85,7 @@ def _evaluators(config: Any, objective: Any, rows: Sequence[int]) -> tuple[Evalu
         batches.close()
         return drawn
 
-    return (mean_loss(objective, draw, batch_size=config.batch_size, seed=config.seed),)
+    return mean_loss(objective, draw, batch_size=config.batch_size, seed=config.seed)
 
 
 def _data(config: Any, split: str) -> Mapping[str, Any]:

@@ -115,6 +115,9 @@ class EvalSettings:
     batches: int = setting(
         8, range=COUNT_OR_NONE, help="validation batches, 0 for none", required=True
     )
+    evaluators: tuple[str, ...] = setting(
+        (), range=_PATHS, help="names of evaluators that run on them, beside the loss"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
