@@ -69,7 +69,8 @@ def run_stages(
     assemble: Assemble,
     engine: Engine,
 ) -> None:
-    """convert_bundle for every one, then assemble() once, then write_shard for every job it returns.
+    """convert_bundle for every one, then assemble() once, then write_shard for every job it
+    returns.
 
     folder: the build's. A DataError of a stage comes out as one, on any engine; whatever else a
     Beam runner raises is a DataError that tells its last line.

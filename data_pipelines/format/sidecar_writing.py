@@ -177,7 +177,9 @@ class SidecarWriter:
         Raises DataError for other arrays, types or shapes than were announced, and for a disk that
         does not take them.
         """
-        arrays = {name: np.ascontiguousarray(values[name]) for name in self.facts.arrays}
+        arrays: dict[str, Any] = {
+            name: np.ascontiguousarray(values[name]) for name in self.facts.arrays
+        }
         if not self._fits(block, arrays):
             found = {name: (array.dtype.str, array.shape) for name, array in arrays.items()}
             raise DataError(

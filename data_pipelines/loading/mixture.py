@@ -62,7 +62,7 @@ def _held(info: DatasetInfo, entry: Entry, split: str) -> tuple[str, ...]:
     names = select_datasets(info, entry.datasets, entry.cameras)
     if entry.datasets:
         return names
-    held = tuple(n for n in names if info.counts[n].get(split, {}).get("records"))
+    held = tuple(n for n in names if split in info.counts[n] and info.counts[n][split]["records"])
     return held or names
 
 

@@ -54,4 +54,6 @@ def open_data(options: LoaderOptions) -> OpenedData:
 
 def _sidecars(datasets: list[OpenedDataset], layout: BatchLayout) -> SidecarColumns | None:
     columns = [dataset.sidecars for dataset in datasets]
-    return SidecarColumns(columns, layout.clip_length, layout.empty(0)) if any(columns) else None
+    return (
+        SidecarColumns(columns, layout.clip_length, list(layout.empty(0))) if any(columns) else None
+    )

@@ -147,7 +147,7 @@ def _raised_limit() -> int:
 def _system_words(error: str) -> str | None:
     """What the system said, if it is at fault."""
     found = _SYSTEM.search(error)
-    return found and found[1]
+    return found[1] if found else None
 
 
 def _told(error: str) -> str:

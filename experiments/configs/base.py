@@ -1,4 +1,5 @@
-"""ViT LAM with about 60M parameters, bf16, for GPU and TPU pods; 64-px video, or 224-px with the variant.
+"""ViT LAM with about 60M parameters, bf16, for GPU and TPU pods; 64-px video, or 224-px with the
+variant.
 
     python -m experiments.pretrain_lam --config=experiments/configs/base.py --workdir=runs/base \
         --config.data.path=DIR [--config.mesh.fsdp=8]

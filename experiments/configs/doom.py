@@ -6,8 +6,9 @@
 
 Variants: debug (a smoke run), fixed=K (the Fixed-K baseline).
 
-On 2 shared CPU cores, jax 0.10.2, three such runs side by side took 7.4 minutes (300 transitions/s each when
-nothing else ran). Expect a validation PSNR near 25.6 dB, copying 21.8; numbers per k are in the README.
+On 2 shared CPU cores, jax 0.10.2, three such runs side by side took 7.4 minutes (300 transitions/s
+each when nothing else ran). Expect a validation PSNR near 25.6 dB, copying 21.8; numbers per k are
+in the README.
 """
 
 from experiments.configs import common

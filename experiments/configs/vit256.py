@@ -1,4 +1,5 @@
-"""A small float32 ViT LAM for comparing code bases on a CPU: 64 px, patch 16, width 256, 4+4 blocks.
+"""A small float32 ViT LAM for comparing code bases on a CPU: 64 px, patch 16, width 256, 4+4
+blocks.
 
     python -m experiments.benchmark --config=experiments/configs/vit256.py --what=train
 

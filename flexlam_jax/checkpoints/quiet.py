@@ -31,7 +31,8 @@ def quiet_libraries() -> Iterator[None]:
     ours, loggers = _Ours(), [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
         logger.addFilter(ours)
-    # For good: threads of Tensorstore answer the event loop that an error closed when they get to it.
+    # For good: threads of Tensorstore answer the event loop that an error closed when they get to
+    # it.
     threading.excepthook = _untold(threading.excepthook)
     sys.unraisablehook = _untold(sys.unraisablehook)
     warnings.filterwarnings("ignore", r"coroutine '_read_array", RuntimeWarning)
@@ -42,7 +43,7 @@ def quiet_libraries() -> Iterator[None]:
             logger.removeFilter(ours)
 
 
-def _untold(otherwise: Callable[[Any], None]) -> Callable[[Any], None]:
+def _untold(otherwise: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A hook for exceptions that nobody can catch: those of libraries are dropped."""
     if getattr(otherwise, "func", None) is _drop:
         return otherwise

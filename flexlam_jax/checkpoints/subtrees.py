@@ -35,10 +35,11 @@ def split(tree: Any, inside: Callable[[str], bool], path: str = "") -> tuple[Any
         name: split(child, inside, f"{path}/{name}" if path else name)
         for name, child in tree.items()
     }
-    return tuple(
+    outside, taken = (
         {name: part[side] for name, part in parts.items() if part[side] is not None} or None
         for side in (0, 1)
     )
+    return outside, taken
 
 
 def merge(one: Any, other: Any) -> Any:

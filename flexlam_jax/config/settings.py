@@ -17,7 +17,7 @@ import dataclasses
 import functools
 import types
 from collections.abc import Iterator, Mapping
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from flexlam_jax.config.ranges import Range
 from flexlam_jax.config.sections import as_dict
@@ -94,7 +94,7 @@ def _keys(settings: type, path: str) -> Iterator[tuple[str, Key]]:
                 ),
             )
         elif dataclasses.is_dataclass(field.type):  # Settings that kinds share.
-            yield from _keys(field.type, path)
+            yield from _keys(cast(type, field.type), path)
 
 
 def default_of(field: dataclasses.Field) -> Any:

@@ -9,6 +9,8 @@ neither o_t nor the frame difference, which tempt an encoder to code the scene.
 Dimension keys: ... batch, H W C image, R Q rows and columns of windows, S shifts.
 """
 
+from collections.abc import Sequence
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -23,7 +25,7 @@ def average_pool(images: jax.Array, factor: int) -> jax.Array:
 
 
 def shift_errors(
-    o_t: jax.Array, o_next: jax.Array, windows: tuple[int, int], radius: tuple[int, int]
+    o_t: jax.Array, o_next: jax.Array, windows: Sequence[int], radius: Sequence[int]
 ) -> jax.Array:
     """Mean absolute error per window and shift.
 
@@ -67,8 +69,8 @@ def shift_distribution(
 def motion_features(
     o_t: jax.Array,
     o_next: jax.Array,
-    windows: tuple[int, int],
-    radius: tuple[int, int],
+    windows: Sequence[int],
+    radius: Sequence[int],
     factor: int,
 ) -> jax.Array:
     """Distribution over shifts per window, scaled to unit size.

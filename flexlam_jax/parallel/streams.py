@@ -4,7 +4,9 @@ Streams are read side by side and may differ in rows: few labelled ones and many
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
+
+import jax
 
 Rows = int | Mapping[str, int]
 
@@ -17,7 +19,7 @@ def by_stream(function: Callable[..., Any], rows: Rows, *trees: Any) -> Any:
     return {name: function(count, *(tree[name] for tree in trees)) for name, count in rows.items()}
 
 
-def is_streams(rows: Any) -> bool:
+def is_streams(rows: Any) -> TypeGuard[Mapping[str, Any]]:
     """Whether there is a number for each stream (a mapping, or a ConfigDict, which is none)."""
     return hasattr(rows, "items")
 
@@ -28,3 +30,10 @@ def total(rows: Rows, per_row: Any = 1) -> Any:
         return rows * per_row
     shares = per_row if is_streams(per_row) else dict.fromkeys(rows, per_row)
     return sum(count * shares[name] for name, count in rows.items())
+
+
+def rows_of(batch: Mapping[str, Any]) -> Rows:
+    """Rows of a batch, by its shapes: a number, or one for each stream."""
+    if all(map(is_streams, batch.values())):
+        return {name: rows_of(stream) for name, stream in batch.items()}
+    return next(x.shape[0] for x in jax.tree.leaves(batch))

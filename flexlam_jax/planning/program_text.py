@@ -33,7 +33,7 @@ class Operation:
     def attribute(self, key: str) -> str | None:
         """The computation that `key=%name` names."""
         found = re.search(rf"\b{key}=%?([\w.\-]+)", self.rest)
-        return found and found[1]
+        return found[1] if found else None
 
 
 @dataclasses.dataclass(frozen=True)

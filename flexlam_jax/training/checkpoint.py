@@ -170,7 +170,7 @@ class Checkpoints:
             self._set_aside(failures, good=step)
             state, position, self.references = restored
             frozen = restore_frozen(self.references, self._directory, abstract.frozen)
-            return state.replace(frozen=frozen), position
+            return dataclasses.replace(state, frozen=frozen), position
         if failures:
             raise CheckpointError(
                 checkpoint_report.screen(

@@ -41,7 +41,7 @@ Evaluate = Callable[[TrainState], Mapping[str, float]]
 def fit(
     objective: Objective,
     data: DataIterator,
-    config: Mapping[str, Any],
+    config: Any,
     workdir: Any,
     *,
     mesh: jax.sharding.Mesh | None = None,

@@ -137,14 +137,15 @@ def apply_start(start: Start, state: TrainState) -> TrainState:
     """The state with the parts of other runs, each array in the place of the one it replaces."""
     for (collection, path), tree in start.parts.items():
         if collection == "params":
-            state = state.replace(
+            state = dataclasses.replace(
+                state,
                 params=_replaced(state.params, path, tree),
                 ema=_replaced(state.ema, path, tree),
                 frozen=_replaced(state.frozen, path, tree),
             )
         else:
             part = _replaced(state.extra[collection], path, tree)
-            state = state.replace(extra={**state.extra, collection: part})
+            state = dataclasses.replace(state, extra={**state.extra, collection: part})
     return state
 
 

@@ -78,7 +78,8 @@ def evaluate(
         "data": _counts(data),
         "settings": settings.reported(),
     }
-    return Evaluation(report, measured["pictures"][main])
+    pictures: Any = measured["pictures"][main]
+    return Evaluation(report, pictures)
 
 
 def _model(name: str, lam, measured: Measured) -> dict[str, Any]:
