@@ -23,9 +23,9 @@ def change_manifest(folder, change):
     file.write_text(json.dumps(manifest))
 
 
-def change_dataset(folder, change):
-    """change: edits the entry of the one dataset in place."""
-    change_manifest(folder, lambda manifest: change(manifest["datasets"]["square"]))
+def change_dataset(folder, change, name="square"):
+    """change: edits the entry of one dataset in place."""
+    change_manifest(folder, lambda manifest: change(manifest["datasets"][name]))
 
 
 def change_record(folder, number, change):

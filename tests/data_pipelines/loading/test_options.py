@@ -75,6 +75,10 @@ WRONG = {
     "subset_seed": [-1, 2**32, 1.0, True],
     "threads": [0, -1, 2.0, True, 10**6],
     "prefetch": [0, -1, 8.0, True],
+    "views": [("top", "top"), ("",), None, 3],
+    "language": [1, "yes", None],
+    "chunk": [-1, 2.0, True, None, 2**17],
+    "actions_between": [1, None],
     "workers": [-1, 0.5, True, 10**6],
 }
 
