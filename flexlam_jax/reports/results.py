@@ -141,9 +141,18 @@ Results = Result | Mapping[str, Result]
 
 
 def plain(value: Any) -> Any:
-    """Nested dicts and sequences of numbers -> the same as JSON holds them."""
+    """Nested dicts and sequences of results -> the same as JSON holds them.
+
+    A table becomes its rows, a curve {series: [[x, number]]}, a picture grid its captions.
+    """
     if isinstance(value, Number):
         return dataclasses.asdict(value)
+    if isinstance(value, Table):
+        return plain(value.rows)
+    if isinstance(value, Curve):
+        return {one.name: plain(one.points) for one in value.series}
+    if isinstance(value, PictureGrid):
+        return [sample.caption for sample in value.samples]
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

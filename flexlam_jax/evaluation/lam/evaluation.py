@@ -19,6 +19,8 @@ from flexlam_jax.evaluation.lam.settings import Settings, usable_label_counts
 from flexlam_jax.reports.results import PictureGrid
 
 SCHEMA = 1
+# What the report has a place for; the results of other evaluators stand under `others`.
+PLACED = ("reconstruction", "copy", "codes", "probes", "probe_baselines", "pictures")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +60,7 @@ def evaluate(
         metric     {name: "accuracy" or "R^2", discrete, size}, or None without actions
         data       {test_transitions, test_episodes, decoded_transitions, train_transitions}
         settings, notes
+        others     {evaluator: {model: its results}}, if there are evaluators beside these
       Every measured number is a `Number`; `results.plain` makes JSON of them. `labels` is an int,
       `labels_name` "all" where that is the whole train split.
     """
@@ -78,6 +81,8 @@ def evaluate(
         "data": _counts(data),
         "settings": settings.reported(),
     }
+    if others := {name: of for name, of in measured.items() if name not in PLACED}:
+        report["others"] = others
     pictures: Any = measured["pictures"][main]
     return Evaluation(report, pictures)
 

@@ -7,6 +7,7 @@ from flexlam_jax.evaluation.lam.report_summary import explanation
 from flexlam_jax.evaluation.lam.report_tables import all_tables, metric_name
 from flexlam_jax.reports.page import Charts, Facts, Findings, Pictures, Section, Text, page
 from flexlam_jax.reports.results import PictureGrid
+from flexlam_jax.reports.sections import curves_of
 
 
 def render(report: Mapping, pictures: PictureGrid) -> str:
@@ -32,4 +33,7 @@ def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
                 "transitions of the train split; the pixel baselines got the same labels.",
             )
         )
+    for name, by_model in report.get("others", {}).items():
+        if curves := curves_of(name, by_model):
+            parts.append(Charts(name, curves))
     return [*parts, *all_tables(report), Facts("How this was made", report["run"])]

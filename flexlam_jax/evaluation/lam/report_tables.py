@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flexlam_jax.reports.results import Cell, Column, Number, Table
+from flexlam_jax.reports.sections import tables_of
 from flexlam_jax.reports.tables import format_number
 
 BASELINE_NAMES = {
@@ -22,7 +23,10 @@ def all_tables(report: Mapping) -> list[Table]:
     tables = [main_table(report)]
     if report["metric"]:
         tables.append(probe_table(report))
-    return [*tables, code_table(report)]
+    tables.append(code_table(report))
+    for name, by_model in report.get("others", {}).items():
+        tables += tables_of(name, by_model)
+    return tables
 
 
 def main_table(report: Mapping) -> Table:

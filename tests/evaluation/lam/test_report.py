@@ -4,9 +4,12 @@ import re
 
 import pytest
 
+from flexlam_jax.evaluation.evaluator import Evaluator
 from flexlam_jax.evaluation.lam import report_page, report_summary, report_tables
 from flexlam_jax.evaluation.lam.evaluation import evaluate
+from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.settings import Settings
+from flexlam_jax.reports.results import Number, plain
 from flexlam_jax.reports.tables import as_text, cells
 
 NAMES = ("left", "right", "up", "down")
@@ -116,3 +119,20 @@ def test_report_without_actions_renders(world):
     page = report_page.render(report, result.pictures)
     assert "No probes: nothing is labelled." in page and "True action" not in page
     assert len(report_tables.all_tables(report)) == 2
+
+
+def test_an_evaluator_that_is_added_to_the_table_is_in_the_report(world, monkeypatch):
+    def steps(lam, data):
+        del data
+        return Number(lam.step, lam.step, lam.step, 1, "steps", "runs")
+
+    monkeypatch.setitem(EVALUATORS, "steps", Evaluator("steps", steps, reads=()))
+    transitions = world.transitions(60, 1)
+    del transitions["action"]
+    result = evaluate({"m": world.ExactLam()}, None, world.batches(transitions))
+    assert plain(result.report["others"])["steps"]["m"]["mean"] == 7
+    report = result.report | {"title": "t", "summary": [], "run": {}}
+    assert report_tables.all_tables(report)[-1].title == "steps"
+    assert '<td title="7 [7, 7] steps, n = 1 runs">7.000</td>' in report_page.render(
+        report, result.pictures
+    )
