@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from flexlam_jax import output_folder
 from flexlam_jax.errors import WorkdirError
 from flexlam_jax.output_folder import LATENTS, REPORT, RUN, TRANSLATOR, Claim, check
 
@@ -110,6 +111,26 @@ def test_the_lock_proves_the_folder_of_a_killed_writer(tmp_path):
         check(tmp_path, LATENTS)
     with Claim(tmp_path, TRANSLATOR):
         pass
+
+
+def test_writers_that_share_a_folder_shut_out_all_others(tmp_path):
+    folder = tmp_path / "out"
+    with Claim(folder, LATENTS, shared=True) as first:
+        with Claim(folder, LATENTS, shared=True):
+            fill(folder, OURS["latents"])
+            with pytest.raises(WorkdirError, match="is in use by pid"):
+                Claim(folder, LATENTS).__enter__()
+        assert (first / ".lock").is_file()  # The one that is left still holds it.
+        with pytest.raises(WorkdirError, match="is in use by pid"):
+            Claim(folder, LATENTS).__enter__()
+    assert not (folder / ".lock").exists()
+
+
+def test_who_shares_waits_for_no_one_who_does_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_folder, "_PATIENCE", 0.0)
+    with Claim(tmp_path, LATENTS):
+        with pytest.raises(WorkdirError, match="is in use by pid"):
+            Claim(tmp_path, LATENTS, shared=True).__enter__()
 
 
 def test_runs_of_early_versions_without_run_json(tmp_path):

@@ -5,14 +5,17 @@ import shutil
 
 import numpy as np
 import pytest
+from absl import flags
 
 import flexlam_jax
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.loader import training_batches
+from data_pipelines.loading.options import loader_options
 from data_pipelines.registry import recipe_options
-from experiments import extract_latents, lam_inputs
+from experiments import extract_latents, lam_inputs, preset_flag
+from experiments.data_hashes import data_hashes
 from flexlam_jax.errors import DamagedFile
 from tests.experiments.command_lines import run_lines
 from tests.untrained import save_run
@@ -198,3 +201,30 @@ def test_batches_are_split_over_the_devices(place, extracted, tmp_path, monkeypa
     assert code == 0, err
     expected = flexlam_jax.read_latents(place / "npz", "square", "test")
     assert_equal(flexlam_jax.read_latents(tmp_path / "out", "square", "test"), expected, atol=1e-5)
+
+
+def test_a_run_tells_sidecars_of_other_content(place, extracted):
+    config = {"path": str(place / "data"), "sidecars": {"slots": str(place / "sidecar")}}
+    hashes = data_hashes(config, ["train", "test"])
+    assert set(hashes) == {
+        f"square/{name}" for name in ("train", "train/slots", "test", "test/slots")
+    }
+    config["sidecars"]["slots"] = {"path": str(place / "shared")}  # The same, written by two.
+    assert data_hashes(config, ["train", "test"]) == hashes
+    assert hashes["square/train/slots"] != hashes["square/test/slots"]
+
+
+def test_the_option_is_a_flag(place, extracted, lam, monkeypatch):
+    values = flags.FlagValues()
+    preset_flag.define_config("", values)
+    given = {"path": place / "data", "sidecars.ids": place / "sidecar"}
+    given |= {"sidecars.slots.path": place / "sidecar", "sidecars.slots.model": lam.fingerprint()}
+    line = ["", "--config=experiments/configs/doom.py"]
+    line += [f"--config.data.{key}={value}" for key, value in given.items()]
+    monkeypatch.setattr("sys.argv", line)
+    values(line)
+    options = loader_options(values.config.data)
+    assert options.sidecars == {
+        "ids": str(place / "sidecar"),
+        "slots": {"path": str(place / "sidecar"), "model": lam.fingerprint()},
+    }
