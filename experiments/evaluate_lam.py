@@ -24,6 +24,7 @@ from pathlib import Path
 import jax
 from absl import flags
 
+import flexlam_jax
 from experiments import cli, lam_inputs
 from experiments.progress import progress
 from flexlam_jax import output_folder
@@ -145,7 +146,7 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
             f"{name} {metadata.version(name)}"
             for name in ("jax", "flax", "orbax-checkpoint", "numpy")
         )
-        + f", Python {platform.python_version()}, flexlam_jax {lam_inputs.flexlam_jax.__version__}",
+        + f", Python {platform.python_version()}, flexlam_jax {flexlam_jax.__version__}",
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
 
