@@ -62,16 +62,12 @@ def test_a_killed_collection_goes_on_and_plays_no_episode_again(lamp, tmp_path, 
             time.sleep(0.001)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    time.sleep(0.2)  # workers end when they find their parent gone
-    partial = tmp_path / ".data.partial/.units/000000"
-    kept = len(list(partial.rglob("*.npz"))) // 2 + len(list(partial.rglob("*.short-*")))
-    before = len(played(tmp_path))
+    time.sleep(0.2)  # the worker ends when it finds its parent gone
     options = recipe_options(LAMP, *OPTIONS)
     assert prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=2))
     assert files(tmp_path / "data") == files(lamp)
     seeds = played(tmp_path)
-    again = [seed for seed in seeds[before:] if seed in seeds[:before]]
-    assert kept > 0 and len(again) <= before - kept
+    assert len(seeds) - len(set(seeds)) <= 2  # of each kill the episode that was being played
 
 
 def test_a_dead_renderer_stops_the_collection(tmp_path, monkeypatch):
