@@ -14,7 +14,6 @@ import jax
 
 from experiments.benchmark_run import build_that_fits, steps, timed
 from flexlam_jax.parallel import sharding
-from flexlam_jax.parallel.streams import by_stream
 from flexlam_jax.training.batches import DeviceBatches
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.performance import device_gib, measure_peak_tflops, update_flops
@@ -27,12 +26,12 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
     seconds = steps(run, repeats)
     peaks.append(measure_peak_tflops(run.mesh, run.task.objective.dtype))
     median, peak = statistics.median(seconds), max(peaks)
-    flops = update_flops(run.task.objective, run.state, run.task.batch, config.batch_size)
+    flops = update_flops(run.task.objective, run.state, run.task.batch, run.rows)
     row = {
         "parameters": sum(x.size for x in jax.tree.leaves(run.state.params)),
         "remat": config.get("model", {}).get("remat", ""),
         "accumulate": run.config.optimizer.accumulate,
-        "batch_size": by_stream(int, config.batch_size),
+        "batch_size": run.rows,
         "batch": jax.tree.map(lambda x: list(x.shape), run.task.batch),
         "step_seconds": median,
         "step_seconds_range": [min(seconds), max(seconds)],
@@ -49,7 +48,7 @@ def train(config: Any, repeats: int) -> dict[str, Any]:
 def loader(config: Any, repeats: int) -> dict[str, float]:
     """The loader on its own, and the share of a training step that waits for it."""
     run = build_that_fits(config)
-    rows = sharding.process_rows(run.mesh, config.batch_size)
+    rows = sharding.process_rows(run.mesh, run.rows)
     alone = run.task.data(rows)
     next(alone)
     seconds = [timed(lambda: next(alone))[0] for _ in range(repeats)]
@@ -57,7 +56,7 @@ def loader(config: Any, repeats: int) -> dict[str, float]:
     device_batches = DeviceBatches(
         run.task.data(rows),
         sharding.batch_sharding(run.mesh),
-        batch_size=config.batch_size,
+        batch_size=run.rows,
         rows=rows,
     )
     with jax.set_mesh(run.mesh), device_batches as data:

@@ -15,7 +15,7 @@ from experiments.tasks.task import Task
 from flexlam_jax.errors import UserError
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
-from flexlam_jax.parallel.streams import Rows, by_stream, total
+from flexlam_jax.parallel.streams import Rows, by_stream, rows_of, total
 from flexlam_jax.training.memory_needed import check_host_memory
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import TrainProgram, train_program
@@ -38,7 +38,11 @@ class BuiltRun:
     @property
     def transitions(self) -> int:
         """Of an update."""
-        return total(self.config.batch_size, self.task.objective.transitions_per_row)
+        return total(self.rows, self.task.objective.transitions_per_row)
+
+    @property
+    def rows(self) -> Rows:
+        return rows_of(self.task.batch)
 
 
 def build(config: Any) -> BuiltRun:
@@ -46,7 +50,7 @@ def build(config: Any) -> BuiltRun:
     task = build_task(config)
     check_host_memory(task.batch, config)
     mesh = make_mesh(config.mesh)
-    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+    check_batch_size(rows_of(task.batch), config.optimizer.accumulate, mesh)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     with jax.set_mesh(mesh):
@@ -105,10 +109,10 @@ def build_that_fits(config: Any) -> BuiltRun:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-        rows = _micro_batch(config)
+        rows = _micro_batch(run)
         config.optimizer.accumulate *= 2
         try:
-            check_batch_size(config.batch_size, config.optimizer.accumulate, run.mesh)
+            check_batch_size(run.rows, config.optimizer.accumulate, run.mesh)
         except UserError as error:
             raise UserError(
                 f"a micro-batch of {rows} rows does not fit into the memory of the devices and "
@@ -124,10 +128,11 @@ def build_that_fits(config: Any) -> BuiltRun:
 
 def build_micro_batch(config: Any) -> BuiltRun:
     """One micro-batch of `build_that_fits` on its own."""
-    config = copy.deepcopy(build_that_fits(config).config)
-    config.batch_size, config.optimizer.accumulate = _micro_batch(config), 1
+    run = build_that_fits(config)
+    config = copy.deepcopy(run.config)
+    config.batch_size, config.optimizer.accumulate = _micro_batch(run), 1
     return build(config)
 
 
-def _micro_batch(config: Any) -> Rows:
-    return by_stream(lambda rows: rows // config.optimizer.accumulate, config.batch_size)
+def _micro_batch(run: BuiltRun) -> Rows:
+    return by_stream(lambda rows: rows // run.config.optimizer.accumulate, run.rows)

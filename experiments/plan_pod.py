@@ -33,10 +33,9 @@ from absl import flags  # noqa: E402  (after the line that JAX reads when import
 from experiments import cli  # noqa: E402
 from experiments.tasks.registry import on_paper  # noqa: E402
 from flexlam_jax.errors import UserError  # noqa: E402
-from flexlam_jax.parallel.axes import AXES
 from flexlam_jax.planning import scaling  # noqa: E402
 from flexlam_jax.planning.chips import GIB  # noqa: E402
-from flexlam_jax.planning.plan import plan, remat_of  # noqa: E402
+from flexlam_jax.planning.plan import plan  # noqa: E402
 from flexlam_jax.planning.report import describe, table, table_row, table_rows  # noqa: E402
 from flexlam_jax.planning.search import flags as settings  # noqa: E402
 from flexlam_jax.planning.search import remedies, search  # noqa: E402
@@ -128,9 +127,9 @@ def _search(config, topology, devices):
     )
     if not plans:
         raise UserError(
-            f"nothing to search: no setting near config.batch_size="
-            f"{config.batch_size} divides over {topology.chips} chips and compiles; "
-            f"choose a multiple of {topology.chips}"
+            "nothing to search: no setting near those of the config divides over "
+            f"{topology.chips} chips and compiles; choose a config.batch_size that is a multiple "
+            f"of {topology.chips}"
         )
     fitting = [p for p in plans if p.fits]
     print(
@@ -156,13 +155,12 @@ def _mend(config, topology, devices):
             print(f"\nThis would fit: {change}\n{describe(made)}")
             return
     print(
-        f"No remat policy, mesh or accumulation tried makes a batch of {config.batch_size} fit; "
-        "take fewer clips, or a larger topology."
+        "No remat policy, mesh or accumulation tried makes the batch fit; take a smaller "
+        "config.batch_size, or a larger topology."
     )
 
 
-def _told(config, outcome):
-    mesh = " x ".join(f"{axis} {config.mesh[axis]}" for axis in AXES[1:])
+def _told(settings_tried, outcome):
     if isinstance(outcome, Exception):
         verdict = f"not possible: {str(outcome).splitlines()[0]}"
     else:
@@ -172,9 +170,7 @@ def _told(config, outcome):
             if outcome.fits
             else f"does not fit, {outcome.needed / GIB:.1f} of {outcome.limit / GIB:.1f} GiB"
         )
-    print(
-        f"batch {config.batch_size}, remat {remat_of(config)}, mesh {mesh}: {verdict}", flush=True
-    )
+    print(f"{settings_tried}: {verdict}", flush=True)
 
 
 def _check_writable(path):

@@ -25,6 +25,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.parallel import distributed
 from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.parallel.sharding import process_rows
+from flexlam_jax.parallel.streams import rows_of
 from flexlam_jax.training.compilation import use_compilation_cache
 from flexlam_jax.training.host_memory import reuse_host_memory
 from flexlam_jax.training.loop import fit
@@ -60,7 +61,7 @@ def train(config, workdir):
     check_host_memory(task.batch, config)
     check_device_memory(task.objective, task.batch, config)
     mesh = make_mesh(config.mesh)
-    rows = process_rows(mesh, config.batch_size)
+    rows = process_rows(mesh, rows_of(task.batch))
     return fit(
         task.objective,
         task.data(rows),

@@ -12,6 +12,7 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import sharding
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
+from flexlam_jax.parallel.streams import rows_of
 from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
@@ -72,7 +73,7 @@ def compile_step(
       DoesNotFit: the program is larger than the memory of a device.
     """
     mesh = make_mesh(config.mesh, devices)
-    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+    check_batch_size(rows_of(batch), config.optimizer.accumulate, mesh)
     schedule = make_schedule(config.optimizer, config.total_steps)
     optimizer = make_optimizer(config.optimizer, schedule)
     rows = sharding.batch_sharding(mesh)

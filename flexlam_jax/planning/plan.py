@@ -13,7 +13,7 @@ from flexlam_jax.models.flops import program_flops
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.axes import AXES, BATCH_AXES
 from flexlam_jax.parallel.mesh import check_batch_size, make_mesh
-from flexlam_jax.parallel.streams import Rows, by_stream, total
+from flexlam_jax.parallel.streams import Rows, rows_of, total
 from flexlam_jax.planning.compile import DoesNotFit, Memory, Shapes, compile_step
 from flexlam_jax.planning.hlo import SUMS, by_kind, collectives
 from flexlam_jax.planning.least import product_bytes, state_bytes
@@ -101,14 +101,15 @@ def plan(config: Any, topology: Topology, devices: Sequence[jax.Device], build: 
     config = _with_slices(config, topology)
     objective, batch = build(config)
     mesh = make_mesh(config.mesh, devices)
-    check_batch_size(config.batch_size, config.optimizer.accumulate, mesh)
+    rows = rows_of(batch)
+    check_batch_size(rows, config.optimizer.accumulate, mesh)
     parameters, model, executed, least = _counts(objective, batch, config, mesh)
     known = dict(
         topology=topology.name,
         chips=topology.chips,
         mesh={axis: mesh.shape[axis] for axis in AXES},
-        batch_size=by_stream(int, config.batch_size),
-        transitions=total(config.batch_size, objective.transitions_per_row),
+        batch_size=rows,
+        transitions=total(rows, objective.transitions_per_row),
         accumulate=config.optimizer.accumulate,
         remat=remat_of(config),
         parameters=parameters,
@@ -183,5 +184,5 @@ def _counts(
         product_bytes(program.step, state, share) / mesh.shape["model"]
         + state_bytes(parameters, config.optimizer.ema_decay > 0) / split
     )
-    model = update_flops(objective, state, batch, config.batch_size)
+    model = update_flops(objective, state, batch, rows_of(batch))
     return parameters, model, program_flops(program.step, state, share) * ways, least

@@ -8,7 +8,6 @@ from typing import Any
 import jax
 
 from flexlam_jax.parallel.mesh import make_mesh
-from flexlam_jax.parallel.streams import by_stream
 from flexlam_jax.planning.compile import compile_step
 from flexlam_jax.planning.hlo import by_kind, collectives
 from flexlam_jax.planning.plan import Build
@@ -47,12 +46,14 @@ class Scaled:
 def scaled(config: Any, axis: str, devices: int, build: Build) -> Scaled:
     """Compiles the step for `devices` of the devices that are here, all of them along `axis`.
 
-    `config.batch_size` are the rows of each device.
+    The batch of `config` is that of each device.
     """
     config = copy.deepcopy(config)
-    config.batch_size = by_stream(lambda rows: rows * devices, config.batch_size)
     config.mesh.update(dict(slice=1, data=1, fsdp=1, model=1) | {axis: devices})
-    objective, batch = build(config)
+    objective, one = build(config)
+    batch = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((devices * x.shape[0], *x.shape[1:]), x.dtype), one
+    )
     here = jax.devices()[:devices]
     step = compile_step(objective, batch, config, here)
     schedule = make_schedule(config.optimizer, config.total_steps)

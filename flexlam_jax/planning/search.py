@@ -23,7 +23,7 @@ def search(
     make: Callable[[Any], Plan],
     *,
     limit: int,
-    told: Callable[[Any, Plan | Exception], None] = lambda *_: None,
+    told: Callable[[str, Plan | Exception], None] = lambda *_: None,
 ) -> list[Plan]:
     """Plans of up to `limit` settings, most transitions per second first, misfits last.
 
@@ -52,7 +52,7 @@ def search(
             tried[key] = outcome = make(variant)
         except (UserError, jax.errors.JaxRuntimeError) as error:
             tried[key], outcome = None, error
-        told(variant, outcome)
+        told(_settings(variant), outcome)
 
     attempt(best())
     for mesh in meshes:
@@ -64,6 +64,12 @@ def search(
     for key in itertools.product(meshes, policies, _FACTORS):
         attempt(key)
     return sorted((p for p in tried.values() if p), key=lambda p: (not p.fits, -p.rate))
+
+
+def _settings(config: Any) -> str:
+    mesh = " x ".join(f"{axis} {config.mesh[axis]}" for axis in AXES[1:])
+    rows = by_stream(int, config.batch_size)
+    return f"batch {rows}, remat {remat_of(config) or 'of the model'}, mesh {mesh}"
 
 
 def _key(config: Any, topology: Topology) -> tuple:
