@@ -5,6 +5,9 @@
         --config.data.path=data/synthetic
 
 Variants: fixed=K.
+
+Half a minute of one CPU core, jax 0.10.2, most of it compilation. In 40 steps nothing is learned:
+expect a validation PSNR near 25 dB where copying has 41.
 """
 
 from experiments.configs import common

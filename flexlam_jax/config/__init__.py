@@ -1,1 +1,1 @@
-"""Reading configs: which keys there are, and which numbers they may hold."""
+"""Configs: kinds of values, settings as fields of dataclasses, and strict reading of sections."""
