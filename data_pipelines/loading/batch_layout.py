@@ -74,14 +74,13 @@ class BatchLayout:
         longest_gap: int = 1,
     ):
         """Args: beside, other frames of a row, {key: shape}; longest_gap, in frames, of any row."""
-        self.fields, self.clip_length, self.image_shape = (
-            options.fields,
-            options.clip_length,
-            image_shape,
-        )
+        self.fields, self.clip_length = options.fields, options.clip_length
+        self.image_shape = image_shape
         self.beside = dict(beside or {})
         self.chunk, self.texts = options.chunk, options.language
         self.longest_gap = longest_gap if options.actions_between else 0
+        # Whether the record of a window is asked for a label, be it only which of them it holds.
+        self.reads_labels = bool(self.fields or self.chunk or self.longest_gap)
         self._types: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
         self._masked: tuple[str, ...] = ()
         self.action_width = 0  # > 0: actions of different kinds are united
@@ -128,11 +127,6 @@ class BatchLayout:
             self.action_width = max(spec.action.count for spec in holders)
             return (self.action_width,), np.dtype(np.float32)
         return label_type(first, field)
-
-    @property
-    def reads_labels(self) -> bool:
-        """Whether the record of a window is asked for a label."""
-        return bool(self.fields or self.chunk or self.longest_gap)
 
     def check_memory(self, rows: int, ahead: int) -> None:
         """Raises DataError if `ahead` batches of so many rows are more than this machine has."""
