@@ -26,18 +26,21 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, file_hash
-from data_pipelines.format.sidecars import (
+from data_pipelines.format.sidecar_manifest import (
     AGAIN,
     FILE_NAME,
     FORMAT,
+    TABLES,
     Facts,
     RowType,
-    Sidecar,
     check_facts,
     content_hash,
-    open_sidecar,
     read_facts,
     row_dtype,
+)
+from data_pipelines.format.sidecars import (
+    Sidecar,
+    open_sidecar,
     sidecar_folder,
     split_episodes,
     split_fingerprint,
@@ -211,7 +214,7 @@ class SidecarWriter:
 
     def remove(self) -> None:
         """Takes a finished sidecar away, because it is damaged, to write it again."""
-        for name in (FILE_NAME, *(f"{name}.npy" for name in (*self.facts.arrays, *_tables()))):
+        for name in (FILE_NAME, *(f"{name}.npy" for name in (*self.facts.arrays, *TABLES))):
             (self.place / name).unlink(missing_ok=True)
         self._planned = False
 
@@ -330,10 +333,6 @@ class SidecarWriter:
                     "the same command again, which writes it anew"
                 )
             stream.write(arrays[name].tobytes())
-
-
-def _tables() -> tuple[str, ...]:
-    return ("episodes", "offsets")
 
 
 def _row_type(dtype: Any, shape: tuple[int, ...]) -> RowType:

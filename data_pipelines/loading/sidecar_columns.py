@@ -15,7 +15,8 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo
-from data_pipelines.format.sidecars import RowType, Sidecar, open_sidecar
+from data_pipelines.format.sidecar_manifest import RowType
+from data_pipelines.format.sidecars import Sidecar, open_sidecar
 from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.names import check_name
 

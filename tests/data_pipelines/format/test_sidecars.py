@@ -10,8 +10,9 @@ from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format import npy
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.sidecar_manifest import content_hash
 from data_pipelines.format.sidecar_writing import SidecarWriter, write_sidecar
-from data_pipelines.format.sidecars import content_hash, open_sidecar, split_episodes
+from data_pipelines.format.sidecars import open_sidecar, split_episodes
 from data_pipelines.registry import recipe_options
 
 SQUARE = ("square", "train")
