@@ -116,7 +116,8 @@ def test_dropped_slots_do_not_train_the_encoder():
 
         def total(params, model=model, variables=variables, frames=frames):
             output = model.apply({**variables, "params": params}, frames, jnp.array([1, 1]))
-            return jnp.sum(jnp.sin(output.prediction)) + sum(output.losses.values(), 0.0)
+            losses = sum(jnp.mean(x) for x in output.losses.values())
+            return jnp.sum(jnp.sin(output.prediction)) + losses
 
         gradient = jax.jit(jax.grad(total))(variables["params"])
         readout = np.asarray(gradient["encoder"]["to_slots"]["kernel"]).reshape(-1, 3, 2)
