@@ -102,10 +102,6 @@ def collect(
             "smaller gap if its episodes are shorter than that"
         )
     joined = {key: _concatenate(values) for key, values in parts.items()}
-    places = {key: np.concatenate(values) for key, values in order.items()}
-    _, episode = np.unique(
-        np.stack([places["dataset"], places["episode"]], 1), axis=0, return_inverse=True
-    )
     return Split(
         shared={field: joined[field, None] for field in fields if (field, None) in joined},
         by_model={
@@ -113,10 +109,16 @@ def collect(
             for field, spec in fields.items()
             if spec.of_model
         },
-        episode=episode.reshape(-1),
-        t=places["t"],
+        episode=_episodes(order),
+        t=np.concatenate(order["t"]),
         rows=np.arange(0, done, every),
     )
+
+
+def _episodes(order: Mapping[str, list]) -> np.ndarray:
+    """(N,) index of each row's episode; equal numbers of two datasets are two episodes."""
+    pairs = np.stack([np.concatenate(order[key]) for key in ("dataset", "episode")], 1)
+    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1)
 
 
 def _concatenate(values: list) -> Any:

@@ -43,6 +43,11 @@ class Data:
     settings: Any
     stage: Stage = silent
 
+    def of(self, model: str) -> "Data":
+        """The same with the fields of one model."""
+        train = None if self.train is None else self.train.of(model)
+        return dataclasses.replace(self, test=self.test.of(model), train=train)
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluator:
@@ -88,6 +93,7 @@ def evaluate(
 
     Raises:
       UserError: a split without a row.
+      ValueError: an evaluator reads a field that is not in `fields`.
     """
     return run(
         evaluators,
@@ -130,14 +136,7 @@ def run(evaluators: Sequence[Evaluator], models: Mapping[str, Any], data: Data) 
     """Every evaluator on what was gathered; those that fit are left out without a train split."""
     return {
         one.name: {
-            name: one.run(
-                model,
-                dataclasses.replace(
-                    data,
-                    test=data.test.of(name),
-                    train=None if data.train is None else data.train.of(name),
-                ),
-            )
+            name: one.run(model, data.of(name))
             for name, model in list(models.items())[: 1 if one.once else None]
         }
         for one in evaluators
@@ -161,4 +160,6 @@ def chosen(table: Mapping[str, Evaluator], names: Sequence[str]) -> list[Evaluat
 
 def _union(fields: Mapping[str, Field], wanted: Iterable[Sequence[str]]) -> dict[str, Field]:
     names = {name for one in wanted for name in one}
+    if unknown := sorted(names - set(fields)):
+        raise ValueError(f"evaluators read {', '.join(unknown)}; there are {', '.join(fields)}")
     return {name: field for name, field in fields.items() if name in names}

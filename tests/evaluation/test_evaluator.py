@@ -139,6 +139,8 @@ def test_episodes_of_two_datasets_stay_apart():
 def test_what_is_missing_is_told():
     with pytest.raises(UserError, match="the evaluated split holds no transition"):
         evaluate(list(TOYS.values()), {}, FIELDS, iter(()))
+    with pytest.raises(ValueError, match="evaluators read colour; there are guess, truth"):
+        evaluate([Evaluator("x", error, reads=("colour",))], {}, FIELDS, batches())
     with pytest.raises(ConfigError, match="'speed'; there are error"):
         chosen(TOYS, ["error", "speed"])
 
