@@ -8,11 +8,11 @@ import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
-from data_pipelines.format import npy
+from data_pipelines.format import npy, sidecar_writing, sidecars
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.sidecar_manifest import content_hash
 from data_pipelines.format.sidecar_writing import SidecarWriter, write_sidecar
-from data_pipelines.format.sidecars import open_sidecar, split_episodes
+from data_pipelines.format.sidecars import Episodes, open_sidecar, split_episodes
 from data_pipelines.registry import recipe_options
 
 SQUARE = ("square", "train")
@@ -65,6 +65,20 @@ def test_every_row_is_found_by_episode_and_time(info, tmp_path, monkeypatch, ali
         "sidecar.json",
         "stamps.npy",
     ]
+
+
+def test_episodes_need_not_ascend_nor_be_alike(info, tmp_path, monkeypatch):
+    numbers = split_episodes(info, *SQUARE).numbers[::-1].copy()
+    episodes = Episodes(numbers, np.arange(3, 3 + len(numbers)))
+    for module in (sidecars, sidecar_writing):
+        monkeypatch.setattr(module, "split_episodes", lambda *_: episodes)
+    counts = episodes.lengths - 2
+    times = np.concatenate([np.arange(count) for count in counts])
+    values = np.stack([np.repeat(numbers, counts), times], 1)
+    given = dict(kind="stamps", alignment="transition", gap=2)
+    sidecar = write_sidecar(tmp_path, info, *SQUARE, values, **given)
+    found = sidecar.values("stamps", values[::3, 0], values[::3, 1])
+    np.testing.assert_array_equal(found, values[::3])
 
 
 def test_pickles_hold_no_arrays(info, tmp_path):
