@@ -15,6 +15,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel import distributed
 from flexlam_jax.parallel.sharding import tree_bytes
+from flexlam_jax.parallel.streams import rows_of
 
 _GIB = 2**30
 # Where the kernel says how much a container may use; version 2 and 1 of control groups.
@@ -26,7 +27,7 @@ def check_host_memory(batch: Any, config: Mapping[str, Any]) -> None:
 
     Args:
       batch: global shapes of a batch.
-      config: of the run; batch_size, data.prefetch and eval.batches are read.
+      config: of the run; data.prefetch and eval.batches are read.
 
     Raises:
       ConfigError: they are more than the memory of this machine.
@@ -41,7 +42,7 @@ def check_host_memory(batch: Any, config: Mapping[str, Any]) -> None:
         needed = share * max(1, count)
         if total and needed > total:
             raise ConfigError(
-                f"batches of config.batch_size={config['batch_size']} rows, {share / _GIB:.2g} "
+                f"batches of config.batch_size={rows_of(batch)} rows, {share / _GIB:.2g} "
                 f"GiB in every process, times config.{key}={count}, need {needed / _GIB:.1f} GiB "
                 f"of memory; this machine has {total / _GIB:.1f} GiB"
             )
@@ -52,7 +53,7 @@ def check_device_memory(objective: Objective, batch: Any, config: Mapping[str, A
 
     Args:
       batch: global shapes of a batch.
-      config: of the run; batch_size and optimizer.ema_decay are read.
+      config: of the run; optimizer.ema_decay are read.
 
     Raises:
       ConfigError: they are more than the memory of all devices together.
@@ -67,7 +68,7 @@ def check_device_memory(objective: Objective, batch: Any, config: Mapping[str, A
     if total and state + rows > total:
         raise ConfigError(
             f"{parameters:.3g} parameters with gradients and moments need {state / _GIB:.1f} GiB, "
-            f"a batch of config.batch_size={config['batch_size']} rows {rows / _GIB:.1f} GiB; all "
+            f"a batch of config.batch_size={rows_of(batch)} rows {rows / _GIB:.1f} GiB; all "
             f"devices together have {total / _GIB:.1f} GiB"
         )
 
