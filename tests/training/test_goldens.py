@@ -1,10 +1,12 @@
 """The committed text of where parameters live; see goldens.py."""
 
 import difflib
+import importlib
 
 import jax
 import pytest
 
+from experiments.tasks.registry import TASKS, kind_of
 from flexlam_jax.parallel.sharding import path_name
 from tests.training import goldens
 
@@ -20,6 +22,14 @@ def test_parameters_live_where_the_golden_says(preset):
         f"{difference}\n\nIf this is what you want, run "
         "`python -m tests.training.goldens` and commit the files."
     )
+
+
+def test_every_kind_has_a_golden():
+    kinds = {
+        kind_of(importlib.import_module(f"experiments.configs.{preset}").get_config())
+        for preset in goldens.PRESETS
+    }
+    assert kinds == set(TASKS)
 
 
 def test_optimizer_state_lives_with_its_parameter():
