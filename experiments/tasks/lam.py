@@ -12,8 +12,7 @@ from experiments.data_hashes import data_hashes
 from experiments.tasks import lam_evaluators
 from experiments.tasks.task import Task
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.loading.lam import frame_shape
-from flexlam_jax.models.lam import build_lam
+from flexlam_jax.models.lam import build_lam, frame_shape
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.training.loop import Evaluate
 from flexlam_jax.training.validation import mean_loss
@@ -68,7 +67,10 @@ def _evaluators(
     if not evaluators:
         return (loss,)
     splits = (_data(config, "validation"), _data(config, config.data.split))
-    return (loss, lam_evaluators.in_training(evaluators, config, model, *splits))
+    return (
+        loss,
+        lam_evaluators.in_training(evaluators, config, model, *splits, rows=config.batch_size),
+    )
 
 
 def _mean_loss(config: Any, objective: Any, rows: Sequence[int]) -> Evaluate:

@@ -38,13 +38,20 @@ def asked_for(config: Any) -> list[Evaluator]:
 
 
 def in_training(
-    evaluators: Sequence[Evaluator], config: Any, model: Any, test: Mapping, train: Mapping
+    evaluators: Sequence[Evaluator],
+    config: Any,
+    model: Any,
+    test: Mapping,
+    train: Mapping,
+    *,
+    rows: int,
 ) -> Evaluate:
     """What `fit` calls. Opens the data now and reads it at the first evaluation.
 
     Args:
       model: the Flax module that is trained.
       test, train: loader options of the measured split and of the one that probes are fitted on.
+      rows: of a batch.
 
     Raises:
       DataError: probes are asked for and the data hold no actions.
@@ -56,19 +63,19 @@ def in_training(
         evaluators,
         FIELDS,
         lambda variables, step: LoadedLam(model, variables, plain, step),
-        _rows(config, test, labels),
-        _rows(config, train, labels) if fits else None,
+        _batches(test, rows, config.eval.batches, labels),
+        _batches(train, rows, config.eval.batches, labels) if fits else None,
         SETTINGS,
     )
 
 
-def _rows(config: Any, data: Mapping, fields: tuple[str, ...]):
+def _batches(data: Mapping, rows: int, count: int, fields: tuple[str, ...]):
     """Gives batches of transitions, all rows of each, in every process."""
     data = {**data, "clip_length": 2, "pairs_per_clip": 1, "fields": fields}
-    batches = training_batches(data, seed=0, batch_size=config.batch_size)
+    batches = training_batches(data, seed=0, batch_size=rows)
 
     def draw() -> Iterator[Mapping]:
-        for _ in range(config.eval.batches):
+        for _ in range(count):
             yield next(batches)
         batches.close()
 

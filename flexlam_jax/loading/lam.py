@@ -24,7 +24,7 @@ from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading.buckets import in_buckets
 from flexlam_jax.models.bottleneck import keep_settings
-from flexlam_jax.models.lam import build_lam
+from flexlam_jax.models.lam import build_lam, frame_shape
 
 
 def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
@@ -52,13 +52,6 @@ def _model_section(config, path):
             "experiment"
         )
     return section
-
-
-def frame_shape(model_config) -> tuple[int, int, int]:
-    """(height, width, channels) of the frames that a model config asks for."""
-    size = model_config.get("image_size", 64)
-    height, width = (size, size) if isinstance(size, int) else size
-    return int(height), int(width), int(model_config.get("channels", 3))
 
 
 class _Programs:

@@ -6,14 +6,15 @@ element-wise work, softmax and norms are not. A scanned body counts once per ite
 not count in a forward trace, as model FLOPs demand.
 """
 
+import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.models.lam import build_lam, resolve_config
+from flexlam_jax.models.lam import LatentActionModel
 
 
 def program_flops(function: Callable, *args) -> float:
@@ -49,25 +50,32 @@ def _is_jaxpr(value) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
-def forward_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
-    """Forward FLOPs of the LAM of a `model` config for one clip of `clip_length` frames."""
-    # The fused kernels are opaque to the count, and the count does not depend on the kernel.
-    config = {**resolve_config(config), "attention": "xla"}
-    model = build_lam(config)
-    size = config["image_size"]
-    height, width = (size, size) if isinstance(size, int) else size
-    frames = jax.ShapeDtypeStruct((1, clip_length, height, width, config["channels"]), jnp.uint8)
-    variables = jax.eval_shape(model.init, jax.random.key(0), frames)
+def forward_flops(model: LatentActionModel, clip_shape: tuple[int, int, int, int]) -> float:
+    """Forward FLOPs of a LAM for one clip (T, H, W, C)."""
+    plain = _with_plain_attention(model)
+    frames = jax.ShapeDtypeStruct((1, *clip_shape), jnp.uint8)
+    variables = jax.eval_shape(plain.init, jax.random.key(0), frames)
 
     def predict(variables: Any, frames: jax.Array) -> jax.Array:
-        output: Any = model.apply(variables, frames)
+        output: Any = plain.apply(variables, frames)
         return output.prediction
 
     return program_flops(predict, variables, frames)
 
 
-def training_flops(config: Mapping[str, Any], clip_length: int = 2) -> float:
+def training_flops(model: LatentActionModel, clip_shape: tuple[int, int, int, int]) -> float:
     """Forward and backward FLOPs of one clip: three times the forward, as every matmul has two
     in the backward pass.
     """
-    return 3.0 * forward_flops(config, clip_length)
+    return 3.0 * forward_flops(model, clip_shape)
+
+
+def _with_plain_attention(model: LatentActionModel) -> LatentActionModel:
+    """The fused kernels are opaque to the count, and the count does not depend on the kernel."""
+
+    def plain(part: Any) -> Any:
+        if not hasattr(part, "block"):
+            return part
+        return part.clone(block=dataclasses.replace(part.block, attention="xla"))
+
+    return model.clone(encoder=plain(model.encoder), decoder=plain(model.decoder))

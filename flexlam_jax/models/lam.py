@@ -164,6 +164,13 @@ def resolve_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
+def frame_shape(config: Mapping[str, Any]) -> tuple[int, int, int]:
+    """(height, width, channels) of the frames that the `model` section of a config asks for."""
+    size = config.get("image_size", 64)
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width), int(config.get("channels", 3))
+
+
 def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
     """Builds the model from the `model` section of a config.
 

@@ -16,7 +16,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models.bottleneck import sample_keep
 from flexlam_jax.models.flops import training_flops
-from flexlam_jax.models.lam import LamOutput, LatentActionModel, resolve_config
+from flexlam_jax.models.lam import LamOutput, LatentActionModel, frame_shape, resolve_config
 from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
 from flexlam_jax.objectives.objective import Mean, Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr
@@ -111,7 +111,7 @@ def lam_objective(
         ],
         report=functools.partial(_report, model.quantizer.codebook_size),
         summary=summary,
-        flops_per_row=training_flops(settings, clip_length),
+        flops_per_row=training_flops(model, (clip_length, *frame_shape(settings))),
         transitions_per_row=clip_length - 1,
         dtype=settings["dtype"],
     )

@@ -16,6 +16,9 @@ LARGER = {
 }
 
 
+CLIP = (2, 32, 32, 3)
+
+
 def by_hand(T=2, N=16, K=3, M=128, F=512, pixels=8 * 8 * 3):
     def block(tokens, carried=None):
         carried = carried or tokens
@@ -31,14 +34,15 @@ def by_hand(T=2, N=16, K=3, M=128, F=512, pixels=8 * 8 * 3):
 
 @pytest.mark.parametrize("T", [2, 5])
 def test_count_equals_the_formula_by_hand(T):
-    assert forward_flops(tiny_config(**LARGER), T) == by_hand(T)
-    assert training_flops(tiny_config(**LARGER), T) == 3 * by_hand(T)
+    model, clip = build_lam(tiny_config(**LARGER)), (T, 32, 32, 3)
+    assert forward_flops(model, clip) == by_hand(T)
+    assert training_flops(model, clip) == 3 * by_hand(T)
 
 
 def test_count_does_not_depend_on_scan_remat_or_attention_kernel():
     changes = {"unroll": True, "remat": "full", "attention": "cudnn", "dtype": "bfloat16"}
     for change in ({key: value} for key, value in changes.items()):
-        assert forward_flops(tiny_config(**LARGER, **change)) == by_hand()
+        assert forward_flops(build_lam(tiny_config(**LARGER, **change)), CLIP) == by_hand()
 
 
 @pytest.mark.parametrize("changes", [LARGER, MOTION], ids=["vit", "motion"])
@@ -50,7 +54,7 @@ def test_count_is_a_little_below_xla_s_for_an_unrolled_program(changes):
     variables = jax.eval_shape(model.init, jax.random.key(0), frames)
     program = jax.jit(lambda v, f: model.apply(v, f).prediction).lower(variables, frames)
     xla = program.compile().cost_analysis()["flops"]
-    ratio = xla / forward_flops(config)
+    ratio = xla / forward_flops(model, CLIP)
     if changes is LARGER:
         assert 1.0 <= ratio < 1.15
     else:
