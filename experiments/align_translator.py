@@ -19,7 +19,7 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, lam_inputs
-from experiments.progress import progress
+from experiments.progress_bar import progress
 from flexlam_jax import load_translator, output_folder
 from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import CheckpointError, UserError

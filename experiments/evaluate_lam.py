@@ -26,7 +26,7 @@ from absl import flags
 
 import flexlam_jax
 from experiments import cli, lam_inputs
-from experiments.progress import progress
+from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError

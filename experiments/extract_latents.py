@@ -30,7 +30,7 @@ from absl import flags
 from data_pipelines.errors import DataError
 from data_pipelines.format.sidecar_writing import SidecarWriter
 from experiments import cli, lam_inputs
-from experiments.progress import progress
+from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.errors import DamagedFile, UserError
 from flexlam_jax.latents import (
