@@ -178,7 +178,7 @@ def test_settings_that_do_not_fit(monkeypatch, environment, message):
 
 def test_half_of_the_settings_is_not_enough():
     """In a process of its own: JAX looks for a cluster only where no device has been touched."""
-    code = "from flexlam_jax.training import distributed; distributed.initialize(timeout=5)"
+    code = "from flexlam_jax.parallel import distributed; distributed.initialize(timeout=5)"
     names = ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
     environment = {k: v for k, v in os.environ.items() if k not in names}
     done = subprocess.run(
