@@ -14,6 +14,7 @@ from experiments.tasks.task import Task
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.lam import build_lam, frame_shape
 from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.parallel.streams import is_streams
 from flexlam_jax.training.loop import Evaluate
 from flexlam_jax.training.validation import mean_loss
 
@@ -23,9 +24,10 @@ def build(config: Any) -> Task:
 
     Raises:
       ConfigError: a model or loss that cannot be built, or a `data.image_size` that is not the
-        model's.
+        model's, or rows for streams, which its batches lack.
     """
     _check_sizes(config)
+    _check_rows(config)
     clip = (config.data.clip_length, *frame_shape(config.model))
     model = build_lam(config.model)
     objective = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)
@@ -47,6 +49,15 @@ def _check_sizes(config: Any) -> None:
         raise ConfigError(
             f"config.data.image_size={given} but config.model.image_size={size}; the model's "
             "decides for both, so leave out config.data.image_size"
+        )
+
+
+def _check_rows(config: Any) -> None:
+    """Its batches have no streams, so there is one number of rows."""
+    if is_streams(config.batch_size):
+        raise ConfigError(
+            f"config.batch_size has rows for the streams {', '.join(config.batch_size)}, and a "
+            "batch of config.kind='lam' has none; give one number, as in config.batch_size=64"
         )
 
 

@@ -164,3 +164,12 @@ def test_a_size_of_frames_that_is_not_the_models(tmp_path):
         train(config, tmp_path / "run")
     config.data.image_size = 16
     build_task(config)
+
+
+def test_rows_for_streams_of_a_kind_that_has_none(tmp_path):
+    config = tiny.get_config()
+    del config.batch_size  # Of another type.
+    config.batch_size = dict(labelled=4, video=8)
+    with pytest.raises(ConfigError, match="streams labelled, video, and a batch of config.kind='l"):
+        train(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
