@@ -4,6 +4,7 @@ What a person can mend, a file that is no preset or a key that does not exist, i
 bug inside a preset keeps its traceback: it is not for ml_collections and absl to reword.
 """
 
+import difflib
 import importlib.util
 import inspect
 import os
@@ -19,6 +20,7 @@ from experiments.configs.keys import LamConfig, settings_of
 from flexlam_jax.config.settings import Key, describe, keys_of
 from flexlam_jax.errors import ConfigError
 
+flags.disclaim_key_flags()  # The flag belongs to the binary that asks for it: its --help lists it.
 _OVERRIDE = re.compile(r"--?config\.([^=]+)")
 
 
@@ -124,4 +126,7 @@ def _unknown(argument: str, config: ConfigDict, path: Sequence[str]) -> ConfigEr
     for part in path:
         section = section[part]
     where = ".".join(["config", *path])
-    return ConfigError(f"unknown config key in {argument}; {where} has {', '.join(section)}")
+    given = argument.lstrip("-").partition("=")[0].split(".")[len(path) + 1]
+    near = difflib.get_close_matches(given, list(section), n=1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    return ConfigError(f"unknown config key in {argument}; {hint}{where} has {', '.join(section)}")

@@ -35,7 +35,8 @@ class _File:
 
 @dataclasses.dataclass(frozen=True)
 class _Sidecar:
-    kind: str
+    dataset: str
+    split: str
     alignment: str
     gap: int
     rows: int
@@ -48,12 +49,17 @@ def read_arrays(place: Path, model: str, gap: int) -> dict[str, np.ndarray]:
     """slots, ids (if discrete), episode, t and gap of one split, verified; see latents.Latents.
 
     Args:
-      place: the folder of a split.  model, gap: that the folder's latents must be of.
+      place: the folder <dataset>/<split>.  model, gap: that the folder's latents must be of.
 
     Raises:
-      DamagedFile: not what was written, or of another model or gap.
+      DamagedFile: not what was written, or of another dataset, split, model or gap.
     """
     sidecar = _read_manifest(place / FILE_NAME)
+    if (sidecar.dataset, sidecar.split) != (place.parent.name, place.name):
+        raise DamagedFile(
+            f"{place} holds latents of dataset {sidecar.dataset!r}, split {sidecar.split!r}: "
+            f"folders were renamed; {_AGAIN}"
+        )
     if (sidecar.made_by.get("model"), sidecar.gap) != (model, gap):
         raise DamagedFile(
             f"{place} holds latents of another model or gap than its folder; {_AGAIN}"

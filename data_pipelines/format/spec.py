@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,11 @@ class ActionSpec:
         if self.kind not in ("discrete", "continuous") or not self.names:
             raise DataError(f"action spec needs a kind and names, got {self}")
         bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        if not all(isinstance(bound, numbers.Real) for bound in bounds):
+            raise DataError(
+                f"action spec needs one number as low and one as high, for all dimensions, got "
+                f"{self}"
+            )
         if not all(map(math.isfinite, bounds)) or bounds != sorted(bounds):
             raise DataError(f"action spec needs finite bounds, low <= high, got {self}")
 

@@ -141,7 +141,11 @@ def _remove_after(job: Job, last: int) -> None:
 
 def play_and_spool(job: Job, episode: int) -> int:
     """Task of one worker: returns the number of frames, also when there are too few to keep."""
-    played = play(job, episode)
+    try:
+        played = play(job, episode)
+    except Exception as error:  # of somebody's simulator or agent: its traceback says where
+        error.add_note(f"while playing {job.name} episode {episode}, seed {job.seed}")
+        raise
     count = 0 if played is None else played.length
     if count >= MIN_FRAMES:
         for camera, frames in played.frames.items():

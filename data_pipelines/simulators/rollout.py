@@ -9,7 +9,11 @@ import numpy as np
 
 from data_pipelines.conversion.spool import is_blank
 from data_pipelines.errors import DataError
-from data_pipelines.simulators.simulator import Agent, Simulator
+from data_pipelines.simulators.simulator import Agent, Frames, Simulator
+
+# Steps of an episode without a bound: who plays longer gives the task max_steps, and pictures of
+# a task that never ends do not fill the memory.
+LONGEST = 50_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +47,31 @@ def rollout(
 
     The first skip_steps are played, not recorded; None if the episode ended among them. Of a
     simulator that shows nothing after the last step, that step is in the return only.
+
+    Raises DataError for an action that the task does not have, a camera without a picture, and an
+    episode without a bound that does not end in LONGEST steps.
     """
-    frames, total, done = simulator.frames(), 0.0, False
+    frames, total, done = _frames(simulator), 0.0, False
     spec = simulator.task.action
     for _ in range(skip_steps):
-        reward, done = simulator.step(np.asarray(agent(frames), spec.dtype)[()])
+        reward, done = simulator.step(_action(simulator, agent, frames))
         total += reward
         if done:
             return None
-        frames = simulator.frames()
+        frames = _frames(simulator)
     views, states, actions, rewards = [frames], [simulator.state()], [], []
     while not done and (not max_steps or len(actions) < max_steps):
-        action = np.asarray(agent(frames), spec.dtype)[()]  # what is recorded is what was done
+        if len(actions) >= LONGEST and not max_steps:
+            raise DataError(
+                f"{simulator.task.name}: an episode did not end in {LONGEST} steps; give the "
+                "task's TaskSpec max_steps"
+            )
+        action = _action(simulator, agent, frames)  # what is recorded is what was done
         reward, done = simulator.step(action)
         total += reward
         if done and not simulator.shows_end:
             break
-        frames = simulator.frames()
+        frames = _frames(simulator)
         actions.append(action)
         rewards.append(reward)
         views.append(frames)
@@ -73,6 +85,35 @@ def rollout(
         done=done,
         metadata=_metadata(simulator),
     )
+
+
+def _frames(simulator: Simulator) -> Frames:
+    """The present pictures, of every camera that the simulator was made with."""
+    frames = simulator.frames()
+    missing = [camera for camera in simulator.views if camera not in frames]
+    if missing:
+        raise DataError(
+            f"{simulator.task.name}: frames() of {type(simulator).__name__} gives no picture of "
+            f"camera {', '.join(missing)}; it must give one of every camera in views"
+        )
+    return frames
+
+
+def _action(simulator: Simulator, agent: Agent, frames: Frames) -> Any:
+    """What the agent does now; a float out of bounds is the simulator's to clip."""
+    spec = simulator.task.action
+    action = np.asarray(agent(frames), spec.dtype)
+    wrong = action.shape != spec.shape or (spec.kind == "discrete" and spec.fault(action))
+    if wrong or not np.isfinite(action).all():
+        expected = (
+            f"a number from 0 to {spec.count - 1}"
+            if spec.kind == "discrete"
+            else f"{spec.count} finite numbers"
+        )
+        raise DataError(
+            f"{simulator.task.name}: the agent gave action {action.tolist()}, expected {expected}"
+        )
+    return action[()]
 
 
 def _metadata(simulator: Simulator) -> dict[str, Any]:

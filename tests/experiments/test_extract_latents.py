@@ -145,6 +145,10 @@ def test_what_is_refused(place, extracted, name, told):
             ),
             "its fields are not those that were written",
         ),
+        (
+            lambda split: shutil.copytree(split.parent / "test", split, dirs_exist_ok=True),
+            "holds latents of dataset 'square', split 'test': folders were renamed",
+        ),
     ],
 )
 def test_damaged_sidecars_are_refused(place, extracted, tmp_path, damage, told):

@@ -154,3 +154,11 @@ def test_what_a_person_can_mend_is_one_line(monkeypatch, capsys):
             cli._parse(sys.argv)
         told = capsys.readouterr().err
         assert told.startswith("error: ") and len(told.splitlines()) == 1 and given in told
+
+
+def test_help_of_a_binary_lists_the_flag_and_every_key():
+    values = flags.FlagValues()
+    preset_flag.define_config("A preset.", values)
+    listed = values.module_help(sys.modules[__name__])  # What --help prints of the calling module.
+    assert "--config:" in listed
+    assert [key for key in keys_of(LamConfig) if key not in listed] == []

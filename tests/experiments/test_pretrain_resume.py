@@ -85,7 +85,7 @@ def test_rows_tell_the_data_order(whole):
 @pytest.mark.parametrize(
     "flags, message",
     [
-        (["--config.model.slotz=3"], 'Did you mean "slots" instead of "slotz"'),
+        (["--config.model.slotz=3"], "slotz=3; did you mean slots?"),
         (["--config.batch_size=abc"], "--config.batch_size=abc: invalid literal"),
         (["--config.seed=1"], "holds a run with another config:\n  seed: 0 there, 1 now"),
     ],

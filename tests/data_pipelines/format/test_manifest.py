@@ -144,6 +144,10 @@ def test_bounds_of_actions_are_finite_and_ordered():
     for low, high in ((float("nan"), 1.0), (0.0, float("inf")), (1.0, -1.0)):
         with pytest.raises(DataError, match="finite bounds, low <= high"):
             ActionSpec("continuous", ("x",), low, high)
+    for low, high in (((0.0,), 1.0), (0.0, "1")):
+        with pytest.raises(DataError, match="one number as low and one as high, for all dim"):
+            ActionSpec("continuous", ("x",), low, high)
+    assert ActionSpec("continuous", ("x",), np.float32(0), 1).high == 1
 
 
 def row(index, place, value):
