@@ -127,6 +127,6 @@ def _unknown(argument: str, config: ConfigDict, path: Sequence[str]) -> ConfigEr
         section = section[part]
     where = ".".join(["config", *path])
     given = argument.lstrip("-").partition("=")[0].split(".")[len(path) + 1]
-    near = difflib.get_close_matches(given, list(section), n=1)
+    near = [] if given in section else difflib.get_close_matches(given, list(section), n=1)
     hint = f"did you mean {near[0]}? " if near else ""
     return ConfigError(f"unknown config key in {argument}; {hint}{where} has {', '.join(section)}")
