@@ -89,12 +89,12 @@ def _read(reference: Reference, folder: epath.Path, restore: Restore) -> Any:
             return params
         problems.append(
             f"step {reference.step} in {place} has other parameters at {reference.take!r} than "
-            "those that were used (their fingerprint differs)"
+            "those that were used (their fingerprint differs)."
         )
     raise CheckpointError(
         f"the checkpoint in {folder} holds its frozen parameters {reference.to!r} by reference to "
-        f"another run, and they cannot be read: {'; '.join(problems)}. Restore that run, in its "
-        "place or beside this one as it was"
+        "another run, and they cannot be read; restore that run, in its place or beside this one as "
+        f"it was. {' '.join(problems)}"
     )
 
 
