@@ -110,6 +110,12 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
     info = open_dataset(path)
     known = trained_on.datasets or ()
     known = (known,) if isinstance(known, str) else tuple(known)
+    absent = [name for name in known if name not in info.datasets]
+    if absent and not datasets:
+        raise UserError(
+            f"{path} holds no dataset {absent[0]!r}, which the model was trained on; name some of "
+            f"{', '.join(info.datasets)} with --datasets"
+        )
     names = tuple(datasets) or known or tuple(info.datasets)
     for name in names:
         shape = tuple(info.spec(name).image_shape)

@@ -90,16 +90,15 @@ class SidecarColumns:
         self._by_dataset, self._clip_length = by_dataset, clip_length
         names = dict.fromkeys(name for columns in by_dataset for name in columns)
         self._columns: dict[str, Column] = {}
-        self._masked = []
+        self._masked = [n for n in names if any(n not in columns for columns in by_dataset)]
         for name in names:
             held = [columns[name] for columns in by_dataset if name in columns]
             self._columns[name] = held[0]
-            if len(held) < len(by_dataset):
-                self._masked.append(name)
             self._check(name, held, taken)
 
     def _check(self, name: str, held: list[Column], taken: Sequence[str]) -> None:
-        if name in taken or f"has_{name}" in taken:
+        masks = [f"has_{other}" for other in self._masked]
+        if name in taken or f"has_{name}" in taken or name in masks:
             raise DataError(
                 f"data.sidecars.{name}: batches have {name!r} already; call the column otherwise"
             )

@@ -5,7 +5,7 @@ import types
 import pytest
 
 from experiments import lam_inputs
-from flexlam_jax.errors import CheckpointError
+from flexlam_jax.errors import UserError
 from flexlam_jax.output_folder import LATENTS, REPORT, TRANSLATOR, Claim
 from tests.experiments.command_lines import run_lines
 from tests.experiments.pretraining import Pretraining
@@ -129,6 +129,10 @@ def test_the_report_lies_beside_the_checkpoints_and_programs_where_the_flag_says
         ({"datasets": "square", "gap": [2, 3]}, (("square",), 2)),
         ({"datasets": {"square": 0.5}, "gap": ["0.2s", "0.4s"]}, (("square",), 2)),
         ({"datasets": None, "more": 1}, (("square",), 1)),
+        (
+            {"datasets": ["circle"]},
+            "no dataset 'circle', which the model was trained on; .* --data",
+        ),
         ({"datasets": ["square"], "gap": None}, "config is damaged: gap: .*, it is null"),
         ({"datasets": 3}, "config is damaged: datasets: .*, it is 3"),
     ],
@@ -138,7 +142,7 @@ def test_what_a_checkpoint_says_of_its_data_is_typed(place, section, told):
         frame_shape=(16, 16, 3), config={"data": {"path": str(place / "data"), **section}}
     )
     if isinstance(told, str):
-        with pytest.raises(CheckpointError, match=told):
+        with pytest.raises(UserError, match=told):
             lam_inputs.open_source(lam, "", [])
     else:
         source = lam_inputs.open_source(lam, "", [])

@@ -108,6 +108,10 @@ def test_a_mixture_says_where_there_is_a_column(square, folders):
         training_batches(
             {"mixture": entries, "sidecars": {"z": str(folders / "frame")}}, seed=0, batch_size=4
         )
+    entries["with"]["sidecars"]["has_z"] = entries["with"]["sidecars"]["z"]
+    with pytest.raises(DataError, match="sidecars.has_z: batches have 'has_z' already"):
+        training_batches({"mixture": entries}, seed=0, batch_size=4)
+    del entries["with"]["sidecars"]["has_z"]
     entries["without"]["sidecars"] = {"z": {"path": str(folders / "frame"), "array": "stamps"}}
     with pytest.raises(DataError, match="is transition-aligned .* is frame-aligned"):
         training_batches({"mixture": entries}, seed=0, batch_size=4)
