@@ -94,7 +94,6 @@ def read_start(config: Mapping[str, Any], abstract: TrainState, folder: Any) -> 
     parts: dict[tuple[str, str], Any] = {}
     references: list[Reference] = []
     for name, source in sources_of(config).items():
-        checkpoint_folder(source.path)  # Raises where there is none.
         taken, step = _taken(name, source, abstract)
         parts |= {(collection, source.to): tree for collection, tree in taken.items()}
         for path in config.get("frozen") or ():
@@ -108,7 +107,11 @@ def read_start(config: Mapping[str, Any], abstract: TrainState, folder: Any) -> 
 
 def _taken(name: str, source: InitFromSettings, abstract: TrainState) -> tuple[dict[str, Any], int]:
     """({collection: tree}, step) that an entry names, with the shapes of ours."""
-    variables, _, step = restore_params(source.path, step=source.step)
+    try:
+        checkpoint_folder(source.path)  # Raises where there is none.
+        variables, _, step = restore_params(source.path, step=source.step)
+    except CheckpointError as error:
+        raise CheckpointError(f"config.init_from.{name}: {error}") from error
     ours = abstract.variables
     for key, path, params in (("take", source.take, variables), ("to", source.to, ours)):
         if subtree(params["params"], path) is None:

@@ -89,7 +89,7 @@ def test_other_shapes_are_told_by_path(source):
 
 
 def test_another_run_that_is_not_there(fresh, tmp_path):
-    with pytest.raises(CheckpointError, match="no checkpoint in"):
+    with pytest.raises(CheckpointError, match="config.init_from.*: no checkpoint in"):
         read_start(config_from(tmp_path), fresh, "here")
 
 
