@@ -71,6 +71,7 @@ class Doom(Simulator):
         self._resolution = resolution
         self._open: str | None = None  # the scenario that runs
         self._game: Any = None
+        self._state: Any = None  # what the game shows now; None when no episode runs
 
     @classmethod
     def tasks(cls) -> Mapping[str, TaskSpec]:
@@ -125,17 +126,27 @@ class Doom(Simulator):
 
     def step(self, action: int) -> Step:
         """Holds one action for FRAME_SKIP tics; the reward is their sum."""
+        self._shown()
         reward = self._game.make_action(self._presses[int(action)], FRAME_SKIP)
         self._state = self._game.get_state()
         return Step(float(reward), self._state is None)
 
+    def _shown(self) -> Any:
+        """What the game shows; raises DataError before the first episode and after each."""
+        if self._state is None:
+            raise DataError(
+                "no episode of Doom runs: it was not begun, or its last step was done, after which "
+                "there is neither picture nor state; call reset(seed, task)"
+            )
+        return self._state
+
     def frames(self) -> dict[str, np.ndarray]:
-        image = Image.fromarray(self._state.screen_buffer)
+        image = Image.fromarray(self._shown().screen_buffer)
         picture = image.resize((self.size, self.size), Image.Resampling.BOX)
         return dict.fromkeys(self.views, np.asarray(picture))
 
     def state(self) -> np.ndarray:
-        return np.asarray(self._state.game_variables, np.float32)
+        return np.asarray(self._shown().game_variables, np.float32)
 
     def expert(self) -> Agent:
         if not self.ground_truth:
@@ -146,13 +157,13 @@ class Doom(Simulator):
 
     def objects(self) -> list[tuple[str, float, float]]:
         """(name, x, y) of every object in the map, the player included."""
-        return [(o.name, o.position_x, o.position_y) for o in self._state.objects]
+        return [(o.name, o.position_x, o.position_y) for o in self._shown().objects]
 
     def walls(self) -> np.ndarray:
         """float32 (W, 4): x1, y1, x2, y2 of the lines that block the player."""
         lines = [
             (line.x1, line.y1, line.x2, line.y2)
-            for sector in self._state.sectors
+            for sector in self._shown().sectors
             for line in sector.lines
             if line.is_blocking
         ]
@@ -162,7 +173,7 @@ class Doom(Simulator):
         if self._game is not None:
             self._game.close()
             self._scratch.cleanup()
-            self._game = self._open = None
+            self._game = self._open = self._state = None
 
 
 @contextlib.contextmanager

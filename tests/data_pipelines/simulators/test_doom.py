@@ -118,6 +118,18 @@ def test_experts_solve_their_scenario(task, least):
     assert len(episode.frames["player"]) == len(episode.action) + 1 == episode.length
 
 
+def test_nothing_is_shown_or_played_where_no_episode_runs():
+    with Doom() as simulator:
+        for look in (simulator.frames, simulator.state, lambda: simulator.step(0)):
+            with pytest.raises(DataError, match=r"no episode of Doom runs.*call reset"):
+                look()
+        simulator.reset(0, "health_gathering")
+        while not simulator.step(0).done:
+            assert simulator.frames()
+        with pytest.raises(DataError, match="no episode of Doom runs"):
+            simulator.frames()
+
+
 def test_plan_options():
     assert sum(doom_options()["plan"].values()) >= 25_000
     assert sum(doom_options("--fast")["plan"].values()) == 3500
