@@ -85,6 +85,7 @@ def test_worker_processes_give_the_same_batches(square):
     parallel.set_state({"next_index": 1})
     for a, b in zip(expected[1:], take(parallel, 3), strict=True):
         assert_equal(a, b)
+    parallel.close()
 
 
 _KILLED = """
