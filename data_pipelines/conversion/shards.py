@@ -57,7 +57,7 @@ class ShardJob:
         return pathlib.Path(self.folder) / DONE / f"{self.file_name}.json"
 
 
-def make_serializer(spec: DatasetSpec):
+def make_serializer(spec: DatasetSpec) -> Callable[[dict[str, Any]], bytes]:
     """example dict -> bytes, the same in every process (protobuf maps alone have no fixed order)."""
     typed = features(spec)
     serializer = example_serializer.ExampleSerializer(typed.get_serialized_info())

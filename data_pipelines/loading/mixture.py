@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import grain
 import numpy as np
@@ -66,7 +66,9 @@ def _held(info: DatasetInfo, entry: Entry, split: str) -> tuple[str, ...]:
     return held or names
 
 
-def select_datasets(info: DatasetInfo, datasets, cameras: tuple[str, ...]) -> tuple[str, ...]:
+def select_datasets(
+    info: DatasetInfo, datasets: Iterable[str], cameras: tuple[str, ...]
+) -> tuple[str, ...]:
     """Names of the datasets asked for; raises DataError listing what exists."""
     names = tuple(datasets) or tuple(info.datasets)
     specs = [info.spec(name) for name in names]

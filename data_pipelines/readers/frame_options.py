@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +15,7 @@ _KEPT = ("size", "fit", "seed", "clip_stride", "max_span", "max_failures", "leak
 
 
 def add_frame_arguments(
-    parser, *, size: int = 64, source: str, formats: Iterable[str] = ()
+    parser: argparse.ArgumentParser, *, size: int = 64, source: str, formats: Iterable[str] = ()
 ) -> None:
     """Adds --source (described by `source`), --format and the shared options.
 
@@ -60,7 +61,7 @@ def add_frame_arguments(
     )
 
 
-def frame_options(args, *, as_stored: bool = False) -> dict[str, Any]:
+def frame_options(args: argparse.Namespace, *, as_stored: bool = False) -> dict[str, Any]:
     """The shared options as data; raises DataError for values that make no sense.
 
     as_stored: whether the reader can keep pictures as they are (--size=0); codec 'auto' then stays

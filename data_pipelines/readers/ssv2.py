@@ -8,6 +8,7 @@ The newer download calls the tables labels/{train,validation,test,labels}.json; 
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
 import pathlib
@@ -49,12 +50,12 @@ class _Row:
     placeholders: list[str] | None = None
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser, size=224, source=f"folder that holds {VIDEOS}/ and the JSON files")
     add_rate_arguments(parser)
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     return frame_options(args) | rate_options(args)
 
 

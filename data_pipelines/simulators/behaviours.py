@@ -31,7 +31,7 @@ class Behaviour:
     ground_truth: bool = False
 
 
-def uniform_action(action: ActionSpec, rng: np.random.Generator):
+def uniform_action(action: ActionSpec, rng: np.random.Generator) -> int | np.ndarray:
     """A uniform action: int, or float32 (A,) within the bounds.
 
     Raises DataError for continuous actions whose bounds are unknown.
@@ -52,7 +52,7 @@ class Random:
     def __init__(self, simulator: Simulator, rng: np.random.Generator):
         self._action, self._rng = simulator.task.action, rng
 
-    def __call__(self, frames: Frames):
+    def __call__(self, frames: Frames) -> int | np.ndarray:
         del frames
         return uniform_action(self._action, self._rng)
 
@@ -64,7 +64,7 @@ class Sticky:
         self._spec, self._rng = simulator.task.action, rng
         self._action = uniform_action(self._spec, rng)
 
-    def __call__(self, frames: Frames):
+    def __call__(self, frames: Frames) -> int | np.ndarray:
         del frames
         if self._rng.random() >= KEEP:
             self._action = uniform_action(self._spec, self._rng)
@@ -77,7 +77,7 @@ class Noisy:
     def __init__(self, simulator: Simulator, rng: np.random.Generator):
         self._expert, self._spec, self._rng = simulator.expert(), simulator.task.action, rng
 
-    def __call__(self, frames: Frames):
+    def __call__(self, frames: Frames) -> int | np.ndarray:
         action = self._expert(frames)
         return uniform_action(self._spec, self._rng) if self._rng.random() < EPSILON else action
 

@@ -130,7 +130,7 @@ class Simulator(abc.ABC):
         """Starts an episode of `self.task`; called by reset."""
 
     @abc.abstractmethod
-    def step(self, action) -> Step:
+    def step(self, action: Any) -> Step:
         """Acts once. A float outside of the task's bounds is clipped by the simulator."""
 
     @abc.abstractmethod

@@ -12,6 +12,7 @@ adds a second view, the first one turned by 90 degrees. The datasets of one epis
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,7 +35,7 @@ DEFAULT_EXTRA = {"distractors": 0, "exogenous_pairs": False, "cameras": 1}
 STICKY = 0.7  # an action is kept with this probability, as in the doom recipe
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--episodes", type=int, default=24)
     parser.add_argument("--length", type=int, default=41, help="frames per episode")
@@ -51,7 +52,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--cameras", type=int, default=1, choices=(1, 2), help="views")
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     names = ("seed", "episodes", "length", "size", "codec", "clip_stride", "max_span")
     given = {name: getattr(args, name) for name in names}
     # Folders written before these options existed stay as they are.

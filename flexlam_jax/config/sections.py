@@ -1,7 +1,7 @@
 """Strict reading of model configs: an unknown key is an error that names it and the valid ones."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from flexlam_jax.errors import ConfigError
@@ -16,7 +16,7 @@ def as_dict(section: str, config: Any) -> dict[str, Any]:
     raise ConfigError(f"{section} must be a mapping of settings, not {config!r}")
 
 
-def check_keys(section: str, given, valid) -> None:
+def check_keys(section: str, given: Iterable[str], valid: Iterable[str]) -> None:
     """Raises ConfigError naming every key of `given` that is not in `valid`."""
     unknown = sorted(set(given) - set(valid))
     if unknown:
@@ -24,7 +24,7 @@ def check_keys(section: str, given, valid) -> None:
         raise ConfigError(f"unknown config key {keys}; valid keys of {section}: {sorted(valid)}")
 
 
-def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
+def check_kind(section: str, config: Any, kinds: Iterable[str]) -> tuple[str, dict[str, Any]]:
     """Splits {'kind': name, **rest} into (name, rest); raises ConfigError for an unknown kind."""
     rest = as_dict(section, config)
     kind = rest.pop("kind", None)
@@ -33,7 +33,7 @@ def check_kind(section: str, config: Any, kinds) -> tuple[str, dict[str, Any]]:
     return kind, rest
 
 
-def strict(section: str, config: Any, kinds: Mapping[str, type]):
+def strict(section: str, config: Any, kinds: Mapping[str, type]) -> tuple[str, dict[str, Any]]:
     """Reads a `kind` section against dataclasses; returns (kind, settings with defaults)."""
     kind, given = check_kind(section, config, kinds)
     settings = dataclasses.asdict(kinds[kind]())
@@ -41,7 +41,7 @@ def strict(section: str, config: Any, kinds: Mapping[str, type]):
     return kind, {**settings, **given}
 
 
-def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived):
+def build_kind(section: str, config: Any, kinds: Mapping[str, type], **derived) -> Any:
     """Builds the Linen module that `kind` names, with the rest of the section as its fields.
 
     A field that is a dataclass of settings itself is given by keys of the section too, one for each

@@ -6,7 +6,7 @@ from flexlam_jax.evaluation import intervals
 from flexlam_jax.reports.results import Number
 
 
-def entropy_bits(counts, axis: int = -1) -> np.ndarray:
+def entropy_bits(counts: np.ndarray, axis: int = -1) -> np.ndarray:
     """Plug-in Shannon entropy of counts along `axis`, in bits; low by about (V-1)/(2N ln 2)."""
     counts = np.asarray(counts, np.float64)
     total = counts.sum(axis=axis, keepdims=True)
@@ -14,7 +14,7 @@ def entropy_bits(counts, axis: int = -1) -> np.ndarray:
     return (p * -np.log2(np.where(p > 0, p, 1))).sum(axis=axis) + 0.0  # no negative zero
 
 
-def discrete_usage(ids_NK, codebook_size: int, episode_N) -> list[dict]:
+def discrete_usage(ids_NK: np.ndarray, codebook_size: int, episode_N: np.ndarray) -> list[dict]:
     """Usage of every slot of a discrete code.
 
     Args:
@@ -58,7 +58,7 @@ def discrete_usage(ids_NK, codebook_size: int, episode_N) -> list[dict]:
     return rows
 
 
-def continuous_usage(slots_NKD, episode_N) -> list[dict]:
+def continuous_usage(slots_NKD: np.ndarray, episode_N: np.ndarray) -> list[dict]:
     """One dict per slot of a continuous code: `slot`, `spread` (RMS distance from its mean)."""
     slots_NKD = np.asarray(slots_NKD, np.float64)
     squared = np.square(slots_NKD - slots_NKD.mean(0)).mean(-1)

@@ -5,6 +5,7 @@ that the caller can average over episodes; PSNR is taken *after* averaging (see 
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +19,13 @@ SSIM_C1 = 0.01**2
 SSIM_C2 = 0.03**2
 
 
-def mse(prediction_BHWC, target_BHWC) -> jax.Array:
+def mse(prediction_BHWC: jax.Array | np.ndarray, target_BHWC: jax.Array | np.ndarray) -> jax.Array:
     """Mean squared error of each image, (B,) float32, on the [0, 1] scale."""
     error = to_float(prediction_BHWC) - to_float(target_BHWC)
     return jnp.mean(jnp.square(error), axis=(-3, -2, -1))
 
 
-def psnr_from_mse(mean_squared_error):
+def psnr_from_mse(mean_squared_error: Any) -> np.ndarray:
     """PSNR in dB for a peak of 1: -10 log10(MSE), with the MSE floored at 1e-10 (100 dB).
 
     Give it the MSE averaged over a whole split. Averaging per-frame PSNRs instead would let frames
@@ -45,7 +46,7 @@ def _window_matrix(size: int) -> np.ndarray:
     return matrix
 
 
-def ssim(prediction_BHWC, target_BHWC) -> jax.Array:
+def ssim(prediction_BHWC: jax.Array | np.ndarray, target_BHWC: jax.Array | np.ndarray) -> jax.Array:
     """Structural similarity of each image, (B,) float32.
 
     Wang et al. 2004, Gaussian 11x11 window (sigma 1.5), only positions where the window lies inside

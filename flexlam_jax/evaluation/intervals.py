@@ -22,14 +22,16 @@ def resample_weights(count: int, seed: int, resamples: int = RESAMPLES) -> np.nd
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
 
 
-def percentiles(samples, level: float = LEVEL) -> tuple[float, float]:
+def percentiles(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
     """Central `level` range of bootstrap samples."""
     tail = 50 * (1 - level)
     low, high = np.percentile(samples, [tail, 100 - tail])
     return float(low), float(high)
 
 
-def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np.ndarray]:
+def sums_by_episode(
+    values: Mapping[str, np.ndarray], episode_N: np.ndarray
+) -> dict[str, np.ndarray]:
     """Adds up values (N, ...) within episodes -> (E, ...); "count" is always there."""
     _, index = np.unique(np.asarray(episode_N), return_inverse=True)
     count = int(index.max()) + 1
@@ -42,7 +44,12 @@ def sums_by_episode(values: Mapping[str, np.ndarray], episode_N) -> dict[str, np
 
 
 def over_episodes(
-    values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
+    values: Mapping[str, np.ndarray],
+    episode_N: np.ndarray,
+    statistic: Callable,
+    *,
+    unit: str,
+    seed: int = 0,
 ) -> Number:
     """Interval of a statistic of per-transition values by resampling episodes.
 
@@ -66,7 +73,12 @@ def over_episodes(
 
 
 def over_draws_and_episodes(
-    values: Mapping[str, np.ndarray], episode_N, statistic: Callable, *, unit: str, seed: int = 0
+    values: Mapping[str, np.ndarray],
+    episode_N: np.ndarray,
+    statistic: Callable,
+    *,
+    unit: str,
+    seed: int = 0,
 ) -> Number:
     """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
 

@@ -23,7 +23,7 @@ def label_draws(transitions: int, draws: int, seed: int) -> np.ndarray:
     ).astype(np.int32)
 
 
-def pooled_pixels(frames_BHWC) -> np.ndarray:
+def pooled_pixels(frames_BHWC: np.ndarray) -> np.ndarray:
     """uint8 frames (B, H, W, C) -> (B, 16*16*C) float32 in [0, 1] by averaging blocks.
 
     Frames whose sides are no multiple of 16 are cut at the right and lower edge.
@@ -39,14 +39,14 @@ def pooled_pixels(frames_BHWC) -> np.ndarray:
 
 
 def probe(
-    train_NF,
-    train_actions,
-    test_NF,
-    test_actions,
-    test_episode_N,
+    train_NF: np.ndarray,
+    train_actions: np.ndarray,
+    test_NF: np.ndarray,
+    test_actions: np.ndarray,
+    test_episode_N: np.ndarray,
     *,
     labels: int,
-    draws_LN,
+    draws_LN: np.ndarray,
     spec: ActionTarget,
     recipe: Recipe = translator_fit.TRANSLATOR,
     seed: int = 0,
@@ -64,7 +64,13 @@ def probe(
     return score(outputs, train_actions, test_actions, test_episode_N, spec)
 
 
-def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionTarget) -> Number:
+def score(
+    outputs_LN: np.ndarray,
+    train_actions: np.ndarray,
+    test_actions: np.ndarray,
+    test_episode_N: np.ndarray,
+    spec: ActionTarget,
+) -> Number:
     """Accuracy, or R^2 against predicting the mean train action, with its interval.
 
     Args:
@@ -91,7 +97,12 @@ def score(outputs_LN, train_actions, test_actions, test_episode_N, spec: ActionT
     )
 
 
-def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionTarget) -> Number:
+def constant_baseline(
+    train_actions: np.ndarray,
+    test_actions: np.ndarray,
+    test_episode_N: np.ndarray,
+    spec: ActionTarget,
+) -> Number:
     """Majority class of the train split (accuracy), or its mean action (R^2, about 0)."""
     if spec.discrete:
         counts = np.bincount(np.asarray(train_actions), minlength=spec.size)
@@ -102,7 +113,7 @@ def constant_baseline(train_actions, test_actions, test_episode_N, spec: ActionT
     return score(outputs, train_actions, test_actions, test_episode_N, spec)
 
 
-def null_filled(slots_NKD, keep: int, null_D) -> np.ndarray:
+def null_filled(slots_NKD: np.ndarray, keep: int, null_D: np.ndarray) -> np.ndarray:
     """Host twin of `models.bottleneck.null_fill` for one prefix length: features (N, K * D)."""
     slots_NKD = np.asarray(slots_NKD)
     kept = (np.arange(slots_NKD.shape[1]) < keep)[None, :, None]

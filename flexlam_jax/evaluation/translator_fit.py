@@ -7,6 +7,7 @@ its compilation.
 
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -55,7 +56,7 @@ class ActionTarget:
         return "accuracy" if self.discrete else "R^2"
 
     @classmethod
-    def of(cls, actions, num_actions: int | None = None) -> "ActionTarget":
+    def of(cls, actions: np.ndarray, num_actions: int | None = None) -> "ActionTarget":
         """Reads it off an action array: integers (N,) or floats (N, A)."""
         actions = np.asarray(actions)
         if np.issubdtype(actions.dtype, np.integer):
@@ -74,9 +75,9 @@ class ActionTarget:
 
 
 def fit(
-    features_VNF,
-    actions_N,
-    labelled_LM,
+    features_VNF: np.ndarray,
+    actions_N: np.ndarray,
+    labelled_LM: np.ndarray,
     labels: int,
     spec: ActionTarget,
     recipe: Recipe = TRANSLATOR,
@@ -120,7 +121,9 @@ def fit(
     return {"params": params, "statistics": {**fixed["inputs"], **fixed["targets"]}}
 
 
-def predict(variables_L, features_NF, spec: ActionTarget, recipe: Recipe = TRANSLATOR) -> jax.Array:
+def predict(
+    variables_L: Any, features_NF: np.ndarray, spec: ActionTarget, recipe: Recipe = TRANSLATOR
+) -> jax.Array:
     """Outputs of L fitted translators on (N, F) features: (L, N, spec.size) float32."""
     return _predict(spec, recipe.hidden)(variables_L, jnp.asarray(features_NF, jnp.float32))
 

@@ -1,17 +1,20 @@
 """Running jitted functions on batches of any size without compiling for each."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Array = jax.Array | np.ndarray  # Results are of the kind that was given.
 
 # Batches are padded to one of these sizes, so that ever-changing batch sizes compile at most this
 # many programs; larger batches run in pieces of the largest.
 BUCKETS = (1, 8, 64, 256)
 
 
-def in_buckets(function: Callable, arguments: tuple, batched: bool):
+def in_buckets(function: Callable, arguments: tuple, batched: bool) -> Any:
     """Calls a jitted function of batches at a few fixed batch sizes and undoes the padding.
 
     Args:

@@ -14,6 +14,7 @@ import copy
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -22,9 +23,9 @@ import numpy as np
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.loading.buckets import in_buckets
+from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import keep_settings
-from flexlam_jax.models.lam import build_lam, frame_shape
+from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 
 
 def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
@@ -102,7 +103,13 @@ class LoadedLam:
       budgets: the prefix lengths that training drew; others were never trained.
     """
 
-    def __init__(self, model, variables, config: dict[str, Any], step: int):
+    def __init__(
+        self,
+        model: LatentActionModel,
+        variables: Mapping[str, Any],
+        config: dict[str, Any],
+        step: int,
+    ):
         self.config, self.step = config, step
         self.frame_shape = frame_shape(config["model"])
         self.slots, self.slot_width = model.slots, model.quantizer.width
@@ -118,7 +125,7 @@ class LoadedLam:
             json.dumps({k: v for k, v in config["model"].items() if k != "keep"}, sort_keys=True)
         )
 
-    def encode(self, o_t, o_next, keep=None):
+    def encode(self, o_t: Array, o_next: Array, keep: int | Array | None = None) -> Array:
         """Latent action of the transition o_t -> o_next.
 
         Args:
@@ -135,7 +142,7 @@ class LoadedLam:
         slots, _ = self._encode_pair(o_t, o_next)
         return slots if keep is None else self.null_fill(slots, keep)
 
-    def tokens(self, o_t, o_next, keep=None):
+    def tokens(self, o_t: Array, o_next: Array, keep: int | Array | None = None) -> Array:
         """Token ids (B, K) int32 in 0..codebook_size-1; slots that are not kept read `null_id`.
 
         Raises:
@@ -154,11 +161,11 @@ class LoadedLam:
         keep = xp.asarray(self._check_keep(keep, ids.shape[:-1]))
         return xp.where(xp.arange(self.slots) < keep[..., None], ids, xp.int32(self.null_id))
 
-    def encode_with_ids(self, o_t, o_next):
+    def encode_with_ids(self, o_t: Array, o_next: Array) -> tuple[Array, Array | None]:
         """All slots (B, K, D) and ids (B, K) (None if continuous) in one pass of the encoder."""
         return self._encode_pair(o_t, o_next)
 
-    def null_fill(self, codes, keep):
+    def null_fill(self, codes: Array, keep: int | Array) -> Array:
         """Slots (B, K, D) with every slot from `keep` (int or (B,)) on set to the null latent."""
         codes = self._check_codes(codes, "null_fill")
         batched = codes.ndim == 3
@@ -170,7 +177,7 @@ class LoadedLam:
             batched,
         )
 
-    def decode(self, o_t, codes):
+    def decode(self, o_t: Array, codes: Array) -> Array:
         """Predicted next frame, float32 in [0, 1], (B, H, W, C), from o_t and null-filled slots.
 
         Raises:

@@ -16,7 +16,7 @@ import numpy as np
 from flexlam_jax.checkpoints.params import has_checkpoint, restore_params, saved_config
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading import early_translator
-from flexlam_jax.loading.buckets import in_buckets
+from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.typed_json import as_type
 
@@ -92,7 +92,7 @@ class LoadedTranslator:
         self.config = config
         self._outputs = jax.jit(lambda codes: translator.apply(variables, prefix_features(codes)))
 
-    def __call__(self, codes):
+    def __call__(self, codes: Array) -> Array:
         """Null-filled codes (B, K, D) or (K, D) -> actions: int32 (B,) or float32 (B, A).
 
         Raises:
@@ -101,7 +101,7 @@ class LoadedTranslator:
         outputs = self.outputs(codes)
         return outputs.argmax(-1).astype(np.int32) if self.config.discrete else outputs
 
-    def outputs(self, codes):
+    def outputs(self, codes: Array) -> Array:
         """Logits (B, classes), or the continuous action (B, A), float32.
 
         Raises:

@@ -4,6 +4,7 @@ Dimension keys: L query length, S key length, H heads, E head width, ... any bat
 """
 
 import math
+from typing import Any
 
 import chex
 import jax
@@ -34,7 +35,7 @@ def compile_platform() -> str:
 
 def resolve_implementation(
     implementation: str,
-    dtype,
+    dtype: Any,
     platform: str | None = None,
     keys: int = 0,
     masked: bool = False,

@@ -83,7 +83,7 @@ class LatentActionModel(nn.Module):
     slots: int
     residual: bool = True
 
-    def setup(self):
+    def setup(self) -> None:
         init = nn.initializers.truncated_normal(0.02)
         self.null = self.param("null", init, (self.quantizer.width,), jnp.float32)
 

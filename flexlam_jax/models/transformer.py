@@ -89,7 +89,9 @@ class Attention(nn.Module):
     settings: BlockSettings
 
     @nn.compact
-    def __call__(self, x, source=None, *, causal=False):
+    def __call__(
+        self, x: jax.Array, source: jax.Array | None = None, *, causal: bool = False
+    ) -> jax.Array:
         M, heads, dtype = x.shape[-1], self.settings.heads, self.settings.dtype
         if M % heads:
             raise ConfigError(f"model width {M} is not divisible by {heads} heads")
@@ -122,7 +124,7 @@ class MLP(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: jax.Array) -> jax.Array:
         z = Dense(self.hidden, use_bias=False, dtype=self.dtype, name="up")(x)
         return Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(nn.gelu(z))
 
@@ -140,7 +142,9 @@ class Block(nn.Module):
     causal: bool = False
 
     @nn.compact
-    def __call__(self, x, context=None, queries=None):
+    def __call__(
+        self, x: jax.Array, context: jax.Array | None = None, queries: int | None = None
+    ) -> jax.Array:
         dtype = self.settings.dtype
 
         def attention(name):

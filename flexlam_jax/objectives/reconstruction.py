@@ -3,6 +3,9 @@
 Dimension keys: ... batch axes, H W C image in [0, 1].
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -24,7 +27,9 @@ def l1(prediction: jax.Array, target: jax.Array) -> Mean:
 PIXEL_LOSSES = {"mse": mse, "l1": l1}
 
 
-def multiscale(loss, prediction: jax.Array, target: jax.Array, levels: int = 3) -> jax.Array:
+def multiscale(
+    loss: Callable[..., Any], prediction: jax.Array, target: jax.Array, levels: int = 3
+) -> jax.Array:
     """Mean of `loss` over average-pooled copies at 1/2, 1/4, ... (`levels` of them), scalar.
 
     Coarse levels reward moving large structures the right way before the pixels match.

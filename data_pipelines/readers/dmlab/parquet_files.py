@@ -34,7 +34,7 @@ class SplitRows:
         ).files
         self._opened: dict[int, Any] = {}
 
-    def open(self, index: int):
+    def open(self, index: int) -> Any:
         """pyarrow.parquet.ParquetFile; raises ItemError if it is none or lacks columns."""
         if index not in self._opened:
             if len(self._opened) > 1:  # reading goes forward, from one file to the next
@@ -133,7 +133,7 @@ def _check_types(path: pathlib.Path, schema) -> None:
             raise ItemError("wrong columns", f"{path}: column {name} is {schema.field(name).type}")
 
 
-def end_flags(batch) -> np.ndarray:
+def end_flags(batch: Any) -> np.ndarray:
     """bool (rows,): the row ends an episode. A null does not."""
     flags = [batch.column(name).fill_null(False).to_numpy(zero_copy_only=False) for name in ENDS]
     return np.logical_or(*flags).astype(bool)

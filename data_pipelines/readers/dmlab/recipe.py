@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import pathlib
 import types
@@ -24,7 +25,7 @@ DESCRIPTION = "DeepMind Lab: RL Unplugged (files or TFDS), 30-level parquet, TEC
 FORMATS = {"tfds": tfds, "rlu": rlu, "parquet": parquet, "teco": teco}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser, source="folder of one of the layouts in docs/data/dmlab.md", formats=FORMATS
     )
@@ -44,7 +45,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     levels = [level for level in args.levels.split(",") if level]
     kept = ("format", "channels", "actions")
     return frame_options(args) | {"levels": levels} | {name: getattr(args, name) for name in kept}

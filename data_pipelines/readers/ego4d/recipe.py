@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import itertools
 import math
@@ -46,7 +47,7 @@ _ABSENT = ("missing clip", "broken link")  # a link: listed by a tool that was t
 _OWN = ("videos", "intervals", "split", "missing", "max_episode_seconds")
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser, size=224, source="the tool's --output_directory")
     add_rate_arguments(parser, fps=5.0)
     parser.add_argument(
@@ -79,7 +80,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     chosen = frame_options(args) | rate_options(args) | {key: getattr(args, key) for key in _OWN}
     frames_each = args.max_episode_seconds * (args.fps or CANONICAL_RATE) / args.stride
     if not 4 <= frames_each < math.inf:

@@ -14,6 +14,7 @@ import math
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,7 @@ def _where(group, name: str) -> str:
     return f"{group.file.filename}: {group.name.rstrip('/')}/{name}"
 
 
-def member_names(group) -> list[str]:
+def member_names(group: Any) -> list[str]:
     """Names in a group; those that are not UTF-8 as Python writes bytes."""
     return [str(name) for name in group]
 
@@ -133,7 +134,7 @@ def _check_written(found, where: str) -> None:
         )
 
 
-def subgroup(parent, name: str):
+def subgroup(parent: Any, name: str) -> Any:
     """The group `name`; raises ItemError 'unreadable' if it is none."""
     h5py = require("h5py")
     found = _member(parent, name)
@@ -142,7 +143,7 @@ def subgroup(parent, name: str):
     return found
 
 
-def demo_names(data) -> list[str]:
+def demo_names(data: Any) -> list[str]:
     """Names of the groups demo_N of the group `data`, by number; raises ItemError without any."""
     names = [name for name in member_names(data) if re.fullmatch(r"demo_[0-9]+", name)]
     if not names:
@@ -150,7 +151,7 @@ def demo_names(data) -> list[str]:
     return sorted(names, key=natural)
 
 
-def demo_sizes(data, demos: Sequence[str], name: str) -> list[int]:
+def demo_sizes(data: Any, demos: Sequence[str], name: str) -> list[int]:
     """Rows of the dataset `name` of each demo, at least 1; 1 where it cannot be told, which is told
     where that demo is read. Raises ItemError 'unsafe path'."""
     sizes = []
@@ -164,17 +165,17 @@ def demo_sizes(data, demos: Sequence[str], name: str) -> list[int]:
     return sizes
 
 
-def has_dataset(group, name: str) -> bool:
+def has_dataset(group: Any, name: str) -> bool:
     return _dataset(group, name) is not None
 
 
-def row_count(group, name: str) -> int:
+def row_count(group: Any, name: str) -> int:
     """Rows of the dataset; 0 if there is none."""
     found = _dataset(group, name)
     return 0 if found is None else len(found)
 
 
-def row_width(group, name: str) -> int:
+def row_width(group: Any, name: str) -> int:
     """Numbers per row of the dataset (T, width); raises ItemError if there is no such dataset."""
     found = _dataset(group, name)
     if found is None or found.ndim != 2 or not 0 < found.shape[1] <= MAX_WIDTH:
@@ -187,7 +188,7 @@ def row_width(group, name: str) -> int:
     return found.shape[1]
 
 
-def read_texts(group, name: str) -> list[str]:
+def read_texts(group: Any, name: str) -> list[str]:
     """The texts of a dataset (N,); [] if there is none. Raises ItemError for other values."""
     found = _dataset(group, name)
     if found is None:
@@ -200,7 +201,7 @@ def read_texts(group, name: str) -> list[str]:
     return [value.decode("utf-8", "replace") for value in values]
 
 
-def read_array(group, name: str, width: int | None = None) -> np.ndarray:
+def read_array(group: Any, name: str, width: int | None = None) -> np.ndarray:
     """Float32 (T,) or, with `width`, (T, width); width -1 takes any.
 
     Raises ItemError if it is missing or of another shape.
@@ -220,7 +221,7 @@ def read_array(group, name: str, width: int | None = None) -> np.ndarray:
     return found[:].astype(np.float32)
 
 
-def text_attribute(group, name: str) -> str:
+def text_attribute(group: Any, name: str) -> str:
     """The attribute as text, '' if it is none; bytes that are not UTF-8 are replaced.
 
     Raises ItemError 'too large'.
@@ -236,7 +237,7 @@ def text_attribute(group, name: str) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else ""
 
 
-def picture_names(group) -> list[str]:
+def picture_names(group: Any) -> list[str]:
     """Names of the datasets of `group` that look like frames: uint8 (T, H, W, 3)."""
     h5py = require("h5py")
     found = []
@@ -247,7 +248,7 @@ def picture_names(group) -> list[str]:
     return found
 
 
-def frame_count(group, name: str) -> int:
+def frame_count(group: Any, name: str) -> int:
     """Number of frames; raises ItemError 'no images' unless `name` is uint8 (T, H, W, 3)."""
     found = _dataset(group, name)
     where = _where(group, name)

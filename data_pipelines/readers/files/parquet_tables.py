@@ -23,7 +23,7 @@ MAX_TABLE_BYTES = 1 << 30  # of a table that is read as a whole
 MAX_TABLE_ROWS = 10_000_000
 
 
-def open_parquet(path: str | os.PathLike):
+def open_parquet(path: str | os.PathLike) -> Any:
     """pyarrow.parquet.ParquetFile; raises ItemError as opening.unreadable words it."""
     require("pyarrow")
     import pyarrow.parquet
@@ -35,7 +35,10 @@ def open_parquet(path: str | os.PathLike):
 
 
 def iter_dicts(
-    table, path: str | os.PathLike, columns: Sequence[str], row_groups: Sequence[int] | None = None
+    table: Any,
+    path: str | os.PathLike,
+    columns: Sequence[str],
+    row_groups: Sequence[int] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """The rows of an opened file (of some row groups), column -> plain value.
 
@@ -66,7 +69,7 @@ def read_dicts(
 
 
 def iter_batches(
-    table, path: str | os.PathLike, columns: Sequence[str], row_groups: Sequence[int] | None
+    table: Any, path: str | os.PathLike, columns: Sequence[str], row_groups: Sequence[int] | None
 ) -> Iterator:
     """As `iter_dicts`, but pyarrow.RecordBatches of a few rows each."""
     groups = range(table.num_row_groups) if row_groups is None else row_groups

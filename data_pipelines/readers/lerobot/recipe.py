@@ -8,6 +8,7 @@ LIBERO's).
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +44,7 @@ DESCRIPTION = "LeRobot sets of any robot: v2.0, v2.1 and v3.0"
 FORMATS = VERSIONS
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser, size=224, source="folder that holds meta/info.json", formats=FORMATS
     )
@@ -72,7 +73,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--name", default="", help="name of the dataset; default: the folder's own")
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     if args.action_count < 0:
         raise DataError(f"--action-count cannot be negative, got {args.action_count}")
     if args.name and args.name != plain_name(args.name):

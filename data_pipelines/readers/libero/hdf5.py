@@ -94,7 +94,7 @@ def _demos_of(root: pathlib.Path, file: pathlib.Path, options) -> tuple[list[Ite
     return items, decided, alignment.verdict(follows, measured)
 
 
-def text_attributes(data) -> dict[str, str]:
+def text_attributes(data: Any) -> dict[str, str]:
     """The attributes of the group `data` that are text and are used."""
     values = {name: hdf5_files.text_attribute(data, name) for name in _TEXT}
     return {name: value for name, value in values.items() if value}
@@ -186,7 +186,7 @@ def _frame_count(demo, name: str) -> int:
         raise ItemError(error.reason, f"{error}. {hint}") from None
 
 
-def read_state(demo, choice: str) -> np.ndarray | None:
+def read_state(demo: Any, choice: str) -> np.ndarray | None:
     """Float32 (T, S) as STATES says, None for 'none'."""
     if choice == "none":
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,7 @@ EXPECTED = (
 )
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser, size=128, source=f"folder of demonstrations; {EXPECTED}", formats=FORMATS
     )
@@ -61,7 +62,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     own = ("format", "state", "orientation", "observation_after_action")
     cameras = parse_cameras(args.cameras, layout.CAMERAS)
     return frame_options(args) | {name: getattr(args, name) for name in own} | {"cameras": cameras}

@@ -7,6 +7,7 @@ rewards.
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import math
 import pathlib
@@ -61,7 +62,7 @@ def episodes(folder: str | pathlib.Path, split: str) -> Iterator[Episode]:
             yield episode
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser,
         size=0,
@@ -93,7 +94,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--name", default="", help="name of the dataset; default: the folder's own")
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     if not 0 <= args.fps < math.inf or not 0 <= args.action_count <= MOST_ACTIONS:
         raise DataError(
             f"--fps must be a number from 0 on, --action-count from 0 to {MOST_ACTIONS}; got "

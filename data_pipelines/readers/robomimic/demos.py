@@ -31,7 +31,7 @@ class Shape:
     reward: bool
 
 
-def shape_of(data, names: Sequence[str], options: Mapping[str, Any]) -> Shape:
+def shape_of(data: Any, names: Sequence[str], options: Mapping[str, Any]) -> Shape:
     """As the first of the groups `names` is that has what is needed.
 
     Raises ItemError if none has: what the first one lacks; and for a file of LIBERO.
@@ -75,7 +75,7 @@ def _cameras(demo, asked: Sequence[str]) -> tuple[str, ...]:
     return tuple(chosen or there)
 
 
-def environment_of(data) -> tuple[str, float]:
+def environment_of(data: Any) -> tuple[str, float]:
     """(name of the environment, steps per second); ('', 0.0) where the file does not say."""
     text = hdf5_files.text_attribute(data, "env_args")
     if not text:
@@ -95,7 +95,7 @@ def _json(text: str, where: str) -> dict[str, Any]:
         raise ItemError("unreadable", str(error)) from None
 
 
-def published_splits(opened) -> dict[str, str]:
+def published_splits(opened: Any) -> dict[str, str]:
     """demo -> split; {} unless mask/train and another list are there: one alone is a filter."""
     found: dict[str, str] = {}
     lists = {name: hdf5_files.read_texts(opened, f"mask/{name}") for name in _MASKS}
@@ -111,7 +111,7 @@ def published_splits(opened) -> dict[str, str]:
     return found
 
 
-def check_lengths(demo, rows: int, cameras: Sequence[str]) -> None:
+def check_lengths(demo: Any, rows: int, cameras: Sequence[str]) -> None:
     counts = {f"obs/{camera}": hdf5_files.frame_count(demo, f"obs/{camera}") for camera in cameras}
     if "rewards" in demo:
         counts["rewards"] = hdf5_files.row_count(demo, "rewards")
@@ -126,12 +126,12 @@ def check_lengths(demo, rows: int, cameras: Sequence[str]) -> None:
         )
 
 
-def has_last(demo, keys: Sequence[str], rows: int) -> bool:
+def has_last(demo: Any, keys: Sequence[str], rows: int) -> bool:
     """Whether next_obs has all that is needed of the observation after the last action."""
     return all(hdf5_files.row_count(demo, f"next_obs/{key}") == rows for key in keys)
 
 
-def read_state(demo, keys: Sequence[str], whole: bool) -> np.ndarray | None:
+def read_state(demo: Any, keys: Sequence[str], whole: bool) -> np.ndarray | None:
     """Float32 (T or T + 1, S); None without keys."""
     if not keys:
         return None
@@ -147,7 +147,7 @@ def read_state(demo, keys: Sequence[str], whole: bool) -> np.ndarray | None:
     return np.concatenate(parts, axis=1)
 
 
-def language_of(data, demo) -> str:
+def language_of(data: Any, demo: Any) -> str:
     """What RoboCasa writes of each demonstration, or LIBERO's scripts of a file; '' if neither."""
     text = hdf5_files.text_attribute(demo, "ep_meta")
     found = _json(text, f"{demo.file.filename}: {demo.name}: ep_meta").get("lang") if text else ""

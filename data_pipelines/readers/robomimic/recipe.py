@@ -14,6 +14,7 @@ observation after the last action. mask/train and mask/valid list the names of d
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -39,7 +40,7 @@ from data_pipelines.readers.robomimic import demos
 DESCRIPTION = "robomimic-style HDF5 demonstrations (MimicGen, RoboCasa and others)"
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser, size=224, source="folder of .hdf5 files with groups data/demo_N", formats=("hdf5",)
     )
@@ -61,7 +62,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     return frame_options(args) | {
         "format": args.format,
         "cameras": parse_cameras(args.cameras) if args.cameras else [],

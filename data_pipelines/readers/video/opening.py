@@ -213,7 +213,7 @@ def whole_file_duration(video: OpenVideo) -> float | None:
     return _whole_duration(video.container, video.info.container)
 
 
-def pixel_aspect(stream) -> float:
+def pixel_aspect(stream: Any) -> float:
     """Width over height of one pixel as players show it; 1 where nothing sensible is said."""
     ratio = float(stream.sample_aspect_ratio or 1)
     return ratio if 1 / 8 <= ratio <= 8 else 1.0

@@ -7,6 +7,7 @@ the whole job stops.
 
 from __future__ import annotations
 
+import argparse
 import math
 import pathlib
 import re
@@ -37,7 +38,7 @@ NAME = "videos"
 _KEPT = ("size", "fit", "fps", "stride")
 
 
-def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
+def add_rate_arguments(parser: argparse.ArgumentParser, *, fps: float = 0.0) -> None:
     """Adds --fps and --stride; `fps` is the default rate."""
     parser.add_argument(
         "--fps",
@@ -49,7 +50,7 @@ def add_rate_arguments(parser, *, fps: float = 0.0) -> None:
     parser.add_argument("--stride", type=int, default=1, help="then keep every n-th frame")
 
 
-def rate_options(args) -> dict[str, Any]:
+def rate_options(args: argparse.Namespace) -> dict[str, Any]:
     """--fps and --stride as data; raises DataError for values that make no sense."""
     if args.stride < 1 or not 0 <= args.fps < float("inf"):
         raise DataError(f"--stride must be >= 1 and --fps >= 0; got {args.stride} and {args.fps}")
@@ -63,7 +64,7 @@ def decoder_versions() -> dict[str, str]:
     return {"pyav": av.__version__, "libavcodec": libavcodec}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(parser, source="folder, searched with its sub-folders")
     add_rate_arguments(parser)
     parser.add_argument(
@@ -75,7 +76,7 @@ def add_arguments(parser) -> None:
     parser.add_argument("--name", default=NAME, help="name of the dataset in the folder")
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):
         raise DataError(f"--name is {args.name!r}; use lower-case letters, digits and _")
     chosen = frame_options(args) | rate_options(args) | {"name": args.name}

@@ -29,7 +29,7 @@ class Scaler:
         self.graph: Any = None  # libav filters
         self.matrix: np.ndarray | None = None
 
-    def __call__(self, picture) -> np.ndarray:
+    def __call__(self, picture: Any) -> np.ndarray:
         kind = (picture.width, picture.height, picture.format.name)
         if kind != self.kind:
             self.kind, self.graph = kind, self._build(*kind)

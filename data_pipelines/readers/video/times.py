@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from data_pipelines.readers.video.opening import OpenVideo
@@ -84,7 +84,7 @@ class Clock:
         # Headers that promise a steady rate may be wrong, and then the stamps are better.
         self._counts = 1 / 3 < spacing / self.step < 3
 
-    def sent(self, packet) -> None:
+    def sent(self, packet: Any) -> None:
         """AVI: the n-th picture that is shown gets the n-th number of those that were sent."""
         if self.info.container == "avi" and packet.dts is not None:
             self._sent.append(packet.dts)
@@ -93,7 +93,7 @@ class Clock:
         """Seconds of a presentation time stamp; None without one."""
         return None if stamp is None else (stamp - self.origin) * self.base
 
-    def seconds(self, picture) -> float:
+    def seconds(self, picture: Any) -> float:
         stamp = self._stamp(picture)
         self.shown += 1
         if stamp is not None and self._last is None and self._from_start:
@@ -142,7 +142,7 @@ class Clock:
 
 
 def planned(
-    packets, clock: Clock, wanted: Callable[[float], int | None]
+    packets: Iterable[Any], clock: Clock, wanted: Callable[[float], int | None]
 ) -> Iterator[tuple[Any, bool]]:
     """(packet, needed): a packet is needed unless another one shows an earlier picture of its tick.
 

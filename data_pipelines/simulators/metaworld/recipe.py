@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -32,7 +33,7 @@ _WIDTHS = {"action": 4, "observation.environment_state": 39, "observation.state"
 FEATURES = {"environment": "observation.environment_state", "proprio": "observation.state"}
 
 
-def add_arguments(parser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_frame_arguments(
         parser,
         size=128,
@@ -48,7 +49,7 @@ def add_arguments(parser) -> None:
     )
 
 
-def options(args) -> dict[str, Any]:
+def options(args: argparse.Namespace) -> dict[str, Any]:
     cameras = parse_cameras(args.cameras) if args.cameras else []
     own = {"format": args.format, "state": args.state, "cameras": cameras}
     return frame_options(args) | own

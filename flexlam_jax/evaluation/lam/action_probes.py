@@ -16,7 +16,7 @@ RECIPES = {"translator": translator_fit.TRANSLATOR, "linear": translator_fit.LIN
 BASELINES = ("majority", "observation", "pixel_pair", "shuffled")
 
 
-def action_probes(lam, data: Data) -> Table:
+def action_probes(lam: Any, data: Data) -> Table:
     """Rows {k, probe, labels, labels_name, score}; `labels_name` is "all" for all there are."""
     budgets, counts = chosen_budgets(lam, data.settings.budgets), _counts(data)
     probe = _prober(data)
@@ -34,7 +34,7 @@ def action_probes(lam, data: Data) -> Table:
     return Table("Probes for the true action", rows, columns, index=("k", "probe", "labels"))
 
 
-def probe_baselines(lam, data: Data) -> Table:
+def probe_baselines(lam: Any, data: Data) -> Table:
     """Rows {name, labels, labels_name, score} for every one of BASELINES; `lam` gives the latents
     that are shuffled."""
     counts = _counts(data)
@@ -55,7 +55,7 @@ def target(data: Data) -> ActionTarget:
     return ActionTarget.of(actions, data.settings.num_actions)
 
 
-def prefix_features(lam, data: Data, k: int) -> list[np.ndarray]:
+def prefix_features(lam: Any, data: Data, k: int) -> list[np.ndarray]:
     """Null-filled codes (N, K * D) of the train and the measured split."""
     return [
         probes.null_filled(split["codes"]["slots"], k, lam.null)

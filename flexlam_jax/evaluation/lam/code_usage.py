@@ -1,11 +1,13 @@
 """How much of its code a latent action model uses, slot by slot."""
 
+from typing import Any
+
 from flexlam_jax.evaluation import codes
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.reports.results import Column, Table
 
 
-def code_usage(lam, data: Data) -> Table:
+def code_usage(lam: Any, data: Data) -> Table:
     """One row per slot that training ever used; see codes.py for its keys."""
     read, used = data.test["codes"], max(lam.budgets)
     if read["ids"] is None:

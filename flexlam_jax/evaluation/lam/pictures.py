@@ -1,6 +1,7 @@
 """Transitions to look at: o_t, o_{t+1}, the reconstruction at k and its error; a slider over k."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ from flexlam_jax.reports.results import Picture, PictureGrid, Sample, Slider
 ERROR_WHITE = 64 / 255  # absolute error drawn as white
 
 
-def picture_grid(lam, data: Data) -> PictureGrid:
+def picture_grid(lam: Any, data: Data) -> PictureGrid:
     """Random transitions from the half in which most changes, decoded at every trained length."""
     o_t, o_next, _ = kept_transitions(data)
     kept = _lively(o_t, o_next, data.settings.pictures, data.settings.seed)
@@ -39,7 +40,7 @@ def picture_grid(lam, data: Data) -> PictureGrid:
     )
 
 
-def error_image(prediction_HWC, target_HWC) -> np.ndarray:
+def error_image(prediction_HWC: np.ndarray, target_HWC: np.ndarray) -> np.ndarray:
     """uint8 (H, W): mean absolute error over channels, black 0 to white ERROR_WHITE and above."""
     error = np.abs(prediction_HWC - target_HWC.astype(np.float32) / 255).mean(-1)
     return to_bytes(error / ERROR_WHITE)

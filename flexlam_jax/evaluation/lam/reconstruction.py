@@ -3,6 +3,8 @@
 Dimension keys: N transitions, M of them with frames, K slots, D slot width, H W C image.
 """
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -18,7 +20,9 @@ _jitted_mse = jax.jit(image_metrics.mse)
 _jitted_ssim = jax.jit(image_metrics.ssim)
 
 
-def image_errors(prediction_NHWC, target_NHWC) -> dict[str, np.ndarray]:
+def image_errors(
+    prediction_NHWC: jax.Array | np.ndarray, target_NHWC: jax.Array | np.ndarray
+) -> dict[str, np.ndarray]:
     """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32."""
     metrics = {"mse": _jitted_mse}
     if min(target_NHWC.shape[1:3]) >= image_metrics.SSIM_WINDOW:
@@ -38,7 +42,7 @@ def image_errors(prediction_NHWC, target_NHWC) -> dict[str, np.ndarray]:
     return {name: np.concatenate(values) for name, values in parts.items()}
 
 
-def reconstruction(lam, data: Data) -> Table:
+def reconstruction(lam: Any, data: Data) -> Table:
     """Reconstruction of one model at every budget.
 
     Rows `k`, `psnr`, `ssim` (absent for images under 11 px), `gain`, the PSNR above the copy
@@ -73,7 +77,7 @@ def reconstruction(lam, data: Data) -> Table:
     return Table("Reconstruction by prefix length", rows, columns, index=("k",))
 
 
-def copy_baseline(lam, data: Data) -> dict[str, Number]:
+def copy_baseline(lam: Any, data: Data) -> dict[str, Number]:
     """`psnr` and `ssim` of predicting that nothing changes."""
     del lam
     o_t, o_next, episode_N = kept_transitions(data)
@@ -86,7 +90,11 @@ def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return frames[:, 0], frames[:, 1], data.test.episode[data.test.rows]
 
 
-def psnr_difference(mse_N, other_mse_N, episode_N) -> Number:
+def psnr_difference(
+    mse_N: jax.Array | np.ndarray,
+    other_mse_N: jax.Array | np.ndarray,
+    episode_N: jax.Array | np.ndarray,
+) -> Number:
     """PSNR of one prediction minus that of another of the same frames, paired over episodes."""
     return intervals.over_episodes(
         {"own": mse_N, "other": other_mse_N},

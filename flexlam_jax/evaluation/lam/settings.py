@@ -38,7 +38,7 @@ class Settings:
         return {k: v for k, v in values.items() if k not in ("num_actions", "action_names")}
 
 
-def chosen_budgets(lam, asked: Sequence[int]) -> tuple[int, ...]:
+def chosen_budgets(lam: Any, asked: Sequence[int]) -> tuple[int, ...]:
     """The prefix lengths to evaluate a model at: those asked for that its training drew.
 
     With none asked for: powers of two and the longest. A model none of whose lengths was asked for

@@ -36,7 +36,9 @@ def assign(z_SD: jax.Array, codes_VD: jax.Array) -> jax.Array:
     return jnp.argmin(distance_SV, axis=-1).astype(jnp.int32)
 
 
-def update_averages(counts_V, sums_VD, z_SD, ids_S, decay):
+def update_averages(
+    counts_V: jax.Array, sums_VD: jax.Array, z_SD: jax.Array, ids_S: jax.Array, decay: float
+) -> tuple[jax.Array, jax.Array]:
     """One EMA step; returns (counts (V,), sums (V, D))."""
     hits_SV = jax.nn.one_hot(ids_S, counts_V.shape[0], dtype=jnp.float32)
     counts_V = decay * counts_V + (1.0 - decay) * hits_SV.sum(0)
@@ -44,7 +46,9 @@ def update_averages(counts_V, sums_VD, z_SD, ids_S, decay):
     return counts_V, decay * sums_VD + (1.0 - decay) * new_VD
 
 
-def revive(rng, counts_V, sums_VD, z_SD, threshold):
+def revive(
+    rng: jax.Array, counts_V: jax.Array, sums_VD: jax.Array, z_SD: jax.Array, threshold: float
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Replaces codes with counts below threshold * mean; returns (counts, sums, dead (V,))."""
     mean = counts_V.mean()
     dead_V = counts_V < threshold * mean
@@ -53,7 +57,7 @@ def revive(rng, counts_V, sums_VD, z_SD, threshold):
     return counts, jnp.where(dead_V[:, None], mean * z_SD[rows_V], sums_VD), dead_V
 
 
-def codes_from(counts_V, sums_VD, epsilon=1e-5):
+def codes_from(counts_V: jax.Array, sums_VD: jax.Array, epsilon: float = 1e-5) -> jax.Array:
     """e_k = m_k / N_k with Laplace-smoothed N."""
     total = counts_V.sum()
     smoothed_V = (counts_V + epsilon) / (total + counts_V.shape[0] * epsilon) * total
@@ -91,7 +95,7 @@ class VQ(nn.Module):
                 f"model.quantizer.metric={self.metric!r} is unknown; choose 'euclid' or 'cosine'"
             )
 
-    def setup(self):
+    def setup(self) -> None:
         shape = (self.codes, self.width)
 
         def first_codes():
