@@ -25,7 +25,7 @@ from absl import app, flags, logging
 
 from data_pipelines.errors import DataError
 from experiments import preset_flag, process
-from experiments.configs.keys import check_config
+from experiments.tasks.registry import check_config
 from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.files import cannot_write, storage_error
 from flexlam_jax.parallel import distributed

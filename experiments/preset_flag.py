@@ -16,7 +16,8 @@ from typing import Any
 from absl import flags
 from ml_collections import ConfigDict, FieldReference, config_flags
 
-from experiments.configs.keys import LamConfig, settings_of
+from experiments.configs.keys import LamConfig
+from experiments.tasks.registry import settings_of
 from flexlam_jax.config.settings import Key, describe, keys_of
 from flexlam_jax.errors import ConfigError
 

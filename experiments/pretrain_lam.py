@@ -3,10 +3,7 @@
     python -m experiments.pretrain_lam --config=experiments/configs/doom.py --workdir=runs/doom \\
         [--config.data.path=DIR] [--config.model.slots=16]
 
-Killed or interrupted, the same command continues it, on as many devices as there are then. On TPU
-pods, Slurm and GKE start it on every host; elsewhere add --coordinator_address=HOST:PORT
---num_processes=N --process_id=I (or set COORDINATOR_ADDRESS, NUM_PROCESSES, PROCESS_ID).
-See flexlam_jax/training/loop.py for the loop.
+It refuses configs of other kinds; all else is said in experiments/train.py.
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.

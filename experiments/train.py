@@ -17,8 +17,7 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 from absl import flags
 
 from experiments import cli
-from experiments.configs.keys import check_config, settings_of
-from experiments.tasks.registry import build_task, kind_of
+from experiments.tasks.registry import build_task, check_config, kind_of, settings_of
 from flexlam_jax import output_folder
 from flexlam_jax.config.settings import defaults
 from flexlam_jax.errors import ConfigError

@@ -18,7 +18,7 @@ from experiments.data_hashes import data_hashes
 from experiments.tasks.task import Task
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.config.ranges import COUNT, TEXT
-from flexlam_jax.config.settings import check, section, setting
+from flexlam_jax.config.settings import section, setting
 from flexlam_jax.frames import to_float
 from flexlam_jax.loading.load import register
 from flexlam_jax.objectives.objective import Mean
@@ -33,6 +33,9 @@ class ToyConfig(TaskSettings):
     kind: str = setting(KIND, range=TEXT, help="of the model")
     data: LoaderOptions = section(LoaderOptions)
     hidden: int = setting(16, range=COUNT, help="channels of the hidden layer")
+
+
+SETTINGS = ToyConfig  # Flags, --help and checks of its keys follow.
 
 
 class Predictor(nn.Module):
@@ -52,7 +55,6 @@ def get_config():
 
 
 def build(config):
-    check(config, ToyConfig)
     model, size = Predictor(config.hidden), config.data.image_size
     init = lambda key, batch: model.init(key, to_float(batch["frames"][:1]))
 
@@ -68,7 +70,6 @@ def build(config):
         data=lambda rows: training_batches(
             config.data, seed=config.seed, batch_size=config.batch_size, rows=rows
         ),
-        evaluators=lambda rows: (),
         data_hashes=lambda: data_hashes(config.data, [config.data.split]),
     )
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from data_pipelines.loading.loader import training_batches
+from experiments.configs.keys import LamConfig
 from experiments.data_hashes import data_hashes
 from experiments.tasks import lam_evaluators
 from experiments.tasks.task import Task
@@ -17,6 +18,8 @@ from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.parallel.streams import is_streams
 from flexlam_jax.training.loop import Evaluate
 from flexlam_jax.training.validation import mean_loss
+
+SETTINGS = LamConfig
 
 
 def build(config: Any) -> Task:

@@ -2,19 +2,29 @@
 
 A kind is a module with
 
+    SETTINGS                    dataclass of its config's keys; without one, a config's keys beside
+                                those of all kinds are the module's own affair
     build(config) -> Task       of a config whose numbers are in their ranges; see task.py
 
 A new family is one module and one line here; one of your own, outside this package, is used by its
-dotted path: `config.kind = "my_lab.tasks.kitchen"`.
+dotted path: `config.kind = "my_lab.tasks.kitchen"`. A module is imported when a config names it.
 """
 
-import importlib
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
-from experiments.tasks.task import Task
+import importlib
+import types
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from data_pipelines.loading.options import plain_options
+from experiments.configs.keys import TaskSettings
+from flexlam_jax.config.settings import check
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.objectives.objective import Objective
+
+if TYPE_CHECKING:  # Binaries that train nothing check their config without importing the loop.
+    from experiments.tasks.task import Task
+    from flexlam_jax.objectives.objective import Objective
 
 TASKS = {"lam": "experiments.tasks.lam"}
 DEFAULT = "lam"  # Of configs from before there were kinds.
@@ -25,12 +35,12 @@ def kind_of(config: Mapping[str, Any]) -> str:
     return config.get("kind", DEFAULT)
 
 
-def build_task(config: Mapping[str, Any]) -> Task:
-    """The task of a config.
+def task_module(config: Mapping[str, Any]) -> types.ModuleType:
+    """The module of a config's kind.
 
     Raises:
-      ConfigError: a kind that does not exist (the message lists those that do), a module that is
-        no task, or what `build` of the kind says of the config.
+      ConfigError: a kind that does not exist (the message lists those that do), or a module that
+        is no task.
     """
     kind = kind_of(config)
     dotted = isinstance(kind, str) and "." in kind and all(map(str.isidentifier, kind.split(".")))
@@ -50,7 +60,35 @@ def build_task(config: Mapping[str, Any]) -> Task:
         raise ConfigError(
             f"config.kind={kind!r}: module {name} is no task; it needs a function build(config)"
         )
-    return module.build(config)
+    return module
+
+
+def settings_of(config: Mapping[str, Any]) -> type:
+    """The dataclass of a config's keys, TaskSettings for a kind that has none; errors as above."""
+    return getattr(task_module(config), "SETTINGS", TaskSettings)
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """What can be said of the config of a run before devices, data and folders are touched.
+
+    Raises:
+      ConfigError: as `task_module`; keys that are missing, unknown, or out of their ranges.
+    """
+    settings = settings_of(config)
+    check(_plain(config), settings, others=settings is TaskSettings)
+
+
+def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config as its readers see it: a single name in `data` is a list of one."""
+    plain = dict(config.items())
+    if hasattr(plain.get("data"), "items"):
+        plain["data"] = plain_options(plain["data"])
+    return plain
+
+
+def build_task(config: Mapping[str, Any]) -> Task:
+    """The task of a config; raises ConfigError as `task_module`, and what `build` says of it."""
+    return task_module(config).build(config)
 
 
 def on_paper(config: Mapping[str, Any]) -> tuple[Objective, Any]:

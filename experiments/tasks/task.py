@@ -18,13 +18,13 @@ class Task:
       batch: global shapes of a batch, a pytree of ShapeDtypeStructs: what the objective reads.
       data: `(rows) -> ` endless iterator of the rows of each global batch that this process holds
         (`sharding.process_rows`). Opens the data now; raises DataError.
+      data_hashes: `() -> {name: sha256}` of everything that `data` and `evaluators` read.
       evaluators: `(rows) -> ` functions of the training state, each of which returns scalars for
         metrics.jsonl; none where the config asks for none. Opens the data now.
-      data_hashes: `() -> {name: sha256}` of everything that the two above read.
     """
 
     objective: Objective
     batch: Any
     data: Callable[[Sequence[int]], DataIterator]
-    evaluators: Callable[[Sequence[int]], Sequence[Evaluate]]
     data_hashes: Callable[[], Mapping[str, str]]
+    evaluators: Callable[[Sequence[int]], Sequence[Evaluate]] = lambda rows: ()

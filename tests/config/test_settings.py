@@ -8,9 +8,11 @@ import pkgutil
 import pytest
 from ml_collections import ConfigDict
 
+from docs.examples import toy_family
 from experiments import configs
 from experiments.configs import common
-from experiments.configs.keys import LamConfig, TaskSettings, check_config
+from experiments.configs.keys import LamConfig, TaskSettings
+from experiments.tasks.registry import check_config
 from flexlam_jax.config.settings import describe, keys_of, several_types
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.bottleneck import SAMPLERS
@@ -216,7 +218,7 @@ def test_a_missing_key_is_named(key):
 
 
 def test_keys_of_a_kind_from_elsewhere_are_its_own():
-    config = with_value("kind", "my_lab.tasks.kitchen")
+    config = with_value("kind", "tests.experiments.joint_task")  # It has no SETTINGS.
     config.kitchen = 3
     config.model = {"stoves": -1}
     check_config(config)
@@ -233,3 +235,11 @@ def test_the_table_for_people_has_every_key():
 
 def test_values_of_several_types_are_told_by_their_annotation():
     assert several_types(type(common.LamSettings(64, 3, 4))) == {"image_size"}
+
+
+def test_a_kind_with_settings_of_its_own_is_checked_by_them():
+    config = toy_family.get_config()
+    check_config(config)
+    config.hidden = 0
+    with pytest.raises(ConfigError, match="config.hidden=0 must be at least 1"):
+        check_config(config)

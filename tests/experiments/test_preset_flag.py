@@ -8,7 +8,8 @@ from absl import flags
 
 from data_pipelines.loading.options import Entry, LoaderOptions, loader_options
 from experiments import cli, preset_flag
-from experiments.configs.keys import LamConfig, check_config
+from experiments.configs.keys import LamConfig
+from experiments.tasks.registry import check_config
 from flexlam_jax.config.settings import keys_of
 from flexlam_jax.errors import ConfigError
 
