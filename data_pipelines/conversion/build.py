@@ -33,6 +33,7 @@ from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.option_ranges import check_ranges
 from data_pipelines.readers.recordings import Plan, failures
 from data_pipelines.registry import get_recipe
+from data_pipelines.whole_files import whole_file
 
 __all__ = ["Engine", "prepare"]
 # Options that decide whether a job goes on, not what it writes: raising one keeps what is done.
@@ -149,9 +150,8 @@ def _collect(
         "recordings": recordings,
         "skipped": [dataclasses.astuple(item) for item in skipped],
     }
-    unfinished = bundle / f"{SUMMARY}.tmp"
-    unfinished.write_text(json.dumps(summary))
-    unfinished.rename(bundle / SUMMARY)
+    with whole_file(bundle / SUMMARY) as unfinished:
+        unfinished.write_text(json.dumps(summary))
 
 
 def _collected(spec: DatasetSpec, episode: SpooledEpisode) -> dict[str, Any]:

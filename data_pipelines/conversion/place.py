@@ -23,6 +23,7 @@ from data_pipelines.conversion.shards import DONE
 from data_pipelines.errors import DataError
 from data_pipelines.format.layout import VERSION
 from data_pipelines.format.manifest import FILE_NAME, read_manifest
+from data_pipelines.whole_files import UNFINISHED
 
 PLAN = "plan.json"
 ASSEMBLY = "assembly.json"
@@ -184,7 +185,7 @@ def begin(folder: pathlib.Path, fingerprint: str) -> None:
         for path in folder.iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         file.write_text(fingerprint)
-    for leftover in (*(folder / BUNDLES).glob("work-*"), *(folder / DONE).glob("writing-*")):
+    for leftover in (*(folder / BUNDLES).glob("work-*"), *(folder / DONE).glob(f"{UNFINISHED}*")):
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
 
 

@@ -26,6 +26,7 @@ from data_pipelines.format.clips import ClipRow, clip_rows, features
 from data_pipelines.format.layout import VERSION, dataset_folder, episodes_file, index_file
 from data_pipelines.format.manifest import file_hash
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.whole_files import UNFINISHED, whole_file
 
 DONE = ".shards"
 TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
@@ -82,16 +83,15 @@ def write_shard(job: ShardJob) -> None:
         job.file.parent.mkdir(parents=True, exist_ok=True)
         job.done_file.parent.mkdir(exist_ok=True)
         # Runners may run a task twice at once: each has a file of its own until it is complete.
-        handle, temporary = tempfile.mkstemp(dir=job.done_file.parent, prefix="writing-")
+        handle, temporary = tempfile.mkstemp(dir=job.done_file.parent, prefix=UNFINISHED)
         os.close(handle)
     try:
         done = _write_records(job, spec, serialize, pathlib.Path(temporary))
-        with writing(job.file):
+        with writing(job.file):  # Not what reads the episodes: its errors are no output's.
             os.chmod(temporary, 0o644)
             os.replace(temporary, job.file)
-            partial = job.done_file.with_suffix(f".{os.getpid()}.tmp")
-            partial.write_text(json.dumps(done))
-            os.replace(partial, job.done_file)
+            with whole_file(job.done_file) as unfinished:
+                unfinished.write_text(json.dumps(done))
     finally:
         pathlib.Path(temporary).unlink(missing_ok=True)
 

@@ -14,10 +14,8 @@ import contextlib
 import dataclasses
 import fcntl
 import json
-import os
 import pathlib
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO
@@ -46,6 +44,7 @@ from data_pipelines.format.sidecars import (
     split_fingerprint,
 )
 from data_pipelines.typed_json import as_type, read_json
+from data_pipelines.whole_files import whole_file
 
 BLOCK_ROWS = 2048
 _PARTS, _PLAN = ".parts", "plan.json"
@@ -346,18 +345,9 @@ def _write(path: pathlib.Path, scratch: pathlib.Path, fill: Callable[[BinaryIO],
     """Writes a file by way of `scratch`, durable and at once: a kill leaves the old one or the new."""
     try:
         scratch.mkdir(parents=True, exist_ok=True)
-        number, partial = tempfile.mkstemp(dir=scratch, prefix=".")
-        try:
-            with open(number, "wb") as stream:
+        with whole_file(path, scratch=scratch, durable=True) as unfinished:
+            with open(unfinished, "wb") as stream:
                 fill(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.chmod(partial, 0o644)
-            os.replace(partial, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(partial)
-            raise
     except OSError as error:
         raise DataError(
             f"{path}: cannot be written ({error.strerror or error}); mend the storage or give "

@@ -6,7 +6,6 @@ import collections
 import json
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +18,7 @@ from data_pipelines.loading.ranges import check_ranges
 from data_pipelines.loading.windows import ClipReader
 from data_pipelines.tools.contact_sheet import contact_sheet
 from data_pipelines.tools.counting import episodes_text, notes
+from data_pipelines.whole_files import whole_file
 
 _SHEET = "contact_sheet.png"
 _EXAMPLES = 3  # of each reason to skip, and of leaks
@@ -64,15 +64,8 @@ def _write_sheet(info: DatasetInfo, seed: int, target: pathlib.Path) -> None:
     """Draws, and puts the picture in its place only when it is whole."""
     picture = contact_sheet(info, seed)
     with writing(target):
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                picture.save(file, "PNG")
-            os.chmod(temporary, 0o644)
-            os.replace(temporary, target)
-        except BaseException:
-            os.unlink(temporary)
-            raise
+        with whole_file(target) as unfinished, open(unfinished, "wb") as file:
+            picture.save(file, "PNG")
 
 
 def page(info: DatasetInfo) -> str:

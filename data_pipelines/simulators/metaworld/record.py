@@ -10,9 +10,7 @@ off-screen renderer is closed, another in the same process may return black fram
 from __future__ import annotations
 
 import argparse
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,6 +20,7 @@ from data_pipelines.optional import require
 from data_pipelines.simulators.metaworld.simulator import FPS, MetaWorld
 from data_pipelines.simulators.rollout import Episode, check_renderer, rollout
 from data_pipelines.simulators.simulator import Simulator
+from data_pipelines.whole_files import whole_file
 
 
 def record(
@@ -45,27 +44,21 @@ def write_task(
     """Writes the file at once when all `episodes` are there; returns their number."""
     h5py = require("h5py")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    os.close(handle)
     count = 0
-    try:
-        with h5py.File(partial, "w") as file:
-            file.attrs.update(attributes)
-            for count, episode in enumerate(episodes, start=1):
-                group = file.create_group(f"episode_{count - 1}")
-                group.attrs["success"] = episode.metadata["success"]
-                for name in ("state", "action", "reward"):
-                    group[name] = getattr(episode, name)
-                frames = episode.frames[camera]
-                group.create_dataset(
-                    f"frames/{camera}",
-                    data=frames,
-                    chunks=(min(16, len(frames)), *frames.shape[1:]),
-                    compression="gzip",
-                )
-        os.replace(partial, path)
-    finally:
-        pathlib.Path(partial).unlink(missing_ok=True)
+    with whole_file(path) as unfinished, h5py.File(unfinished, "w") as file:
+        file.attrs.update(attributes)
+        for count, episode in enumerate(episodes, start=1):
+            group = file.create_group(f"episode_{count - 1}")
+            group.attrs["success"] = episode.metadata["success"]
+            for name in ("state", "action", "reward"):
+                group[name] = getattr(episode, name)
+            frames = episode.frames[camera]
+            group.create_dataset(
+                f"frames/{camera}",
+                data=frames,
+                chunks=(min(16, len(frames)), *frames.shape[1:]),
+                compression="gzip",
+            )
     return count
 
 
