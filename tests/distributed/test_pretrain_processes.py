@@ -3,13 +3,12 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests.distributed.processes import LOST, REPO, Group
+from tests.distributed.processes import LOST, Group
+from tests.experiments.pretraining import Pretraining
 
 # float32 sums in another order round differently, by about 1e-7 relative, and Adam, which divides
 # small gradients by their own size, grows that. Measured for two processes: at most 2e-6.
@@ -20,20 +19,7 @@ STEPS = 24
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrain")
-    subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "data_pipelines.prepare",
-            "synthetic",
-            "--size=16",
-            "--episodes=12",
-            f"--out={folder}/data",
-        ],
-        check=True,
-        cwd=REPO,
-        stdout=subprocess.DEVNULL,
-    )
+    Pretraining(folder).prepare()
     return folder
 
 
