@@ -88,8 +88,13 @@ class _Pool(concurrent.futures.ProcessPoolExecutor):
                 os.killpg(worker.pid, signal.SIGKILL)
             except ProcessLookupError:  # over, or too young to lead a group
                 worker.kill()
+        until = time.monotonic() + _GRACE
         for worker in self._started:
             worker.join(_GRACE)
+            # The pool's own thread may have been told of the end first, and wait for the
+            # interpreter to note it; until then the worker counts as alive.
+            while worker.exitcode is None and time.monotonic() < until:
+                time.sleep(0.001)
         self.shutdown(wait=False, cancel_futures=True)
 
 
