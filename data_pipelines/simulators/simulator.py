@@ -26,9 +26,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec
 
 Frames = Mapping[str, np.ndarray]  # camera -> uint8 (H, W, 3)
-Agent = Callable[
-    [Frames], Any
-]  # pictures of one instant -> an action as the task's ActionSpec says
+# Pictures of one instant -> an action as the task's ActionSpec says.
+Agent = Callable[[Frames], Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,9 +35,8 @@ class TaskSpec:
     """One task of a simulator, told without starting it.
 
     fps: frames per second of the simulated world. frame_skip: simulator tics per step. language:
-    the
-    instruction, "" where there is none. max_steps: horizon of an evaluation; 0 where the simulator
-    ends its episodes. random_return, expert_return: mean returns that score 0 and 1; None where
+    the instruction, "" where there is none. max_steps: horizon of an evaluation; 0 where the
+    simulator ends its episodes. random_return, expert_return: mean returns that score 0 and 1; None where
     nobody measured them. details: JSON-able facts for the manifest.
     """
 
