@@ -36,8 +36,8 @@ class TaskSpec:
 
     fps: frames per second of the simulated world. frame_skip: simulator tics per step. language:
     the instruction, "" where there is none. max_steps: horizon of an evaluation; 0 where the
-    simulator ends its episodes. random_return, expert_return: mean returns that score 0 and 1; None where
-    nobody measured them. details: JSON-able facts for the manifest.
+    simulator ends its episodes. random_return, expert_return: mean returns that score 0 and 1; None
+    where nobody measured them. details: JSON-able facts for the manifest.
     """
 
     name: str
