@@ -1,0 +1,1 @@
+"""Policies: what turns observed frames into actions."""
