@@ -57,8 +57,8 @@ class FrameStackTrunk(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, frames: jax.Array, last: bool = False) -> jax.Array:
-        """`last` gives the last time alone, (B, 1, M), at the price of one.
+    def __call__(self, frames: jax.Array, last: int = 0) -> jax.Array:
+        """`last` gives the last n times alone, (B, n, M), at the price of n; 0 gives all.
 
         Raises:
           ConfigError: the frames do not split into cells.
@@ -69,8 +69,8 @@ class FrameStackTrunk(nn.Module):
                 f"model.trunk.patch={self.patch} does not fit {H}x{W} frames: the sides must be "
                 f"multiples of {2 * self.patch}"
             )
-        frames = stack_frames(frames[:, -self.stack :] if last else frames, self.stack)
-        frames = frames[:, -1:] if last else frames
+        read = frames[:, -(self.stack - 1 + last) :] if last else frames
+        frames = stack_frames(read, self.stack)[:, -last:]  # [:, 0:] is all of them.
         B, T = frames.shape[:2]
 
         def dense(width, name):
