@@ -14,6 +14,7 @@ from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import ordered_batches
 from flexlam_jax.errors import CheckpointError, UserError
+from flexlam_jax.evaluation.labels import Labels, read_labels
 from flexlam_jax.loading.load import LAM, load_as
 from flexlam_jax.typed_json import as_type
 
@@ -73,12 +74,18 @@ class Source:
         missing = [name for name, spec in specs.items() if spec is None]
         if missing:
             return None, f"the data of {', '.join(missing)} hold no actions"
-        if len(set(specs.values())) > 1:
+        (first, spec), *others = specs.items()
+        other = next((name for name, held in others if held != spec), None)
+        if other:
             return None, (
-                f"{', '.join(specs)} have different action sets; evaluate them one at a time "
-                "with --datasets"
+                f"{first} ({_table(spec)}) and {other} ({_table(specs[other])}) have different "
+                "action sets; name datasets that share one with --datasets"
             )
-        return next(iter(specs.values())), ""
+        return spec, ""
+
+    def beside(self, other: "Source") -> "Source":
+        """The datasets of both, each once."""
+        return dataclasses.replace(self, names=tuple(dict.fromkeys(self.names + other.names)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,6 +192,14 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
+def labels(flag: str, text: str) -> Labels:
+    """The value of a flag for label counts; raises UserError for one that is none."""
+    try:
+        return read_labels(text)
+    except ValueError as error:
+        raise UserError(f"--{flag}: {error}") from error
+
+
 def define_seed(help_text: str) -> flags.FlagHolder:
     """The flag --seed; every seed in its range is one of its own to NumPy and to JAX."""
     return flags.DEFINE_integer("seed", 0, help_text, lower_bound=0, upper_bound=2**32 - 1)
@@ -220,6 +235,11 @@ def model_name(checkpoint: str) -> str:
     """Folder name of a work directory, also when its checkpoints folder was given."""
     path = PurePosixPath(checkpoint)
     return (path.parent if path.name == "checkpoints" else path).name or "model"
+
+
+def _table(action: ActionSpec) -> str:
+    names = ", ".join(action.names)
+    return f"{action.kind}: {names if len(names) <= 60 else names[:57] + '...'}"
 
 
 def _size(shape: tuple[int, ...]) -> str:

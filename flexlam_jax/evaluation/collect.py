@@ -34,6 +34,7 @@ class Split:
       shared: field -> (N, ...), or (M, ...) for sparse fields.
       by_model: field -> {model name: (N, ...)}.
       episode: (N,) index, unique over datasets.      t: (N,) time index.
+      dataset: (N,) position among the names of the batches.
       rows: (M,) the rows that sparse fields keep.
     """
 
@@ -41,6 +42,7 @@ class Split:
     by_model: Mapping[str, Mapping[str, Any]]
     episode: np.ndarray
     t: np.ndarray
+    dataset: np.ndarray
     rows: np.ndarray
 
     def __len__(self) -> int:
@@ -111,6 +113,7 @@ def collect(
         },
         episode=_episodes(order),
         t=np.concatenate(order["t"]),
+        dataset=np.concatenate(order["dataset"]),
         rows=np.arange(0, done, every),
     )
 

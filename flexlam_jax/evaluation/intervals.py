@@ -79,11 +79,13 @@ def over_draws_and_episodes(
     *,
     unit: str,
     seed: int = 0,
+    group_N: np.ndarray | None = None,
 ) -> Number:
     """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
 
     Draws and episodes are resampled together, so the interval covers both which transitions were
-    labelled and which episodes were tested. n = label draws.
+    labelled and which episodes were tested. n = label draws. With `group_N`, the group (dataset) of
+    each transition, every group is resampled by itself, so that none ever loses all its episodes.
     """
     draws = len(next(iter(values.values())))
     if any(len(value) != draws for value in values.values()):
@@ -91,7 +93,12 @@ def over_draws_and_episodes(
     per_transition = {name: np.moveaxis(np.asarray(value), 0, 1) for name, value in values.items()}
     totals = sums_by_episode(per_transition, episode_N)
     episodes = len(totals["count"])
-    episode_weights = np.concatenate([np.ones((1, episodes)), resample_weights(episodes, seed)])
+    resampled = (
+        resample_weights(episodes, seed)
+        if group_N is None
+        else _weights_in_groups(episode_N, group_N, seed)
+    )
+    episode_weights = np.concatenate([np.ones((1, episodes)), resampled])
     draw_weights = np.concatenate([np.ones((1, draws)), resample_weights(draws, seed + 1)]) / draws
     sums = {"count": episode_weights @ totals["count"]}
     for name in values:
@@ -101,3 +108,17 @@ def over_draws_and_episodes(
     low, high = percentiles(result[1:])
     over = f"label draws ({episodes} test episodes)"
     return Number(float(result[0]), low, high, draws, unit, over)
+
+
+def _weights_in_groups(episode_N: np.ndarray, group_N: np.ndarray, seed: int) -> np.ndarray:
+    """(RESAMPLES, E): as `resample_weights`, the episodes of each group among themselves."""
+    _, first = np.unique(np.asarray(episode_N), return_index=True)
+    group_E = np.asarray(group_N)[first]
+    weights = np.zeros((RESAMPLES, len(group_E)))
+    for group in np.unique(group_E):
+        members = np.flatnonzero(group_E == group)
+        # A seed of its own: groups of as many episodes are resampled independently.
+        rng = np.random.default_rng([seed, len(members), int(group)])
+        shares = np.full(len(members), 1 / len(members))
+        weights[:, members] = rng.multinomial(len(members), shares, size=RESAMPLES)
+    return weights

@@ -4,12 +4,15 @@ A probe is a translator fitted on few labelled train transitions and scored on t
 score is accuracy for discrete actions and R^2 for continuous ones.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
 
 from flexlam_jax.evaluation import intervals, translator_fit
 from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
 from flexlam_jax.reports.results import Number
 
+MEAN = "mean"  # of the datasets, beside their names
 POOLED = 16  # side of the pooled frames that the pixel baselines read
 
 
@@ -18,9 +21,12 @@ def label_draws(transitions: int, draws: int, seed: int) -> np.ndarray:
 
     Label sets are nested: the 64 labels of a draw are among its 256. Every model sees the same.
     """
-    return np.stack(
-        [np.random.default_rng([seed, draw]).permutation(transitions) for draw in range(draws)]
-    ).astype(np.int32)
+    return np.stack([label_draw(transitions, draw, seed) for draw in range(draws)])
+
+
+def label_draw(transitions: int, draw: int, seed: int) -> np.ndarray:
+    """(transitions,) int32: row `draw` of `label_draws`."""
+    return np.random.default_rng([seed, draw]).permutation(transitions).astype(np.int32)
 
 
 def pooled_pixels(frames_BHWC: np.ndarray) -> np.ndarray:
@@ -76,24 +82,59 @@ def score(
     Args:
       outputs_LN: (L, N, size) logits or actions, L label draws.
     """
-    draws = len(outputs_LN)
+    values, statistic = _sums(outputs_LN, train_actions, test_actions, spec)
+    return intervals.over_draws_and_episodes(values, test_episode_N, statistic, unit=spec.metric)
+
+
+def scores_by_dataset(
+    outputs_LN: np.ndarray,
+    train_actions: np.ndarray,
+    test_actions: np.ndarray,
+    test_episode_N: np.ndarray,
+    spec: ActionTarget,
+    dataset_N: np.ndarray,
+    names: Sequence[str],
+) -> dict[str, Number]:
+    """{dataset: `score` on its rows alone, MEAN: the mean of these, each counting the same}.
+
+    Args:
+      dataset_N: position of each test transition's dataset in `names`; at least one of each.
+    """
+    found = {}
+    for number, name in enumerate(names):
+        rows = np.asarray(dataset_N) == number
+        found[name] = score(
+            outputs_LN[:, rows], train_actions, test_actions[rows], test_episode_N[rows], spec
+        )
+    values, statistic = _sums(outputs_LN, train_actions, test_actions, spec)
+    member_NG = (np.asarray(dataset_N)[:, None] == np.arange(len(names))).astype(np.float64)
+    apart = {name: value[..., None] * member_NG for name, value in values.items()}
+    apart["rows"] = np.broadcast_to(member_NG, (len(outputs_LN), *member_NG.shape))
+    found[MEAN] = intervals.over_draws_and_episodes(
+        apart,
+        test_episode_N,
+        lambda sums: statistic({**sums, "count": sums["rows"]}).mean(-1),
+        unit=spec.metric,
+        group_N=dataset_N,
+    )
+    return found
+
+
+def _sums(
+    outputs_LN: np.ndarray, train_actions: np.ndarray, test_actions: np.ndarray, spec: ActionTarget
+) -> tuple[dict[str, np.ndarray], Callable]:
+    """(values (L, N) of each transition, the score as a function of their sums)."""
     if spec.discrete:
         correct = np.asarray(outputs_LN).argmax(-1) == np.asarray(test_actions)
-        return intervals.over_draws_and_episodes(
-            {"correct": correct},
-            test_episode_N,
-            lambda sums: sums["correct"] / sums["count"],
-            unit="accuracy",
-        )
+        return {"correct": correct}, lambda sums: sums["correct"] / sums["count"]
     test_actions = np.asarray(test_actions, np.float64)
     scale = np.maximum(np.asarray(train_actions, np.float64).std(0), 1e-6)
     residual = np.square((outputs_LN - test_actions) / scale).mean(-1)
     total = np.square((test_actions - np.mean(train_actions, 0)) / scale).mean(-1)
-    return intervals.over_draws_and_episodes(
-        {"residual": residual, "total": np.broadcast_to(total, (draws, len(total)))},
-        test_episode_N,
+    total = np.broadcast_to(total, (len(outputs_LN), len(total)))
+    return (
+        {"residual": residual, "total": total},
         lambda sums: 1 - sums["residual"] / np.maximum(sums["total"], 1e-12),
-        unit="R^2",
     )
 
 
