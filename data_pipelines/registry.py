@@ -40,7 +40,10 @@ from data_pipelines.errors import DataError
 
 RECIPES = {
     "doom": "data_pipelines.simulators.doom.recipe",
+    "doom_suite": "data_pipelines.simulators.doom.suite_recipe",
     "dmlab": "data_pipelines.readers.dmlab.recipe",
+    "dmlab_sim": "data_pipelines.simulators.dmlab.recipe",
+    "dmlab_sim9": "data_pipelines.simulators.dmlab.recipe9",
     "ego4d": "data_pipelines.readers.ego4d.recipe",
     "libero": "data_pipelines.readers.libero.recipe",
     "ssv2": "data_pipelines.readers.ssv2",

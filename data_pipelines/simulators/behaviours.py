@@ -12,7 +12,6 @@ from data_pipelines.format.spec import ActionSpec
 from data_pipelines.simulators.simulator import Agent, Frames, Simulator
 
 KEEP = 0.7  # probability that sticky play keeps its action
-EPSILON = 0.3  # share of uniform actions in noisy play
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +23,7 @@ class Behaviour:
     share their first frames across splits. ground_truth: the agent reads more than pictures.
     """
 
-    description: str
+    description: str  # {noise} stands for that of the simulator
     make: Callable[[Simulator, np.random.Generator], Agent]
     max_steps: int = 0
     skip_steps: int = 0
@@ -72,14 +71,15 @@ class Sticky:
 
 
 class Noisy:
-    """The scripted expert, but a uniform action with probability EPSILON."""
+    """The scripted expert, but a uniform action with the probability that the simulator says."""
 
     def __init__(self, simulator: Simulator, rng: np.random.Generator):
         self._expert, self._spec, self._rng = simulator.expert(), simulator.task.action, rng
+        self._noise = simulator.noise
 
     def __call__(self, frames: Frames) -> int | np.ndarray:
         action = self._expert(frames)
-        return uniform_action(self._spec, self._rng) if self._rng.random() < EPSILON else action
+        return uniform_action(self._spec, self._rng) if self._rng.random() < self._noise else action
 
 
 BEHAVIOURS = {
@@ -94,7 +94,7 @@ BEHAVIOURS = {
         ground_truth=True,
     ),
     "noisy": Behaviour(
-        f"scripted expert, uniform random action with probability {EPSILON}",
+        "scripted expert, uniform random action with probability {noise}",
         Noisy,
         ground_truth=True,
     ),

@@ -72,14 +72,17 @@ class Simulator(abc.ABC):
 
     cameras: names of all views; an instance shows those it was made with.
     rendering: how pictures come about, for the manifest.
-    shows_end: whether frames() and state() can be read after the step that ends an episode.
+    shows_end: whether frames() and state() can be read after the step that ends an episode. An
+      instance may set it by then, where some ends are seen and others not.
+    noise: share of uniform actions in noisy play.
     min_distinct: share of an episode's frames that differ from all others while the renderer lives.
     one_task_per_process: the renderer does not survive a change of tasks.
     """
 
     cameras: ClassVar[tuple[str, ...]]
     rendering: ClassVar[str] = ""
-    shows_end: ClassVar[bool] = True
+    shows_end: bool = True
+    noise: ClassVar[float] = 0.3
     min_distinct: ClassVar[float] = 0.25
     one_task_per_process: ClassVar[bool] = False
 

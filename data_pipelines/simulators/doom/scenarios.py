@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 # Ground truth that every scenario records: VizDoom's names of game variables.
 COMMON_STATE = ("POSITION_X", "POSITION_Y", "ANGLE", "VELOCITY_X", "VELOCITY_Y", "HEALTH")
@@ -15,7 +16,9 @@ class Scenario:
     buttons are ViZDoom's names; actions maps the name of each action to the buttons it presses.
     state lists the game variables recorded beside the video, after COMMON_STATE. goals are names of
     objects that the scripted expert seeks. random_return and expert_return are means over 100
-    episodes of the behaviours `random` and `expert`.
+    episodes of the behaviours `random` and `expert`. max_steps cuts episodes of a scenario without
+    a timeout; 0 where it has one. keeps_end: play tic by tic, which is slower, and keep the picture
+    before the tic that ends the episode. facts: JSON-able, for the manifest.
     """
 
     config: str  # file name in the wheel, without .cfg
@@ -25,6 +28,9 @@ class Scenario:
     goals: tuple[str, ...] = ()
     random_return: float | None = None
     expert_return: float | None = None
+    max_steps: int = 0
+    keeps_end: bool = False
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def state_names(self) -> tuple[str, ...]:
