@@ -34,10 +34,21 @@ def _after_parent(end: Callable[[], None]) -> None:
     threading.Thread(target=watch, daemon=True, name="end_with_parent").start()
 
 
-def _begin_worker() -> None:
-    """A worker of a pool leads a group: a simulator that it starts ends with it."""
+def begin_worker() -> None:
+    """Called first in a worker: it leads a group, and a simulator that it starts ends with it."""
     os.setpgid(0, 0)
     _after_parent(lambda: os.killpg(0, signal.SIGKILL))
+
+
+def end_worker(worker: multiprocessing.process.BaseProcess) -> None:
+    """Kills a worker, and what it, or one that was killed, started.
+
+    A simulator that outlives its worker holds its pipes open, and this process waits.
+    """
+    try:
+        os.killpg(worker.pid, signal.SIGKILL)
+    except ProcessLookupError:  # over, or too young to lead a group
+        worker.kill()
 
 
 @functools.cache
@@ -70,24 +81,20 @@ class _Pool(concurrent.futures.ProcessPoolExecutor):
 
     def __init__(self, workers: int):
         context = multiprocessing.get_context("spawn")
-        super().__init__(workers, mp_context=context, initializer=_begin_worker)
+        super().__init__(workers, mp_context=context, initializer=begin_worker)
         self._others = set(multiprocessing.active_children())
         self._started: set[multiprocessing.Process] = set()
 
     def submit(self, *args, **kwargs):
-        with _undisturbed():  # processes start here
+        with undisturbed():  # processes start here
             future = super().submit(*args, **kwargs)
             self._started |= set(multiprocessing.active_children()) - self._others
         return future
 
     def end(self) -> None:
-        """Ends the workers that are left, and what they, or those that were killed, started."""
+        """Ends the workers that are left, and what any of them started."""
         for worker in self._started:
-            # A simulator that outlives its worker holds its pipes open, and this process waits.
-            try:
-                os.killpg(worker.pid, signal.SIGKILL)
-            except ProcessLookupError:  # over, or too young to lead a group
-                worker.kill()
+            end_worker(worker)
         until = time.monotonic() + _GRACE
         for worker in self._started:
             worker.join(_GRACE)
@@ -99,7 +106,7 @@ class _Pool(concurrent.futures.ProcessPoolExecutor):
 
 
 @contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
+def undisturbed() -> Iterator[None]:
     """Signals wait until the block ends: a half-started process would end with a traceback.
 
     Processes that start in the block never see Ctrl-C, as they inherit the mask: not even while

@@ -51,14 +51,14 @@ def rollout(
     Raises DataError for an action that the task does not have, a camera without a picture, and an
     episode without a bound that does not end in LONGEST steps.
     """
-    frames, total, done = _frames(simulator), 0.0, False
+    frames, total, done = pictures(simulator), 0.0, False
     spec = simulator.task.action
     for _ in range(skip_steps):
-        reward, done = simulator.step(_action(simulator, agent, frames))
+        reward, done = simulator.step(chosen_action(simulator, agent, frames))
         total += reward
         if done:
             return None
-        frames = _frames(simulator)
+        frames = pictures(simulator)
     views, states, actions, rewards = [frames], [simulator.state()], [], []
     while not done and (not max_steps or len(actions) < max_steps):
         if len(actions) >= LONGEST and not max_steps:
@@ -66,12 +66,12 @@ def rollout(
                 f"{simulator.task.name}: an episode did not end in {LONGEST} steps; give the "
                 "task's TaskSpec max_steps"
             )
-        action = _action(simulator, agent, frames)  # what is recorded is what was done
+        action = chosen_action(simulator, agent, frames)  # what is recorded is what was done
         reward, done = simulator.step(action)
         total += reward
         if done and not simulator.shows_end:
             break
-        frames = _frames(simulator)
+        frames = pictures(simulator)
         actions.append(action)
         rewards.append(reward)
         views.append(frames)
@@ -87,8 +87,11 @@ def rollout(
     )
 
 
-def _frames(simulator: Simulator) -> Frames:
-    """The present pictures, of every camera that the simulator was made with."""
+def pictures(simulator: Simulator) -> Frames:
+    """The present pictures, of every camera that the simulator was made with.
+
+    Raises DataError where one is missing.
+    """
     frames = simulator.frames()
     missing = [camera for camera in simulator.views if camera not in frames]
     if missing:
@@ -99,8 +102,11 @@ def _frames(simulator: Simulator) -> Frames:
     return frames
 
 
-def _action(simulator: Simulator, agent: Agent, frames: Frames) -> Any:
-    """What the agent does now; a float out of bounds is the simulator's to clip."""
+def chosen_action(simulator: Simulator, agent: Agent, frames: Frames) -> Any:
+    """What the agent does now; a float out of bounds is the simulator's to clip.
+
+    Raises DataError for an action that the task does not have.
+    """
     spec = simulator.task.action
     action = np.asarray(agent(frames), spec.dtype)
     wrong = action.shape != spec.shape or (spec.kind == "discrete" and spec.fault(action))

@@ -1,0 +1,207 @@
+"""Many episodes at once: simulators in worker processes that go on in lock step.
+
+    with SimulatorPool(Doom, slots=24, workers=2) as pool:
+        pool.advance({0: ("my_way_home", 7), 1: ("my_way_home", 8)}, {})
+        pool.frames[:2]                                       # their first pictures
+        moments = pool.advance({}, {0: action, 1: action})    # rewards and ends
+
+A slot holds one episode at a time. Slots are dealt to workers in turn, and what happens in one is a
+function of (task, seed, actions), so that the number of workers changes nothing but the speed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.processes import end_worker, undisturbed
+from data_pipelines.simulators.behaviours import BEHAVIOURS
+from data_pipelines.simulators.pool_worker import Moment, Setup, serve
+from data_pipelines.simulators.simulator import Simulator, find_task
+
+PATIENCE = 120.0  # seconds for one call; engines that start on a busy machine take a while
+CRASHES = 5  # of a worker in a row, without an episode that ended in between
+_SPAWN = multiprocessing.get_context("spawn")
+_GRACE = 5.0  # seconds for a worker to close its simulators
+
+
+class SimulatorPool:
+    """`slots` simulators of one class in `workers` processes; a context manager.
+
+    Where a simulator raises, its episode is lost and its slot gets a new one. Where a worker is
+    killed, or gives no answer within `patience` seconds, all its episodes are lost and it is
+    started again.
+
+    Attributes:
+      slots: how many episodes run at once.
+      frames: uint8 (slots, S, S, 3), the present picture of every slot, overwritten by `advance`.
+      patience: seconds that one call may take.
+    """
+
+    def __init__(
+        self,
+        simulator: type[Simulator],
+        *,
+        slots: int = 24,
+        workers: int = 2,
+        size: int = 64,
+        camera: str = "",
+        behaviour: str = "",
+        patience: float = PATIENCE,
+    ):
+        """camera: that is shown; "" is the simulator's first. behaviour: of `BEHAVIOURS`, that plays
+        where an action is None.
+
+        Raises DataError for numbers below 1, a camera and a behaviour that do not exist.
+        """
+        if min(slots, workers, size) < 1:
+            raise DataError(
+                f"a pool of {slots} slots, {workers} workers, size {size}: all are >= 1"
+            )
+        if behaviour and behaviour not in BEHAVIOURS:
+            raise DataError(f"unknown behaviour {behaviour!r}; known: {', '.join(BEHAVIOURS)}")
+        camera = camera or simulator.cameras[0]
+        if camera not in simulator.cameras:
+            raise DataError(
+                f"{simulator.__name__} has no camera {camera!r}; cameras: "
+                f"{', '.join(simulator.cameras)}"
+            )
+        self.slots, self.patience, self._simulator = slots, patience, simulator
+        shared = _SPAWN.RawArray("B", slots * size * size * 3)
+        self.frames = np.frombuffer(shared, np.uint8).reshape(slots, size, size, 3)
+        setup = Setup(simulator, size, camera, behaviour)
+        self._workers = [
+            _Worker(setup, shared, range(first, slots, workers))
+            for first in range(min(workers, slots))
+        ]
+
+    def advance(
+        self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
+    ) -> dict[int, Moment]:
+        """Begins the episodes (task, seed) of `starts` and acts once in those of `actions`.
+
+        Returns what each of these slots gave, and what was lost elsewhere with a crashed worker.
+
+        Raises:
+          DataError: a task or an action that does not exist, whatever the simulator says the user
+            can mend, and a worker that crashes again and again.
+        """
+        for task, _ in starts.values():
+            find_task(self._simulator, task)
+        for worker in self._workers:
+            worker.send(starts, actions)
+        until = time.monotonic() + self.patience
+        moments: dict[int, Moment] = {}
+        for worker in self._workers:
+            moments |= worker.answer(until)
+        return moments
+
+    def close(self, *, grace: float = _GRACE) -> None:
+        """Ends the workers, after at most `grace` seconds by force."""
+        for worker in self._workers:
+            worker.hang_up()
+        until = time.monotonic() + grace
+        for worker in self._workers:
+            worker.end(until)
+        self._workers = []
+
+    def __enter__(self) -> SimulatorPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: Any) -> None:
+        interrupted = kind is not None and not issubclass(kind, Exception)
+        self.close(grace=0.0 if interrupted else _GRACE)
+
+
+class _Worker:
+    """A process, the slots that it plays, and those of them in which an episode runs."""
+
+    def __init__(self, setup: Setup, shared: Any, slots: range):
+        self._setup, self._shared, self._slots = setup, shared, slots
+        self._live: set[int] = set()
+        self._asked = False
+        self._crashes = 0  # since an episode ended
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = _SPAWN.Pipe()
+        self._process = _SPAWN.Process(
+            target=serve, args=(self._setup, theirs, self._shared), daemon=True
+        )
+        with undisturbed():
+            self._process.start()
+        theirs.close()
+
+    def send(self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]) -> None:
+        mine = [
+            {slot: given[slot] for slot in self._slots if slot in given}
+            for given in (starts, actions)
+        ]
+        self._live |= mine[0].keys()
+        idle = mine[1].keys() - self._live
+        if idle:
+            raise ValueError(f"no episode runs in slots {sorted(idle)}; begin one with `starts`")
+        self._asked = any(mine)
+        if self._asked:
+            with contextlib.suppress(OSError):  # it is gone, which the answer will tell
+                self._pipe.send(mine)
+
+    def answer(self, until: float) -> dict[int, Moment]:
+        """To what was sent; losses of all its episodes if it crashed, after which it runs again.
+
+        until: the time.monotonic() at which it counts as hung.
+        """
+        if not self._asked:
+            return {}
+        moments = self._received(until)
+        if isinstance(moments, str):
+            raise DataError(moments)
+        lost = [moment.lost for moment in moments.values() if moment.lost]
+        ended = {slot for slot, moment in moments.items() if moment.done or moment.lost}
+        self._live -= ended
+        if len(ended) > len(lost):
+            self._crashes = 0
+        self._crashes += bool(lost)
+        if self._crashes > CRASHES:
+            raise DataError(
+                f"{self._setup.simulator.__name__} crashed {self._crashes} times in one worker, and "
+                f"no episode ended in between; the last time: {lost[-1]}"
+            )
+        return moments
+
+    def _received(self, until: float) -> dict[int, Moment] | str:
+        try:
+            if self._pipe.poll(max(0.0, until - time.monotonic())):
+                return self._pipe.recv()
+            reason = "its worker hung: it gave no answer in time and was stopped"
+            self.end(0.0)
+        except (EOFError, OSError):
+            self._process.join(_GRACE)  # it closed the pipe before its end is noted
+            reason = f"its worker {_told(self._process.exitcode)}"
+            self.end(0.0)
+        self._start()
+        return {slot: Moment(lost=reason) for slot in sorted(self._live)}
+
+    def hang_up(self) -> None:
+        """Asks the process to close its simulators and end."""
+        self._pipe.close()
+
+    def end(self, until: float) -> None:
+        """Ends the process, by force once time.monotonic() is `until`."""
+        self._process.join(max(0.0, until - time.monotonic()))
+        end_worker(self._process)
+        self._process.join(_GRACE)
+        self._pipe.close()
+
+
+def _told(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        return f"was killed by {signal.Signals(-exitcode).name}; did memory run out?"
+    return f"ended with exit code {exitcode}; what it printed says why"

@@ -1,0 +1,144 @@
+"""What a worker process of a `SimulatorPool` does: several simulators, an episode in each."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import traceback
+from collections.abc import Mapping
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.processes import begin_worker
+from data_pipelines.simulators.behaviours import BEHAVIOURS
+from data_pipelines.simulators.rollout import LONGEST, chosen_action, pictures
+from data_pipelines.simulators.simulator import Agent, Simulator
+
+
+class Moment(NamedTuple):
+    """What one call gave a slot.
+
+    reward: of the step; 0 for the beginning of an episode. done: the simulator ended the episode,
+    or it has the task's max_steps. lost: why the episode cannot go on, "" if it can.
+    """
+
+    reward: float = 0.0
+    done: bool = False
+    lost: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """How the simulators of a pool are made; `behaviour` plays in them, "" for who gives actions."""
+
+    simulator: type[Simulator]
+    size: int
+    camera: str
+    behaviour: str
+
+    def make(self) -> Simulator:
+        truth = bool(self.behaviour) and BEHAVIOURS[self.behaviour].ground_truth
+        return self.simulator(size=self.size, cameras=(self.camera,), ground_truth=truth)
+
+
+class Slot:
+    """One simulator, made when its first episode begins, and the episode that runs in it.
+
+    picture: uint8 (S, S, 3), where the present picture is written.
+    """
+
+    def __init__(self, setup: Setup, picture: np.ndarray):
+        self._setup, self._picture = setup, picture
+        self._simulator: Simulator | None = None
+        self._agent: Agent | None = None
+        self._steps = 0
+
+    def begin(self, task: str, seed: int) -> Moment:
+        """Starts an episode; what is random in it is a function of (task, seed)."""
+        if self._simulator is None:
+            self._simulator = self._setup.make()
+        self._simulator.reset(seed, task)
+        self._steps = 0
+        if self._setup.behaviour:
+            rng = np.random.default_rng([seed, 1])
+            self._agent = BEHAVIOURS[self._setup.behaviour].make(self._simulator, rng)
+        self._show()
+        return Moment()
+
+    def act(self, action: Any) -> Moment:
+        """Acts once; None: as the pool's behaviour does.
+
+        Raises DataError for an action that the task does not have, and an episode without a bound
+        that does not end in LONGEST steps.
+        """
+        simulator, task = self._simulator, self._simulator.task
+        agent = (lambda frames: action) if self._agent is None else self._agent
+        frames = {self._setup.camera: self._picture.copy()}
+        reward, done = simulator.step(chosen_action(simulator, agent, frames))
+        self._steps += 1
+        if not done or simulator.shows_end:
+            self._show()
+        if not done and not task.max_steps and self._steps >= LONGEST:
+            raise DataError(
+                f"{task.name}: an episode did not end in {LONGEST} steps; give the task's TaskSpec "
+                "max_steps"
+            )
+        return Moment(float(reward), bool(done) or self._steps == task.max_steps)
+
+    def close(self) -> None:
+        simulator, self._simulator = self._simulator, None
+        if simulator is not None:
+            simulator.close()
+
+    def _show(self) -> None:
+        self._picture[:] = pictures(self._simulator)[self._setup.camera]
+
+
+def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
+    """Answers (starts, actions) by {slot: Moment} until the pipe is closed, a DataError by its text.
+
+    shared: the bytes of all pictures of the pool.
+    """
+    begin_worker()
+    shape = (-1, setup.size, setup.size, 3)
+    screens = np.frombuffer(shared, np.uint8).reshape(shape)
+    slots: dict[int, Slot] = {}
+    try:
+        while True:
+            try:
+                starts, actions = pipe.recv()
+            except EOFError:
+                return
+            for number in starts:
+                slots.setdefault(number, Slot(setup, screens[number]))
+            try:
+                pipe.send(_advance(slots, starts, actions))
+            except DataError as error:
+                pipe.send(str(error))
+    finally:
+        for slot in slots.values():
+            slot.close()
+
+
+def _advance(
+    slots: Mapping[int, Slot], starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
+) -> dict[int, Moment]:
+    moments = {number: _try(slots[number], "begin", *start) for number, start in starts.items()}
+    return moments | {number: _try(slots[number], "act", a) for number, a in actions.items()}
+
+
+def _try(slot: Slot, call: str, *arguments: Any) -> Moment:
+    """What a call gives; a simulator that fails loses its episode, and the next gets a new one."""
+    try:
+        return getattr(slot, call)(*arguments)
+    except DataError:
+        raise
+    except Exception as error:
+        with contextlib.suppress(Exception):  # it is broken, and said so
+            slot.close()
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        text = " ".join(str(error).split())[:300]
+        return Moment(lost=f"{type(error).__name__}: {text} ({at.filename}:{at.lineno})")
