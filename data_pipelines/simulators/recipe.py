@@ -112,6 +112,12 @@ class SimulatorRecipe:
                 f"<task>_<behaviour> with task one of {', '.join(tasks)} and behaviour one of "
                 f"{', '.join(BEHAVIOURS)}"
             )
+        if BEHAVIOURS[behaviour].ground_truth and self.simulator.expert is Simulator.expert:
+            blind = [key for key, known in BEHAVIOURS.items() if not known.ground_truth]
+            raise DataError(
+                f"{name}: {self.simulator.__name__} has no scripted expert; behaviours without one: "
+                f"{', '.join(blind)}"
+            )
         return task, behaviour
 
     def expected_transitions(self, options: dict[str, Any]) -> int:
