@@ -22,6 +22,7 @@ import msgspec
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.batch_layout import Batch
+from data_pipelines.loading.mixture import open_mixture
 from data_pipelines.loading.opening import open_data
 from data_pipelines.loading.options import LoaderOptions, loader_options
 from data_pipelines.loading.ranges import check_ranges
@@ -30,7 +31,13 @@ from data_pipelines.loading.row_reading import OpenedData, read_rows
 from data_pipelines.processes import end_with_parent
 from data_pipelines.typed_json import as_type
 
-__all__ = ["TrainingBatches", "open_dataset", "ordered_batches", "training_batches"]
+__all__ = [
+    "TrainingBatches",
+    "count_windows",
+    "open_dataset",
+    "ordered_batches",
+    "training_batches",
+]
 
 
 def training_batches(
@@ -85,6 +92,15 @@ def training_batches(
     order = row_sequence(data.datasets, seed, options.pairs_per_clip, choices)
     batches = _ProcessBatches(order, data, options.pairs_per_clip, batch_size, rows)
     return TrainingBatches(batches, options, data)
+
+
+def count_windows(config: Mapping[str, Any]) -> int:
+    """How many windows `training_batches` of this config draws from; no record is read.
+
+    Raises:
+      DataError: as training_batches.
+    """
+    return sum(len(dataset.windows) for dataset in open_mixture(loader_options(config)))
 
 
 def _block(batch_size: int, index: int, count: int) -> range:

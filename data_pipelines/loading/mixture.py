@@ -111,12 +111,20 @@ def _keep_subset(datasets: list[OpenedDataset], entry: Entry) -> None:
         )
     if count == total:
         return
-    order = grain.MapDataset.range(total).seed(entry.subset_seed).shuffle()
-    chosen = np.sort(np.fromiter((order[i] for i in range(count)), np.int64, count))
+    chosen = np.sort(_chosen(entry, total, count))
     stops = np.cumsum(lengths)
     for dataset, length, stop in zip(datasets, lengths, stops, strict=True):
         low, high = chosen.searchsorted([stop - length, stop])
         dataset.windows.keep(chosen[low:high] - (stop - length))
+
+
+def _chosen(entry: Entry, total: int, count: int) -> np.ndarray:
+    """(count,) int64 numbers of windows, in the order of the permutation."""
+    if entry.label_draw is not None:  # The labels that flexlam_jax.evaluation.probes draws.
+        draw = np.random.default_rng([entry.subset_seed, entry.label_draw])
+        return draw.permutation(total)[:count]
+    order = grain.MapDataset.range(total).seed(entry.subset_seed).shuffle()
+    return np.fromiter((order[i] for i in range(count)), np.int64, count)
 
 
 def _set_weights(datasets: list[OpenedDataset], entry: Entry) -> None:

@@ -90,6 +90,14 @@ class FolderOptions:
         "a fixed random subset of this share of the windows",
     )
     subset_seed: int = option(0, SEED, "which subset transitions or fraction keep")
+    label_draw: int | None = option(
+        None,
+        Range(
+            "None, or a whole number, at least 0",
+            lambda value: value is None or whole(0, 10**6).holds(value),
+        ),
+        "that subset is the first windows of this label draw of subset_seed, as translators take",
+    )
     sidecars: Mapping[str, str | Mapping[str, str]] = option(
         {},
         Range(

@@ -12,9 +12,10 @@ from data_pipelines.format.framing import fit_frame
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.joint import joint_batches
-from data_pipelines.loading.loader import training_batches
+from data_pipelines.loading.loader import count_windows, ordered_batches, training_batches
 from data_pipelines.registry import recipe_options
 from data_pipelines.simulators import synthetic
+from flexlam_jax.evaluation import probes
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +168,23 @@ def test_subsets_are_fixed_nested_and_chosen_by_their_seed(square):
     assert len(visited(config, 8, fraction=0.0001)) == 1
     with pytest.raises(DataError, match="asks for 261 windows, there are 260"):
         training_batches(config | {"transitions": 261}, seed=0, batch_size=4)
+
+
+def test_a_label_draw_is_the_one_that_translators_are_fitted_on(square):
+    config = {"path": str(square), "label_draw": 2, "subset_seed": 5}
+    order = np.concatenate(
+        [
+            np.stack([batch["episode"], batch["t"]], 1)
+            for batch in ordered_batches(square, split="train", batch_size=64)
+        ]
+    )
+    assert count_windows({"path": str(square)}) == len(order) == 260
+    drawn = probes.label_draws(len(order), 3, 5)[2]
+    assert count_windows(config | {"transitions": 12}) == 12
+    assert visited(config, 200, transitions=12) == set(map(tuple, order[drawn[:12]].tolist()))
+    assert visited(config, 200, transitions=12, label_draw=1) != visited(
+        config, 200, transitions=12
+    )
 
 
 def test_streams_of_joint_batches_are_independent(square, large):
