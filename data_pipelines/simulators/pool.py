@@ -56,8 +56,8 @@ class SimulatorPool:
         behaviour: str = "",
         patience: float = PATIENCE,
     ):
-        """camera: that is shown; "" is the simulator's first. behaviour: of `BEHAVIOURS`, that plays
-        where an action is None.
+        """workers: as many as slots for simulators that need a process each. camera: that is shown;
+        "" is the simulator's first. behaviour: of `BEHAVIOURS`, that plays where an action is None.
 
         Raises DataError for numbers below 1, a camera and a behaviour that do not exist.
         """
@@ -73,6 +73,8 @@ class SimulatorPool:
                 f"{simulator.__name__} has no camera {camera!r}; cameras: "
                 f"{', '.join(simulator.cameras)}"
             )
+        if simulator.one_task_per_process:  # nor does it survive another beside it
+            workers = slots
         self.slots, self.patience, self._simulator = slots, patience, simulator
         shared = _SPAWN.RawArray("B", slots * size * size * 3)
         self.frames = np.frombuffer(shared, np.uint8).reshape(slots, size, size, 3)

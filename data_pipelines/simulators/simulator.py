@@ -76,7 +76,7 @@ class Simulator(abc.ABC):
       instance may set it by then, where some ends are seen and others not.
     noise: share of uniform actions in noisy play.
     min_distinct: share of an episode's frames that differ from all others while the renderer lives.
-    one_task_per_process: the renderer does not survive a change of tasks.
+    one_task_per_process: the renderer does not survive a change of tasks, or another one beside it.
     """
 
     cameras: ClassVar[tuple[str, ...]]

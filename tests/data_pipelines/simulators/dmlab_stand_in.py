@@ -29,6 +29,8 @@ class Lab:
             renderer,
         )
         self.actions, self.resets, self.frame, self.closed = [], [], LENGTH, False
+        if not all(lab.closed for lab in Lab.made):
+            raise RuntimeError("Failed to connect RL API: one engine per process")
         Lab.made.append(self)
         if "nowhere" in config.get("datasetPath", ""):
             raise RuntimeError("Failed to init environment")

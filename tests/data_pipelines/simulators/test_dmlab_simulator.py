@@ -13,6 +13,7 @@ from data_pipelines.registry import get_recipe, recipe_options
 from data_pipelines.simulators.behaviours import Random
 from data_pipelines.simulators.dmlab.levels import SUITE, TRAINING
 from data_pipelines.simulators.dmlab.simulator import DmLab, DmLab9
+from data_pipelines.simulators.pool import SimulatorPool
 from data_pipelines.simulators.rollout import rollout
 from tests.data_pipelines.simulators import dmlab_stand_in
 from tests.data_pipelines.simulators.dmlab_stand_in import LENGTH, Lab
@@ -207,11 +208,16 @@ def test_recipes_by_one_word(name, table):
     assert f"{LEVEL}_sticky" in plan and not any("_test_" in entry for entry in plan)
 
 
-def test_prepare_plays_levels_in_other_processes(tmp_path, monkeypatch):
-    package = "from tests.data_pipelines.simulators.dmlab_stand_in import *\n"
-    (tmp_path / "deepmind_lab.py").write_text(package)
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A file deepmind_lab.py, which other processes find."""
+    content = "from tests.data_pipelines.simulators.dmlab_stand_in import *\n"
+    (tmp_path / "deepmind_lab.py").write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "deepmind_lab", raising=False)
+
+
+def test_prepare_plays_levels_in_other_processes(tmp_path, package):
     plan = "--plan=lasertag_one_opponent_large_random=21,language_execute_random_task_random=21"
     options = recipe_options("dmlab_sim9", plan, "--size=16", "--codec=raw")
     assert prepare("dmlab_sim9", tmp_path / "data", options, engine=Engine(workers=1))
@@ -221,3 +227,11 @@ def test_prepare_plays_levels_in_other_processes(tmp_path, monkeypatch):
     assert spec.action.names == TABLES["impala"] and spec.fps == 15 and spec.frame_skip == 4
     assert spec.details["engine_actions"]["look_left_20"] == [-20, 0, 0, 0, 0, 0, 0]
     assert info.manifest["language"]["recordings"] == 3
+
+
+def test_every_slot_of_a_pool_has_a_process_of_its_own(package):
+    with SimulatorPool(DmLab, slots=2, workers=1, size=16) as pool:
+        begun = pool.advance({0: (LEVEL, 1), 1: ("rooms_watermaze", 1)}, {})
+        assert not any(moment.lost for moment in begun.values())
+        assert (pool.frames[0] != pool.frames[1]).any()
+        assert [moment.reward for moment in pool.advance({}, {0: 0, 1: 14}).values()] == [4, 4]
