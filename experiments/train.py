@@ -57,6 +57,7 @@ def train(config, workdir):
     check_config(config)
     use_compilation_cache(config.compilation_cache)
     task = build_task(config)
+    config = task.config or config
     check_host_memory(task.batch, config)
     check_device_memory(task.objective, task.batch, config)
     mesh = make_mesh(config.mesh)

@@ -9,7 +9,9 @@ import dataclasses
 from data_pipelines.loading.options import LoaderOptions
 from flexlam_jax.config.ranges import TEXT
 from flexlam_jax.config.settings import section, setting
+from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
 from flexlam_jax.models.lam import LamSettings
+from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
 from flexlam_jax.objectives.lam import LossSettings
 from flexlam_jax.training.settings import RunSettings
 
@@ -34,3 +36,23 @@ class LamConfig(TaskSettings):
     data: LoaderOptions = section(LoaderOptions, required=True)
     model: LamSettings = section(LamSettings, required=True)
     loss: LossSettings = section(LossSettings, required=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class BehaviourCloningConfig(TaskSettings):
+    """The config of behaviour cloning."""
+
+    kind: str = setting("behaviour_cloning", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: BehaviourCloningSettings = section(BehaviourCloningSettings, required=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenPolicyConfig(TaskSettings):
+    """The config of a latent-token policy."""
+
+    kind: str = setting("token_policy", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: TokenPolicySettings = section(TokenPolicySettings, required=True)
+    codes: CodeSettings = section(CodeSettings)
+    lam: LamSource = section(LamSource)

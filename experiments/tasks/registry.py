@@ -26,7 +26,12 @@ if TYPE_CHECKING:  # Binaries that train nothing check their config without impo
     from experiments.tasks.task import Task
     from flexlam_jax.objectives.objective import Objective
 
-TASKS = {"lam": "experiments.tasks.lam"}
+TASKS = {
+    "lam": "experiments.tasks.lam",
+    "lam_finetune": "experiments.tasks.lam_finetune",
+    "behaviour_cloning": "experiments.tasks.behaviour_cloning",
+    "token_policy": "experiments.tasks.token_policy",
+}
 DEFAULT = "lam"  # Of configs from before there were kinds.
 
 

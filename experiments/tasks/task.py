@@ -11,7 +11,7 @@ from flexlam_jax.training.loop import Evaluate
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A config, built. Nothing is opened and nothing is on a device until a function is called.
+    """A config, built. No record is read and nothing is on a device until a function is called.
 
     Attributes:
       objective: what is trained. The model behind it is built once.
@@ -21,6 +21,8 @@ class Task:
       data_hashes: `() -> {name: sha256}` of everything that `data` and `evaluators` read.
       evaluators: `(rows) -> ` functions of the training state, each of which returns scalars for
         metrics.jsonl; none where the config asks for none. Opens the data now.
+      config: the config with what the task read in its data, as the names of actions: the run is
+        recorded with it. None for the config as it was given.
     """
 
     objective: Objective
@@ -28,3 +30,4 @@ class Task:
     data: Callable[[Sequence[int]], DataIterator]
     data_hashes: Callable[[], Mapping[str, str]]
     evaluators: Callable[[Sequence[int]], Sequence[Evaluate]] = lambda rows: ()
+    config: Any = None

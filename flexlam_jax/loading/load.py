@@ -28,7 +28,10 @@ TRANSLATOR = "translator"
 KINDS = {
     LAM: "flexlam_jax.loading.lam",
     TRANSLATOR: "flexlam_jax.loading.translator",
+    "behaviour_cloning": "flexlam_jax.loading.behaviour_cloning",
+    "lam_finetune": "flexlam_jax.loading.lam_finetune",
 }
+SERVES_AS = {"lam_finetune": LAM}  # What is loaded is all that the other kind is.
 
 
 def register(kind: str, module: str) -> None:
@@ -72,7 +75,7 @@ def load_as(wanted: str, path: Any, step: int | None = None) -> Any:
       CheckpointError: as `load`, or a model of another kind.
     """
     kind = kind_of(path, step)
-    if kind != wanted:
+    if SERVES_AS.get(kind, kind) != wanted:
         raise CheckpointError(
             f"{path} holds a model of kind {kind!r}, where one of kind {wanted!r} is needed; "
             "flexlam_jax.load loads any"

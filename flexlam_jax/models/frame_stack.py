@@ -86,3 +86,6 @@ class FrameStackTrunk(nn.Module):
         x = nn.gelu(dense(self.coarse, "coarse")(space_to_depth(nn.gelu(x), 2)))
         x = dense(self.width, "flat")(x.reshape(B, T, -1))
         return nn.gelu(norm("flat_norm")(x)).astype(jnp.float32)
+
+
+TRUNKS = {"frame_stack": FrameStackTrunk}  # What `model.trunk.kind` chooses among.

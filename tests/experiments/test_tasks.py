@@ -17,10 +17,14 @@ from flexlam_jax.planning.plan import plan
 from flexlam_jax.planning.report import describe
 from flexlam_jax.planning.search import changed, flags, search
 from flexlam_jax.planning.topology import parse_topology
-from tests.experiments import joint_task, tiny
+from tests.experiments import joint_task, tiny, tiny_cloning
 from tests.experiments.pretraining import Pretraining
 
-CONFIGS = {"lam": tiny.get_config, "tests.experiments.joint_task": joint_task.get_config}
+CONFIGS = {
+    "lam": tiny.get_config,
+    "behaviour_cloning": tiny_cloning.get_config,
+    "tests.experiments.joint_task": joint_task.get_config,
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +131,10 @@ def test_search_and_its_flags_scale_every_stream():
 @pytest.mark.parametrize(
     "kind, message",
     [
-        ("dreamer", "config.kind='dreamer' is unknown; choose one of lam, or give the dotted path"),
+        (
+            "dreamer",
+            "config.kind='dreamer' is unknown; choose one of lam, .*, or give the dotted path",
+        ),
         ("my_lab.tasks.kitchen", "No module named 'my_lab'; is its folder on PYTHONPATH"),
         ("tests.experiments.tiny", "tests.experiments.tiny is no task; it needs .* build"),
     ],
