@@ -73,7 +73,7 @@ class SimulatorPool:
                 f"{simulator.__name__} has no camera {camera!r}; cameras: "
                 f"{', '.join(simulator.cameras)}"
             )
-        if simulator.one_task_per_process:  # nor does it survive another beside it
+        if simulator.one_task_per_process:  # nor does it survive another one beside it
             workers = slots
         self.slots, self.patience, self._simulator = slots, patience, simulator
         shared = _SPAWN.RawArray("B", slots * size * size * 3)
@@ -128,7 +128,7 @@ class _Worker:
     def __init__(self, setup: Setup, shared: Any, slots: range):
         self._setup, self._shared, self._slots = setup, shared, slots
         self._live: set[int] = set()
-        self._asked = False
+        self._asked, self._task = False, ""
         self._crashes = 0  # since an episode ended
         self._start()
 
@@ -150,10 +150,20 @@ class _Worker:
         idle = mine[1].keys() - self._live
         if idle:
             raise ValueError(f"no episode runs in slots {sorted(idle)}; begin one with `starts`")
+        if mine[0] and self._setup.simulator.one_task_per_process:
+            self._take_up(next(iter(mine[0].values()))[0])
         self._asked = any(mine)
         if self._asked:
             with contextlib.suppress(OSError):  # it is gone, which the answer will tell
                 self._pipe.send(mine)
+
+    def _take_up(self, task: str) -> None:
+        """A fresh process for another task, where the simulator needs one: it has one slot."""
+        if self._task not in ("", task):
+            self.hang_up()
+            self.end(time.monotonic() + _GRACE)
+            self._start()
+        self._task = task
 
     def answer(self, until: float) -> dict[int, Moment]:
         """To what was sent; losses of all its episodes if it crashed, after which it runs again.

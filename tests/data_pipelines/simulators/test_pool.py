@@ -47,6 +47,15 @@ class Fragile(Lamp):
         time.sleep(60)
 
 
+class Alone(Fragile):
+    """The reward is the process that it runs in."""
+
+    one_task_per_process = True
+
+    def step(self, action):
+        return super().step(action)._replace(reward=os.getpid())
+
+
 def pool_of(simulator=Fragile, **options):
     return SimulatorPool(simulator, **{"slots": 3, "workers": 2, "size": 8} | options)
 
@@ -119,6 +128,14 @@ def test_an_episode_that_ends_forgives_crashes(monkeypatch):
         for _ in range(3):
             pool.advance({0: ("broken", 0)}, {})
             run(pool, ["fine"], 4)
+
+
+def test_one_task_per_process_where_the_simulator_needs_that():
+    with pool_of(Alone, slots=2, workers=1) as pool:
+        first = run(pool, ["fine", "fine"], 4)
+        again, other = run(pool, ["fine", "raises"], 2).values()
+    assert len({moment.reward for moment in (*first.values(), other)}) == 3
+    assert again.reward == first[0].reward
 
 
 def test_behaviours_play_without_actions():
