@@ -18,14 +18,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, one_of, whole
+from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, TEXT, either, one_of, several, whole
 from flexlam_jax.config.sections import build_kind
 from flexlam_jax.config.settings import choice, read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.causal_transformer import CausalTransformer, KeysValues
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.frame_stack import FrameStackTrunk
-from flexlam_jax.models.lam import DTYPES
+from flexlam_jax.models.lam import DTYPES, frame_shape
 from flexlam_jax.models.slot_distributions import Categorical, Mixture
 from flexlam_jax.models.transformer import BlockSettings, RMSNorm
 
@@ -168,7 +168,10 @@ def _keys(seeds, draws):
 
 @dataclasses.dataclass(frozen=True)
 class CodeSettings:
-    """The `codes` section of a config: the latent actions that a policy predicts."""
+    """The `codes` section of a config: the latent actions that a policy predicts.
+
+    A run finds it, and `LamSource`, in its sidecars; values that are given serve for plans.
+    """
 
     slots: int = setting(4, range=COUNT, help="latent slots K")
     codebook_size: int = setting(9, range=COUNT_OR_NONE, help="codes of a slot, 0 for continuous")
@@ -177,10 +180,23 @@ class CodeSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class LamSource:
+    """The `lam` section of a config: which latent action model made the codes."""
+
+    step: int = setting(0, range=COUNT_OR_NONE, help="of the latent action model's checkpoint")
+    fingerprint: str = setting("", range=TEXT, help="of its parameters")
+
+
+@dataclasses.dataclass(frozen=True)
 class TokenPolicySettings:
     """The `model` section of a config; what `build_token_policy` reads."""
 
-    image_size: int = setting(64, range=COUNT, help="pixels of a side")
+    image_size: int | tuple[int, int] = setting(
+        64,
+        range=either(COUNT, several(COUNT, 2)),
+        help="pixels of a side, or (height, width)",
+        required=True,
+    )
     channels: int = setting(3, range=COUNT, help="of the frames")
     context: int = setting(1, range=whole(1, 1000), help="steps it reads, the present one included")
     trunk: Any = choice(TRUNKS, default="frame_stack", help="reads the frames of a step")
@@ -232,11 +248,10 @@ def clip_shapes(
     settings, of = read("model", model, TokenPolicySettings), read("codes", codes, CodeSettings)
     trunk = build_kind("model.trunk", settings.trunk, TRUNKS)
     frames = settings.context + trunk.stack
-    side, channels = settings.image_size, settings.channels
     name, width, dtype = ("ids", (), jnp.int32)
     if not of.codebook_size:
         name, width, dtype = ("slots", (of.slot_width,), jnp.float32)
     return {
-        "frames": jax.ShapeDtypeStruct((frames, side, side, channels), jnp.uint8),
+        "frames": jax.ShapeDtypeStruct((frames, *frame_shape(model)), jnp.uint8),
         name: jax.ShapeDtypeStruct((frames - 1, of.slots, *width), dtype),
     }
