@@ -88,6 +88,7 @@ class Objective:
       summary: `totals -> {metric: scalar}`: what is no mean, as the share of codes in use.
       unsplittable: terms that no sums of micro-batches make up (CCA, a ratio over the batch);
         gradient accumulation is refused for them.
+      detached: terms without a gradient to the model; see `Term.detached`.
       flops_per_row: FLOPs of forward and backward pass for one batch row, or {stream: FLOPs},
         without recomputation by remat. None: counted on the traced program; 0 leaves MFU out of
         the performance rows.
@@ -101,6 +102,7 @@ class Objective:
     coefficients: Mapping[str, float]
     summary: Callable[[Mapping[str, jax.Array]], Metrics] = _no_summary
     unsplittable: tuple[str, ...] = ()
+    detached: tuple[str, ...] = ()
     flops_per_row: float | Mapping[str, float] | None = None
     transitions_per_row: int | Mapping[str, int] = 1
     dtype: str = "float32"
@@ -108,12 +110,12 @@ class Objective:
 
     def loss(self, terms: Mapping[str, Mean], weights: Mapping[str, Any] | None = None) -> Any:
         """The scalar to minimise; `weights` {term: of the whole update}, by default those here."""
-        weights = jax.lax.stop_gradient(weights or weights_of(terms))
-        total = None
-        for name, coefficient in self.coefficients.items():
-            value = coefficient * terms[name].over(weights[name])
-            total = value if total is None else total + value
-        return total
+        return _weighted(self.coefficients, terms, weights)
+
+    @property
+    def felt(self) -> dict[str, float]:
+        """The coefficients of the terms that the model is trained by: all but detached ones."""
+        return {k: v for k, v in self.coefficients.items() if k not in self.detached}
 
     def values(self, outcome: Outcome) -> dict[str, jax.Array]:
         """{metric: scalar} of a whole batch: terms, metrics, the summary of totals, and `loss`."""
@@ -121,8 +123,21 @@ class Objective:
         return {
             **{name: mean.value for name, mean in means.items()},
             **self.summary(outcome.totals),
-            "loss": self.loss(outcome.terms),
+            "loss": _weighted(self.felt, outcome.terms),
         }
+
+
+def _weighted(
+    coefficients: Mapping[str, float],
+    terms: Mapping[str, Mean],
+    weights: Mapping[str, Any] | None = None,
+) -> Any:
+    weights = jax.lax.stop_gradient(weights or weights_of(terms))
+    total = None
+    for name, coefficient in coefficients.items():
+        value = coefficient * terms[name].over(weights[name])
+        total = value if total is None else total + value
+    return total
 
 
 def weights_of(terms: Mapping[str, Mean]) -> dict[str, jax.Array]:

@@ -11,6 +11,7 @@ from flexlam_jax.objectives.objective import Batch, Mean, Objective, Outcome, Va
 from flexlam_jax.random import fold_name
 
 HEADS = "heads"
+DETACHED_HEADS = "detached_heads"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,9 @@ class Term:
         shapes; their values mean nothing.
       coefficient: what the term counts in the loss.
       splittable: False for a term that the sums of micro-batches do not make up.
+      detached: the model is trained as if the term were not there. Its gradient stops at the
+        outputs; its head lies under params["detached_heads"] and is clipped by itself; neither
+        `loss` nor `grad_norm` of the metrics knows of it.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Term:
     init: Callable[[jax.Array, Any, Batch], Any] | None = None
     coefficient: float = 1.0
     splittable: bool = True
+    detached: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +72,8 @@ def objective_of(
         raise ValueError(f"an objective needs terms of different names, not {names}")
 
     def split(params: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
-        model = {name: value for name, value in params.items() if name != HEADS}
-        return model, params.get(HEADS, {})
+        model = {k: v for k, v in params.items() if k not in (HEADS, DETACHED_HEADS)}
+        return model, {**params.get(HEADS, {}), **params.get(DETACHED_HEADS, {})}
 
     def init_all(key: jax.Array, batch: Batch) -> Variables:
         variables = dict(init(key, batch))
@@ -78,20 +83,24 @@ def objective_of(
             return variables
         shapes = jax.eval_shape(lambda *args: apply(*args)[0], params, extra, batch, key)
         outputs = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-        heads = {
-            term.name: term.init(fold_name(key, f"head {term.name}"), outputs, batch)
-            for term in owners
-        }
-        return {"params": {**params, HEADS: heads}, **extra}
+        heads: dict[str, dict[str, Any]] = {}
+        for term in owners:
+            place = heads.setdefault(DETACHED_HEADS if term.detached else HEADS, {})
+            place[term.name] = term.init(fold_name(key, f"head {term.name}"), outputs, batch)
+        return {"params": {**params, **heads}, **extra}
 
     def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
         model, heads = split(params)
         outputs, extra = apply(model, extra, batch, key)
         told = report(outputs, batch)
+        still = jax.lax.stop_gradient(outputs) if any(term.detached for term in terms) else None
         return Outcome(
             {
                 term.name: term.compute(
-                    heads.get(term.name, {}), outputs, batch, fold_name(key, f"term {term.name}")
+                    heads.get(term.name, {}),
+                    still if term.detached else outputs,
+                    batch,
+                    fold_name(key, f"term {term.name}"),
                 )
                 for term in terms
             },
@@ -105,5 +114,6 @@ def objective_of(
         outcome,
         {term.name: term.coefficient for term in terms},
         unsplittable=tuple(term.name for term in terms if not term.splittable),
+        detached=tuple(term.name for term in terms if term.detached),
         **loop,
     )

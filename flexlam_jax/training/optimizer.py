@@ -11,6 +11,7 @@ import optax
 from flexlam_jax.config.ranges import TEXT, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError, UserError
+from flexlam_jax.objectives.terms import DETACHED_HEADS
 from flexlam_jax.parallel.sharding import path_name
 
 DECAYED = "kernel"
@@ -172,4 +173,23 @@ def make_optimizer(
         )
     if not cfg["clip_norm"]:
         return adamw
-    return optax.chain(optax.clip_by_global_norm(cfg["clip_norm"]), adamw)
+    return optax.chain(clip_by_norm(cfg["clip_norm"]), adamw)
+
+
+def clip_by_norm(most: float) -> optax.GradientTransformation:
+    """Clipping by global norm; detached heads by theirs, so that the model never feels them."""
+    clip = optax.clip_by_global_norm(most)
+
+    def update(updates, state, params=None):
+        felt, apart = (clip.update(part, state)[0] for part in without_detached(updates))
+        return {**felt, **apart} if apart else felt, state
+
+    return optax.GradientTransformation(clip.init, update)
+
+
+def without_detached(tree: Any) -> tuple[Any, Any]:
+    """(the rest, {DETACHED_HEADS: those of `Term.detached`} or {}) of parameters or gradients."""
+    if not isinstance(tree, Mapping) or DETACHED_HEADS not in tree:
+        return tree, {}
+    rest = {name: part for name, part in tree.items() if name != DETACHED_HEADS}
+    return rest, {DETACHED_HEADS: tree[DETACHED_HEADS]}

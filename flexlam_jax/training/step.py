@@ -15,6 +15,7 @@ from flexlam_jax.parallel import sharding
 from flexlam_jax.random import stream
 from flexlam_jax.training.augmentation import Augment
 from flexlam_jax.training.frozen import with_frozen
+from flexlam_jax.training.optimizer import without_detached
 from flexlam_jax.training.state import TrainState, zeros_like
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]
@@ -62,13 +63,17 @@ def make_train_step(
         metrics = objective.values(outcome)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        grad_norm = optax.tree.norm(grads)
+        felt, apart = without_detached(grads)
+        grad_norm = optax.tree.norm(felt)
+        finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
+        if apart:
+            finite &= jnp.isfinite(optax.tree.norm(apart))
         metrics = dict(
             metrics,
             grad_norm=grad_norm,
             learning_rate=schedule(state.step),
             batch=rows,
-            finite=jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm),
+            finite=finite,
         )
         return TrainState(
             step=state.step + 1,

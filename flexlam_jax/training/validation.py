@@ -59,7 +59,7 @@ def mean_loss(
             for number, batch in enumerate(draw())
         ]
         values, weights = zip(*jax.device_get(results), strict=True)
-        means = _means(objective.coefficients, _stack(values), _stack(weights))
+        means = _means(objective.felt, _stack(values), _stack(weights))
         return {prefix + name: float(value) for name, value in means.items()}
 
     return evaluate

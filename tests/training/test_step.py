@@ -58,6 +58,23 @@ def test_heads_are_trained_with_the_model():
     assert (after.params["heads"]["t"] != state.params["heads"]["t"]).all()
 
 
+def test_a_detached_head_is_trained_and_the_model_never_feels_it():
+    """Its gradient is long enough to shorten that of the model, were they clipped as one."""
+    steps = [
+        build(objective=toy.masked(**kind)) for kind in ({"detached": True}, {"coefficient": 0.0})
+    ]
+    states, metrics = [], []
+    for step, state, batch in steps:
+        for _ in range(3):
+            state, told = jax.jit(step)(state, batch)
+        states.append(state), metrics.append(told)
+    (with_head, without), (told, expected) = states, metrics
+    assert (with_head.params["w"] == without.params["w"]).all()
+    assert (with_head.params["detached_heads"]["t"] != 1).all()
+    assert expected["grad_norm"] > 1 and told["t"] > 1
+    assert told["loss"] == expected["loss"] and told["grad_norm"] == expected["grad_norm"]
+
+
 def test_a_term_that_cannot_be_split_is_not():
     objective = toy.masked(splittable=False)
     build(objective=objective)

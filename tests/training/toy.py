@@ -109,7 +109,7 @@ def masked(**settings):
         lambda params, extra, batch, key: (batch["x"] @ params["w"], extra),
         [
             Term("error", error),
-            Term("t", index, init=lambda *_: jnp.ones((1, 1)), coefficient=0.5, **settings),
+            Term("t", index, init=lambda *_: jnp.ones((1, 1)), **{"coefficient": 0.5, **settings}),
         ],
     )
 
