@@ -74,11 +74,17 @@ class _Programs:
             self.traces["null_fill"] += 1
             return model.apply(variables, codes, keep, method="null_fill")
 
+        def slots_of(variables, ids):
+            kept = ids != model.quantizer.codebook_size
+            slots = model.apply(variables, jnp.where(kept, ids, 0), method="ids_to_values")
+            return jnp.where(kept[..., None], slots, variables["params"]["null"])
+
         def decode(variables, o_t, codes):
             self.traces["decode"] += 1
             return jnp.clip(model.apply(variables, o_t, codes, method="decode"), 0, 1)
 
         self.encode, self.null_fill, self.decode = map(jax.jit, (encode, null_fill, decode))
+        self.slots_of = jax.jit(slots_of)
 
 
 @functools.lru_cache(maxsize=16)
@@ -148,18 +154,25 @@ class LoadedLam:
         Raises:
           ValueError: as `encode`; or the model's slots are continuous.
         """
-        if self.codebook_size is None:
-            kind = self.config["model"]["quantizer"]["kind"]
-            raise ValueError(
-                f"tokens: this model's slots are continuous (quantizer {kind!r}) and have "
-                "no ids; use encode, or train with quantizer kind 'fsq' or 'vq'"
-            )
+        self._check_discrete("tokens")
         _, ids = self._encode_pair(o_t, o_next)
         if keep is None:
             return ids
         xp = np if isinstance(ids, np.ndarray) else jnp
         keep = xp.asarray(self._check_keep(keep, ids.shape[:-1]))
         return xp.where(xp.arange(self.slots) < keep[..., None], ids, xp.int32(self.null_id))
+
+    def slots_of(self, ids: Array) -> Array:
+        """Null-filled slots (B, K, D) of token ids (B, K) or (K,), as `tokens` gives them.
+
+        Raises:
+          ValueError: ids of another type or shape, or outside 0..null_id; or the model's slots are
+            continuous.
+        """
+        ids = self._check_ids(_array(ids))
+        batched = ids.ndim == 2
+        function = functools.partial(self.programs.slots_of, self._variables)
+        return in_buckets(function, (ids if batched else ids[None],), batched)
 
     def encode_with_ids(self, o_t: Array, o_next: Array) -> tuple[Array, Array | None]:
         """All slots (B, K, D) and ids (B, K) (None if continuous) in one pass of the encoder."""
@@ -261,6 +274,31 @@ class LoadedLam:
         elif not isinstance(codes, jax.core.Tracer) and not bool(jnp.isfinite(codes).all()):
             raise ValueError(f"{name}: codes hold NaN or infinity")
         return codes
+
+    def _check_discrete(self, name: str):
+        if self.codebook_size is None:
+            kind = self.config["model"]["quantizer"]["kind"]
+            raise ValueError(
+                f"{name}: this model's slots are continuous (quantizer {kind!r}) and have "
+                "no ids; use encode, or train with quantizer kind 'fsq' or 'vq'"
+            )
+
+    def _check_ids(self, ids):
+        self._check_discrete("slots_of")
+        integers = jnp.issubdtype(ids.dtype, jnp.integer)
+        if not integers or ids.ndim not in (1, 2) or ids.shape[-1] != self.slots or not len(ids):
+            raise ValueError(
+                f"slots_of: ids are {ids.dtype} of shape {ids.shape}; they must be integers of "
+                f"shape ({self.slots},) or (B, {self.slots})"
+            )
+        if not isinstance(ids, jax.core.Tracer) and not (
+            0 <= ids.min() <= ids.max() <= self.null_id
+        ):
+            raise ValueError(
+                f"slots_of: ids span {ids.min()}..{ids.max()}; this model has codes 0.."
+                f"{self.null_id - 1}, and {self.null_id} for a slot that is not kept"
+            )
+        return ids
 
     def _check_keep(self, keep, batch_shape: tuple[int, ...]):
         if isinstance(keep, jax.core.Tracer):
