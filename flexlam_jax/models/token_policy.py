@@ -24,12 +24,10 @@ from flexlam_jax.config.settings import choice, read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.causal_transformer import CausalTransformer, KeysValues
 from flexlam_jax.models.dense import Dense
-from flexlam_jax.models.frame_stack import FrameStackTrunk
+from flexlam_jax.models.frame_stack import TRUNKS
 from flexlam_jax.models.lam import DTYPES, frame_shape
 from flexlam_jax.models.slot_distributions import Categorical, Mixture
 from flexlam_jax.models.transformer import BlockSettings, RMSNorm
-
-TRUNKS = {"frame_stack": FrameStackTrunk}
 
 
 class TokenPolicy(nn.Module):

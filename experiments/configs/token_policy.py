@@ -1,0 +1,29 @@
+"""The latent-token policy, one for six ViZDoom tasks: trained on video and frozen codes, without
+actions. 64 px, for two CPU cores.
+
+    python -m data_pipelines.prepare doom_suite --out=data/doom_suite
+    python -m experiments.extract_latents --checkpoint=runs/lam --data=data/doom_suite \
+        --datasets='' --splits=train,validation --out=latents
+    python -m experiments.train --config=experiments/configs/token_policy.py --workdir=runs/policy \
+        --config.data.path=data/doom_suite --config.data.sidecars.ids=latents
+
+Variants: debug (a smoke run). For a LAM of continuous slots: --config.data.sidecars.slots=latents.
+The section `codes` is what the sidecars say.
+"""
+
+from experiments.configs import common
+from experiments.configs.behaviour_cloning import TASKS
+from experiments.configs.keys import TokenPolicyConfig
+
+
+def get_config(variant=""):
+    config = common.section_config(TokenPolicyConfig)
+    config.data.datasets = tuple(f"{task}_noisy" for task in TASKS)
+    config.total_steps, config.batch_size = 2500, 128
+    config.checkpoint.every = config.eval.every = 500
+    config.eval.batches = 16
+    return common.apply_variants(config, variant, {"debug": _debug})
+
+
+def _debug(config, _):
+    common.shorten(config, steps=40, batch_size=16)
