@@ -17,12 +17,13 @@ from flexlam_jax.planning.plan import plan
 from flexlam_jax.planning.report import describe
 from flexlam_jax.planning.search import changed, flags, search
 from flexlam_jax.planning.topology import parse_topology
-from tests.experiments import joint_task, tiny, tiny_cloning
+from tests.experiments import joint_task, tiny, tiny_cloning, tiny_finetune
 from tests.experiments.pretraining import Pretraining
 
 CONFIGS = {
     "lam": tiny.get_config,
     "behaviour_cloning": tiny_cloning.get_config,
+    "lam_finetune": tiny_finetune.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
 
