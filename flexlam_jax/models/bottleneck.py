@@ -52,12 +52,20 @@ class Fixed:
     )
 
 
+@dataclasses.dataclass(frozen=True)
+class Same:
+    """The sampler of the first prefix."""
+
+
 SAMPLERS = {
     "uniform": Uniform,
     "powers_of_two": PowersOfTwo,
     "geometric": Geometric,
     "fixed": Fixed,
 }
+FURTHER_SAMPLERS = {"same": Same, **SAMPLERS}
+# Keys of the `model` section that decide which prefixes are drawn in training, and nothing else.
+SAMPLER_KEYS = ("keep", "prefixes", "further_keep")
 
 
 def prefix_mask(keep: jax.Array, slots: int) -> jax.Array:
@@ -86,24 +94,67 @@ def null_fill(slots: jax.Array, keep: jax.Array, null: jax.Array) -> jax.Array:
     return jnp.where(kept, slots, null.astype(slots.dtype))
 
 
-def keep_settings(config: Mapping[str, Any], slots: int) -> dict[str, Any]:
+def keep_settings(
+    config: Mapping[str, Any], slots: int, *, section: str = "model.keep"
+) -> dict[str, Any]:
     """Checks the `keep` section of a model config and fills in its defaults.
 
     kinds: those of SAMPLERS.
 
     Raises ConfigError for unknown kinds, unknown keys and values outside 0..K.
     """
-    kind, settings = strict("model.keep", config, SAMPLERS)
+    kind, settings = strict(section, config, SAMPLERS)
     if kind == "uniform" and not 0 <= settings["minimum"] <= slots:
-        raise ConfigError(f"model.keep.minimum={settings['minimum']} is outside 0..{slots} (slots)")
+        raise ConfigError(f"{section}.minimum={settings['minimum']} is outside 0..{slots} (slots)")
     if kind == "fixed":
         count = slots if settings["count"] is None else settings["count"]
         if not 0 <= count <= slots:
-            raise ConfigError(f"model.keep.count={count} is outside 0..{slots} (slots)")
+            raise ConfigError(f"{section}.count={count} is outside 0..{slots} (slots)")
         settings["count"] = count
     if kind == "geometric" and not 0.0 < settings["rate"] < 1.0:
-        raise ConfigError(f"model.keep.rate={settings['rate']} is outside (0, 1)")
+        raise ConfigError(f"{section}.rate={settings['rate']} is outside (0, 1)")
     return {"kind": kind, **settings}
+
+
+def prefix_samplers(model: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+    """The sampler of every prefix that a training step decodes of one code.
+
+    Args:
+      model: the `model` section of a config; reads `slots`, `keep`, `prefixes` and `further_keep`,
+        of which the last two are 1 and "same" where they are missing.
+
+    Raises ConfigError as `keep_settings`, and where `further_keep` serves no prefix.
+    """
+    slots, count = model["slots"], model.get("prefixes", 1)
+    first = keep_settings(model.get("keep", {"kind": "uniform"}), slots)
+    further = model.get("further_keep", {"kind": "same"})
+    if further.get("kind") == "same":
+        strict("model.further_keep", further, FURTHER_SAMPLERS)  # Raises for unknown keys.
+        return (first,) * count
+    if count == 1:
+        raise ConfigError(
+            f"model.further_keep.kind={further.get('kind')!r} is for the prefixes after the first, "
+            "and model.prefixes=1; raise it, or leave out model.further_keep"
+        )
+    return (first, *[keep_settings(further, slots, section="model.further_keep")] * (count - 1))
+
+
+def trained_budgets(model: Mapping[str, Any]) -> tuple[int, ...]:
+    """Every prefix length that training can draw, in order; `model` as in `prefix_samplers`."""
+    slots, budgets = model["slots"], set()
+    for sampler in prefix_samplers(model):
+        if sampler["kind"] == "fixed":
+            budgets.add(sampler["count"])
+        elif sampler["kind"] == "powers_of_two":
+            budgets.update(_powers_of_two(slots))
+        else:
+            budgets.update(range(sampler.get("minimum", 1), slots + 1))
+    return tuple(sorted(budgets))
+
+
+def _powers_of_two(slots: int) -> list[int]:
+    """1, 2, 4, ..., K."""
+    return [2**i for i in range(slots.bit_length()) if 2**i < slots] + [slots]
 
 
 def sample_keep(
@@ -118,7 +169,6 @@ def sample_keep(
     if kind == "fixed":
         return jnp.full(shape, settings["count"], jnp.int32)
     if kind == "powers_of_two":
-        choices = [2**i for i in range(slots.bit_length()) if 2**i < slots] + [slots]
-        return jax.random.choice(rng, jnp.asarray(choices, jnp.int32), shape)
+        return jax.random.choice(rng, jnp.asarray(_powers_of_two(slots), jnp.int32), shape)
     logits = jnp.arange(slots) * jnp.log1p(-settings["rate"])
     return 1 + jax.random.categorical(rng, logits, shape=shape).astype(jnp.int32)

@@ -50,24 +50,29 @@ def _is_jaxpr(value) -> bool:
     return hasattr(value, "eqns") or hasattr(value, "jaxpr")
 
 
-def forward_flops(model: LatentActionModel, clip_shape: tuple[int, int, int, int]) -> float:
-    """Forward FLOPs of a LAM for one clip (T, H, W, C)."""
+def forward_flops(
+    model: LatentActionModel, clip_shape: tuple[int, int, int, int], prefixes: int = 1
+) -> float:
+    """Forward FLOPs of a LAM for one clip (T, H, W, C): an encoding, and `prefixes` decodings."""
     plain = _with_plain_attention(model)
     frames = jax.ShapeDtypeStruct((1, *clip_shape), jnp.uint8)
     variables = jax.eval_shape(plain.init, jax.random.key(0), frames)
 
     def predict(variables: Any, frames: jax.Array) -> jax.Array:
-        output: Any = plain.apply(variables, frames)
+        keep = jnp.ones((1, clip_shape[0] - 1, prefixes), jnp.int32)
+        output: Any = plain.apply(variables, frames, keep)
         return output.prediction
 
     return program_flops(predict, variables, frames)
 
 
-def training_flops(model: LatentActionModel, clip_shape: tuple[int, int, int, int]) -> float:
+def training_flops(
+    model: LatentActionModel, clip_shape: tuple[int, int, int, int], prefixes: int = 1
+) -> float:
     """Forward and backward FLOPs of one clip: three times the forward, as every matmul has two
     in the backward pass.
     """
-    return 3.0 * forward_flops(model, clip_shape)
+    return 3.0 * forward_flops(model, clip_shape, prefixes)
 
 
 def _with_plain_attention(model: LatentActionModel) -> LatentActionModel:

@@ -1,6 +1,7 @@
 """The latent action model: encoder -> quantiser -> prefix bottleneck -> decoder, and its config.
 
-Dimension keys: B batch, T frames of a clip, H W C image, K slots, D slot width.
+Dimension keys: B batch, T frames of a clip, P prefixes of one code, H W C image, K slots, D slot
+width.
 """
 
 import dataclasses
@@ -50,6 +51,12 @@ class LamSettings:
     keep: Any = choice(
         bottleneck.SAMPLERS, default="uniform", help="how many slots a training sample keeps"
     )
+    prefixes: int = setting(
+        1, range=COUNT, help="prefixes of each code that a training step decodes"
+    )
+    further_keep: Any = choice(
+        bottleneck.FURTHER_SAMPLERS, default="same", help="sampler of all prefixes but the first"
+    )
     dtype: str = setting("float32", range=one_of(tuple(DTYPES)), help="of matrix products")
     remat: str = setting("none", range=one_of(REMAT_NAMES), help="what is computed twice")
     unroll: bool = setting(False, range=SWITCH, help="no loop over blocks in the program")
@@ -59,9 +66,10 @@ class LamSettings:
 
 @flax.struct.dataclass
 class LamOutput:
-    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale; slots (B, T-1, K, D) quantised,
-    before null-fill; ids (B, T-1, K) int32 or None; losses (B, T-1, K), weighted, 0 for slots that
-    are not kept: their means are added to the reconstruction loss; stats: scalars."""
+    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale, or (B, T-1, P, H, W, C) where P
+    prefixes were asked for; slots (B, T-1, K, D) quantised, before null-fill; ids (B, T-1, K) int32
+    or None; losses (B, T-1, K), weighted by the share of prefixes that keep the slot: their means
+    are added to the reconstruction loss; stats: scalars."""
 
     prediction: jax.Array
     slots: jax.Array
@@ -90,11 +98,11 @@ class LatentActionModel(nn.Module):
     def __call__(
         self, frames: jax.Array, keep: jax.Array | None = None, train: bool = False
     ) -> LamOutput:
-        """Encodes, cuts and decodes every transition of a clip.
+        """Encodes every transition of a clip once, and decodes one or several prefixes of it.
 
         Args:
           frames: uint8, or float in [0, 1], (B, T, H, W, C), T >= 2.
-          keep: slots to keep, int (B,) or (B, T-1); None = all K.
+          keep: slots to keep, int (B,), (B, T-1) or (B, T-1, P); None = all K.
           train: sample Gaussian slots, move the VQ codebook.
 
         Raises ValueError for a clip of fewer than two frames or frames of another type.
@@ -102,12 +110,25 @@ class LatentActionModel(nn.Module):
         frames = to_float(frames)
         quantized = self._quantise(frames, train)
         slots = quantized.values
-        keep = self._expand(jnp.full((), self.slots) if keep is None else keep, slots)
-        prediction = self.decode(frames[:, :-1], self.null_fill(slots, keep))
-        # Slots that are not transmitted must not be pulled by the quantiser's losses either.
-        kept = bottleneck.prefix_mask(keep, self.slots)
-        losses = {name: jnp.where(kept, x, 0.0) for name, x in quantized.losses.items()}
+        keep = jnp.asarray(self.slots if keep is None else keep)
+        o_t, sent = frames[:, :-1], slots
+        if keep.ndim == 3:  # P behind B and T: rows of a device stay its own.
+            o_t, sent = (
+                jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:])) for x in (o_t, slots)
+            )
+        prediction = self.decode(o_t, self.null_fill(sent, keep))
+        losses = {
+            name: self._of_kept_slots(x, self._expand(keep, sent))
+            for name, x in quantized.losses.items()
+        }
         return LamOutput(prediction, slots, quantized.ids, losses, quantized.stats)
+
+    def _of_kept_slots(self, loss, keep):
+        """Slots that are not transmitted must not be pulled by the quantiser's losses either."""
+        kept = bottleneck.prefix_mask(keep, self.slots)
+        if keep.ndim == 2:
+            return jnp.where(kept, loss, 0.0)
+        return loss * kept.mean(2)
 
     def encode(self, frames: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """frames (B, T, H, W, C) -> slots (B, T-1, K, D), ids (B, T-1, K) or None."""
@@ -146,7 +167,7 @@ class LatentActionModel(nn.Module):
         return self.quantizer(self.encoder(frames), train)
 
     def _expand(self, keep, slots):
-        """Broadcasts keep (), (B,) or (B, T-1) to the leading axes of slots."""
+        """Broadcasts keep (), (B,), (B, T-1) or (B, T-1, P) to the leading axes of slots."""
         keep = jnp.asarray(keep)
         batch = slots.shape[:-2]
         return jnp.broadcast_to(keep.reshape(keep.shape + (1,) * (len(batch) - keep.ndim)), batch)
@@ -187,7 +208,7 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
         raise _unknown("remat", settings["remat"], REMAT_NAMES)
     dtype, size = DTYPES[settings["dtype"]], settings["image_size"]
     resolve_implementation(settings["attention"], dtype)
-    bottleneck.keep_settings(settings["keep"], settings["slots"])
+    bottleneck.prefix_samplers(settings)
     shared = {
         "image_size": size if isinstance(size, int) else tuple(size),
         "slots": settings["slots"],

@@ -14,7 +14,7 @@ from flexlam_jax.config.ranges import one_of, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
-from flexlam_jax.models.bottleneck import sample_keep
+from flexlam_jax.models.bottleneck import prefix_samplers, sample_keep
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.models.lam import LamOutput, LatentActionModel, frame_shape, resolve_config
 from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
@@ -35,7 +35,7 @@ class LossSettings:
 @flax.struct.dataclass
 class LamResult:
     """What terms read: the model's `output`, the slots kept (B, T-1), and the target o_{t+1}, float
-    (B, T-1, H, W, C)."""
+    (B, T-1, H, W, C); with P > 1 prefixes of each code (B, T-1, P) and (B, T-1, P, H, W, C)."""
 
     output: LamOutput
     keep: jax.Array
@@ -60,8 +60,8 @@ def lam_objective(
       terms: further terms of the loss; their `outputs` are `LamResult`s.
 
     Returns:
-      Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C) and draws one `keep` per
-      transition.
+      Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C), encodes each transition once
+      and decodes `model.prefixes` prefixes of it, drawn apart; the loss is their mean.
       Metrics (float32 scalars): loss, reconstruction, psnr, copy_psnr (prediction := o_t), the
       quantiser's losses and stats, and for discrete codes code_usage and code_perplexity.
 
@@ -82,12 +82,7 @@ def lam_objective(
 
     def apply(params, extra, batch, rng):
         frames = batch["frames"]
-        keep = sample_keep(
-            fold_name(rng, "keep"),
-            settings["keep"],
-            (frames.shape[0], frames.shape[1] - 1),
-            slots=settings["slots"],
-        )
+        keep = _draw_prefixes(rng, settings, (frames.shape[0], frames.shape[1] - 1))
         output, extra = model.apply(
             {"params": params, **extra},
             frames,
@@ -96,7 +91,10 @@ def lam_objective(
             rngs={name: fold_name(rng, name) for name in ("sample", "revive")},
             mutable=list(extra),
         )
-        return LamResult(output, keep, to_float(frames[:, 1:])), extra
+        target = to_float(frames[:, 1:])
+        if keep.ndim == 3:
+            target = jnp.broadcast_to(target[:, :, None], output.prediction.shape)
+        return LamResult(output, keep, target), extra
 
     def summary(totals):
         return usage_metrics(totals["code_counts"]) if totals else {}
@@ -111,10 +109,25 @@ def lam_objective(
         ],
         report=functools.partial(_report, model.quantizer.codebook_size),
         summary=summary,
-        flops_per_row=training_flops(model, (clip_length, *frame_shape(settings))),
+        flops_per_row=training_flops(
+            model, (clip_length, *frame_shape(settings)), prefixes=settings["prefixes"]
+        ),
         transitions_per_row=clip_length - 1,
         dtype=settings["dtype"],
     )
+
+
+def _draw_prefixes(
+    rng: jax.Array, settings: Mapping[str, Any], shape: tuple[int, int]
+) -> jax.Array:
+    """How many slots to keep, int32 (B, T-1), or (B, T-1, P) of P > 1 prefixes."""
+    keeps = [
+        sample_keep(
+            fold_name(rng, f"keep_{i}" if i else "keep"), sampler, shape, slots=settings["slots"]
+        )
+        for i, sampler in enumerate(prefix_samplers(settings))
+    ]
+    return jnp.stack(keeps, axis=-1) if len(keeps) > 1 else keeps[0]
 
 
 def _reconstruction(settings, params, outputs, batch, key) -> Mean:
@@ -134,10 +147,10 @@ def _quantiser_term(name: str) -> Term:
 
 
 def _report(codebook_size, outputs, batch) -> Report:
-    output, target = outputs.output, outputs.target
+    output, frames = outputs.output, to_float(batch["frames"])
     metrics = {
-        "psnr": psnr(output.prediction, target),
-        "copy_psnr": psnr(to_float(batch["frames"][:, :-1]), target),
+        "psnr": psnr(output.prediction, outputs.target),
+        "copy_psnr": psnr(frames[:, :-1], frames[:, 1:]),
         "keep": Mean.of(outputs.keep),
         **{name: Mean(value, jnp.float32(1)) for name, value in output.stats.items()},
     }
