@@ -12,20 +12,12 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start()
 
-import datetime
 import json
-import os
-import platform
-import shlex
-import sys
-from importlib import metadata
 from pathlib import Path
 
-import jax
 from absl import flags
 
-import flexlam_jax
-from experiments import cli, lam_inputs
+from experiments import cli, lam_inputs, provenance
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
@@ -129,7 +121,7 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
     )
     report["summary"] = report_summary.sentences(report)
     report["run"] = {
-        "command": shlex.join(["python", "-m", "experiments.evaluate_lam", *sys.argv[1:]]),
+        "command": provenance.command("experiments.evaluate_lam"),
         "models": "; ".join(f"{name}, step {lam.step}" for name, lam in lams.items()),
         "data": (
             f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
@@ -140,14 +132,9 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
             f"one training seed per model ({seeds}); {settings['draws']} label draws, "
             f"evaluation seed {settings['seed']}"
         ),
-        "hardware": f"{jax.devices()[0].device_kind} x {jax.device_count()}; {_processor()}, "
-        f"{os.cpu_count()} cores",
-        "versions": ", ".join(
-            f"{name} {metadata.version(name)}"
-            for name in ("jax", "flax", "orbax-checkpoint", "numpy")
-        )
-        + f", Python {platform.python_version()}, flexlam_jax {flexlam_jax.__version__}",
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "hardware": provenance.hardware(),
+        "versions": provenance.versions(),
+        "date": provenance.date(),
     }
 
 
@@ -173,16 +160,6 @@ def _numbers(flag: flags.FlagHolder, least: int, words: dict) -> list:
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}={','.join(flag.value)} names a number more than once")
     return values
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(
-            line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")
-        )
-    except (OSError, StopIteration):
-        return platform.machine()
 
 
 if __name__ == "__main__":

@@ -82,11 +82,17 @@ def _is_latents(folder: epath.Path) -> bool:
     return {"format", "model", "gap", "data", "slots", "null", "files"} <= manifest.keys()
 
 
+def _is_rollouts(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "rollouts" and {"simulator", "policy", "seed"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
 LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
-_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS)
+ROLLOUTS = Kind("rollouts", "rollouts", "--out", _is_rollouts)
+_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS)
 
 
 def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:

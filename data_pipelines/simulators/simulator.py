@@ -76,6 +76,7 @@ class Simulator(abc.ABC):
       instance may set it by then, where some ends are seen and others not.
     noise: share of uniform actions in noisy play.
     min_distinct: share of an episode's frames that differ from all others while the renderer lives.
+    suite: names of the tasks whose mean is the simulator's result; () = all.
     one_task_per_process: the renderer does not survive a change of tasks, or another one beside it.
     """
 
@@ -84,6 +85,7 @@ class Simulator(abc.ABC):
     shows_end: bool = True
     noise: ClassVar[float] = 0.3
     min_distinct: ClassVar[float] = 0.25
+    suite: ClassVar[tuple[str, ...]] = ()
     one_task_per_process: ClassVar[bool] = False
 
     def __init__(

@@ -51,6 +51,22 @@ class Charts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Video:
+    """A video file beside the page: `source` is its relative address."""
+
+    source: str
+    caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Videos:
+    """Videos side by side under a heading."""
+
+    title: str
+    videos: Sequence[Video]
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """Names and texts at the foot of the page: how it was made."""
 
@@ -58,7 +74,7 @@ class Facts:
     facts: Mapping[str, str]
 
 
-Section = Text | Findings | Pictures | Charts | Table | Facts
+Section = Text | Findings | Pictures | Charts | Videos | Table | Facts
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -116,6 +132,16 @@ def _charts(section: Charts) -> str:
     return f'{_heading(section.title)}\n<div class="charts">{cards}</div>{caption}'
 
 
+def _videos(section: Videos) -> str:
+    cards = "".join(
+        f'<figure class="chart"><video controls loop muted playsinline preload="metadata" '
+        f'src="{html.escape(video.source)}"></video>'
+        f"<figcaption>{html.escape(video.caption)}</figcaption></figure>"
+        for video in section.videos
+    )
+    return f'{_heading(section.title)}\n<div class="charts">{cards}</div>'
+
+
 def _table(table: Table) -> str:
     titles = [html.escape(column.title) for column in table.columns]
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
@@ -145,6 +171,7 @@ _RENDER = {
     Findings: _findings,
     Pictures: _pictures,
     Charts: _charts,
+    Videos: _videos,
     Table: _table,
     Facts: _facts,
 }

@@ -19,7 +19,12 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.readers.dmlab.levels import FRAME_SKIP
 from data_pipelines.simulators.dmlab.engine_actions import table_vectors
-from data_pipelines.simulators.dmlab.levels import PHOTOGRAPHS, has_instruction, level_tasks
+from data_pipelines.simulators.dmlab.levels import (
+    PHOTOGRAPHS,
+    SUITE,
+    has_instruction,
+    level_tasks,
+)
 from data_pipelines.simulators.simulator import Simulator, Step, TaskSpec
 
 PICTURE, INSTRUCTION = "RGB_INTERLEAVED", "INSTR"  # the engine's names
@@ -66,6 +71,7 @@ class DmLab(Simulator):
     rendering = "square pictures of the engine, software renderer"
     shows_end = False
     min_distinct = 0.1  # a player who pushes against a wall sees a picture that stands still
+    suite = SUITE
     one_task_per_process = True  # the engine's state is global
     action_table: ClassVar[str] = "dreamerv3"
     reference: ClassVar[str] = "human"

@@ -93,6 +93,7 @@ EXPERTS: Mapping[str, Callable[[DoomGame], Agent]] = {
 class DoomSuite(DoomGame):
     """ViZDoom: eight tasks over one shared set of eight actions, for policies; played here"""
 
+    suite = SUITE
     scenarios = SCENARIOS
     experts = EXPERTS
     noise = 0.2  # more, and the noisy expert of take_cover is hardly better than chance

@@ -1,0 +1,127 @@
+"""Who plays: a behaviour of the simulator, a cloned policy, or a policy of latent actions."""
+
+import dataclasses
+from typing import Any
+
+import flexlam_jax
+from data_pipelines.format.spec import ActionSpec
+from data_pipelines.simulators.behaviours import BEHAVIOURS
+from data_pipelines.simulators.simulator import TaskSpec
+from experiments.lam_inputs import model_name
+from flexlam_jax.acting.policy import Policy
+from flexlam_jax.checkpoints.fingerprint import fingerprint
+from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.errors import UserError
+from flexlam_jax.loading import early_translator
+from flexlam_jax.loading.load import LAM, kind_of, load_as
+
+TOKEN_POLICY = "token_policy"
+SIZE = 64  # pixels of a side, where no policy says what it reads
+
+
+@dataclasses.dataclass(frozen=True)
+class Player:
+    """policy: None where `behaviour` plays. about: JSON-able, everything that decides its actions.
+
+    predicts: whether it tells the next picture.
+    """
+
+    policy: Policy | None
+    about: dict[str, Any]
+    behaviour: str = ""
+    predicts: bool = False
+
+    @property
+    def size(self) -> int:
+        """Pixels of a side of what it looks at. Raises UserError where pictures are not square."""
+        height, width = self.policy.image_size if self.policy else (SIZE, SIZE)
+        if height != width:
+            raise UserError(
+                f"the policy reads frames of {height}x{width}; simulators show square ones only"
+            )
+        return height
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentPath:
+    """What stands between a token policy and actions, as the flags say: "" and None are defaults."""
+
+    translator: str = ""
+    lam: str = ""
+    keep: int | None = None
+    draws: int = 16
+
+    def given(self) -> list[str]:
+        """The flags that only a policy of latent actions reads."""
+        values = {"--translator": self.translator, "--lam": self.lam, "--keep": self.keep}
+        return [flag for flag, value in values.items() if value not in ("", None)]
+
+
+def open_player(policy: str, path: LatentPath) -> Player:
+    """The player that --policy names: a behaviour, or the folder of a checkpoint.
+
+    Raises:
+      UserError: a checkpoint that cannot act, flags that it does not read, a missing translator, a
+        budget beyond the slots, parts that were made for another LAM.
+    """
+    if policy in BEHAVIOURS:
+        _refuse(path, f"--policy={policy} is a behaviour of the simulator")
+        return Player(None, {"behaviour": policy}, policy)
+    kind = kind_of(policy)
+    loaded = flexlam_jax.load(policy)
+    if kind == TOKEN_POLICY:
+        return _latent(loaded, policy, path)
+    if not hasattr(loaded, "decide"):
+        raise UserError(
+            f"--policy={policy} holds a model of kind {kind!r}, which does not act; give a "
+            f"checkpoint of behaviour_cloning or {TOKEN_POLICY}, or a behaviour: "
+            f"{', '.join(BEHAVIOURS)}"
+        )
+    _refuse(path, f"--policy={policy} holds a model of kind {kind!r}")
+    return Player(loaded, _about(policy))
+
+
+def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
+    from flexlam_jax.acting.latent_policy import LatentPolicy
+
+    if not path.translator:
+        raise UserError(
+            f"--policy={policy} predicts latent actions; give the --translator that turns them into "
+            "actions (experiments.align_translator makes one)"
+        )
+    made_of = path.lam or tokens.config["lam"]["checkpoint"]
+    lam = load_as(LAM, made_of)
+    keep = lam.slots if path.keep is None else path.keep
+    if not 0 < keep <= lam.slots:
+        raise UserError(f"--keep={keep} is outside 1..{lam.slots}, the slots of {made_of}")
+    translator = flexlam_jax.load_translator(path.translator)
+    about = _about(policy) | {"keep": keep, "draws": path.draws}
+    about |= {"lam": _about(made_of), "translator": _about(path.translator)}
+    acting = LatentPolicy(tokens, lam, translator, keep, path.draws)
+    return Player(acting, about, predicts=True)
+
+
+def check_fit(policy: Policy, task: TaskSpec) -> None:
+    """Raises UserError unless the policy's actions are those of the task, in the same order."""
+    action: ActionSpec = task.action
+    if action.kind != "discrete" or tuple(action.names) != tuple(policy.action_names):
+        raise UserError(
+            f"the policy acts by {', '.join(policy.action_names)}, task {task.name} by "
+            f"{', '.join(action.names)} ({action.kind}); take a policy that was trained on this "
+            "task's actions, or a task of the policy's simulator"
+        )
+
+
+def _refuse(path: LatentPath, why: str) -> None:
+    given = path.given()
+    if given:
+        raise UserError(f"{why}, for which {', '.join(given)} mean nothing; leave them out")
+
+
+def _about(path: str) -> dict[str, Any]:
+    """What tells a checkpoint from others."""
+    about: dict[str, Any] = {"checkpoint": model_name(path), "kind": kind_of(path)}
+    if early_translator.is_one(path):
+        return about | {"fingerprint": early_translator.config_of(path).get("fingerprint")}
+    variables, _, step = restore_params(path)
+    return about | {"step": step, "fingerprint": fingerprint(variables)}
