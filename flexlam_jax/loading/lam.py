@@ -209,6 +209,11 @@ class LoadedLam:
             batched,
         )
 
+    @property
+    def variables(self) -> Mapping[str, Any]:
+        """What `programs` take first; for programs that hold more than this model."""
+        return self._variables
+
     def placed(self, sharding: jax.sharding.Sharding) -> "LoadedLam":
         """The same model with its parameters placed by `sharding`, as whole on all local devices.
 
