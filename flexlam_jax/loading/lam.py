@@ -4,6 +4,7 @@
     codes = lam.encode(o_t, o_next, keep=4)    # null-filled slots (B, K, D)
     frames = lam.decode(o_t, codes)            # what the code says happens next, in [0, 1]
     ids = lam.tokens(o_t, o_next, keep=4)      # (B, K) int32, suffix = lam.null_id
+    codes = lam.encode(o_t, o_next, keep="auto", tolerance=0.2)    # slots where they are needed
 
 Parameters only: optimizer state and data position of a checkpoint are never read.
 
@@ -23,8 +24,10 @@ import numpy as np
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.loading import gain
 from flexlam_jax.loading.buckets import Array, in_buckets
-from flexlam_jax.models.bottleneck import keep_settings
+from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
+from flexlam_jax.models.gain_head import least_budget
 from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 
 
@@ -36,7 +39,9 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
         built["model"] = model = build_lam(_model_section(config, path))
         height, width, channels = frame_shape(config["model"])
         clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
-        return dict(jax.eval_shape(model.init, jax.random.key(0), clip))
+        variables = dict(jax.eval_shape(model.init, jax.random.key(0), clip))
+        params = gain.expected_params(config, model, (height, width, channels), variables["params"])
+        return {**variables, "params": params}
 
     variables, config, step = restore_params(path, abstract_variables, step)
     variables = jax.device_put(variables, jax.local_devices()[0])
@@ -106,7 +111,8 @@ class LoadedLam:
       codebook_size: codes per slot; None if the slots are continuous.
       null_id: token id of a slot that is not kept (= codebook_size).
       bits_per_slot: log2 of the codebook size, or None.
-      budgets: the prefix lengths that training drew; others were never trained.
+      budgets: the prefix lengths that training drew, N of them; others were never trained.
+      chooses: whether keep="auto" works, that is, training had loss.gain.
     """
 
     def __init__(
@@ -123,41 +129,101 @@ class LoadedLam:
         self.bits_per_slot = model.quantizer.bits_per_slot
         self.null_id = self.codebook_size
         self.null = np.asarray(variables["params"]["null"], np.float32)
-        self.budgets = _budgets(
-            keep_settings(config["model"].get("keep", {"kind": "uniform"}), self.slots), self.slots
-        )
-        self._variables = variables
+        self.budgets = trained_budgets(config["model"])
+        params, self._gain = gain.without_head(variables["params"])
+        self._variables = {**variables, "params": params}
+        self.chooses = self._gain is not None
         self.programs = _programs(
-            json.dumps({k: v for k, v in config["model"].items() if k != "keep"}, sort_keys=True)
+            json.dumps(
+                {k: v for k, v in config["model"].items() if k not in SAMPLER_KEYS}, sort_keys=True
+            )
         )
 
-    def encode(self, o_t: Array, o_next: Array, keep: int | Array | None = None) -> Array:
+    def encode(
+        self,
+        o_t: Array,
+        o_next: Array,
+        keep: int | Array | str | None = None,
+        tolerance: float | None = None,
+    ) -> Array:
         """Latent action of the transition o_t -> o_next.
 
         Args:
           o_t, o_next: frames, see the class.
           keep: None for all K slots as they are; or a prefix length, int or (B,) ints in 0..K, from
-            which on slots are replaced by the null latent.
+            which on slots are replaced by the null latent; or "auto" for what `budget` says.
+          tolerance: dB, for keep="auto" and nothing else.
 
         Returns:
           (B, K, D) float32.
 
         Raises:
-          ValueError: wrong type, size or number of frames, or keep outside 0..K.
+          ValueError: wrong type, size or number of frames, keep outside 0..K, or no tolerance from
+            0 where there should be one.
+          CheckpointError (a ValueError): keep="auto" and a checkpoint without the head for it.
         """
+        self._check_auto(keep, tolerance)
         slots, _ = self._encode_pair(o_t, o_next)
+        if isinstance(keep, str):
+            keep = self._least(slots, o_t, o_next, tolerance)
         return slots if keep is None else self.null_fill(slots, keep)
 
-    def tokens(self, o_t: Array, o_next: Array, keep: int | Array | None = None) -> Array:
+    def budget(self, o_t: Array, o_next: Array, tolerance: float) -> Array:
+        """How many slots each transition needs, int32 (B,): the least of `budgets` whose predicted
+        PSNR is at most `tolerance` dB below that of the longest; see `shortfall`.
+
+        Raises:
+          ValueError, CheckpointError: as `encode`.
+        """
+        self._check_auto("auto", tolerance)
+        slots, _ = self._encode_pair(o_t, o_next)
+        return self._least(slots, o_t, o_next, tolerance)
+
+    def shortfall(self, slots: Array, o_t: Array, o_next: Array) -> Array:
+        """Predicted dB of PSNR that each of `budgets` lacks to the longest, float32 (B, N).
+
+        The mean, as far as the head can tell, of 10 log10(MSE_k / MSE_longest) of this transition's
+        reconstructions. It falls with the budget, and the last entry is 0. Where no transition lacks
+        more than x dB, neither does the PSNR of their mean squared error.
+
+        Args:
+          slots: all K as `encode` gives them, (B, K, D).
+
+        Raises:
+          ValueError, CheckpointError: as `encode`.
+        """
+        gain.check_head(self._gain)
+        slots = self._check_codes(slots, "shortfall")
+        o_t, o_next = self._check_frames(o_t, "o_t"), self._check_frames(o_next, "o_next")
+        batched = o_t.ndim == 4
+        given = (slots, o_t, o_next)
+        return in_buckets(
+            functools.partial(gain.predicted_shortfall, self.budgets, self._gain),
+            given if batched else tuple(x[None] for x in given),
+            batched,
+        )
+
+    def tokens(
+        self,
+        o_t: Array,
+        o_next: Array,
+        keep: int | Array | str | None = None,
+        tolerance: float | None = None,
+    ) -> Array:
         """Token ids (B, K) int32 in 0..codebook_size-1; slots that are not kept read `null_id`.
+
+        Args: as `encode`.
 
         Raises:
           ValueError: as `encode`; or the model's slots are continuous.
         """
         self._check_discrete("tokens")
-        _, ids = self._encode_pair(o_t, o_next)
+        self._check_auto(keep, tolerance)
+        slots, ids = self._encode_pair(o_t, o_next)
         if keep is None:
             return ids
+        if isinstance(keep, str):
+            keep = self._least(slots, o_t, o_next, tolerance)
         xp = np if isinstance(ids, np.ndarray) else jnp
         keep = xp.asarray(self._check_keep(keep, ids.shape[:-1]))
         return xp.where(xp.arange(self.slots) < keep[..., None], ids, xp.int32(self.null_id))
@@ -221,14 +287,28 @@ class LoadedLam:
         """
         other = copy.copy(self)
         other._variables = jax.device_put(self._variables, sharding)
+        other._gain = jax.device_put(self._gain, sharding)
         return other
 
     def fingerprint(self) -> str:
-        """sha256 of the parameters: tells which model made a file of codes."""
+        """sha256 of the parameters, without the head's: tells which model made a file of codes."""
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(self._variables):
             digest.update(np.ascontiguousarray(leaf).tobytes())
         return digest.hexdigest()
+
+    def _least(self, slots, o_t, o_next, tolerance):
+        return least_budget(self.shortfall(slots, o_t, o_next), self.budgets, tolerance)
+
+    def _check_auto(self, keep, tolerance) -> None:
+        if not isinstance(keep, str):
+            if tolerance is not None:
+                raise ValueError(f"tolerance={tolerance} is for keep='auto', and keep is {keep!r}")
+        elif keep != "auto":
+            raise ValueError(f"keep={keep!r}: give a number of slots, 'auto' or None")
+        else:
+            gain.check_head(self._gain)
+            gain.check_tolerance(tolerance)
 
     def _encode_pair(self, o_t, o_next):
         o_t, o_next = self._check_frames(o_t, "o_t"), self._check_frames(o_next, "o_next")
@@ -324,12 +404,3 @@ class LoadedLam:
 
 def _array(value):
     return value if isinstance(value, jax.Array) else np.asarray(value)
-
-
-def _budgets(keep: dict[str, Any], slots: int) -> tuple[int, ...]:
-    """Prefix lengths that the sampler of `models.bottleneck.sample_keep` can draw."""
-    if keep["kind"] == "fixed":
-        return (keep["count"],)
-    if keep["kind"] == "powers_of_two":
-        return tuple(sorted({2**i for i in range(slots.bit_length()) if 2**i <= slots} | {slots}))
-    return tuple(range(keep.get("minimum", 1), slots + 1))
