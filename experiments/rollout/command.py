@@ -19,10 +19,10 @@ import numpy as np
 from absl import flags
 
 from data_pipelines.optional import require
-from data_pipelines.registry import get_recipe
 from data_pipelines.simulators.pool import SimulatorPool
-from data_pipelines.simulators.simulator import Simulator, TaskSpec, find_task
+from data_pipelines.simulators.simulator import Simulator, TaskSpec
 from experiments import lam_inputs, provenance
+from experiments.played_tasks import simulator_of, tasks_of
 from experiments.progress_bar import progress
 from experiments.rollout.gallery import gallery
 from experiments.rollout.players import LatentPath, Player, check_fit, open_player
@@ -30,7 +30,6 @@ from experiments.rollout.record import TEST, VALIDATION, Record
 from experiments.rollout.summary import FORMAT, summarise, table
 from experiments.rollout.videos import FOLDER, Recorder
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.decision_rules import ARGMAX, SAMPLE, Rule, choose_rules
 from flexlam_jax.evaluation.rollouts import Episode, Outcome, episode_seeds, mean_returns, play
 from flexlam_jax.files import write_atomically
@@ -105,21 +104,6 @@ def main(argv: Sequence[str]) -> None:
         if _VIDEOS.value:
             write_atomically(folder / "gallery.html", gallery(report, folder, _VIDEOS.value))
     _tell(report, folder)
-
-
-def simulator_of(name: str) -> type[Simulator]:
-    """The simulator of a recipe of `prepare`. Raises DataError or UserError where there is none."""
-    recipe = get_recipe(name)
-    if not hasattr(recipe, "simulator"):
-        raise UserError(f"--simulator={name} is read from files; give a dataset that is played")
-    return recipe.simulator
-
-
-def tasks_of(simulator: type[Simulator], names: Sequence[str]) -> dict[str, TaskSpec]:
-    """The tasks by name, `suite` being the simulator's own. Raises DataError listing them."""
-    suite = simulator.suite or tuple(simulator.tasks())
-    wanted = [task for name in names for task in (suite if name == "suite" else [name])]
-    return {name: find_task(simulator, name) for name in wanted}
 
 
 def _choices(player: Player) -> dict[str, Any]:

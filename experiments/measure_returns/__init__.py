@@ -1,0 +1,1 @@
+"""What behaviours of a simulator earn: the table that returns are normalised by."""
