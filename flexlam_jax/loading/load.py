@@ -29,6 +29,7 @@ KINDS = {
     LAM: "flexlam_jax.loading.lam",
     TRANSLATOR: "flexlam_jax.loading.translator",
     "behaviour_cloning": "flexlam_jax.loading.behaviour_cloning",
+    "token_policy": "flexlam_jax.loading.token_policy",
     "lam_finetune": "flexlam_jax.loading.lam_finetune",
 }
 SERVES_AS = {"lam_finetune": LAM}  # What is loaded is all that the other kind is.

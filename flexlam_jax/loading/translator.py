@@ -86,10 +86,11 @@ class LoadedTranslator:
 
     Attributes:
       config: see `TranslatorConfig`.
+      network, variables: for programs that hold more than the translator.
     """
 
     def __init__(self, translator: Translator, variables: dict, config: TranslatorConfig):
-        self.config = config
+        self.config, self.network, self.variables = config, translator, variables
         self._outputs = jax.jit(lambda codes: translator.apply(variables, prefix_features(codes)))
 
     def __call__(self, codes: Array) -> Array:

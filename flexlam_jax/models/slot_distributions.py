@@ -7,6 +7,7 @@ Gaussians. Both stand behind one interface, in which the n slots given are `firs
   parameters(hidden (..., n, M), first) -> (..., n, F)
   log_prob(parameters, codes) -> (..., n)        nats; a density for continuous slots
   sample(keys (...), parameters (..., F)) -> codes of one slot each
+  codes_are                                      shape and type of the codes of all K slots
 
 Codes are ids, int32 (..., n), or values, float32 (..., n, D). Every slot has parameters of its own.
 
@@ -37,6 +38,11 @@ class Categorical(nn.Module):
         self.embedding = self.param("embedding", _SMALL, (self.slots, self.codes, self.width))
         self.kernel = self.param("kernel", _SMALL, (self.slots, self.width, self.codes))
         self.bias = self.param("bias", nn.initializers.zeros, (self.slots, self.codes))
+
+    @property
+    def codes_are(self) -> jax.ShapeDtypeStruct:
+        """(K,) int32."""
+        return jax.ShapeDtypeStruct((self.slots,), jnp.int32)
 
     def embed(self, codes: jax.Array, first: int = 0) -> jax.Array:
         """ids (..., n) -> (..., n, M)."""
@@ -72,6 +78,11 @@ class Mixture(nn.Module):
         self.kernel = self.param("kernel", _SMALL, (K, M, F))
         # The components of a slot begin at different places, or they would stay one.
         self.bias = self.param("bias", self._first_bias, (K, F))
+
+    @property
+    def codes_are(self) -> jax.ShapeDtypeStruct:
+        """(K, D) float32."""
+        return jax.ShapeDtypeStruct((self.slots, self.slot_width), jnp.float32)
 
     @property
     def _size(self):

@@ -55,7 +55,13 @@ class TokenPolicy(nn.Module):
 
     @property
     def slots(self) -> int:
+        """K."""
         return self.distribution.slots
+
+    @property
+    def column(self) -> str:
+        """The field of a batch that holds the codes."""
+        return "ids" if isinstance(self.distribution, Categorical) else "slots"
 
     def __call__(self, frames: jax.Array, codes: jax.Array) -> jax.Array:
         """Parameters (B, T, K, F) of the distribution of every slot, given all before it.
@@ -243,13 +249,9 @@ def clip_shapes(
     and the one to which the last latent action leads, which is not read. ids (T + S - 1, K) or
     slots (T + S - 1, K, D), the latent actions between them.
     """
-    settings, of = read("model", model, TokenPolicySettings), read("codes", codes, CodeSettings)
-    trunk = build_kind("model.trunk", settings.trunk, TRUNKS)
-    frames = settings.context + trunk.stack
-    name, width, dtype = ("ids", (), jnp.int32)
-    if not of.codebook_size:
-        name, width, dtype = ("slots", (of.slot_width,), jnp.float32)
+    policy = build_token_policy(model, codes)
+    frames, one = policy.context + policy.trunk.stack, policy.distribution.codes_are
     return {
         "frames": jax.ShapeDtypeStruct((frames, *frame_shape(model)), jnp.uint8),
-        name: jax.ShapeDtypeStruct((frames - 1, of.slots, *width), dtype),
+        policy.column: jax.ShapeDtypeStruct((frames - 1, *one.shape), one.dtype),
     }

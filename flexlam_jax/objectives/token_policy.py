@@ -28,10 +28,9 @@ def token_policy_objective(model: TokenPolicy, *, dtype: str = "float32") -> Obj
       dtype: name of the type that the model computes in.
     """
     discrete = isinstance(model.distribution, Categorical)
-    column = "ids" if discrete else "slots"
 
     def codes_of(batch: Mapping[str, jax.Array]) -> jax.Array:
-        return batch[column][:, -model.context :]
+        return batch[model.column][:, -model.context :]
 
     def init(rng, batch):
         row = {name: x[:1] for name, x in batch.items()}
