@@ -58,20 +58,63 @@ def _scenario(config: str, native: str, **fields) -> Scenario:
 SCENARIOS = {
     scenario.config: scenario
     for scenario in (
-        _scenario("health_gathering", "L R F FL FR", goals=MEDIKITS),
-        _scenario("defend_the_center", "L R A", goals=("Demon", "MarineChainsawVzd")),
+        _scenario(
+            "health_gathering",
+            "L R F FL FR",
+            goals=MEDIKITS,
+            random_return=370.0,
+            expert_return=2100.0,
+        ),
+        _scenario(
+            "defend_the_center",
+            "L R A",
+            goals=("Demon", "MarineChainsawVzd"),
+            random_return=-0.5,
+            expert_return=18.5,
+        ),
         _scenario(
             "defend_the_line",
             "L R A",
             goals=("Demon", "MarineChainsawVzd", "DoomImp"),
             max_steps=HORIZON,
+            random_return=5.4,
+            expert_return=23.7,
         ),
-        _scenario("my_way_home", "L R F FL FR", goals=("GreenArmor",)),
-        _scenario("take_cover", "SL SR", max_steps=HORIZON),
-        _scenario("rocket_basic", "SL SR A", goals=("Cacodemon",), keeps_end=True),
-        _scenario("health_gathering_supreme", "L R F FL FR", goals=MEDIKITS),
         _scenario(
-            "deadly_corridor", "L R F A SL SR", goals=("ChaingunGuy", "Zombieman", "ShotgunGuy")
+            "my_way_home",
+            "L R F FL FR",
+            goals=("GreenArmor",),
+            random_return=-0.13,
+            expert_return=0.98,
+        ),
+        _scenario(
+            "take_cover",
+            "SL SR",
+            max_steps=HORIZON,
+            random_return=176.0,
+            expert_return=1024.0,
+        ),
+        _scenario(
+            "rocket_basic",
+            "SL SR A",
+            goals=("Cacodemon",),
+            keeps_end=True,
+            random_return=-215.0,
+            expert_return=60.0,
+        ),
+        _scenario(
+            "health_gathering_supreme",
+            "L R F FL FR",
+            goals=MEDIKITS,
+            random_return=299.0,
+            expert_return=1803.0,
+        ),
+        _scenario(
+            "deadly_corridor",
+            "L R F A SL SR",
+            goals=("ChaingunGuy", "Zombieman", "ShotgunGuy"),
+            random_return=10.0,
+            expert_return=1908.0,
         ),
     )
 }
@@ -96,4 +139,4 @@ class DoomSuite(DoomGame):
     suite = SUITE
     scenarios = SCENARIOS
     experts = EXPERTS
-    noise = 0.2  # more, and the noisy expert of take_cover is hardly better than chance
+    noise = 0.2  # more, and the noisy expert of take_cover loses most of its return
