@@ -11,7 +11,10 @@ def simulator_of(name: str) -> type[Simulator]:
     """The simulator of a recipe of `prepare`. Raises DataError or UserError where there is none."""
     recipe = get_recipe(name)
     if not hasattr(recipe, "simulator"):
-        raise UserError(f"--simulator={name} is read from files; give a dataset that is played")
+        raise UserError(
+            f"--simulator={name} is a dataset that nobody can act in; give one that is played, such "
+            "as doom_suite"
+        )
     return recipe.simulator
 
 

@@ -130,11 +130,17 @@ def end(code: int, message: str) -> None:
     """Says `message` and ends this process now: threads of libraries outlive no interpreter."""
     _tell(f"\n{message}")
     for child in multiprocessing.active_children():
-        child.kill()
+        _kill(child.pid)
     leaving = threading.Thread(target=_leave, args=(code, message), daemon=True)
     leaving.start()
     leaving.join(10)  # Whoever reads the output, or the other processes of a run, may not answer.
     os._exit(code)
+
+
+def _kill(pid: int) -> None:
+    """A child; one that leads a group with what it started: engines of simulators outlive it."""
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if os.getpgid(pid) == pid else os.kill)(pid, signal.SIGKILL)
 
 
 def _leave(code: int, message: str) -> None:

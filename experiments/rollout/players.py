@@ -8,6 +8,7 @@ from data_pipelines.format.spec import ActionSpec
 from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.simulator import TaskSpec
 from experiments.lam_inputs import model_name
+from flexlam_jax.acting.latent_policy import LatentPolicy
 from flexlam_jax.acting.policy import Policy
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.params import restore_params
@@ -82,14 +83,17 @@ def open_player(policy: str, path: LatentPath) -> Player:
 
 
 def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
-    from flexlam_jax.acting.latent_policy import LatentPolicy
-
     if not path.translator:
         raise UserError(
             f"--policy={policy} predicts latent actions; give the --translator that turns them into "
             "actions (experiments.align_translator makes one)"
         )
-    made_of = path.lam or tokens.config["lam"]["checkpoint"]
+    made_of = path.lam or tokens.lam.get("checkpoint", "")
+    if not made_of:
+        raise UserError(
+            f"--policy={policy} does not say where the latent action model lies whose codes it was "
+            "trained on; give it as --lam"
+        )
     lam = load_as(LAM, made_of)
     keep = lam.slots if path.keep is None else path.keep
     if not 0 < keep <= lam.slots:
@@ -97,7 +101,7 @@ def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
     translator = flexlam_jax.load_translator(path.translator)
     about = _about(policy) | {"keep": keep, "draws": path.draws}
     about |= {"lam": _about(made_of), "translator": _about(path.translator)}
-    acting = LatentPolicy(tokens, lam, translator, keep, path.draws)
+    acting = LatentPolicy(tokens, lam, translator, keep=keep, draws=path.draws)
     return Player(acting, about, predicts=True)
 
 
