@@ -17,13 +17,14 @@ from flexlam_jax.planning.plan import plan
 from flexlam_jax.planning.report import describe
 from flexlam_jax.planning.search import changed, flags, search
 from flexlam_jax.planning.topology import parse_topology
-from tests.experiments import joint_task, tiny, tiny_cloning, tiny_finetune
+from tests.experiments import joint_task, tiny, tiny_cloning, tiny_finetune, tiny_tokens
 from tests.experiments.pretraining import Pretraining
 
 CONFIGS = {
     "lam": tiny.get_config,
     "behaviour_cloning": tiny_cloning.get_config,
     "lam_finetune": tiny_finetune.get_config,
+    "token_policy": tiny_tokens.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
 
@@ -35,6 +36,18 @@ def data(tmp_path_factory):
     return str(pretraining.data)
 
 
+@pytest.fixture
+def config_on(data, tmp_path):
+    """The config of a kind with data."""
+
+    def make(kind):
+        config = CONFIGS[kind]()
+        config.data.path = data
+        return tiny_tokens.with_codes(config, tmp_path) if kind == "token_policy" else config
+
+    return make
+
+
 def rows(workdir):
     return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
@@ -44,10 +57,8 @@ def test_every_kind_of_this_package_is_tested_here():
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_a_batch_of_the_data_is_what_the_task_says(kind, data):
-    config = CONFIGS[kind]()
-    config.data.path = data
-    task = build_task(config)
+def test_a_batch_of_the_data_is_what_the_task_says(kind, config_on):
+    task = build_task(config_on(kind))
     whole = jax.tree.map(lambda x: np.arange(len(x)), _first_leaves(task.batch))
     batches = task.data(whole)
     batch = next(batches)
@@ -82,9 +93,8 @@ def test_every_kind_is_planned(kind):
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
-def test_every_kind_is_timed(kind, data):
-    config = CONFIGS[kind]()
-    config.data.path = data
+def test_every_kind_is_timed(kind, config_on):
+    config = config_on(kind)
     run = build_that_fits(config)
     assert jax.tree.map(lambda x: x.shape, run.batch) == jax.tree.map(
         lambda x: x.shape, run.task.batch

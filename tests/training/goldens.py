@@ -17,7 +17,17 @@ from flexlam_jax.training.optimizer import make_optimizer, make_schedule
 from flexlam_jax.training.program import train_program
 
 FOLDER = Path(__file__).with_name("goldens")
-PRESETS = ("debug", "doom", "vit256", "base", "large", "xl", "behaviour_cloning", "lam_finetune")
+PRESETS = (
+    "debug",
+    "doom",
+    "vit256",
+    "base",
+    "large",
+    "xl",
+    "behaviour_cloning",
+    "lam_finetune",
+    "token_policy",
+)
 MESHES = (
     dict(data=8),
     dict(fsdp=8),

@@ -1,0 +1,157 @@
+"""A causal model of latent actions: read at once, or go on from a cache."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.models.slot_distributions import Categorical, Mixture
+from flexlam_jax.models.token_policy import build_token_policy, clip_shapes
+from tests.models.tiny_lam import random_frames, randomised
+
+K, V, D, T, S = 3, 5, 2, 2, 2
+MODEL = {
+    "image_size": 16,
+    "context": T,
+    "trunk": {
+        "kind": "frame_stack",
+        "stack": S,
+        "patch": 4,
+        "channels": 8,
+        "coarse": 8,
+        "width": 16,
+    },
+    "width": 16,
+    "heads": 2,
+    "mlp_hidden": 32,
+    "components": 3,
+}
+CODES = {
+    "discrete": {"slots": K, "codebook_size": V, "slot_width": D},
+    "continuous": {"slots": K, "codebook_size": 0, "slot_width": D},
+}
+
+
+def random_codes(kind, *shape):
+    rng = np.random.default_rng(1)
+    if kind == "discrete":
+        return rng.integers(0, V, (*shape, K), np.int32)
+    return rng.normal(size=(*shape, K, D)).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=CODES)
+def built(request):
+    """(kind, model, variables, frames, codes) of four rows."""
+    model = build_token_policy(MODEL, CODES[request.param])
+    frames, codes = random_frames((4, T + S - 1, 16, 16, 3)), random_codes(request.param, 4, T)
+    variables = randomised(jax.jit(model.init)(jax.random.key(0), frames, codes), scale=0.2)
+    return request.param, model, variables, frames, codes
+
+
+def call(model, method, **static):
+    return jax.jit(lambda variables, *args: model.apply(variables, *args, **static, method=method))
+
+
+def test_going_on_from_a_cache_gives_what_reading_at_once_gives(built):
+    kind, model, variables, frames, codes = built
+    draws = 3
+    present = np.moveaxis(random_codes(kind, draws, 4), 0, 1)  # Of each row and draw.
+    at_once = call(model, "__call__")
+
+    @jax.jit
+    def step_by_step(variables, frames, past, present):
+        first, cache = model.apply(variables, frames, past, method="read")
+        found = [jnp.repeat(first[:, None], draws, 1)]
+        for slot in range(K - 1):
+            parameters, cache = model.apply(
+                variables, present[:, :, slot], slot, cache, method="go_on"
+            )
+            found.append(parameters)
+        return jnp.stack(found, axis=2)
+
+    found = step_by_step(variables, frames, codes[:, :-1], present)
+    for draw in range(draws):
+        whole = np.concatenate([codes[:, :-1], present[:, draw, None]], axis=1)
+        expected = at_once(variables, frames, whole)[:, -1]
+        np.testing.assert_allclose(found[:, draw], expected, atol=2e-5)
+
+
+def test_nothing_depends_on_what_comes_later():
+    model = build_token_policy(MODEL, CODES["continuous"])
+    frames = np.asarray(random_frames((1, T + S - 1, 16, 16, 3)), np.float32) / 255
+    codes = random_codes("continuous", 1, T)
+    variables = randomised(jax.jit(model.init)(jax.random.key(0), frames, codes), scale=0.2)
+
+    @jax.jit
+    @jax.jacobian
+    def sensitivity(given):
+        return model.apply(variables, *given).sum((0, -1))  # (T, K)
+
+    by_frame, by_code = sensitivity((frames, codes))
+    by_frame = np.abs(by_frame).max((2, 4, 5, 6))  # (T, K, frames)
+    by_code = np.abs(by_code).max((2, 5)).reshape(T * K, T * K)
+    allowed = np.tri(T * K, k=-1, dtype=bool)  # A slot reads those before it, not itself.
+    assert (by_code[allowed] > 0).all() and (by_code[~allowed] == 0).all()
+    for step in range(T):
+        seen = np.arange(T + S - 1) <= step + S - 1
+        assert (by_frame[step][:, seen] > 0).all() and (by_frame[step][:, ~seen] == 0).all()
+
+
+def test_draws_are_a_function_of_their_row_and_seed(built):
+    kind, model, variables, frames, codes = built
+    past, seeds = codes[:, :-1], np.array([7, 8, 9, 7], np.uint32)
+    frames = frames.copy()
+    frames[3], past = frames[0], np.concatenate([past[:3], past[:1]])
+    draw = jax.jit(
+        lambda variables, *args, **counts: model.apply(variables, *args, **counts, method="draw"),
+        static_argnames=("draws", "keep"),
+    )
+    whole = np.asarray(draw(variables, frames, past, seeds, draws=5, keep=K))
+    assert whole.shape[:3] == (4, 5, K)
+    same = np.testing.assert_array_equal if kind == "discrete" else np.testing.assert_allclose
+    for keep in range(1, K):
+        same(draw(variables, frames, past, seeds, draws=5, keep=keep), whole[:, :, :keep])
+    same(draw(variables, frames, past, seeds, draws=2, keep=K), whole[:, :2])
+    same(draw(variables, frames[1:3], past[1:3], seeds[1:3], draws=5, keep=K), whole[1:3])
+    same(whole[3], whole[0])
+    other = np.asarray(draw(variables, frames, past, seeds + np.uint32(1), draws=5, keep=K))
+    assert (other != whole).any((1, 2) if kind == "discrete" else (1, 2, 3)).all()
+    assert len(np.unique(whole[0].reshape(5, -1), axis=0)) > 1
+
+
+def test_a_softmax_is_drawn_from_as_its_probabilities_say():
+    head = Categorical(K, V, 4)
+    logits = np.log([0.5, 0.3, 0.15, 0.05, 1e-9]).astype(np.float32)
+    every = np.broadcast_to(np.arange(V), (1, V)).T
+    nats = head.apply({}, np.tile(logits, (V, 1, 1)), every, method="log_prob")
+    np.testing.assert_allclose(np.exp(nats).sum(), 1, rtol=1e-6)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    ids = head.apply({}, keys, np.tile(logits, (4000, 1)), method="sample")
+    shares = np.bincount(ids, minlength=V) / 4000
+    np.testing.assert_allclose(shares, np.exp(nats)[:, 0], atol=0.03)
+
+
+def test_a_mixture_is_a_density_and_is_drawn_from():
+    head = Mixture(slots=1, slot_width=1, components=2, width=4)
+    parameters = np.float32([[np.log(0.3), np.log(0.7), -1.0, 2.0, np.log(0.5), np.log(0.2)]])
+    x = np.linspace(-6, 6, 4001, dtype=np.float32)
+    nats = head.apply({}, np.tile(parameters, (4001, 1, 1)), x[:, None, None], method="log_prob")
+    density = np.exp(nats)[:, 0]
+    np.testing.assert_allclose(np.trapezoid(density, x), 1, rtol=1e-4)
+    keys = jax.random.split(jax.random.key(0), 4000)
+    values = head.apply({}, keys, np.tile(parameters, (4000, 1)), method="sample")[:, 0]
+    np.testing.assert_allclose(np.mean(values), np.trapezoid(density * x, x), atol=0.1)
+    np.testing.assert_allclose(np.mean(values < 1), 0.3, atol=0.03)
+
+
+@pytest.mark.parametrize("kind, column", [("discrete", "ids"), ("continuous", "slots")])
+def test_a_clip_has_frames_for_all_stacks_and_one_where_the_last_action_leads(kind, column):
+    shapes = clip_shapes(MODEL, CODES[kind])
+    assert shapes["frames"].shape == (T + S, 16, 16, 3)
+    assert shapes[column].shape == (T + S - 1, *random_codes(kind).shape)
+
+
+def test_a_width_that_the_heads_do_not_divide():
+    with pytest.raises(ConfigError, match="width=16 is not divisible by config.model.heads=3"):
+        build_token_policy({**MODEL, "heads": 3}, CODES["discrete"])
