@@ -10,14 +10,16 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import one_of, real
+from flexlam_jax.config.ranges import SWITCH, one_of, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models.bottleneck import prefix_samplers, sample_keep
 from flexlam_jax.models.flops import training_flops
+from flexlam_jax.models.gain_head import GainHead
 from flexlam_jax.models.lam import LamOutput, LatentActionModel, frame_shape, resolve_config
 from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
+from flexlam_jax.objectives.gain import gain_term
 from flexlam_jax.objectives.objective import Mean, Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr
 from flexlam_jax.objectives.terms import Report, Term, objective_of
@@ -30,6 +32,9 @@ class LossSettings:
 
     pixel: str = setting("mse", range=one_of(tuple(PIXEL_LOSSES)), help="loss of a pixel")
     multiscale: float = setting(0.0, range=real(0), help="weight of the same on pooled frames")
+    gain: bool = setting(
+        False, range=SWITCH, help='trains the head behind keep="auto"; the model never feels it'
+    )
 
 
 @flax.struct.dataclass
@@ -105,6 +110,7 @@ def lam_objective(
         [
             Term("reconstruction", functools.partial(_reconstruction, loss_settings)),
             *(_quantiser_term(name) for name in model.quantizer.loss_names),
+            *([gain_term(GainHead())] if loss_settings.gain else []),
             *terms,
         ],
         report=functools.partial(_report, model.quantizer.codebook_size),
