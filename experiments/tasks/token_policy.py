@@ -54,12 +54,16 @@ def build(config: Any) -> Task:
 
 
 def _with_codes(config: Any, splits: Sequence[str]) -> ConfigDict:
-    """The config with what its sidecars say of the codes; as it is where it has no data, on paper."""
+    """The config with what its sidecars say of the codes; as given where it has no data, on paper."""
     config = ConfigDict(config.to_dict())
+    codes, lam = config.get("codes", {}), config.get("lam", {})
     if config.data.get("path") or config.data.get("mixture"):
-        found = dataclasses.asdict(shared_codes(config.data, splits))
-        config.lam = {name: found.pop(name) for name in ("step", "fingerprint")}
-        config.codes = found
+        codes = dataclasses.asdict(shared_codes(config.data, splits))
+        lam = {
+            "checkpoint": lam.get("checkpoint", ""),
+            **{name: codes.pop(name) for name in ("step", "fingerprint")},
+        }
+    config.codes, config.lam = codes, lam
     return config
 
 

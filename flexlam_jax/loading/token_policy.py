@@ -59,7 +59,8 @@ class LoadedTokenPolicy:
       context, stack, gap: T, S, and the frames from one step to the next.
       frame_shape: (H, W, C).                      slots, slot_width: K and D.
       codebook_size: codes of a slot; None if slots are continuous.
-      lam: which model made the codes: {"step", "fingerprint"}.
+      lam: which model made the codes: {"checkpoint", "step", "fingerprint"}, the first "" where it
+        was not told.
     """
 
     def __init__(self, model: TokenPolicy, variables: Any, config: dict[str, Any], step: int):

@@ -174,7 +174,7 @@ def _keys(seeds, draws):
 class CodeSettings:
     """The `codes` section of a config: the latent actions that a policy predicts.
 
-    A run finds it, and `LamSource`, in its sidecars; values that are given serve for plans.
+    A run finds it, and whose codes they are, in its sidecars; what is given serves for plans.
     """
 
     slots: int = setting(4, range=COUNT, help="latent slots K")
@@ -187,7 +187,8 @@ class CodeSettings:
 class LamSource:
     """The `lam` section of a config: which latent action model made the codes."""
 
-    step: int = setting(0, range=COUNT_OR_NONE, help="of the latent action model's checkpoint")
+    checkpoint: str = setting("", range=TEXT, help="its folder, where a rollout looks for it")
+    step: int = setting(0, range=COUNT_OR_NONE, help="of that checkpoint")
     fingerprint: str = setting("", range=TEXT, help="of its parameters")
 
 
