@@ -87,12 +87,18 @@ def _is_rollouts(folder: epath.Path) -> bool:
     return settings.get("kind") == "rollouts" and {"simulator", "policy", "seed"} <= settings.keys()
 
 
+def _is_sweep(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "sweep" and {"presets", "budgets", "labels"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
 LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
 ROLLOUTS = Kind("rollouts", "rollouts", "--out", _is_rollouts)
-_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS)
+SWEEP = Kind("sweep", "a budget sweep", "--out", _is_sweep)
+_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP)
 
 
 def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:

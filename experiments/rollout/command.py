@@ -19,17 +19,20 @@ import numpy as np
 from absl import flags
 
 from data_pipelines.optional import require
+from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.pool import SimulatorPool
 from data_pipelines.simulators.simulator import Simulator, TaskSpec
 from experiments import lam_inputs, provenance
 from experiments.played_tasks import simulator_of, tasks_of
 from experiments.progress_bar import progress
 from experiments.rollout.gallery import gallery
+from experiments.rollout.given_rules import rules_of
 from experiments.rollout.players import LatentPath, Player, check_fit, open_player
 from experiments.rollout.record import TEST, VALIDATION, Record
 from experiments.rollout.summary import FORMAT, summarise, table
 from experiments.rollout.videos import FOLDER, Recorder
 from flexlam_jax import output_folder
+from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.decision_rules import ARGMAX, SAMPLE, Rule, choose_rules
 from flexlam_jax.evaluation.rollouts import Episode, Outcome, episode_seeds, mean_returns, play
 from flexlam_jax.files import write_atomically
@@ -60,6 +63,9 @@ _BATCH = flags.DEFINE_integer(
 _RULE = flags.DEFINE_enum(
     "rule", AUTO, [AUTO, ARGMAX, SAMPLE], "How actions are taken; auto: the better one per task."
 )
+_RULES_OF = flags.DEFINE_string(
+    "rules_of", "", "Folder of rollouts whose rules are taken, instead of --rule."
+)
 _POWER = flags.DEFINE_float(
     "power", 1.0, "Of the probabilities that actions are drawn by.", lower_bound=0.01
 )
@@ -80,6 +86,7 @@ def main(argv: Sequence[str]) -> None:
     tasks = tasks_of(simulator, lam_inputs.listed(_TASKS))
     if _VIDEOS.value:
         require("av")
+    given = _given_rules(tasks)
     sources = simulator.sources()  # that it is installed
     use_compilation_cache(_CACHE.value)
     player = open_player(
@@ -93,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
     with output_folder.Claim(out, output_folder.ROLLOUTS), contextlib.ExitStack() as stack:
         folder = Path(out)
         session = Session(stack, simulator, player, Record(folder, settings), tasks, folder)
-        rules, validation = session.rules()
+        rules, validation = (given, {}) if given else session.rules()
         outcomes = session.test(rules)
         report = {"format": FORMAT, "command": provenance.command("experiments.rollout")}
         report |= {"hardware": provenance.hardware(), "versions": provenance.versions()}
@@ -106,10 +113,24 @@ def main(argv: Sequence[str]) -> None:
     _tell(report, folder)
 
 
+def _given_rules(tasks: Mapping[str, TaskSpec]) -> dict[str, Rule]:
+    """The rules of --rules_of, {} without. Raises UserError as `rules_of`, or beside other flags."""
+    if not _RULES_OF.value:
+        return {}
+    if _RULE.present or _POLICY.value in BEHAVIOURS:
+        other = "--rule" if _RULE.present else f"--policy={_POLICY.value}"
+        raise UserError(
+            f"--rules_of says how a policy's actions are taken; leave out {other}, or it"
+        )
+    return rules_of(_RULES_OF.value, tasks)
+
+
 def _choices(player: Player) -> dict[str, Any]:
     """The flags, beside the player, that decide what an episode becomes."""
     chosen: dict[str, Any] = {"seed": _SEED.value}
-    if player.policy:
+    if player.policy and _RULES_OF.value:
+        chosen["rule"] = "of other rollouts"  # The record tells episodes of other rules apart.
+    elif player.policy:
         chosen |= {"rule": _RULE.value, "power": _POWER.value}
         chosen |= {"validation_episodes": _VALIDATION.value} if _RULE.value == AUTO else {}
     return chosen

@@ -27,6 +27,14 @@ class Rule:
         return self.kind if self.kind == ARGMAX or self.power == 1 else f"sample^{self.power:g}"
 
 
+def read_rule(text: str) -> Rule:
+    """The rule that `str` wrote; raises ValueError for another text."""
+    kind, _, power = text.partition("^")
+    if kind not in (ARGMAX, SAMPLE):
+        raise ValueError(f"{text!r} is no rule")
+    return Rule(kind, float(power) if power else 1.0)
+
+
 def take_actions(
     probabilities_BA: np.ndarray, uniforms_B: np.ndarray, rules: Sequence[Rule]
 ) -> list[int]:

@@ -18,13 +18,18 @@ from flexlam_jax.reports.results import Number
 
 
 def combine(
-    values: Mapping[str, np.ndarray], *, unit: str, seed: int = 0
+    values: Mapping[str, np.ndarray],
+    *,
+    unit: str,
+    seed: int = 0,
+    group_R: np.ndarray | None = None,
 ) -> tuple[dict[str, Number], Number]:
     """Means with 95 % intervals over episodes, and over runs where there are several.
 
     Args:
       values: task -> (E,) or (R, E) returns or normalised returns, NaN where an episode was lost;
         all tasks have the same runs in the same order.
+      group_R: what runs share, as a training seed: groups are resampled, and in each its runs.
 
     Returns:
       The number of every task, and that of the mean over tasks.
@@ -42,6 +47,8 @@ def combine(
         if np.isnan(table).all(-1).any():
             raise UserError(f"all episodes of {task} were lost in a run; nothing can be said of it")
     run_weights_SR = _weights(count, seed)
+    if group_R is not None:
+        run_weights_SR = _weights_in_groups(np.asarray(group_R), seed)
     samples = {task: _means(t, run_weights_SR, seed, task) for task, t in tables.items()}
     played = {task: int((~np.isnan(table)).any(0).sum()) for task, table in tables.items()}
     numbers = {
@@ -54,6 +61,16 @@ def combine(
 def _weights(count: int, seed: int) -> np.ndarray:
     """(S, count): ones, then how often each item occurs in each resample."""
     return np.concatenate([np.ones((1, count)), resample_weights(count, seed)])
+
+
+def _weights_in_groups(group_R: np.ndarray, seed: int) -> np.ndarray:
+    """(S, R): of a run, how often its group occurs in a resample times how often it does in that."""
+    groups, index_R = np.unique(group_R, return_inverse=True)
+    weights_SR = _weights(len(groups), seed + 1)[:, index_R]
+    for group in range(len(groups)):
+        members = np.flatnonzero(index_R == group)
+        weights_SR[:, members] *= _weights(len(members), seed + 2 + group)
+    return weights_SR
 
 
 def _means(values_RE: np.ndarray, run_weights_SR: np.ndarray, seed: int, task: str) -> np.ndarray:

@@ -65,10 +65,14 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """One line of a curve: (x, number) points; one point alone is a marker with its interval."""
+    """One line of a curve: (x, number) points; one point alone is a marker with its interval.
+
+    joined: False where nothing lies between the points: each is a marker.
+    """
 
     name: str
     points: Sequence[tuple[float, Number]]
+    joined: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,12 +40,16 @@ def line_chart(curve: Curve) -> str:
     words = html.escape(f"{of}{curve.y_label} against {curve.x_label}")
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">']
     parts += [_axes(curve, scales), *(_draw_level(one, curve, scales) for one in curve.levels)]
-    lone = [one for one in curve.series if len(one.points) == 1]
+    lone = [one for one in curve.series if _is_lone(one)]
     for i, one in enumerate(curve.series):
         beside = one in lone and len(curve.series) > 1
         shift = BESIDE * (1 + lone.index(one)) if beside else 0
         parts.append(_draw(one, i % COLORS, shift, curve, scales))
     return "".join([*parts, "</svg>", legend(curve)])
+
+
+def _is_lone(one: Series) -> bool:
+    return len(one.points) == 1 or not one.joined
 
 
 def _axes(curve: Curve, scales: _Scales) -> str:
@@ -86,7 +90,7 @@ def _draw(one: Series, color: int, shift: float, curve: Curve, scales: _Scales) 
         for x, number in one.points
     ]
     parts = []
-    if len(points) > 1:
+    if not _is_lone(one):
         upper = " ".join(f"{x:.1f},{high:.1f}" for x, _, _, high in points)
         lower = " ".join(f"{x:.1f},{low:.1f}" for x, _, low, _ in reversed(points))
         middle = " ".join(f"{x:.1f},{mean:.1f}" for x, mean, _, _ in points)

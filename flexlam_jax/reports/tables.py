@@ -35,6 +35,16 @@ def as_text(table: Table) -> str:
     return "\n".join([table.title, rule, padded[0], rule, *padded[1:], rule])
 
 
+def as_markdown(table: Table) -> str:
+    """The table for a page in Markdown: without its title, the caption below."""
+    lines = [[column.title for column in table.columns], ["---"] * len(table.columns)]
+    lines += [[cell.text for cell in row] for row in cells(table)]
+    shown = "\n".join(
+        f"| {' | '.join(text.replace('|', '&#124;') for text in line)} |" for line in lines
+    )
+    return f"{shown}\n\n{table.caption}" if table.caption else shown
+
+
 def _cell(value: Any, digits: int) -> Cell:
     if isinstance(value, Cell):
         return value

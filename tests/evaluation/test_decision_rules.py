@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation.decision_rules import Rule, choose_rules, take_actions
+from flexlam_jax.evaluation.decision_rules import Rule, choose_rules, read_rule, take_actions
 
 ARGMAX = Rule("argmax")
 
@@ -48,3 +48,10 @@ def test_the_rule_that_earns_more_is_chosen_per_task():
     )
     assert rules == {"aim": ARGMAX, "walk": sample, "same": ARGMAX}
     assert means["walk"] == {"argmax": 1.0, "sample^1.5": 3.0}
+
+
+def test_a_rule_is_read_as_it_is_written():
+    for rule in (ARGMAX, Rule("sample"), Rule("sample", 1.5)):
+        assert read_rule(str(rule)) == rule
+    with pytest.raises(ValueError, match="'best' is no rule"):
+        read_rule("best")

@@ -51,3 +51,19 @@ def test_runs_that_do_not_fit_are_refused():
         combine({"a": np.zeros((2, 3)), "b": np.zeros((1, 3))}, unit="return")
     with pytest.raises(UserError, match="all episodes of a were lost"):
         combine({"a": np.array([[0.0], [np.nan]])}, unit="return")
+
+
+def test_runs_of_a_group_come_and_go_together():
+    """Runs of one training seed say the same: ten of them are no surer than one of each seed."""
+    few, many = np.array([[0.0], [1.0], [2.0]]), np.repeat([[0.0], [1.0], [2.0]], 10, axis=0)
+    by_seed = np.repeat([0, 1, 2], 10)
+    (grouped,) = combine({"walk": many}, unit="return", group_R=by_seed)[0].values()
+    (alone,) = combine({"walk": few}, unit="return", group_R=np.arange(3))[0].values()
+    (loose,) = combine({"walk": many}, unit="return")[0].values()
+    assert grouped.mean == 1.0 and half(grouped) == half(alone) > 1.5 * half(loose)
+
+
+def test_runs_of_one_group_are_resampled_among_themselves():
+    runs = np.array([[0.0], [1.0], [2.0]])
+    (one,) = combine({"walk": runs}, unit="return", group_R=np.zeros(3))[0].values()
+    assert one.mean == 1.0 and half(one) > 0.5

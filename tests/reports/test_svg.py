@@ -34,3 +34,12 @@ def test_points_carry_their_numbers_and_lie_in_the_picture():
     heights = [float(y) for y in re.findall(r'cy="([\d.]+)" r="4"', drawn)]
     assert heights[0] > heights[2] > heights[1] > 0  # Larger is higher, and y points down.
     assert "base 1.0" in drawn
+
+
+def test_points_of_a_series_that_is_not_joined_are_markers():
+    points = [(1, number(2.0)), (4, number(3.0))]
+    joined, apart = Series("one", points), Series("each its own", points, joined=False)
+    drawn = line_chart(Curve("gain", [joined, apart]))
+    assert drawn.count("<polyline") == 1 and drawn.count('class="whisker c1"') == 2
+    xs = [float(x) for x in re.findall(r'cx="([\d.]+)" cy="[\d.]+" r="4"', drawn)]
+    assert xs[2] > xs[0] and xs[3] > xs[1]  # Beside the line, or they would cover it.

@@ -1,5 +1,5 @@
 from flexlam_jax.reports.results import Cell, Column, Number, Table
-from flexlam_jax.reports.tables import as_text, cells, format_number
+from flexlam_jax.reports.tables import as_markdown, as_text, cells, format_number
 
 
 def test_numbers_are_printed_without_negative_zero():
@@ -30,3 +30,8 @@ def test_columns_choose_and_align_what_rows_hold():
         "b                 –",
         "-" * 19,
     ]
+
+
+def test_a_table_for_a_page_in_markdown():
+    table = Table("Gains", [{"model": "a|b"}], [Column("model", "model"), Column("gain", "dB")])
+    assert as_markdown(table) == "| model | dB |\n| --- | --- |\n| a&#124;b | – |"
