@@ -71,6 +71,8 @@ def _fixed(config: ConfigDict, value: str) -> None:
     if not value.isdigit():
         raise ConfigError(f"variant fixed={value}: give the number of slots, as in fixed=4")
     config.model.keep = ConfigDict(dict(kind="fixed", count=int(value)))
+    config.model.prefixes = 1  # They would all be the same.
+    config.model.further_keep = ConfigDict(dict(kind="same"))
 
 
 def shorten(config: ConfigDict, steps: int, batch_size: int) -> None:

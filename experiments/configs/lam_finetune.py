@@ -7,10 +7,12 @@
 Give the model section of the run that it starts from (fixed=K for a Fixed-K LAM). What comes out is
 a latent action model: evaluate_lam, align_translator and extract_latents take it as --checkpoint.
 
-Variants: debug (a smoke run from random weights), fixed=K (the Fixed-K baseline).
+Variants: debug (a smoke run from random weights), of=PRESET (model, loss and data of another LAM's
+preset, FILE or FILE:variant, several of these with a plus between), fixed=K (the Fixed-K baseline).
 """
 
 from experiments.configs import common
+from experiments.preset_flag import read_preset
 from experiments.tasks.lam_finetune import LamFinetuneConfig
 from flexlam_jax.models.lam import LamSettings, resolve_config
 from flexlam_jax.models.presets import model_preset
@@ -29,7 +31,13 @@ def get_config(variant=""):
     config.optimizer.learning_rate = 3e-4
     config.optimizer.warmup_steps = 30
     config.checkpoint.every = config.eval.every = 100
-    return common.apply_variants(config, variant, {"debug": _debug})
+    return common.apply_variants(config, variant, {"debug": _debug, "of": _of})
+
+
+def _of(config, preset):
+    lam = read_preset(preset.replace("+", ","))
+    for section in ("model", "loss", "data"):
+        config[section] = lam[section]
 
 
 def _debug(config, _):

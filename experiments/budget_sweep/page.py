@@ -1,0 +1,198 @@
+"""The figure and the tables of a sweep: a page in HTML, one in Markdown."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from experiments.budget_sweep.pieces import ALL_LABELS, EXPERT, FLEX
+from experiments.budget_sweep.rows import GAIN, MEAN, NORMALISED, PSNR
+from experiments.budget_sweep.summary import (
+    ALL_BUDGETS,
+    DIFFERENCE,
+    FIXED,
+    Point,
+    find,
+    number_of,
+)
+from flexlam_jax.evaluation.lam.report_tables import BASELINE_NAMES
+from flexlam_jax.reports.page import Charts, Facts, Section, Text, page
+from flexlam_jax.reports.results import Column, Curve, Level, Series, Table
+from flexlam_jax.reports.tables import as_markdown
+
+TITLE = "FlexLAM and Fixed-K by token budget"
+ABOUT = (
+    "One FlexLAM, used at every budget k, beside a Fixed-K model for each: K slots, all of them kept. "
+    "Equal steps, architecture, data, labels and episodes."
+)
+_NAMES = {FLEX: "FlexLAM", FIXED: "Fixed-K, a model for each k", DIFFERENCE: "difference"}
+INTERVALS = (
+    "± is half of a 95 % bootstrap interval over training seeds, label draws and, of returns, "
+    "episodes; with one seed, seeds are not in it. The difference is taken run by run and episode "
+    "by episode."
+)
+
+
+def html(points: Sequence[Point], made: Mapping[str, str], times: Table) -> str:
+    """The figure and all tables as one page without network access."""
+    sections: list[Section] = [Text(ABOUT, "about")]
+    sections += [Charts(title, curves, INTERVALS) for title, curves in figures(points)]
+    sections += [*tables(points), times, Facts("How this was made", made)]
+    return page(TITLE, sections)
+
+
+def markdown(points: Sequence[Point], made: Mapping[str, str], times: Table) -> str:
+    """The tables for docs/results."""
+    parts = [f"# {TITLE}", ABOUT, "\n".join(f"- {name}: {text}" for name, text in made.items())]
+    for table in [*tables(points), times]:
+        parts += [f"## {table.title}", as_markdown(table)]
+    return "\n\n".join(parts) + "\n"
+
+
+def figures(points: Sequence[Point]) -> Iterator[tuple[str, list[Curve]]]:
+    """(heading, curves): a curve for each protocol and number of labels, and for pictures."""
+    for metric in _metrics(points):
+        curves = [
+            curve
+            for protocol, labels in _alignments(points, metric)
+            if (curve := _curve(points, protocol, labels, metric))
+        ]
+        if curves:
+            yield f"{metric[0].upper()}{metric[1:]} by budget", curves
+
+
+def tables(points: Sequence[Point]) -> list[Table]:
+    """Of each metric: FlexLAM, Fixed-K and their difference by budget; returns also by task."""
+    return [
+        *(_comparison(points, metric) for metric in _metrics(points)),
+        *_by_task(points),
+    ]
+
+
+def times_table(stages: Mapping[str, Mapping[str, float]]) -> Table:
+    """How long each stage took."""
+    rows = [
+        {"stage": name, "pieces": int(of["pieces"]), "minutes": f"{of['seconds'] / 60:.1f}"}
+        for name, of in stages.items()
+    ]
+    total = sum(of["seconds"] for of in stages.values())
+    rows.append({"stage": "all", "pieces": "", "minutes": f"{total / 60:.1f}"})
+    return Table(
+        "Time",
+        rows,
+        [Column("stage", "stage"), Column("pieces", "pieces"), Column("minutes", "minutes")],
+        caption="Of all pieces together, each by the clock while others ran beside it.",
+    )
+
+
+def _comparison(points: Sequence[Point], metric: str) -> Table:
+    rows: list[dict[str, Any]] = []
+    for protocol, labels in _alignments(points, metric):
+        of = dict(protocol=protocol, labels=labels, metric=metric, task=MEAN)
+        for k in _budgets(points, of):
+            numbers = {
+                model: number_of(points, model=model, k=k, **of)
+                for model in (FLEX, FIXED, DIFFERENCE)
+            }
+            shown = "mean" if k == ALL_BUDGETS else k
+            rows.append({"protocol": protocol, "labels": labels, "k": shown, **numbers})
+    for point in find(points, metric=metric, task=MEAN, k=None):
+        named = {"protocol": _baseline(point), "labels": point.labels, "k": ""}
+        rows.append({**named, FLEX: point.number})
+    digits = 2 if metric in (PSNR, GAIN) else 3
+    return Table(
+        f"{metric[0].upper()}{metric[1:]}",
+        rows,
+        [
+            Column("protocol", "protocol or baseline"),
+            Column("labels", "labels"),
+            Column("k", "k"),
+            Column(FLEX, "FlexLAM, or the baseline", digits),
+            Column(FIXED, "Fixed-K, K = k", digits),
+            Column(DIFFERENCE, "difference", digits),
+        ],
+        index=("protocol", "labels", "k"),
+        caption=f"Mean of all tasks. {INTERVALS}",
+    )
+
+
+def _by_task(points: Sequence[Point]) -> Iterator[Table]:
+    of_tasks = [one for one in find(points, metric=NORMALISED) if one.model != DIFFERENCE]
+    keys = dict.fromkeys((one.protocol, one.labels, one.model, one.k) for one in of_tasks)
+    tasks = [task for task in dict.fromkeys(one.task for one in of_tasks) if task != MEAN]
+    rows = []
+    for protocol, labels, model, k in keys:
+        of = dict(protocol=protocol, labels=labels, model=model, k=k)
+        rows.append(
+            {
+                "protocol": protocol,
+                "labels": labels,
+                "model": _NAMES.get(model, model),
+                "k": {None: "", ALL_BUDGETS: "mean"}.get(k, k),
+                **{task: number_of(of_tasks, task=task, **of) for task in (MEAN, *tasks)},
+            }
+        )
+    if rows:
+        named = [Column(name, name) for name in ("protocol", "labels", "model", "k")]
+        yield Table(
+            "Normalised return by task",
+            rows,
+            [*named, *(Column(task, task) for task in (MEAN, *tasks))],
+            index=("protocol", "labels", "model", "k"),
+            caption=INTERVALS,
+        )
+
+
+def _curve(points: Sequence[Point], protocol: str, labels: str, metric: str) -> Curve | None:
+    of = dict(protocol=protocol, labels=labels, metric=metric, task=MEAN)
+    series = []
+    for model in (FLEX, FIXED):
+        numbers = {k: number_of(points, model=model, k=k, **of) for k in _budgets(points, of) if k}
+        if found := [(k, number) for k, number in numbers.items() if number]:
+            series.append(Series(_NAMES[model], found, joined=model == FLEX))
+    if not series:
+        return None
+    return Curve(
+        ", ".join(filter(None, [protocol, labels and f"{labels} labels"])) or metric,
+        series,
+        list(_levels(points, metric, labels)),
+        x_label="token budget k",
+        y_label=metric,
+        x_name="k",
+        digits=2,
+    )
+
+
+def _levels(points: Sequence[Point], metric: str, labels: str) -> Iterator[Level]:
+    """Baselines of a metric with these labels, with all or without any; not the expert, which is 1."""
+    found = [
+        point
+        for point in find(points, metric=metric, task=MEAN, k=None)
+        if point.labels in (labels, ALL_LABELS, "") and point.model != EXPERT
+    ]
+    for style, point in enumerate(found):
+        yield Level(_baseline(point), point.number.mean, style % 4)
+
+
+def _baseline(point: Point) -> str:
+    return BASELINE_NAMES.get(point.model, point.model)
+
+
+def _metrics(points: Sequence[Point]) -> list[str]:
+    return list(dict.fromkeys(point.metric for point in points if point.model == FLEX))
+
+
+def _alignments(points: Sequence[Point], metric: str) -> list[tuple[str, str]]:
+    """(protocol, labels) that a metric was measured for."""
+    compared = (FLEX, FIXED)
+    return list(
+        dict.fromkeys(
+            (point.protocol, point.labels)
+            for point in points
+            if point.metric == metric and point.model in compared
+        )
+    )
+
+
+def _budgets(points: Sequence[Point], of: Mapping[str, Any]) -> list[int]:
+    """Budgets in order, then their mean."""
+    found = {point.k for point in find(points, **of) if point.k is not None}
+    return [*sorted(found - {ALL_BUDGETS}), *(found & {ALL_BUDGETS})]
