@@ -16,14 +16,14 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.simulators.behaviours import BEHAVIOURS
-from data_pipelines.simulators.pool import SimulatorPool
+from data_pipelines.simulators.returns import play_behaviours
 from data_pipelines.simulators.simulator import Simulator
 from experiments import lam_inputs, provenance
 from experiments.measure_returns.summary import FORMAT, page, summarise
 from experiments.played_tasks import simulator_of, tasks_of
 from experiments.progress_bar import progress
 from flexlam_jax.errors import UserError
-from flexlam_jax.evaluation.rollouts import Episode, Outcome, episode_seeds, play
+from flexlam_jax.evaluation.rollouts import episode_seeds
 from flexlam_jax.files import write_atomically, writing_to
 from flexlam_jax.reports.results import plain
 
@@ -37,7 +37,6 @@ _SEED = lam_inputs.define_seed("Seed of the episodes.")
 _WORKERS = flags.DEFINE_integer(
     "workers", 2, "Processes of simulators; they change nothing but the speed.", lower_bound=1
 )
-_BATCH = flags.DEFINE_integer("batch", 8, "Episodes at once.", lower_bound=1, upper_bound=1024)
 _OUT = flags.DEFINE_string("out", None, "Page to write (*.md); its numbers go to *.json.")
 flags.mark_flag_as_required("out")
 
@@ -50,8 +49,10 @@ def main(argv: Sequence[str]) -> None:
     behaviours = _behaviours(simulator, lam_inputs.listed(_BEHAVIOURS))
     sources = simulator.sources()  # that it is installed
     seeds = episode_seeds(_SEED.value, _EPISODES.value)
-    episodes = [Episode(task, seed) for task in tasks for seed in seeds]
-    outcomes = {name: _played(simulator, name, episodes) for name in behaviours}
+    tick = progress("episodes", len(behaviours) * len(tasks) * len(seeds))
+    played = play_behaviours(
+        simulator, list(behaviours), list(tasks), seeds, workers=_WORKERS.value, report=tick
+    )
     report: dict[str, Any] = {
         "format": FORMAT,
         "command": provenance.command("experiments.measure_returns"),
@@ -61,7 +62,7 @@ def main(argv: Sequence[str]) -> None:
         "simulator": sources,
         "seed": _SEED.value,
         "behaviours": behaviours,
-        "tasks": summarise(tasks, outcomes),
+        "tasks": summarise(list(tasks), list(behaviours), played),
     }
     _write(path, report)
     print(f"{path}\n{path.with_suffix('.json')}")
@@ -89,15 +90,6 @@ def _behaviours(simulator: type[Simulator], names: Sequence[str]) -> dict[str, s
             f"--behaviours: unknown {', '.join(unknown)}; known: {', '.join(BEHAVIOURS)}"
         )
     return {name: BEHAVIOURS[name].description.format(noise=simulator.noise) for name in names}
-
-
-def _played(
-    simulator: type[Simulator], behaviour: str, episodes: Sequence[Episode]
-) -> list[Outcome]:
-    tick = progress(behaviour, len(episodes))
-    slots = min(_BATCH.value, len(episodes))
-    with SimulatorPool(simulator, slots=slots, workers=_WORKERS.value, behaviour=behaviour) as pool:
-        return play(pool, None, episodes, {}, on_end=lambda outcome: tick())
 
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:

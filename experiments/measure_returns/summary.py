@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from data_pipelines.simulators.simulator import TaskSpec
-from flexlam_jax.errors import UserError
+from data_pipelines.simulators.returns import Played
 from flexlam_jax.evaluation.returns import combine
-from flexlam_jax.evaluation.rollouts import Outcome
 from flexlam_jax.reports.results import Number
 
 FORMAT = 1
@@ -17,31 +15,19 @@ ANCHORS = ("random", "expert")  # behaviours that score 0 and 1
 
 
 def summarise(
-    tasks: Mapping[str, TaskSpec], outcomes: Mapping[str, Sequence[Outcome]]
+    tasks: Sequence[str],
+    behaviours: Sequence[str],
+    played: Mapping[tuple[str, str], Sequence[Played]],
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """{task: {behaviour: {"return", "normalised": Number, "length": mean steps}}}.
 
-    outcomes: by behaviour. Normalised are returns by the means of random and expert measured here,
-    which count as exact; None where one of the two is missing, or both are equal.
-
-    Raises:
-      UserError: a simulator crashed: what a table states must not lack the episodes that failed.
+    played: by behaviour and task. Normalised are returns by the means of random and expert measured
+    here, which count as exact; None where one of the two is missing, or both are equal.
     """
-    for behaviour, played in outcomes.items():
-        for one in played:
-            if one.lost:
-                raise UserError(
-                    f"{one.episode.task} played by {behaviour}, seed {one.episode.seed}, was lost: "
-                    f"{one.lost}; mend the simulator"
-                )
-    return {task: _of_task(task, outcomes) for task in tasks}
+    return {task: _of_task({one: played[one, task] for one in behaviours}) for task in tasks}
 
 
-def _of_task(task: str, outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, dict[str, Any]]:
-    played = {
-        behaviour: [one for one in every if one.episode.task == task]
-        for behaviour, every in outcomes.items()
-    }
+def _of_task(played: Mapping[str, Sequence[Played]]) -> dict[str, dict[str, Any]]:
     returns = {
         behaviour: np.array([one.episode_return for one in mine])
         for behaviour, mine in played.items()
