@@ -6,7 +6,6 @@ changed runs again, in its own folder, where the command itself says whether tha
 """
 
 import contextlib
-import ctypes
 import dataclasses
 import json
 import os
@@ -25,7 +24,7 @@ from flexlam_jax.typed_json import read_json
 
 _LOOK = 0.1  # seconds between two looks at the processes
 _LAST_LINES = 15  # of the output of one that failed
-_PR_SET_PDEATHSIG = 1
+_STARTER = (sys.executable, "-m", "experiments.budget_sweep.with_parent")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +91,11 @@ class Runner:
         log.parent.mkdir(parents=True, exist_ok=True)
         stream = open(log, "wb")
         process = subprocess.Popen(
-            [sys.executable, "-m", piece.module, *piece.flags],
+            [*_STARTER, str(os.getpid()), piece.module, *piece.flags],
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
             env=_environment(),
-            preexec_fn=_with_parent(),
         )
         self._say(f"{piece.name} ...")
         return _Running(piece, process, stream, time.monotonic())
@@ -174,17 +172,3 @@ def _stoppable() -> Iterator[None]:
 def _environment() -> dict[str, str]:
     """Commands share an accelerator: none may take all of its memory."""
     return {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", **os.environ}
-
-
-def _with_parent() -> Callable[[], None] | None:
-    """Runs in a new process: a killed sweep takes its commands along, or the next would meet them."""
-    if sys.platform != "linux":
-        return None
-    prctl, parent = ctypes.CDLL(None).prctl, os.getpid()
-
-    def begin():
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # It was gone before the line above.
-            os._exit(1)
-
-    return begin

@@ -7,10 +7,11 @@ from typing import Any
 
 from data_pipelines.format.manifest import open_dataset
 from experiments.preset_flag import read_preset
+from flexlam_jax.config.sections import build_kind
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.labels import count_of, read_labels
 from flexlam_jax.models.bottleneck import trained_budgets
-from flexlam_jax.models.lam import build_lam
+from flexlam_jax.models.quantizers import QUANTIZERS
 
 SCARCE, NARROW, JOINT = "scarce", "narrow", "joint"
 PROTOCOLS = (SCARCE, NARROW, JOINT)
@@ -102,7 +103,8 @@ def has_codes(preset: str, budgets: Sequence[int]) -> bool:
             f"--budgets: a LAM of {max(budgets)} slots by --config={preset} is trained at "
             f"{', '.join(map(str, trained))} slots, never at {', '.join(map(str, never))}"
         )
-    return build_lam(model).quantizer.codebook_size is not None
+    quantizer = build_kind("model.quantizer", model["quantizer"], QUANTIZERS)
+    return quantizer.codebook_size is not None
 
 
 def check_data(settings: Settings) -> None:
