@@ -22,6 +22,7 @@ from data_pipelines.simulators.simulator import Agent, Simulator, Step, TaskSpec
 
 FRAME_SKIP = 4
 TICS_PER_SECOND = 35
+_SETTLING = 20  # pictures: the weapon swings by 16 units at most and loses one with each
 
 
 class Thing(NamedTuple):
@@ -110,10 +111,23 @@ class DoomGame(Simulator):
     def begin(self, seed: int) -> None:
         if self._open != self.task.name:
             self._start()
+        elif self.scenario.swings:
+            self._settle()
         self._game.set_seed(int(seed) % 2**32)
         self._game.new_episode()
         self._state = self._game.get_state()  # every call converts the whole state, so call once
         self._runs, self.shows_end = True, False
+
+    def _settle(self) -> None:
+        """Lets the weapon come to rest in an episode that nobody sees.
+
+        The engine swings it while the player walks. It comes to rest a little with every picture
+        that is drawn, also in the next episode, whose first ones would depend on what was played
+        before.
+        """
+        self._game.new_episode()
+        for _ in range(_SETTLING):
+            self._game.make_action([0.0] * len(self.scenario.buttons), 1)
 
     def _start(self) -> None:
         """Starts the game of the present task in place of the one that runs."""

@@ -18,7 +18,8 @@ class Scenario:
     objects that the scripted expert seeks. random_return and expert_return are means over 100
     episodes of the behaviours `random` and `expert`. max_steps cuts episodes of a scenario without
     a timeout; 0 where it has one. keeps_end: play tic by tic, which is slower, and keep the picture
-    before the tic that ends the episode. facts: JSON-able, for the manifest.
+    before the tic that ends the episode. swings: the player walks and carries a weapon, which swings.
+    facts: JSON-able, for the manifest.
     """
 
     config: str  # file name in the wheel, without .cfg
@@ -30,6 +31,7 @@ class Scenario:
     expert_return: float | None = None
     max_steps: int = 0
     keeps_end: bool = False
+    swings: bool = False
     facts: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property

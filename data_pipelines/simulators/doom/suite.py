@@ -43,14 +43,18 @@ SUITE = (
 )
 
 
-def _scenario(config: str, native: str, **fields) -> Scenario:
-    """A scenario with the shared actions; native: those that the scenario comes with."""
+def _scenario(config: str, native: str, *, armed: bool, **fields) -> Scenario:
+    """A scenario with the shared actions; native: those that the scenario comes with.
+
+    armed: whether the player has a weapon; without one an attack does nothing at all.
+    """
     return Scenario(
         config=config,
         buttons=BUTTONS,
         actions=ACTIONS,
         state=("SELECTED_WEAPON_AMMO", "KILLCOUNT"),
-        facts={"native_actions": native.split()},
+        swings=armed,
+        facts={"native_actions": native.split(), "without_effect": [] if armed else ["A"]},
         **fields,
     )
 
@@ -61,6 +65,7 @@ SCENARIOS = {
         _scenario(
             "health_gathering",
             "L R F FL FR",
+            armed=False,
             goals=MEDIKITS,
             random_return=370.0,
             expert_return=2100.0,
@@ -68,6 +73,7 @@ SCENARIOS = {
         _scenario(
             "defend_the_center",
             "L R A",
+            armed=True,
             goals=("Demon", "MarineChainsawVzd"),
             random_return=-0.5,
             expert_return=18.5,
@@ -75,6 +81,7 @@ SCENARIOS = {
         _scenario(
             "defend_the_line",
             "L R A",
+            armed=True,
             goals=("Demon", "MarineChainsawVzd", "DoomImp"),
             max_steps=HORIZON,
             random_return=5.4,
@@ -83,6 +90,7 @@ SCENARIOS = {
         _scenario(
             "my_way_home",
             "L R F FL FR",
+            armed=False,
             goals=("GreenArmor",),
             random_return=-0.13,
             expert_return=0.98,
@@ -90,6 +98,7 @@ SCENARIOS = {
         _scenario(
             "take_cover",
             "SL SR",
+            armed=False,
             max_steps=HORIZON,
             random_return=176.0,
             expert_return=1024.0,
@@ -97,6 +106,7 @@ SCENARIOS = {
         _scenario(
             "rocket_basic",
             "SL SR A",
+            armed=True,
             goals=("Cacodemon",),
             keeps_end=True,
             random_return=-215.0,
@@ -105,6 +115,7 @@ SCENARIOS = {
         _scenario(
             "health_gathering_supreme",
             "L R F FL FR",
+            armed=False,
             goals=MEDIKITS,
             random_return=299.0,
             expert_return=1803.0,
@@ -112,6 +123,7 @@ SCENARIOS = {
         _scenario(
             "deadly_corridor",
             "L R F A SL SR",
+            armed=True,
             goals=("ChaingunGuy", "Zombieman", "ShotgunGuy"),
             random_return=10.0,
             expert_return=1908.0,
