@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -63,9 +64,13 @@ def test_a_killed_sweep_takes_its_commands_along():
     )
     sweep = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = int(sweep.stdout.readline())
+    end = time.monotonic() + 30
+    while b"with_parent" in Path(f"/proc/{child}/cmdline").read_bytes():  # not yet the command
+        assert time.monotonic() < end
+        time.sleep(0.01)
     sweep.kill()
     sweep.wait()
-    end = time.monotonic() + 30
+    end = time.monotonic() + 20
     while _lives(child):
         assert time.monotonic() < end
         time.sleep(0.02)
