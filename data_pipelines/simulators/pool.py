@@ -26,7 +26,7 @@ from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.pool_worker import Moment, Setup, serve
 from data_pipelines.simulators.simulator import Simulator, find_task
 
-PATIENCE = 120.0  # seconds for one call; engines that start on a busy machine take a while
+PATIENCE = 300.0  # seconds; an engine that starts on a busy machine takes a while
 CRASHES = 5  # of a worker in a row, without an episode that ended in between
 _SPAWN = multiprocessing.get_context("spawn")
 _GRACE = 5.0  # seconds for a worker to close its simulators
@@ -36,13 +36,12 @@ class SimulatorPool:
     """`slots` simulators of one class in `workers` processes; a context manager.
 
     Where a simulator raises, its episode is lost and its slot gets a new one. Where a worker is
-    killed, or gives no answer within `patience` seconds, all its episodes are lost and it is
-    started again.
+    killed, or one of its simulators hangs, all its episodes are lost and it is started again.
 
     Attributes:
       slots: how many episodes run at once.
       frames: uint8 (slots, S, S, 3), the present picture of every slot, overwritten by `advance`.
-      patience: seconds that one call may take.
+      patience: seconds that a simulator may take for one step or one start.
     """
 
     def __init__(
@@ -99,10 +98,9 @@ class SimulatorPool:
             find_task(self._simulator, task)
         for worker in self._workers:
             worker.send(starts, actions)
-        until = time.monotonic() + self.patience
         moments: dict[int, Moment] = {}
         for worker in self._workers:
-            moments |= worker.answer(until)
+            moments |= worker.answer(self.patience)
         return moments
 
     def close(self, *, grace: float = _GRACE) -> None:
@@ -165,14 +163,14 @@ class _Worker:
             self._start()
         self._task = task
 
-    def answer(self, until: float) -> dict[int, Moment]:
+    def answer(self, patience: float) -> dict[int, Moment]:
         """To what was sent; losses of all its episodes if it crashed, after which it runs again.
 
-        until: the time.monotonic() at which it counts as hung.
+        patience: seconds without a sign of life after which it counts as hung.
         """
         if not self._asked:
             return {}
-        moments = self._received(until)
+        moments = self._received(patience)
         if isinstance(moments, str):
             raise DataError(moments)
         lost = [moment.lost for moment in moments.values() if moment.lost]
@@ -188,11 +186,13 @@ class _Worker:
             )
         return moments
 
-    def _received(self, until: float) -> dict[int, Moment] | str:
+    def _received(self, patience: float) -> dict[int, Moment] | str:
         try:
-            if self._pipe.poll(max(0.0, until - time.monotonic())):
-                return self._pipe.recv()
-            reason = "its worker hung: it gave no answer in time and was stopped"
+            while self._pipe.poll(patience):
+                answer = self._pipe.recv()
+                if answer is not None:
+                    return answer
+            reason = f"its worker hung: no sign of life in {patience:g} s, so it was stopped"
             self.end(0.0)
         except (EOFError, OSError):
             self._process.join(_GRACE)  # it closed the pipe before its end is noted

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import time
 import traceback
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
@@ -16,6 +17,8 @@ from data_pipelines.processes import begin_worker
 from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.rollout import LONGEST, chosen_action, pictures
 from data_pipelines.simulators.simulator import Agent, Simulator
+
+SLOW = 0.5  # seconds of a call after which the pool is told that it ended
 
 
 class Moment(NamedTuple):
@@ -100,7 +103,8 @@ class Slot:
 def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
     """Answers (starts, actions) by {slot: Moment} until the pipe is closed, a DataError by its text.
 
-    shared: the bytes of all pictures of the pool.
+    A None before the answer says that slow simulators are at work, and none hangs. shared: the
+    bytes of all pictures of the pool.
     """
     begin_worker()
     shape = (-1, setup.size, setup.size, 3)
@@ -115,7 +119,7 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
             for number in starts:
                 slots.setdefault(number, Slot(setup, screens[number]))
             try:
-                pipe.send(_advance(slots, starts, actions))
+                pipe.send(_advance(slots, starts, actions, pipe))
             except DataError as error:
                 pipe.send(str(error))
     finally:
@@ -124,10 +128,20 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
 
 
 def _advance(
-    slots: Mapping[int, Slot], starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
+    slots: Mapping[int, Slot],
+    starts: Mapping[int, tuple[str, int]],
+    actions: Mapping[int, Any],
+    pipe: Connection,
 ) -> dict[int, Moment]:
-    moments = {number: _try(slots[number], "begin", *start) for number, start in starts.items()}
-    return moments | {number: _try(slots[number], "act", a) for number, a in actions.items()}
+    calls = {number: ("begin", *start) for number, start in starts.items()}
+    calls |= {number: ("act", action) for number, action in actions.items()}
+    moments = {}
+    for number, call in calls.items():
+        start = time.monotonic()
+        moments[number] = _try(slots[number], *call)
+        if time.monotonic() - start > SLOW:
+            pipe.send(None)
+    return moments
 
 
 def _try(slot: Slot, call: str, *arguments: Any) -> Moment:

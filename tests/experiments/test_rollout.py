@@ -1,5 +1,6 @@
 """The command that plays: what it writes, that it goes on, what it refuses."""
 
+import dataclasses
 import json
 import re
 from types import SimpleNamespace
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 import pytest
 
+import flexlam_jax
 from experiments.rollout import players
 from experiments.rollout.players import LatentPath
 from experiments.rollout.record import TEST, Record
@@ -18,7 +20,9 @@ from flexlam_jax.errors import DamagedFile, UserError
 from flexlam_jax.evaluation.decision_rules import Rule
 from flexlam_jax.evaluation.rollouts import Episode, Outcome
 from flexlam_jax.models.behaviour_cloning import build_behaviour_cloning
-from flexlam_jax.output_folder import RUN
+from flexlam_jax.models.translator import Translator
+from flexlam_jax.output_folder import RUN, TRANSLATOR
+from tests.acting.tiny_parts import make_policy, make_translator
 from tests.data_pipelines.simulators.lamp import FOLDER, played
 from tests.experiments.command_lines import run_lines
 from tests.models.test_behaviour_cloning import TINY
@@ -36,12 +40,25 @@ def save_policy(folder, names):
     return folder
 
 
+def save_latent_path(place):
+    """tokens/ and translator/ for the LAM in lam/, of random weights."""
+    lam = flexlam_jax.load(save_run(place / "lam"))
+    policy = make_policy(lam)
+    section = {"kind": "token_policy", **policy.config}
+    section["lam"] = {**section["lam"], "checkpoint": str(place / "lam")}
+    save_model(place / "tokens", RUN, policy.variables, section)
+    config = dataclasses.replace(make_translator(lam).config, outputs=2, action_names=("a", "b"))
+    codes = np.zeros((1, config.slots * config.slot_width), np.float32)
+    variables = jax.jit(Translator(2, config.hidden).init)(jax.random.key(0), codes)
+    save_model(place / "translator", TRANSLATOR, variables, dataclasses.asdict(config))
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     place = tmp_path_factory.mktemp("place")
     save_policy(place / "policy", ("a", "b"))
     save_policy(place / "other", ("left", "right", "shoot"))
-    save_run(place / "lam")
+    save_latent_path(place)
     return place
 
 
@@ -53,6 +70,13 @@ def results(place):
         "first": [*common, "--episodes=6", "--batch=4", "--videos=1", f"--out={place}/first"],
         "half": [*common, "--episodes=3", "--workers=1", "--batch=4", f"--out={place}/one"],
         "one worker": [*common, "--episodes=6", "--workers=1", "--batch=4", f"--out={place}/one"],
+        "latent": [
+            f"--policy={place}/tokens",
+            f"--translator={place}/translator",
+            *common[1:3],
+            *("--keep=2", "--draws=2", "--rule=sample", "--episodes=2", "--videos=1", "--batch=1"),
+            f"--out={place}/latent",
+        ],
         "settings": [*common, "--seed=1", f"--out={place}/first"],
         "random": ["--policy=random", LAMP, "--episodes=2", f"--out={place}/random"],
         "absent": [*common[:2], "--tasks=short,absent", f"--out={place}/x"],
@@ -96,8 +120,8 @@ def test_neither_workers_nor_a_pause_change_anything(place, results):
     first, one = (report_of(place / name)["tasks"] for name in ("first", "one"))
     assert first == one
     begun = [seed for seed in played(place) if int(seed) in range(0, 12, 2)]
-    in_random = 2 * ["0", "2"]  # of both tasks
-    assert sorted(begun) == sorted([*"02468", "10"] * 2 + in_random)  # none of them again
+    others = 2 * ["0", "2"] + ["0", "2"]  # random plays two tasks, latent actions one
+    assert sorted(begun) == sorted([*"02468", "10"] * 2 + others)  # none of them again
 
 
 def test_videos_and_the_page_that_shows_them(place, results):
@@ -108,6 +132,17 @@ def test_videos_and_the_page_that_shows_them(place, results):
     assert video.name == "short_0.mp4" and shown in (length, length + 1)
     page = (place / "first" / "gallery.html").read_text()
     assert 'src="videos/short_0.mp4"' in page and "http" not in re.sub(r"<!.*?>", "", page)
+
+
+def test_latent_actions_are_played_and_their_pictures_shown(place, results):
+    assert results["latent"][0] == 0, results["latent"][2]
+    report = report_of(place / "latent")
+    policy = report["policy"]
+    assert (policy["kind"], policy["keep"], policy["draws"]) == ("token_policy", 2, 2)
+    assert policy["lam"]["kind"] == "lam" and policy["translator"]["kind"] == "translator"
+    assert len(report["tasks"]["short"]["episodes"]) == 2
+    with av.open(str(place / "latent" / "videos" / "short_0.mp4")) as file:
+        assert file.streams.video[0].width == 8 + 3 * (256 + 8)
 
 
 def test_behaviours_play_all_tasks(place, results):

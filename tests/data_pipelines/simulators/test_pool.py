@@ -21,7 +21,7 @@ class Fragile(Lamp):
     @classmethod
     def tasks(cls):
         action = ActionSpec("discrete", ("a", "b"))
-        names = ("fine", "raises", "dies", "hangs", "broken")
+        names = ("fine", "raises", "dies", "hangs", "broken", "slow")
         return {name: TaskSpec(name, action, max_steps=4 * (name == "fine")) for name in names}
 
     def begin(self, seed):
@@ -31,6 +31,8 @@ class Fragile(Lamp):
 
     def step(self, action):
         moment = super().step(action)
+        if self.task.name == "slow":
+            time.sleep(0.8)
         if self.steps == 3:
             {"raises": self.fail, "dies": self.die, "hangs": self.hang}.get(
                 self.task.name, lambda: None
@@ -111,6 +113,16 @@ def test_a_crash_loses_the_episodes_of_one_worker(fault):
         assert ends[1].done and not ends[1].lost
         pool.patience = 60
         assert run(pool, ["fine"], 4)[0].done
+
+
+def test_slow_simulators_do_not_hang():
+    """Together they take longer than one of them may."""
+    with pool_of(workers=1) as pool:
+        pool.advance({i: ("slow", i) for i in range(3)}, {})
+        pool.patience = 1.5
+        assert not any(
+            moment.lost for moment in pool.advance({}, dict.fromkeys(range(3), 0)).values()
+        )
 
 
 def test_a_worker_that_crashes_again_and_again_is_one_error(monkeypatch):
