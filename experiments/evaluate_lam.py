@@ -4,7 +4,13 @@
         [--data=DIR] [--datasets=health_gathering_sticky] [--split=test] [--out=DIR]
 
 Reconstruction and probes at every prefix length, beside the baselines that give them a meaning. The
-report is one file without network access; the table on the terminal and the report are one dict.
+report is one file without network access; the table on the terminal and the report are one dict,
+and probes.csv holds its probes, a line per number.
+
+Scarce labels: --label_counts takes numbers, all, and shares of all train transitions as 0.025%.
+Narrow labels: --labels_from=deadly_corridor_sticky fits the probes on that dataset, and --datasets
+are those they are measured on, each by itself and their mean. --inverse_model adds the ceiling: a
+network on the pixels of both frames and all labels (a minute or two of one core).
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.
@@ -13,6 +19,7 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
     process.start()
 
 import json
+import math
 from pathlib import Path
 
 from absl import flags
@@ -22,9 +29,11 @@ from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation import inverse_model
+from flexlam_jax.evaluation.labels import read_labels
 from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
-from flexlam_jax.evaluation.lam import report_page, report_summary, report_tables
-from flexlam_jax.evaluation.lam.settings import ALL, Settings
+from flexlam_jax.evaluation.lam import probe_rows, report_page, report_summary, report_tables
+from flexlam_jax.evaluation.lam.settings import Settings
 from flexlam_jax.files import write_atomically
 from flexlam_jax.reports.results import plain
 from flexlam_jax.reports.tables import as_text
@@ -37,6 +46,12 @@ _COMPARE = flags.DEFINE_list(
 _SPLIT = flags.DEFINE_string("split", "test", "Split to report.")
 _OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/evaluation.")
 _LABELS = flags.DEFINE_list("label_counts", ["64", "256", "1024", "all"], "Labels that probes get.")
+_LABELS_FROM = flags.DEFINE_list(
+    "labels_from", [], "Datasets that probes are fitted on; default those that are evaluated."
+)
+_INVERSE = flags.DEFINE_bool(
+    "inverse_model", False, "Also fit a network to the pixels of both frames and all labels."
+)
 _BUDGETS = flags.DEFINE_list(
     "budgets", [], "Prefix lengths; default powers of two and the longest."
 )
@@ -56,9 +71,10 @@ _CACHE = flags.DEFINE_string(
 def main(argv):
     del argv
     out = output_folder.check(_out(), output_folder.REPORT)
-    label_counts = _numbers(_LABELS, 1, {"all": ALL})
-    budgets = _numbers(_BUDGETS, 0, {})
+    label_counts = _label_counts()
+    budgets = _numbers(_BUDGETS, 0)
     datasets, compare = lam_inputs.listed(_DATASETS), lam_inputs.listed(_COMPARE)
+    labels_from = lam_inputs.listed(_LABELS_FROM)
     use_compilation_cache(_CACHE.value)
     lams = lam_inputs.open_models(lam_inputs.text(_CHECKPOINT), compare, _STEP.value)
     main_name, lam = next(iter(lams.items()))
@@ -68,26 +84,42 @@ def main(argv):
             f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}"
         )
     source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
-    source.check_splits(["train", _SPLIT.value] if source.actions()[0] else [_SPLIT.value])
+    labelled = source
+    if labels_from:
+        labelled = lam_inputs.open_source(lam, lam_inputs.text(_DATA), labels_from)
+    action, no_actions = source.beside(labelled).actions()
+    if labels_from and action is None:
+        raise UserError(f"--labels_from: {no_actions}")
+    source.check_splits([_SPLIT.value])
+    if action:
+        labelled.check_splits(["train"])
     with output_folder.Claim(out, output_folder.REPORT):
-        evaluation = evaluate(lams, source, tuple(budgets), tuple(label_counts))
+        evaluation = evaluate(lams, source, labelled, tuple(budgets), tuple(label_counts))
         report = evaluation.report
         complete(report, main_name, lams)
         text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
         write_atomically(out / "report.json", text)
+        if report["metric"]:
+            write_atomically(out / "probes.csv", probe_rows.as_csv(report))
         write_atomically(out / "report.html", report_page.render(report, evaluation.pictures))
     for table in report_tables.all_tables(report):
         print(f"\n{as_text(table)}")
     print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
 
 
-def evaluate(lams: dict, source: lam_inputs.Source, budgets: tuple, label_counts: tuple):
+def evaluate(
+    lams: dict,
+    source: lam_inputs.Source,
+    labelled: lam_inputs.Source,
+    budgets: tuple,
+    label_counts: tuple,
+):
     """What the library measures of the models on the source, by the flags."""
-    action, no_actions = source.actions()
-    totals = {"encode train": source.count("train"), "encode test": source.count(_SPLIT.value)}
+    action, no_actions = source.beside(labelled).actions()
+    totals = {"encode train": labelled.count("train"), "encode test": source.count(_SPLIT.value)}
     evaluation = lam_evaluation.evaluate(
         lams,
-        source.batches("train", actions=True) if action else None,
+        labelled.batches("train", actions=True) if action else None,
         source.batches(_SPLIT.value, actions=action is not None),
         Settings(
             budgets=budgets,
@@ -98,12 +130,16 @@ def evaluate(lams: dict, source: lam_inputs.Source, budgets: tuple, label_counts
             frames_every=max(1, round(totals["encode test"] / _DECODE.value)),
             num_actions=action.count if action and action.kind == "discrete" else None,
             action_names=tuple(action.names) if action else (),
+            datasets=source.names,
+            inverse_model=_INVERSE.value,
+            fit_frames_every=math.ceil(totals["encode train"] / inverse_model.PAIRS) or 1,
         ),
         no_actions=no_actions,
         stage=lambda name, total: progress(name, total or totals.get(name)),
     )
     evaluation.report["data"] |= {
         "datasets": list(source.names),
+        **({"labels_from": list(labelled.names)} if labelled is not source else {}),
         "split": _SPLIT.value,
         "gap": source.gap,
         "action_names": list(action.names) if action else [],
@@ -116,6 +152,7 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
     data, settings = report["data"], report["settings"]
     seeds = ", ".join(str(lam.config.get("seed")) for lam in lams.values())
     names = ", ".join(data["datasets"])
+    source = f" of {', '.join(data['labels_from'])}" if "labels_from" in data else ""
     report["title"] = (
         f"{main_name} on {names if len(names) < 60 else str(len(data['datasets'])) + ' datasets'}"
     )
@@ -126,7 +163,7 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
         "data": (
             f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
             f"{data['test_episodes']} episodes, {data['decoded_transitions']} of them decoded; "
-            f"{data['train_transitions']} train transitions for probes; gap {data['gap']}"
+            f"{data['train_transitions']} train transitions{source} for probes; gap {data['gap']}"
         ),
         "seeds": (
             f"one training seed per model ({seeds}); {settings['draws']} label draws, "
@@ -148,15 +185,30 @@ def _out() -> str:
     return str((checkpoint.parent if checkpoint.name == FOLDER else checkpoint) / "evaluation")
 
 
-def _numbers(flag: flags.FlagHolder, least: int, words: dict) -> list:
-    """Whole numbers of a list flag, or the values of `words`."""
+def _label_counts() -> list:
+    """The values of --label_counts."""
+    counts = []
+    for text in lam_inputs.listed(_LABELS):
+        try:
+            counts.append(read_labels(text))
+        except ValueError:
+            raise UserError(
+                f"--label_counts: {text!r} is not one of whole numbers from 1 or all, or shares "
+                "as 0.5%"
+            ) from None
+    if len(set(counts)) < len(counts):
+        raise UserError(f"--label_counts={','.join(_LABELS.value)} names a number more than once")
+    return counts
+
+
+def _numbers(flag: flags.FlagHolder, least: int) -> list:
+    """Whole numbers of a list flag."""
     values = []
     for text in lam_inputs.listed(flag):
         number = lam_inputs.whole_number(text)
-        if text not in words and (number is None or number < least):
-            allowed = " or ".join([f"whole numbers from {least}", *words])
-            raise UserError(f"--{flag.name}: {text!r} is not one of {allowed}")
-        values.append(words[text] if text in words else number)
+        if number is None or number < least:
+            raise UserError(f"--{flag.name}: {text!r} is not one of whole numbers from {least}")
+        values.append(number)
     if len(set(values)) < len(values):
         raise UserError(f"--{flag.name}={','.join(flag.value)} names a number more than once")
     return values

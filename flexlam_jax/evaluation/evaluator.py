@@ -111,14 +111,24 @@ def gather(
     settings: Any = None,
     *,
     every: int = 1,
+    fit_every: int = 1,
     stage: Stage = silent,
 ) -> Data:
-    """One pass over each split, which collects what the union of the evaluators reads."""
+    """One pass over each split, which collects what the union of the evaluators reads.
+
+    Sparse fields are kept of every n-th row: `every` of the measured split, `fit_every` of the
+    other.
+    """
     fitted = None
     if train is not None:
         wanted = _union(fields, (one.fits for one in evaluators))
         fitted = collect(
-            models, train, wanted, name="the train split", tick=stage("encode train", None)
+            models,
+            train,
+            wanted,
+            every=fit_every,
+            name="the train split",
+            tick=stage("encode train", None),
         )
     usable = [one for one in evaluators if fitted is not None or not one.fits]
     measured = collect(

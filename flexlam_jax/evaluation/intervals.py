@@ -79,46 +79,75 @@ def over_draws_and_episodes(
     *,
     unit: str,
     seed: int = 0,
-    group_N: np.ndarray | None = None,
 ) -> Number:
     """As `over_episodes`, for values (L, N, ...) that also differ between L label draws.
 
     Draws and episodes are resampled together, so the interval covers both which transitions were
-    labelled and which episodes were tested. n = label draws. With `group_N`, the group (dataset) of
-    each transition, every group is resampled by itself, so that none ever loses all its episodes.
+    labelled and which episodes were tested. n = label draws.
     """
+    return _of_draws(_over_draws(values, episode_N, statistic, seed, seed), values, episode_N, unit)
+
+
+def over_groups(
+    values: Mapping[str, np.ndarray],
+    episode_N: np.ndarray,
+    group_N: np.ndarray,
+    statistic: Callable,
+    *,
+    unit: str,
+    seed: int = 0,
+) -> tuple[list[Number], Number]:
+    """As `over_draws_and_episodes`, of each group (dataset) of episodes, and the mean of groups.
+
+    In the mean every group counts the same, and its episodes are resampled among themselves, so
+    that none ever loses all of them; which label draws count is the same for all groups.
+
+    Args:
+      group_N: group of each transition, whose episodes are its own.
+
+    Returns:
+      (a number per group, in ascending order; their mean).
+    """
+    numbers, results = [], []
+    for group in np.unique(group_N):
+        rows = np.asarray(group_N) == group
+        own = {name: np.asarray(value)[:, rows] for name, value in values.items()}
+        episodes = np.asarray(episode_N)[rows]
+        results.append(_over_draws(own, episodes, statistic, seed + 1009 * (int(group) + 1), seed))
+        numbers.append(_of_draws(results[-1], own, episodes, unit))
+    return numbers, _of_draws(np.mean(results, 0), values, episode_N, unit)
+
+
+def _over_draws(
+    values: Mapping[str, np.ndarray],
+    episode_N: np.ndarray,
+    statistic: Callable,
+    episode_seed: int,
+    draw_seed: int,
+) -> np.ndarray:
+    """(1 + RESAMPLES,): the statistic of all, then of every resample of draws and episodes."""
     draws = len(next(iter(values.values())))
     if any(len(value) != draws for value in values.values()):
         raise ValueError("over_draws_and_episodes: all values need the same number of label draws")
     per_transition = {name: np.moveaxis(np.asarray(value), 0, 1) for name, value in values.items()}
     totals = sums_by_episode(per_transition, episode_N)
     episodes = len(totals["count"])
-    resampled = (
-        resample_weights(episodes, seed)
-        if group_N is None
-        else _weights_in_groups(episode_N, group_N, seed)
-    )
-    episode_weights = np.concatenate([np.ones((1, episodes)), resampled])
-    draw_weights = np.concatenate([np.ones((1, draws)), resample_weights(draws, seed + 1)]) / draws
+    weights = resample_weights(episodes, episode_seed)
+    episode_weights = np.concatenate([np.ones((1, episodes)), weights])
+    weights = resample_weights(draws, draw_seed + 1)
+    draw_weights = np.concatenate([np.ones((1, draws)), weights]) / draws
     sums = {"count": episode_weights @ totals["count"]}
     for name in values:
         by_draw = np.tensordot(episode_weights, totals[name], axes=1)  # (R, L, ...)
         sums[name] = np.einsum("rl,rl...->r...", draw_weights, by_draw)
-    result = np.asarray(statistic(sums))
+    return np.asarray(statistic(sums))
+
+
+def _of_draws(
+    result: np.ndarray, values: Mapping[str, np.ndarray], episode_N: np.ndarray, unit: str
+) -> Number:
+    """The number whose resamples `result` holds, after itself."""
     low, high = percentiles(result[1:])
-    over = f"label draws ({episodes} test episodes)"
+    over = f"label draws ({len(np.unique(episode_N))} test episodes)"
+    draws = len(next(iter(values.values())))
     return Number(float(result[0]), low, high, draws, unit, over)
-
-
-def _weights_in_groups(episode_N: np.ndarray, group_N: np.ndarray, seed: int) -> np.ndarray:
-    """(RESAMPLES, E): as `resample_weights`, the episodes of each group among themselves."""
-    _, first = np.unique(np.asarray(episode_N), return_index=True)
-    group_E = np.asarray(group_N)[first]
-    weights = np.zeros((RESAMPLES, len(group_E)))
-    for group in np.unique(group_E):
-        members = np.flatnonzero(group_E == group)
-        # A seed of its own: groups of as many episodes are resampled independently.
-        rng = np.random.default_rng([seed, len(members), int(group)])
-        shares = np.full(len(members), 1 / len(members))
-        weights[:, members] = rng.multinomial(len(members), shares, size=RESAMPLES)
-    return weights

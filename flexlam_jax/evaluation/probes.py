@@ -45,29 +45,29 @@ def pooled_pixels(frames_BHWC: np.ndarray) -> np.ndarray:
 
 
 def probe(
-    train_NF: np.ndarray,
+    train_VNF: np.ndarray,
     train_actions: np.ndarray,
     test_NF: np.ndarray,
-    test_actions: np.ndarray,
-    test_episode_N: np.ndarray,
     *,
     labels: int,
     draws_LN: np.ndarray,
     spec: ActionTarget,
     recipe: Recipe = translator_fit.TRANSLATOR,
     seed: int = 0,
-) -> Number:
-    """Fits one probe per label draw and returns its test score.
+) -> np.ndarray:
+    """Fits one probe per label draw and returns their outputs, to be scored by `score`.
 
     Args:
-      train_NF, test_NF: features; train_actions, test_actions: true actions.
-      test_episode_N: episode of each test transition, resampled for the interval.
+      train_VNF, test_NF: features, of V variants or one as in `translator_fit.fit`.
+      train_actions: true actions.
       labels: labels per fit; at most the train transitions.
       draws_LN: rows of `label_draws`.
+
+    Returns:
+      (L, N, size) logits or actions of the test transitions.
     """
-    variables = translator_fit.fit(train_NF, train_actions, draws_LN, labels, spec, recipe, seed)
-    outputs = np.asarray(translator_fit.predict(variables, test_NF, spec, recipe))
-    return score(outputs, train_actions, test_actions, test_episode_N, spec)
+    variables = translator_fit.fit(train_VNF, train_actions, draws_LN, labels, spec, recipe, seed)
+    return np.asarray(translator_fit.predict(variables, test_NF, spec, recipe))
 
 
 def score(
@@ -100,24 +100,11 @@ def scores_by_dataset(
     Args:
       dataset_N: position of each test transition's dataset in `names`; at least one of each.
     """
-    found = {}
-    for number, name in enumerate(names):
-        rows = np.asarray(dataset_N) == number
-        found[name] = score(
-            outputs_LN[:, rows], train_actions, test_actions[rows], test_episode_N[rows], spec
-        )
     values, statistic = _sums(outputs_LN, train_actions, test_actions, spec)
-    member_NG = (np.asarray(dataset_N)[:, None] == np.arange(len(names))).astype(np.float64)
-    apart = {name: value[..., None] * member_NG for name, value in values.items()}
-    apart["rows"] = np.broadcast_to(member_NG, (len(outputs_LN), *member_NG.shape))
-    found[MEAN] = intervals.over_draws_and_episodes(
-        apart,
-        test_episode_N,
-        lambda sums: statistic({**sums, "count": sums["rows"]}).mean(-1),
-        unit=spec.metric,
-        group_N=dataset_N,
+    numbers, mean = intervals.over_groups(
+        values, test_episode_N, dataset_N, statistic, unit=spec.metric
     )
-    return found
+    return {**dict(zip(names, numbers, strict=True)), MEAN: mean}
 
 
 def _sums(
@@ -138,20 +125,14 @@ def _sums(
     )
 
 
-def constant_baseline(
-    train_actions: np.ndarray,
-    test_actions: np.ndarray,
-    test_episode_N: np.ndarray,
-    spec: ActionTarget,
-) -> Number:
-    """Majority class of the train split (accuracy), or its mean action (R^2, about 0)."""
+def constant_outputs(train_actions: np.ndarray, count: int, spec: ActionTarget) -> np.ndarray:
+    """(1, count, size): the majority class of the train split, or its mean action, every time."""
     if spec.discrete:
         counts = np.bincount(np.asarray(train_actions), minlength=spec.size)
         output = np.eye(spec.size)[counts.argmax()]
     else:
         output = np.mean(train_actions, 0)
-    outputs = np.broadcast_to(output, (1, len(test_actions), spec.size))
-    return score(outputs, train_actions, test_actions, test_episode_N, spec)
+    return np.broadcast_to(output, (1, count, spec.size))
 
 
 def null_filled(slots_NKD: np.ndarray, keep: int, null_D: np.ndarray) -> np.ndarray:

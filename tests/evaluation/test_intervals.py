@@ -58,3 +58,20 @@ def test_intervals_are_reproducible():
         for _ in range(2)
     )
     assert first == second
+
+
+def test_groups_count_alike_and_share_their_draws():
+    rng = np.random.default_rng(0)
+    group = np.repeat([3, 7], [400, 40])
+    episodes = np.arange(440) // 10
+    draws = np.linspace(-1, 1, 6)[:, None]
+    values = {"x": group + draws + rng.normal(size=(1, 440))}
+    (first, second), both = intervals.over_groups(values, episodes, group, mean, unit="u")
+    alone = intervals.over_draws_and_episodes(
+        {"x": values["x"][:, :400]}, episodes[:400], mean, unit="u"
+    )
+    assert first.mean == alone.mean and "40 test episodes" in first.over
+    assert both.mean == pytest.approx((first.mean + second.mean) / 2) and both.n == 6
+    # The error of the draws is that of each group, for it is the same; that of episodes shrinks.
+    width = both.high - both.low
+    assert width > 0.9 * (first.high - first.low) and width < second.high - second.low

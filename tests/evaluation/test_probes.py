@@ -18,17 +18,16 @@ def problem():
 
 def run(problem, labels, recipe=TRANSLATOR, draws=3):
     x, y, test_x, test_y, episodes = problem
-    return probes.probe(
+    outputs = probes.probe(
         x,
         y,
         test_x,
-        test_y,
-        episodes,
         labels=labels,
         spec=CLASSES,
         recipe=recipe,
         draws_LN=probes.label_draws(len(x), draws, 0),
     )
+    return probes.score(outputs, y, test_y, episodes, CLASSES)
 
 
 def test_more_labels_help_and_the_mlp_beats_the_linear_probe(problem):
@@ -80,27 +79,59 @@ def test_continuous_actions_are_scored_by_r_squared():
     x = rng.normal(size=(800, 3)).astype(np.float32)
     action = np.stack([1000 + 50 * x[:, 0], 0.01 * x[:, 1]], 1).astype(np.float32)
     spec, episodes = ActionTarget.of(action), np.arange(200) // 10
-    number = probes.probe(
+    outputs = probes.probe(
         x[:600],
         action[:600],
         x[600:],
-        action[600:],
-        episodes,
         labels=600,
         spec=spec,
         recipe=LINEAR,
         draws_LN=probes.label_draws(600, 2, 0),
     )
+    number = probes.score(outputs, action[:600], action[600:], episodes, spec)
     assert number.unit == "R^2" and number.mean > 0.95
-    blind = probes.constant_baseline(action[:600], action[600:], episodes, spec)
+    constant = probes.constant_outputs(action[:600], 200, spec)
+    blind = probes.score(constant, action[:600], action[600:], episodes, spec)
     assert abs(blind.mean) < 0.02
 
 
 def test_majority_class_is_that_of_the_train_split():
-    number = probes.constant_baseline(
-        np.array([1, 1, 0]), np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1]), ActionTarget(True, 2)
+    train, test = np.array([1, 1, 0]), np.array([0, 0, 0, 1])
+    spec = ActionTarget(True, 2)
+    outputs = probes.constant_outputs(train, len(test), spec)
+    assert probes.score(outputs, train, test, np.array([0, 0, 1, 1]), spec).mean == 0.25
+
+
+def test_a_draw_alone_is_the_same_as_among_others():
+    np.testing.assert_array_equal(probes.label_draw(50, 2, 1), probes.label_draws(50, 3, 1)[2])
+
+
+def test_scores_by_dataset_count_datasets_alike_and_resample_each_by_itself():
+    """A dataset of 90 rows that is right, and one of 10 that is wrong."""
+    dataset = np.repeat([0, 1], [90, 10])
+    actions = np.zeros(100, np.int32)
+    outputs = np.broadcast_to(np.eye(2)[dataset], (3, 100, 2))
+    # The wrong dataset has one episode: resampled among the others, it would be lost at times.
+    episodes = np.where(dataset == 1, 9, np.arange(100) // 10)
+    scores = probes.scores_by_dataset(
+        outputs, actions, actions, episodes, ActionTarget(True, 2), dataset, ("a", "b")
     )
-    assert number.mean == 0.25
+    assert {name: score.mean for name, score in scores.items()} == {"a": 1, "b": 0, "mean": 0.5}
+    assert (scores["mean"].low, scores["mean"].high) == (0.5, 0.5) and scores["mean"].n == 3
+
+
+def test_scores_by_dataset_of_continuous_actions():
+    rng = np.random.default_rng(0)
+    actions = rng.normal(size=(60, 2))
+    dataset = np.arange(60) // 30
+    outputs = (actions + dataset[:, None] * rng.normal(scale=0.7, size=(60, 2)))[None]
+    spec = ActionTarget(False, 2)
+    scores = probes.scores_by_dataset(
+        outputs, actions, actions, np.arange(60) // 5, spec, dataset, ("a", "b")
+    )
+    assert scores["a"].mean == 1 and 0.2 < scores["b"].mean < 0.8
+    assert scores["mean"].mean == pytest.approx((1 + scores["b"].mean) / 2)
+    assert scores["mean"].low < scores["mean"].mean < scores["mean"].high
 
 
 def test_pooled_pixels_average_blocks():

@@ -95,6 +95,7 @@ def test_evaluate_writes_the_report_and_prints_the_same_table(place, evaluated):
     for line in report["summary"]:
         assert line in evaluated.stdout
     assert sorted(file.name for file in (place / "report").iterdir()) == [
+        "probes.csv",
         "report.html",
         "report.json",
     ]

@@ -7,17 +7,22 @@ import numpy as np
 
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
+from flexlam_jax.evaluation.inverse_model import fit_and_predict
 from flexlam_jax.evaluation.lam.settings import chosen_budgets, usable_label_counts
 from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
-from flexlam_jax.reports.results import Column, Number, Table
+from flexlam_jax.reports.results import Column, Table
 
 PIXEL_DRAWS = 3  # Label draws of the pixel baselines: hundreds of inputs, so their fits are slow.
 RECIPES = {"translator": translator_fit.TRANSLATOR, "linear": translator_fit.LINEAR}
+Scores = dict[str, Any]  # {"score": Number} and, of several datasets, "by_dataset"
 BASELINES = ("majority", "observation", "pixel_pair", "shuffled")
 
 
 def action_probes(lam: Any, data: Data) -> Table:
-    """Rows {k, probe, labels, labels_name, score}; `labels_name` is "all" for all there are."""
+    """Rows {k, probe, labels, labels_name, score}; `labels_name` is "all" for all there are.
+
+    With several datasets a row also has `by_dataset`, {dataset: score, "mean": of these}.
+    """
     budgets, counts = chosen_budgets(lam, data.settings.budgets), _counts(data)
     probe = _prober(data)
     tick = data.stage("probe", len(budgets) * len(RECIPES) * len(counts))
@@ -26,8 +31,8 @@ def action_probes(lam: Any, data: Data) -> Table:
         features = prefix_features(lam, data, k)
         for name, recipe in RECIPES.items():
             for count in counts:
-                score = probe(*features, count, recipe)
-                rows.append({"k": int(k), "probe": name, **_labels(data, count), "score": score})
+                scores = probe(*features, count, recipe)
+                rows.append({"k": int(k), "probe": name, **_labels(data, count), **scores})
                 tick()
     columns = [Column("k", "k"), Column("probe", "probe"), Column("labels_name", "labels")]
     columns += [Column("score", target(data).metric, 3)]
@@ -35,18 +40,43 @@ def action_probes(lam: Any, data: Data) -> Table:
 
 
 def probe_baselines(lam: Any, data: Data) -> Table:
-    """Rows {name, labels, labels_name, score} for every one of BASELINES; `lam` gives the latents
-    that are shuffled."""
+    """Rows {name, labels, labels_name, score} for every one of BASELINES, as those of
+    `action_probes`; `lam` gives the latents that are shuffled."""
     counts = _counts(data)
     tick = data.stage("baselines", len(BASELINES) * len(counts))
     rows = []
     for name, score in _baselines(lam, data):
         for count in counts:
-            rows.append({"name": name, **_labels(data, count), "score": score(count)})
+            rows.append({"name": name, **_labels(data, count), **score(count)})
             tick()
     columns = [Column("name", "baseline"), Column("labels_name", "labels")]
     columns += [Column("score", target(data).metric, 3)]
     return Table("Probes without latents", rows, columns, index=("name", "labels"))
+
+
+def inverse_model(lam: Any, data: Data) -> Table:
+    """One row as those of `probe_baselines`: a network on the pixels of both frames, all labels.
+
+    Measured on the decoded transitions.
+    """
+    del lam
+    tick = data.stage("inverse model", 1)
+    train, test = data.train, data.test
+    outputs = fit_and_predict(
+        train["frames"],
+        train["action"][train.rows],
+        test["frames"],
+        target(data),
+        data.settings.seed,
+    )
+    tick()
+    row = {
+        "name": "inverse_model",
+        **_labels(data, len(train)),
+        **scores_of(data, outputs, test.rows),
+    }
+    columns = [Column("name", "baseline"), Column("score", target(data).metric, 3)]
+    return Table("Inverse model of the pixels", [row], columns, index=("name", "labels"))
 
 
 def target(data: Data) -> ActionTarget:
@@ -63,15 +93,16 @@ def prefix_features(lam: Any, data: Data, k: int) -> list[np.ndarray]:
     ]
 
 
-def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Number]]]:
-    """(name, label count -> score) of every baseline."""
+def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Scores]]]:
+    """(name, label count -> scores) of every baseline."""
     train, test = data.train, data.test
-    constant = probes.constant_baseline(train["action"], test["action"], test.episode, target(data))
+    outputs = probes.constant_outputs(train["action"], len(test), target(data))
+    constant = scores_of(data, outputs)
     yield "majority", lambda count: constant
 
     probe = _prober(data)
 
-    def fitted(features: list[Any], draws: int | None = None) -> Callable[[int], Number]:
+    def fitted(features: list[Any], draws: int | None = None) -> Callable[[int], Scores]:
         return lambda count: probe(*features, count, translator_fit.TRANSLATOR, draws)
 
     pixels = [split["pixels"] for split in (train, test)]
@@ -83,24 +114,40 @@ def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Number]]]
     yield "shuffled", fitted([rows[probes.shuffled_rows(len(rows), seed)] for rows in longest])
 
 
-def _prober(data: Data) -> Callable[..., Number]:
-    """(train and test features, label count, recipe, most label draws) -> score."""
+def scores_of(data: Data, outputs_LN: np.ndarray, rows: Any = slice(None)) -> Scores:
+    """{"score": …} of the outputs for these rows of the measured split, and `by_dataset`."""
+    test, names = data.test, data.settings.datasets
+    against = data.train["action"], test["action"][rows], test.episode[rows], target(data)
+    scores: Scores = {"score": probes.score(outputs_LN, *against)}
+    if len(names) > 1:
+        dataset_N = test.dataset[rows]
+        there = [number for number in range(len(names)) if (dataset_N == number).any()]
+        scores["by_dataset"] = probes.scores_by_dataset(
+            outputs_LN,
+            *against,
+            np.searchsorted(there, dataset_N),
+            [names[number] for number in there],
+        )
+    return scores
+
+
+def _prober(data: Data) -> Callable[..., Scores]:
+    """(train and test features, label count, recipe, most label draws) -> scores."""
     settings, spec = data.settings, target(data)
     draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
 
-    def probe(train, test, count: int, recipe: Recipe, draws: int | None = None) -> Number:
-        return probes.probe(
+    def probe(train, test, count: int, recipe: Recipe, draws: int | None = None) -> Scores:
+        outputs = probes.probe(
             train,
             data.train["action"],
             test,
-            data.test["action"],
-            data.test.episode,
             labels=count,
             draws_LN=draws_LN[:draws],
             spec=spec,
             recipe=recipe,
             seed=settings.seed,
         )
+        return scores_of(data, outputs)
 
     return probe
 
@@ -120,5 +167,12 @@ PROBE_BASELINES = Evaluator(
     probe_baselines,
     reads=("codes", "pixels", "action"),
     fits=("codes", "pixels", "action"),
+    once=True,
+)
+INVERSE_MODEL = Evaluator(
+    "inverse_model",
+    inverse_model,
+    reads=("frames", "action"),
+    fits=("frames", "action"),
     once=True,
 )

@@ -8,10 +8,12 @@ The report's layout is documented at `evaluate`. Nothing here reads files or kno
 
 import dataclasses
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from flexlam_jax.evaluation.evaluator import Batches, Data, Measured, Stage, gather, run, silent
-from flexlam_jax.evaluation.lam.action_probes import target
+from flexlam_jax.evaluation.labels import count_of, name_of
+from flexlam_jax.evaluation.lam.action_probes import INVERSE_MODEL, target
 from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.evaluation.lam.pictures import PICTURES
@@ -20,7 +22,15 @@ from flexlam_jax.reports.results import PictureGrid
 
 SCHEMA = 1
 # What the report has a place for; the results of other evaluators stand under `others`.
-PLACED = ("reconstruction", "copy", "codes", "probes", "probe_baselines", "pictures")
+PLACED = (
+    "reconstruction",
+    "copy",
+    "codes",
+    "probes",
+    "probe_baselines",
+    "inverse_model",
+    "pictures",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +71,24 @@ def evaluate(
         data       {test_transitions, test_episodes, decoded_transitions, train_transitions}
         settings, notes
         others     {evaluator: {model: its results}}, if there are evaluators beside these
+      With several datasets, rows of probes have `by_dataset` {dataset: Number, "mean": Number}.
       Every measured number is a `Number`; `results.plain` makes JSON of them. `labels` is an int,
       `labels_name` "all" where that is the whole train split.
     """
-    evaluators = [*EVALUATORS.values(), PICTURES]
-    every = settings.frames_every
-    data = gather(evaluators, lams, FIELDS, test, train, settings, every=every, stage=stage)
+    asked = settings.inverse_model
+    evaluators = [one for one in EVALUATORS.values() if one is not INVERSE_MODEL or asked]
+    evaluators.append(PICTURES)
+    data = gather(
+        evaluators,
+        lams,
+        FIELDS,
+        test,
+        train,
+        settings,
+        every=settings.frames_every,
+        fit_every=settings.fit_frames_every,
+        stage=stage,
+    )
     measured = run(evaluators, lams, data)
     main = next(iter(lams))
     report = {
@@ -74,17 +96,25 @@ def evaluate(
         "models": [_model(name, lam, measured) for name, lam in lams.items()],
         "baselines": {
             "copy": measured["copy"][main],
-            "probes": _rows(measured, "probe_baselines", main),
+            "probes": [
+                *_rows(measured, "probe_baselines", main),
+                *_rows(measured, "inverse_model", main),
+            ],
         },
         "notes": _notes(data, no_actions),
         "metric": _metric(data),
         "data": _counts(data),
         "settings": settings.reported(),
     }
-    if others := {name: of for name, of in measured.items() if name not in PLACED}:
+    if others := {name: of for name, of in measured.items() if _shown(name, of)}:
         report["others"] = others
     pictures: Any = measured["pictures"][main]
     return Evaluation(report, pictures)
+
+
+def _shown(evaluator: str, by_model: Mapping[str, Any]) -> bool:
+    """Whether results stand under `others`: there are some, and no place for them elsewhere."""
+    return evaluator not in PLACED and any(by_model.values())
 
 
 def _model(name: str, lam, measured: Measured) -> dict[str, Any]:
@@ -131,9 +161,14 @@ def _notes(data: Data, no_actions: str) -> list[str]:
     """What a reader has to know of what was left out."""
     if data.train is None:
         return [f"No probes: {no_actions}."]
-    dropped = usable_label_counts(data.settings.label_counts, len(data.train))[1]
+    asked, there = data.settings.label_counts, len(data.train)
+    shares = [count for count in asked if isinstance(count, Fraction)]
+    dropped = usable_label_counts(asked, there)[1]
     return [
-        f"{count} labels were asked for; the train split has {len(data.train)} "
+        f"{name_of(share)} of {there} train transitions are {count_of(share, there)} labels."
+        for share in shares
+    ] + [
+        f"{count} labels were asked for; the train split has {there} "
         "transitions, so this count is left out."
         for count in dropped
     ]

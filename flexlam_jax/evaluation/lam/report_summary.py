@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 
-from flexlam_jax.evaluation.lam.report_tables import label_counts, metric_name, score_lookup
-
-SCARCE = 256  # label count that the sentences speak of, if it was probed
+from flexlam_jax.evaluation.lam.report_tables import (
+    metric_name,
+    scarce,
+    score_lookup,
+)
 
 
 def explanation(report: Mapping) -> str:
@@ -69,13 +71,8 @@ def _use_of_code(last) -> str:
     )
 
 
-def _scarce(report) -> tuple[int, str]:
-    counts = label_counts(report)
-    return next((count for count in counts if count[0] == SCARCE), counts[0])
-
-
 def _action(report, model, first, last) -> str:
-    labels, name = _scarce(report)
+    labels, name = scarce(report)
     scores = score_lookup(model["probes"], "translator")
     low, high = scores[first["k"], labels].mean, scores[last["k"], labels].mean
     text = (
@@ -96,7 +93,7 @@ def _action(report, model, first, last) -> str:
 
 
 def _baselines(report) -> str:
-    labels, name = _scarce(report)
+    labels, name = scarce(report)
     scores = {
         row["name"]: row["score"].mean
         for row in report["baselines"]["probes"]
@@ -120,7 +117,7 @@ def _comparison(report, model, other) -> list[str]:
         difference = round(mine[k]["psnr"].mean - row["psnr"].mean, 2) + 0.0
         line = f"Beside {other['name']} at k = {k}, {model['name']} has {difference:+.2f} dB"
         if report["metric"]:
-            labels, name = _scarce(report)
+            labels, name = scarce(report)
             ours = score_lookup(model["probes"], "translator")[k, labels].mean
             theirs = score_lookup(other["probes"], "translator")[k, labels].mean
             line += f" and {ours - theirs:+.3f} {metric_name(report)} with {name} labels"

@@ -11,7 +11,9 @@ BASELINE_NAMES = {
     "observation": "observation only",
     "pixel_pair": "pixel pair",
     "shuffled": "shuffled latents",
+    "inverse_model": "inverse model, all labels",
 }
+SCARCE = 256  # label count that summaries speak of, if it was probed
 INTERVAL_NOTE = (
     "± is half of a 95 % bootstrap interval over test episodes (and label draws for "
     "probes); training seeds are not in it."
@@ -23,6 +25,7 @@ def all_tables(report: Mapping) -> list[Table]:
     tables = [main_table(report)]
     if report["metric"]:
         tables.append(probe_table(report))
+        tables += dataset_tables(report)
     tables.append(code_table(report))
     for name, by_model in report.get("others", {}).items():
         tables += tables_of(name, by_model)
@@ -90,6 +93,41 @@ def probe_table(report: Mapping) -> Table:
     )
 
 
+def dataset_tables(report: Mapping) -> list[Table]:
+    """What the translator reads on each dataset, with few labels and with the most; no table where
+    there is one dataset."""
+    return [
+        table
+        for labels, name in dict.fromkeys((scarce(report), label_counts(report)[-1]))
+        if (table := _dataset_table(report, labels, name)).rows
+    ]
+
+
+def _dataset_table(report: Mapping, labels: int, name: str) -> Table:
+    found = [
+        {"model": model["name"], "k": row["k"], **row["by_dataset"]}
+        for model in report["models"]
+        for row in model["probes"]
+        if row["labels"] == labels and row["probe"] == "translator" and "by_dataset" in row
+    ]
+    found += [
+        {"model": BASELINE_NAMES[row["name"]], "k": "", **row["by_dataset"]}
+        for row in report["baselines"]["probes"]
+        if row["labels"] == labels and "by_dataset" in row
+    ]
+    datasets = [key for key in (found[0] if found else {}) if key not in ("model", "k")]
+    return Table(
+        f"{metric_name(report).capitalize()} by dataset, {name} labels",
+        found,
+        [
+            Column("model", "model"),
+            Column("k", "k"),
+            *(Column(one, one, 3) for one in sorted(datasets, key="mean".__ne__)),
+        ],
+        caption=f"mean: of the datasets, each counting the same. {INTERVAL_NOTE}",
+    )
+
+
 def code_table(report: Mapping) -> Table:
     """Usage of every slot of every model."""
     columns = [
@@ -138,6 +176,12 @@ def _scores_by_k(model: Mapping, probe: str) -> dict[int, dict[str, Number]]:
 def label_counts(report: Mapping) -> list[tuple[int, str]]:
     """(labels, name) of every label count probed, ascending."""
     return sorted({(row["labels"], row["labels_name"]) for row in report["baselines"]["probes"]})
+
+
+def scarce(report: Mapping) -> tuple[int, str]:
+    """(labels, name) of the count that stands for few labels: SCARCE, else the smallest."""
+    counts = label_counts(report)
+    return next((count for count in counts if count[0] == SCARCE), counts[0])
 
 
 def metric_name(report: Mapping) -> str:

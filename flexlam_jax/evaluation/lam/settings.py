@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-ALL = None  # as a label count: every train transition
+from flexlam_jax.evaluation.labels import ALL, Labels, count_of, name_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,28 +14,41 @@ class Settings:
     Attributes:
       budgets: prefix lengths k; () = powers of two up to K. Lengths that a model's training never
         drew are left out for that model.
-      label_counts: labels per probe; None = all of the train split.
+      label_counts: labels per probe; a share (Fraction), or None = all, of the train split.
       draws: label draws (and probe seeds) per label count.
       seed: of label draws, shuffles and the choice of pictures.
       frames_every: decode every n-th test transition (all are encoded and probed).
       pictures: rows of the picture grid.
       num_actions: size of a discrete action set; None reads it off the data.
       action_names: of a discrete action set, for the pictures.
+      datasets: names of those that are measured; with several, probes are told for each.
+      inverse_model: also fit a network to the pixels of both frames and all labels; see there.
+      fit_frames_every: it is fitted on every n-th train transition.
     """
 
     budgets: tuple[int, ...] = ()
-    label_counts: tuple[int | None, ...] = (64, 256, 1024, ALL)
+    label_counts: tuple[Labels, ...] = (64, 256, 1024, ALL)
     draws: int = 5
     seed: int = 0
     frames_every: int = 1
     pictures: int = 6
     num_actions: int | None = None
     action_names: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    inverse_model: bool = False
+    fit_frames_every: int = 1
 
     def reported(self) -> dict[str, Any]:
         """The settings that a report tells; of the data's own it speaks elsewhere."""
         values = dataclasses.asdict(self)
-        return {k: v for k, v in values.items() if k not in ("num_actions", "action_names")}
+        values["label_counts"] = [
+            count if count is ALL or isinstance(count, int) else name_of(count)
+            for count in self.label_counts
+        ]
+        elsewhere = {"num_actions", "action_names", "datasets"}
+        if not self.inverse_model:
+            elsewhere |= {"inverse_model", "fit_frames_every"}
+        return {k: v for k, v in values.items() if k not in elsewhere}
 
 
 def chosen_budgets(lam: Any, asked: Sequence[int]) -> tuple[int, ...]:
@@ -55,11 +68,9 @@ def chosen_budgets(lam: Any, asked: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(chosen))) or trained[-1:]
 
 
-def usable_label_counts(
-    counts: Sequence[int | None], available: int
-) -> tuple[list[int], list[int]]:
+def usable_label_counts(counts: Sequence[Labels], available: int) -> tuple[list[int], list[int]]:
     """(counts that the train split can serve, ascending, ALL last; counts it cannot)."""
-    numbers = sorted({count for count in counts if count is not None})
+    numbers = sorted({count_of(count, available) for count in counts if count is not ALL})
     usable = [count for count in numbers if count < available]
     dropped = [count for count in numbers if count > available]
     if ALL in counts or available in numbers:

@@ -1,10 +1,14 @@
+import csv
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.evaluator import evaluate as run_evaluators
+from flexlam_jax.evaluation.lam import probe_rows, report_tables
 from flexlam_jax.evaluation.lam.evaluation import SCHEMA, evaluate
 from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
@@ -145,6 +149,50 @@ def test_data_without_actions_leave_the_probes_out(world):
 def test_empty_split_is_an_error(world):
     with pytest.raises(UserError, match="the evaluated split holds no transition"):
         evaluate({"m": world.ExactLam()}, None, iter(()))
+
+
+def test_several_datasets_a_share_of_labels_and_the_inverse_model(world, monkeypatch):
+    monkeypatch.setattr(inverse_model, "STEPS", 80)
+    test = world.transitions(200, 1)
+    test["dataset"] = (test["episode"] >= 3).astype(np.int32)
+    report = evaluate(
+        {"m": world.ExactLam()},
+        world.batches(world.transitions(300, 0)),
+        world.batches(test),
+        Settings(
+            budgets=(1,),
+            label_counts=(Fraction(101, 1000), None),
+            draws=2,
+            num_actions=4,
+            datasets=("few", "many"),
+            inverse_model=True,
+            fit_frames_every=2,
+        ),
+    ).report
+    assert report["notes"] == ["10.1% of 300 train transitions are 31 labels."]
+    assert report["settings"]["label_counts"] == ["10.1%", None]
+    counts = {(row["labels"], row["labels_name"]) for row in report["models"][0]["probes"]}
+    assert counts == {(31, "31"), (300, "all")}
+    for row in report["models"][0]["probes"] + report["baselines"]["probes"]:
+        by = {name: score.mean for name, score in row["by_dataset"].items()}
+        assert set(by) == {"few", "many", "mean"}
+        assert by["mean"] == pytest.approx((by["few"] + by["many"]) / 2)
+    ceiling = report["baselines"]["probes"][-1]
+    assert (ceiling["name"], ceiling["labels_name"]) == ("inverse_model", "all")
+    assert ceiling["score"].mean > 0.8
+    few, all_ = report_tables.dataset_tables(report)
+    assert (few.title, all_.title) == (
+        "Accuracy by dataset, 31 labels",
+        "Accuracy by dataset, all labels",
+    )
+    assert [column.key for column in few.columns] == ["model", "k", "mean", "few", "many"]
+    assert [row["model"] for row in all_.rows][-1] == "inverse model, all labels"
+    lines = list(csv.DictReader(probe_rows.as_csv(report).splitlines()))
+    assert len(lines) == 4 * (2 * 2 + 2 * 4 + 1)
+    assert {line["dataset"] for line in lines} == {"", "few", "many", "mean"}
+    last = lines[-4]
+    assert (last["model"], last["k"], last["labels"]) == ("inverse_model", "", "300")
+    assert float(last["mean"]) == pytest.approx(ceiling["score"].mean, rel=1e-5)
 
 
 def test_budgets(world):
