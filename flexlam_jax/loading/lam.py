@@ -24,7 +24,7 @@ import numpy as np
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.loading import gain
+from flexlam_jax.loading import gain, motion
 from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
 from flexlam_jax.models.gain_head import least_budget
@@ -41,7 +41,7 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
         clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
         variables = dict(jax.eval_shape(model.init, jax.random.key(0), clip))
         params = gain.expected_params(config, model, (height, width, channels), variables["params"])
-        return {**variables, "params": params}
+        return {**variables, "params": motion.expected_params(config, model, params)}
 
     variables, config, step = restore_params(path, abstract_variables, step)
     variables = jax.device_put(variables, jax.local_devices()[0])
@@ -130,7 +130,7 @@ class LoadedLam:
         self.null_id = self.codebook_size
         self.null = np.asarray(variables["params"]["null"], np.float32)
         self.budgets = trained_budgets(config["model"])
-        params, self._gain = gain.without_head(variables["params"])
+        params, self._gain = gain.without_head(motion.without_head(variables["params"]))
         self._variables = {**variables, "params": params}
         self.chooses = self._gain is not None
         self.programs = _programs(

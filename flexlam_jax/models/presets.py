@@ -2,6 +2,7 @@
 
 debug  a ViT of a few ten thousand parameters that uses every part; compiles in seconds
 doom   the light motion family, for CPUs and minutes
+doom_suite  the same with large codes, for video of many tasks
 base, large, xl  ViTs of about 60M, 300M and 1B parameters in bf16, for accelerators
 
 The sizes of the ViTs are ours; those of the FlexLAM paper are not public.
@@ -17,7 +18,7 @@ _VITS = {
     "large": (1024, 16, 6, 6, 12, "mlp"),
     "xl": (1536, 12, 9, 9, 18, "full"),
 }
-PRESETS = ("debug", "doom", *_VITS)
+PRESETS = ("debug", "doom", "doom_suite", *_VITS)
 
 
 def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
@@ -28,7 +29,8 @@ def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ValueError(f"unknown model preset {name!r}; choose one of {PRESETS}")
-    section = {"debug": _debug, "doom": _doom}.get(name, lambda: _vit(name, image_size))()
+    light = {"debug": _debug, "doom": _doom, "doom_suite": _doom_suite}
+    section = light.get(name, lambda: _vit(name, image_size))()
     return {
         "image_size": image_size,
         "channels": 3,
@@ -55,6 +57,16 @@ def _doom():
         # Nine codes, 3.2 bits: so few that one slot cannot say everything, and a budget matters.
         "quantizer": {"kind": "fsq", "levels": (3, 3)},
         "decoder": {"kind": "motion"},
+    }
+
+
+def _doom_suite():
+    # What an action looks like depends on the task: with nine codes a slot tells too little of it.
+    return {
+        **_doom(),
+        "quantizer": {"kind": "fsq", "levels": (7, 7, 7, 7)},
+        "keep": {"kind": "powers_of_two"},
+        "prefixes": 2,
     }
 
 

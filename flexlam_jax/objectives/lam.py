@@ -18,8 +18,10 @@ from flexlam_jax.models.bottleneck import prefix_samplers, sample_keep
 from flexlam_jax.models.flops import training_flops
 from flexlam_jax.models.gain_head import GainHead
 from flexlam_jax.models.lam import LamOutput, LatentActionModel, frame_shape, resolve_config
+from flexlam_jax.models.motion_head import MotionHead
 from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
 from flexlam_jax.objectives.gain import gain_term
+from flexlam_jax.objectives.motion import motion_term
 from flexlam_jax.objectives.objective import Mean, Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, multiscale, psnr
 from flexlam_jax.objectives.terms import Report, Term, objective_of
@@ -32,6 +34,9 @@ class LossSettings:
 
     pixel: str = setting("mse", range=one_of(tuple(PIXEL_LOSSES)), help="loss of a pixel")
     multiscale: float = setting(0.0, range=real(0), help="weight of the same on pooled frames")
+    motion: float = setting(
+        0.0, range=real(0), help="weight of predicting local motion from the code alone"
+    )
     gain: bool = setting(
         False, range=SWITCH, help='trains the head behind keep="auto"; the model never feels it'
     )
@@ -60,7 +65,7 @@ def lam_objective(
     Args:
       model: from build_lam(model_config).
       model_config: the `model` section of the config.
-      loss_config: {'pixel': 'mse' | 'l1', 'multiscale': weight of the multi-scale term}.
+      loss_config: the `loss` section, see LossSettings.
       clip_length: frames per batch row, for FLOPs and transitions per row.
       terms: further terms of the loss; their `outputs` are `LamResult`s.
 
@@ -110,6 +115,7 @@ def lam_objective(
         [
             Term("reconstruction", functools.partial(_reconstruction, loss_settings)),
             *(_quantiser_term(name) for name in model.quantizer.loss_names),
+            *([motion_term(MotionHead(), loss_settings.motion)] if loss_settings.motion else []),
             *([gain_term(GainHead())] if loss_settings.gain else []),
             *terms,
         ],

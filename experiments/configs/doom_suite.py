@@ -1,0 +1,36 @@
+"""One latent action model for the tasks of the ViZDoom suite, 64 px, for two CPU cores.
+
+    python -m data_pipelines.prepare doom_suite --out=data/doom_suite
+    python -m experiments.pretrain_lam --config=experiments/configs/doom_suite.py \
+        --workdir=runs/suite --config.data.path=data/doom_suite
+
+Variants: debug (a smoke run), fixed=K (the Fixed-K baseline: one prefix per code, of K slots).
+"""
+
+from experiments.configs import common
+
+TASKS = (
+    "health_gathering",
+    "defend_the_center",
+    "defend_the_line",
+    "my_way_home",
+    "take_cover",
+    "rocket_basic",
+    "health_gathering_supreme",
+)
+
+
+def get_config(variant=""):
+    config = common.base("doom_suite")
+    config.total_steps = 1500
+    # Sticky play shows actions that the picture before does not give away.
+    config.data.datasets = tuple(
+        f"{task}_{behaviour}" for task in TASKS for behaviour in ("noisy", "sticky")
+    ) + ("deadly_corridor_sticky",)
+    config.loss.motion = 0.01
+    config.checkpoint.every = config.eval.every = 300
+    return common.apply_variants(config, variant, {"debug": _debug})
+
+
+def _debug(config, _):
+    common.shorten(config, steps=40, batch_size=32)
