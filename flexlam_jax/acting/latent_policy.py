@@ -203,7 +203,7 @@ def _past(networks, of_lam, frames):
         return jnp.zeros((rows, 0, *of.shape), of.dtype)
     pairs = [x.reshape(-1, *x.shape[2:]) for x in (observed[:, :-1], observed[:, 1:])]
     slots, ids = networks.lam.encode(of_lam, *pairs)
-    codes = slots if ids is None else ids
+    codes = ids if networks.policy.column == "ids" else slots
     return codes.reshape(rows, steps, *codes.shape[1:])
 
 

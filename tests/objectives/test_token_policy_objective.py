@@ -54,12 +54,12 @@ def test_accuracy_and_the_entropy_to_beat(built):
     if model.column == "slots":
         assert not {"marginal_entropy", "slot_1_accuracy"} & set(values(batch))
         return
-    logits = jax.jit(model.apply)(variables, batch["frames"][:, :-1], batch["ids"][:, -T:])
+    predict = jax.jit(model.apply)
     likeliest = np.array(batch["ids"])
     # Slot by slot, as changing one changes what is predicted of the next.
     for step in range(T):
         for slot in range(K):
-            logits = jax.jit(model.apply)(variables, batch["frames"][:, :-1], likeliest[:, -T:])
+            logits = predict(variables, batch["frames"][:, :-1], likeliest[:, -T:])
             likeliest[:, S - 1 + step, slot] = np.argmax(logits[:, step, slot], -1)
     found = values({**batch, "ids": likeliest})
     assert all(float(found[f"slot_{slot + 1}_accuracy"]) == 1 for slot in range(K))
