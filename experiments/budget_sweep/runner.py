@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -29,11 +30,12 @@ _STARTER = (sys.executable, "-m", "experiments.budget_sweep.with_parent")
 
 @dataclasses.dataclass(frozen=True)
 class Marker:
-    """identity: see `identities`. seconds: that the piece took, beside others."""
+    """identity: see `identities`. seconds: by the clock, beside others; cpu_seconds: of all cores."""
 
     identity: str
     command: list[str]
     seconds: float
+    cpu_seconds: float
 
 
 class Runner:
@@ -71,10 +73,12 @@ class Runner:
                         waiting.remove(piece)
                         running[piece.name] = self._start(piece)
                     time.sleep(_LOOK)
-                    for one in [one for one in running.values() if one.process.poll() is not None]:
-                        del running[one.piece.name]
-                        self._end(one)
-                        on_end(one.piece)
+                    for one in list(running.values()):
+                        before = _cpu_seconds()
+                        if one.process.poll() is not None:
+                            del running[one.piece.name]
+                            self._end(one, _cpu_seconds() - before)
+                            on_end(one.piece)
             finally:
                 for one in running.values():
                     one.process.terminate()
@@ -100,7 +104,7 @@ class Runner:
         self._say(f"{piece.name} ...")
         return _Running(piece, process, stream, time.monotonic())
 
-    def _end(self, one: "_Running") -> None:
+    def _end(self, one: "_Running", cpu_seconds: float) -> None:
         one.log.close()
         piece, code = one.piece, one.process.returncode
         if code:
@@ -112,7 +116,8 @@ class Runner:
                 + f"\nAll that it said is in {log}. Once that is mended, the same command goes on."
             )
         seconds = time.monotonic() - one.start
-        marker = Marker(self._identities[piece.name], [piece.module, *piece.flags], seconds)
+        command = [piece.module, *piece.flags]
+        marker = Marker(self._identities[piece.name], command, seconds, cpu_seconds)
         text = json.dumps(dataclasses.asdict(marker), indent=1) + "\n"
         write_atomically(self._marker_path(piece), text)
         self.markers[piece.name] = marker
@@ -144,13 +149,15 @@ class _Running:
 def seconds_by_stage(
     pieces: Sequence[Piece], markers: Mapping[str, Marker]
 ) -> dict[str, dict[str, float]]:
-    """{stage: {"pieces", "seconds": of all together}} of what is finished, in order."""
+    """{stage: {"pieces", "seconds", "cpu_seconds"}} of all that is finished, in order."""
     stages: dict[str, dict[str, float]] = {}
     for piece in pieces:
         if piece.name in markers:
-            stage = stages.setdefault(piece.stage, {"pieces": 0, "seconds": 0.0})
+            fresh = {"pieces": 0, "seconds": 0.0, "cpu_seconds": 0.0}
+            stage, marker = stages.setdefault(piece.stage, fresh), markers[piece.name]
             stage["pieces"] += 1
-            stage["seconds"] += markers[piece.name].seconds
+            stage["seconds"] += marker.seconds
+            stage["cpu_seconds"] += marker.cpu_seconds
     return stages
 
 
@@ -167,6 +174,12 @@ def _stoppable() -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def _cpu_seconds() -> float:
+    """Of the processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _environment() -> dict[str, str]:

@@ -188,8 +188,12 @@ def test_pages_show_the_curve_the_points_and_the_lines(rows):
         "inverse model, all labels",
     }
     assert ("PSNR by budget", "PSNR") in figures
-    times = page.times_table({"lam": {"pieces": 3, "seconds": 90.0}})
+    times = page.times_table({"lam": {"pieces": 3, "seconds": 90.0, "cpu_seconds": 120.0}})
     made = {"command": "python -m x", "date": "today"}
     text = page.markdown(points, made, times)
-    assert "| scarce | 16 | 1 |" in text and "| lam | 3 | 1.5 |" in text and "python -m x" in text
+    assert (
+        "| scarce | 16 | 1 |" in text
+        and "| all | 3 | 1.5 | 2.0 |" in text
+        and "python -m x" in text
+    )
     assert "<svg" in page.html(points, made, times)
