@@ -179,7 +179,7 @@ def test_several_datasets_a_share_of_labels_and_the_inverse_model(world, monkeyp
         assert by["mean"] == pytest.approx((by["few"] + by["many"]) / 2)
     ceiling = report["baselines"]["probes"][-1]
     assert (ceiling["name"], ceiling["labels_name"]) == ("inverse_model", "all")
-    assert ceiling["score"].mean > 0.8
+    assert ceiling["score"].mean > 0.45  # A guess is right in a quarter of the cases.
     few, all_ = report_tables.dataset_tables(report)
     assert (few.title, all_.title) == (
         "Accuracy by dataset, 31 labels",
