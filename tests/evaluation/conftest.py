@@ -17,6 +17,7 @@ class ExactLam:
 
     slots, slot_width, codebook_size, bits_per_slot = SLOTS, 1, CODES, 2.0
     step, budgets, null = 7, (1, 2, 3), np.zeros(1, np.float32)
+    chooses = False
     frame_shape = (SIZE, SIZE, 3)
     config = {
         "model": {
