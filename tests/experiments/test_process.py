@@ -63,6 +63,30 @@ def test_the_first_signal_is_left_to_who_took_it_and_the_second_ends():
     assert child.returncode == 75 and "stopped by SIGTERM" in told
 
 
+ENGINE = """
+import multiprocessing, subprocess
+from data_pipelines.processes import begin_worker
+
+def play(pipe):
+    begin_worker()
+    subprocess.Popen(["sleep", "60"])
+    pipe.send("started")
+    signal.pause()
+
+here, there = multiprocessing.Pipe()
+multiprocessing.get_context("fork").Process(target=play, args=(there,), daemon=True).start()
+here.recv()
+"""
+
+
+def test_what_a_worker_started_ends_with_the_command():
+    """A simulator's engine holds the output open: the last read ends when it does."""
+    child = started(prepare=ENGINE)
+    child.send_signal(signal.SIGTERM)
+    child.communicate(timeout=20)
+    assert child.returncode == 143
+
+
 def test_memory_that_readers_left_is_removed_without_a_word():
     child = started(
         prepare="from multiprocessing.shared_memory import SharedMemory; "

@@ -10,6 +10,7 @@ import pytest
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec
 from data_pipelines.simulators import pool as pools
+from data_pipelines.simulators.doom.suite import DoomSuite
 from data_pipelines.simulators.pool import SimulatorPool
 from data_pipelines.simulators.simulator import TaskSpec
 from tests.data_pipelines.simulators.lamp import Lamp
@@ -177,3 +178,14 @@ def test_what_the_user_can_mend_is_an_error(options, starts, actions, message):
 def test_an_action_needs_an_episode():
     with pool_of() as pool, pytest.raises(ValueError, match="no episode runs in slots"):
         pool.advance({}, {0: 1})
+
+
+def test_doom_is_the_same_in_any_number_of_workers():
+    seen = []
+    for workers in (1, 2):
+        with pool_of(DoomSuite, workers=workers, slots=2, size=32) as pool:
+            pool.advance({0: ("rocket_basic", 3), 1: ("my_way_home", 4)}, {})
+            rewards = [pool.advance({}, {0: action, 1: 2}) for action in (5, 6, 6)]
+            seen.append((rewards, pool.frames.copy()))
+    np.testing.assert_array_equal(seen[0][1], seen[1][1])
+    assert seen[0][0] == seen[1][0] and seen[0][1].std() > 5
