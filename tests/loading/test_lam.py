@@ -81,6 +81,8 @@ def test_keep_per_sample_fills_with_the_null_latent(lam, frames):
     ids = lam.tokens(o_t, o_next, keep=keep)
     assert ids.dtype == np.int32
     np.testing.assert_array_equal(ids == lam.null_id, np.arange(3) >= keep[:, None])
+    np.testing.assert_allclose(lam.slots_of(ids), codes, atol=1e-6)
+    np.testing.assert_allclose(lam.slots_of(ids[1]), codes[1], atol=1e-6)
 
 
 def test_odd_batch_sizes_compile_once_per_bucket(run, frames):
@@ -127,6 +129,8 @@ def test_inside_a_callers_jit(lam, frames):
         (lambda lam, x: lam.encode(x, x, keep=4), r"keep spans 4..4.*0..3"),
         (lambda lam, x: lam.encode(x, x, keep=[1, 2, 3]), r"integers of shape \(2,\)"),
         (lambda lam, x: lam.encode(x, x, keep=1.5), "keep must be an integer"),
+        (lambda lam, x: lam.slots_of([[0, 9, 10]]), r"ids span 0..10; .* codes 0..8, and 9 for"),
+        (lambda lam, x: lam.slots_of([0.0, 1, 2]), r"ids are float64 of shape \(3,\)"),
         (
             lambda lam, x: lam.decode(x, np.zeros((2, 2, 2), np.float32)),
             r"codes have shape \(2, 2, 2\)",
@@ -148,6 +152,8 @@ def test_continuous_slots_have_no_tokens(tmp_path, frames):
     assert lam.encode(frames[0, 0], frames[0, 1]).shape == (3, 5)
     with pytest.raises(ValueError, match="continuous.*'none'"):
         lam.tokens(frames[0, 0], frames[0, 1])
+    with pytest.raises(ValueError, match="slots_of: .* continuous"):
+        lam.slots_of(np.zeros(3, int))
 
 
 def test_steps_and_the_checkpoints_folder(run, frames):
