@@ -15,10 +15,12 @@ from flexlam_jax.objectives.objective import Batch, Mean
 from flexlam_jax.objectives.terms import Term
 
 NAME = "gain"
+PAIRED = 10.0  # How much less noise differences between prefixes of one code have than their mean.
 
 
 def gain_term(head: GainHead) -> Term:
-    """The term of `head`, of outputs `LamResult`; its metric is in squared nats of the MSE."""
+    """The term of `head`, of outputs `LamResult`; its metric is in squared nats of the MSE, of which
+    differences between prefixes of one code count PAIRED times."""
 
     def init(key: jax.Array, outputs: Any, batch: Batch) -> Any:
         return head.init(key, *_inputs(outputs, batch))["params"]
@@ -30,9 +32,21 @@ def gain_term(head: GainHead) -> Term:
             predicted = predicted[:, :, None]
         chosen = (predicted * jax.nn.one_hot(keep, predicted.shape[-1])).sum(-1)
         found = jnp.log(jnp.maximum(error, LEAST_MSE))
-        return Mean.of(jnp.square(chosen - found))
+        return Mean.of(_squared(chosen - found))
 
     return Term(NAME, compute, init=init, detached=True)
+
+
+def _squared(residual: jax.Array) -> jax.Array:
+    """Of (B, T-1), or of P prefixes of each code: -> (B, T-1), least squares for their noise.
+
+    What the head cannot know of a transition shifts the errors of all its prefixes alike.
+    """
+    if residual.ndim == 2:
+        return jnp.square(residual)
+    shared = residual.mean(-1, keepdims=True)
+    apart = jnp.square(residual - shared).mean(-1)
+    return jnp.square(shared[..., 0]) + PAIRED * apart
 
 
 def transition_errors(outputs: Any) -> tuple[jax.Array, jax.Array]:
