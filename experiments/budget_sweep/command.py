@@ -8,7 +8,8 @@ and behaviour cloning as the ceiling; fits translators on scarce labels, on narr
 --protocols=scarce,narrow,joint, fine-tunes models together with them; then plays each at each
 budget. Each of these is a command of its own with its own folder and log below --out, where
 results.csv grows by its rows as it ends. Killed, the same command goes on; with more seeds, draws
-or episodes it adds them to what is there. At the end come results.json, results.md and figure.html.
+or episodes it adds them to what is there. At the end come results.json, results.md, figure.svg and
+figure.html.
 
 See docs/results/README.md.
 """
@@ -143,10 +144,11 @@ def write_results(runner: Runner, every: Sequence[Piece], settings: Settings) ->
     write_atomically(out / "results.json", text)
     times = page.times_table(stages)
     write_atomically(out / "figure.html", page.html(points, made, times))
+    write_atomically(out / "figure.svg", page.svg(points))
     write_atomically(out / "results.md", page.markdown(points, made, times))
     for table in page.tables(points):
         print(f"\n{as_text(table)}")
-    for name in ("results.csv", "results.json", "results.md", "figure.html"):
+    for name in ("results.csv", "results.json", "results.md", "figure.svg", "figure.html"):
         print(out / name)
 
 

@@ -14,6 +14,7 @@ from experiments.budget_sweep.summary import (
     number_of,
 )
 from flexlam_jax.evaluation.lam.report_tables import BASELINE_NAMES
+from flexlam_jax.reports.figure import figure
 from flexlam_jax.reports.page import Charts, Facts, Section, Text, page
 from flexlam_jax.reports.results import Column, Curve, Level, Series, Table
 from flexlam_jax.reports.tables import as_markdown
@@ -41,8 +42,9 @@ def html(points: Sequence[Point], made: Mapping[str, str], times: Table) -> str:
 
 
 def markdown(points: Sequence[Point], made: Mapping[str, str], times: Table) -> str:
-    """The tables for docs/results."""
-    parts = [f"# {TITLE}", ABOUT, "\n".join(f"- {name}: {text}" for name, text in made.items())]
+    """The tables for docs/results, where figure.svg lies beside them."""
+    told = "\n".join(f"- {name}: {text}" for name, text in made.items())
+    parts = [f"# {TITLE}", ABOUT, told, f"![{TITLE}](figure.svg)"]
     for table in [*tables(points), times]:
         parts += [f"## {table.title}", as_markdown(table)]
     return "\n\n".join(parts) + "\n"
@@ -58,6 +60,11 @@ def figures(points: Sequence[Point]) -> Iterator[tuple[str, list[Curve]]]:
         ]
         if curves:
             yield f"{metric[0].upper()}{metric[1:]} by budget", curves
+
+
+def svg(points: Sequence[Point]) -> str:
+    """All curves as one picture."""
+    return figure([curve for _, curves in figures(points) for curve in curves])
 
 
 def tables(points: Sequence[Point]) -> list[Table]:
@@ -157,7 +164,7 @@ def _curve(points: Sequence[Point], protocol: str, labels: str, metric: str) -> 
     if not series:
         return None
     return Curve(
-        ", ".join(filter(None, [protocol, labels and f"{labels} labels"])) or metric,
+        ", ".join(filter(None, [protocol, labels and f"{labels} labels", metric])),
         series,
         list(_levels(points, metric, labels)),
         x_label="token budget k",

@@ -35,17 +35,22 @@ class _Scales:
 
 def line_chart(curve: Curve) -> str:
     """An <svg> with bands for intervals, markers with tooltips, and a legend below it."""
-    scales = _Scales(curve)
     of = "" if curve.title == curve.y_label else f"{curve.title}: "
     words = html.escape(f"{of}{curve.y_label} against {curve.x_label}")
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">']
-    parts += [_axes(curve, scales), *(_draw_level(one, curve, scales) for one in curve.levels)]
+    head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{words}">'
+    return f"{head}{marks(curve)}</svg>{legend(curve)}"
+
+
+def marks(curve: Curve) -> str:
+    """What is in the <svg>, WIDTH x HEIGHT: axes, levels, lines, bands and markers."""
+    scales = _Scales(curve)
+    parts = [_axes(curve, scales), *(_draw_level(one, curve, scales) for one in curve.levels)]
     lone = [one for one in curve.series if _is_lone(one)]
     for i, one in enumerate(curve.series):
         beside = one in lone and len(curve.series) > 1
         shift = BESIDE * (1 + lone.index(one)) if beside else 0
         parts.append(_draw(one, i % COLORS, shift, curve, scales))
-    return "".join([*parts, "</svg>", legend(curve)])
+    return "".join(parts)
 
 
 def _is_lone(one: Series) -> bool:

@@ -176,13 +176,13 @@ def test_pages_show_the_curve_the_points_and_the_lines(rows):
     figures = {
         (title, curve.title): curve for title, curves in page.figures(points) for curve in curves
     }
-    curve = figures["Normalised return by budget", "scarce, 16 labels"]
+    curve = figures["Normalised return by budget", "scarce, 16 labels, normalised return"]
     assert [(one.joined, [x for x, _ in one.points]) for one in curve.series] == [
         (True, [1, 4]),
         (False, [1, 4]),
     ]
     assert [level.name for level in curve.levels] == ["cloning", "random"]
-    accuracy = figures["Accuracy by budget", "scarce, 16 labels"]
+    accuracy = figures["Accuracy by budget", "scarce, 16 labels, accuracy"]
     assert {level.name for level in accuracy.levels} == {
         "majority class",
         "inverse model, all labels",
@@ -197,3 +197,4 @@ def test_pages_show_the_curve_the_points_and_the_lines(rows):
         and "python -m x" in text
     )
     assert "<svg" in page.html(points, made, times)
+    assert page.svg(points).count("Fixed-K, a model for each k</text>") == len(figures)
