@@ -3,12 +3,15 @@ actions. 64 px, for two CPU cores.
 
     python -m data_pipelines.prepare doom_suite --out=data/doom_suite
     python -m experiments.extract_latents --checkpoint=runs/lam --data=data/doom_suite \
-        --datasets='' --splits=train,validation --out=latents
+        --splits=train,validation --out=latents
     python -m experiments.train --config=experiments/configs/token_policy.py --workdir=runs/policy \
-        --config.data.path=data/doom_suite --config.data.sidecars.ids=latents
+        --config.data.path=data/doom_suite --config.data.sidecars.ids=latents \
+        --config.lam.checkpoint=runs/lam
 
-Variants: debug (a smoke run). For a LAM of continuous slots: --config.data.sidecars.slots=latents.
-The section `codes` is what the sidecars say.
+Variants: debug (a smoke run). Continuous slots are read by --config.data.sidecars.slots=latents.
+The sections `codes` and `lam` are filled in from the sidecars.
+
+No run of this preset to the end has been measured yet; steps, batch and rate are starting points.
 """
 
 from experiments.configs import common
