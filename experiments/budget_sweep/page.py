@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.budget_sweep.pieces import ALL_LABELS, EXPERT, FLEX
+from experiments.budget_sweep.pieces import EXPERT, FLEX
 from experiments.budget_sweep.rows import GAIN, MEAN, NORMALISED, PSNR
+from experiments.budget_sweep.settings import JOINT
 from experiments.budget_sweep.summary import (
     ALL_BUDGETS,
     DIFFERENCE,
@@ -107,17 +108,17 @@ def _comparison(points: Sequence[Point], metric: str) -> Table:
             }
             shown = "mean" if k == ALL_BUDGETS else k
             rows.append({"protocol": protocol, "labels": labels, "k": shown, **numbers})
-    for point in find(points, metric=metric, task=MEAN, k=None):
-        named = {"protocol": _baseline(point), "labels": point.labels, "k": ""}
-        rows.append({**named, FLEX: point.number})
+        for point in find(points, k=None, **of):
+            named = {"protocol": protocol, "labels": labels, "k": _baseline(point)}
+            rows.append({**named, FLEX: point.number})
     digits = 2 if metric in (PSNR, GAIN) else 3
     return Table(
         f"{metric[0].upper()}{metric[1:]}",
         rows,
         [
-            Column("protocol", "protocol or baseline"),
+            Column("protocol", "protocol"),
             Column("labels", "labels"),
-            Column("k", "k"),
+            Column("k", "k or baseline"),
             Column(FLEX, "FlexLAM, or the baseline", digits),
             Column(FIXED, "Fixed-K, K = k", digits),
             Column(DIFFERENCE, "difference", digits),
@@ -128,7 +129,11 @@ def _comparison(points: Sequence[Point], metric: str) -> Table:
 
 
 def _by_task(points: Sequence[Point]) -> Iterator[Table]:
-    of_tasks = [one for one in find(points, metric=NORMALISED) if one.model != DIFFERENCE]
+    of_tasks = [
+        point
+        for point in find(points, metric=NORMALISED)
+        if point.model != DIFFERENCE and (point.k is not None or not point.protocol)
+    ]
     keys = dict.fromkeys((one.protocol, one.labels, one.model, one.k) for one in of_tasks)
     tasks = [task for task in dict.fromkeys(one.task for one in of_tasks) if task != MEAN]
     rows = []
@@ -164,9 +169,9 @@ def _curve(points: Sequence[Point], protocol: str, labels: str, metric: str) -> 
     if not series:
         return None
     return Curve(
-        ", ".join(filter(None, [protocol, labels and f"{labels} labels", metric])),
+        _title(protocol, labels, metric),
         series,
-        list(_levels(points, metric, labels)),
+        list(_levels(points, of)),
         x_label="token budget k",
         y_label=metric,
         x_name="k",
@@ -174,13 +179,17 @@ def _curve(points: Sequence[Point], protocol: str, labels: str, metric: str) -> 
     )
 
 
-def _levels(points: Sequence[Point], metric: str, labels: str) -> Iterator[Level]:
-    """Baselines of a metric with these labels, with all or without any; not the expert, which is 1."""
-    found = [
-        point
-        for point in find(points, metric=metric, task=MEAN, k=None)
-        if point.labels in (labels, ALL_LABELS, "") and point.model != EXPERT
-    ]
+def _title(protocol: str, labels: str, metric: str) -> str:
+    kind, _, source = protocol.partition(":")
+    told = [JOINT if kind == JOINT else "", labels and f"{labels} labels", metric]
+    if source:
+        told[1] += f" of {source}"
+    return ", ".join(filter(None, told))
+
+
+def _levels(points: Sequence[Point], of: Mapping[str, Any]) -> Iterator[Level]:
+    """Baselines, but not the expert, which is 1."""
+    found = [point for point in find(points, k=None, **of) if point.model != EXPERT]
     for style, point in enumerate(found):
         yield Level(_baseline(point), point.number.mean, style % 4)
 

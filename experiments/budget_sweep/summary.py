@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.budget_sweep.pieces import FLEX
+from experiments.budget_sweep.pieces import ALL_LABELS, FLEX
 from experiments.budget_sweep.rows import MEAN, NORMALISED, Row
 from flexlam_jax.evaluation.returns import combine
 from flexlam_jax.reports.results import Number
@@ -40,24 +40,71 @@ class Point:
 
 
 def summary(rows: Sequence[Row]) -> list[Point]:
-    """All points that the finished pieces make up; see the head of this file."""
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        if _is_compared(row):
-            groups.setdefault((row.protocol, row.labels, row.metric), []).append(row)
+    """All points that the finished pieces make up; see the head of this file.
+
+    Baselines stand beside each protocol and number of labels, as means of the tasks that are
+    measured there; their returns by task stand by themselves, of no protocol.
+    """
+    shown = [row for row in rows if _is_shown(row)]
+    lams = _grouped(row for row in shown if _model(row) in (FLEX, FIXED))
+    baselines = _grouped(row for row in shown if _model(row) not in (FLEX, FIXED))
     points = []
-    for (protocol, labels, metric), mine in groups.items():
+    for (protocol, labels, metric), mine in lams.items():
         for (model, k), runs in _by_model(mine).items():
-            for task, number in _numbers(runs, metric).items():
+            for task, number in (_numbers(runs, metric) | _alone(mine, model, k)).items():
                 points.append(Point(protocol, labels, metric, task, model, k, number))
+        tasks = {row.task for row in mine}
+        for (_, other, their_metric), theirs in baselines.items():
+            if their_metric == metric and other in (labels, ALL_LABELS, ""):
+                for model, number in _baselines(theirs, tasks, metric).items():
+                    points.append(Point(protocol, labels, metric, MEAN, model, None, number))
+    for (_, labels, metric), theirs in baselines.items():
+        if metric == NORMALISED:
+            for (model, k), runs in _by_model(theirs).items():
+                for task, number in _numbers(runs, metric).items():
+                    points.append(Point("", labels, metric, task, model, k, number))
     return points
 
 
-def _is_compared(row: Row) -> bool:
+def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
+    groups: dict[tuple[str, str, str], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.protocol, row.labels, row.metric), []).append(row)
+    return groups
+
+
+def _is_shown(row: Row) -> bool:
     """Accuracies and pictures as they are; returns by episode, from which their mean is made."""
     if row.metric == NORMALISED:
         return row.task != MEAN
     return row.metric != "return"
+
+
+def _baselines(rows: Sequence[Row], tasks: set[str], metric: str) -> dict[str, Number]:
+    """Model -> mean of the tasks that are in `tasks`; the row's own where these are all."""
+    found = {}
+    for model in dict.fromkeys(row.model for row in rows):
+        mine = [row for row in rows if row.model == model]
+        own, apart = {row.task for row in mine} - {MEAN}, tasks - {MEAN}
+        if own <= apart and metric != NORMALISED:
+            mine = [row for row in mine if row.task == MEAN]
+        else:
+            mine = [row for row in mine if row.task in apart]
+        if mine:
+            (runs,) = _by_model(mine).values()
+            alone = _alone(mine, model, None)
+            found[model] = alone.get(MEAN) or _combined(runs, metric)[1]
+    return found
+
+
+def _alone(rows: Sequence[Row], model: str, k: int | None) -> dict[str, Number]:
+    """Of the only run, where its numbers are no means of episodes: with their own intervals."""
+    mine = [row for row in rows if (_model(row), row.k) == (model, k)]
+    if len({(row.seed, row.draw) for row in mine}) != 1 or mine[0].each:
+        return {}
+    return {
+        row.task: Number(row.value, row.low, row.high, row.n, row.metric, row.over) for row in mine
+    }
 
 
 def _by_model(rows: Sequence[Row]) -> dict[tuple[str, int | None], Runs]:
@@ -106,19 +153,27 @@ def _joined(several: Sequence[Runs], of: Callable[..., np.ndarray]) -> Runs:
 
 def _numbers(runs: Runs, metric: str) -> dict[str, Number]:
     """Of every task that all runs have, and of their mean where that is made here."""
-    shared = set.intersection(*(set(tasks) for tasks in runs.values()))
-    tasks = [task for task in next(iter(runs.values())) if task in shared]
+    numbers, mean = _combined(runs, metric)
+    whole = len(numbers) == len(next(iter(runs.values())))
+    return numbers | ({MEAN: mean} if metric == NORMALISED and whole else {})
+
+
+def _combined(runs: Runs, metric: str) -> tuple[dict[str, Number], Number | None]:
+    """(number of every task that all runs have, their mean)."""
     names = list(runs)
-    tables = {task: _table([runs[name][task] for name in names]) for task in tasks}
+    shared = set.intersection(*(set(tasks) for tasks in runs.values()))
+    tables = {
+        task: _table([runs[name][task] for name in names])
+        for task in runs[names[0]]
+        if task in shared
+    }
     tables = {task: table for task, table in tables.items() if _is_whole(table)}
     if not tables:
-        return {}
+        return {}, None
     seeds = np.array([-1 if seed is None else seed for seed, _ in names])
     numbers, mean = combine(tables, unit=metric, group_R=seeds)
     numbers = {task: _told(number, names, tables[task]) for task, number in numbers.items()}
-    if metric == NORMALISED and len(tables) == len(tasks):
-        numbers[MEAN] = _told(mean, names, next(iter(tables.values())))
-    return numbers
+    return numbers, _told(mean, names, next(iter(tables.values())))
 
 
 def _table(values: Sequence[np.ndarray]) -> np.ndarray:

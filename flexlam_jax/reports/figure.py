@@ -35,7 +35,8 @@ def figure(curves: Sequence[Curve]) -> str:
 
 
 def _chart(curve: Curve) -> str:
-    title = f'<text x="{LEFT}" y="{TITLE - 10}" font-weight="600">{html.escape(curve.title)}</text>'
+    place = f'x="{LEFT}" y="{TITLE - 10}" font-size="14" font-weight="600"'
+    title = f"<text {place}>{html.escape(curve.title)}</text>"
     return f'{title}<g transform="translate(0 {TITLE})">{marks(curve)}</g>{_legend(curve)}'
 
 

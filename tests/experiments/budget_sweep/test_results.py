@@ -9,7 +9,14 @@ import pytest
 from experiments.budget_sweep import page
 from experiments.budget_sweep.pieces import ACCURACY, REPORT, RETURNS, Cell, Piece, pieces
 from experiments.budget_sweep.rows import COLUMNS, as_csv, rows_of
-from experiments.budget_sweep.summary import ALL_BUDGETS, DIFFERENCE, FIXED, number_of, summary
+from experiments.budget_sweep.summary import (
+    ALL_BUDGETS,
+    DIFFERENCE,
+    FIXED,
+    find,
+    number_of,
+    summary,
+)
 from tests.experiments.budget_sweep.sweeps import sweep
 
 TASKS = {"aim": (0.0, 10.0), "walk": (-1.0, 1.0)}  # random and expert return
@@ -27,11 +34,12 @@ def number(mean, unit="accuracy", half=0.1):
     }
 
 
-def returns(scores, lost=()):
-    """returns.json of episodes with these normalised returns, in both tasks."""
+def returns(scores, lost=(), played=tuple(TASKS)):
+    """returns.json of episodes with these normalised returns, in all tasks that are played."""
     tasks = {}
-    for task, (low, high) in TASKS.items():
-        played = [
+    for task in played:
+        low, high = TASKS[task]
+        episodes = [
             {"seed": seed, "return": low + (high - low) * score, "length": 5}
             for seed, score in enumerate(scores)
             if seed not in lost
@@ -41,7 +49,7 @@ def returns(scores, lost=()):
             "normalised": number(0.5, METRIC),
             "random_return": low,
             "expert_return": high,
-            "episodes": played[::-1],
+            "episodes": episodes[::-1],
             "lost": [{"seed": seed, "reason": "crashed"} for seed in lost],
         }
     return {"tasks": tasks, "mean": number(0.5, METRIC)}
@@ -93,7 +101,9 @@ def rows(tmp_path_factory):
             budgets = [1, 4] if piece.cell.model == "flexlam" else [int(piece.cell.model[6:])]
             found += rows_of(piece, validation(dict.fromkeys(budgets, 0.5)))
         elif piece.gives == RETURNS:
-            found += rows_of(piece, returns([advantage(piece.cell), advantage(piece.cell) + 0.4]))
+            (played,) = [flag[8:] for flag in piece.flags if flag.startswith("--tasks=")]
+            scores = [advantage(piece.cell), advantage(piece.cell) + 0.4]
+            found += rows_of(piece, returns(scores, played=played.split(",")))
         elif piece.gives == REPORT:
             found += rows_of(piece, report())
     return found
@@ -162,6 +172,30 @@ def test_means_are_over_all_runs_and_tasks(rows):
     assert number_of(points, model=FIXED, k=4, **accuracy).mean == pytest.approx(0.5)
 
 
+def test_baselines_are_of_the_tasks_that_stand_beside_them(rows):
+    """Narrow labels leave their own task out, and so must what they are compared with."""
+    cell = Cell("cloning", 0, labels="all")
+    result = returns([0.5, 0.5])
+    for played in result["tasks"]["aim"]["episodes"]:
+        played["return"] = 10.0  # 1, and walk .5
+    cloned = rows_of(Piece("cloning", "m", (), (), RETURNS, cell), result)
+    points = summary([row for row in rows if row.model != "cloning"] + cloned)
+    of = dict(model="cloning", metric=METRIC)
+    beside = {"scarce": 0.75, "narrow:aim_sticky": 0.5, "narrow:stand_sticky": 0.75, "": 0.75}
+    for protocol, mean in beside.items():
+        for number in [p.number for p in find(points, protocol=protocol, task="mean", **of)]:
+            assert number.mean == pytest.approx(mean)
+    assert number_of(points, protocol="", task="aim", **of).mean == 1.0
+
+
+def test_one_run_has_the_interval_of_its_translator(rows):
+    """Over test episodes: there is no other run to tell it by."""
+    points = summary([row for row in rows if row.seed == 0])
+    of = dict(labels="all", metric="accuracy", task="mean", model="flexlam", k=4)
+    alone = number_of(points, protocol="narrow:aim_sticky", **of)
+    assert (alone.low, alone.high) == pytest.approx((0.4, 0.6))
+
+
 def test_an_unfinished_sweep_has_the_numbers_that_are_there(rows):
     started = [row for row in rows if row.model in ("flexlam", "fixed_1") and row.seed == 0]
     points = summary(started)
@@ -176,13 +210,13 @@ def test_pages_show_the_curve_the_points_and_the_lines(rows):
     figures = {
         (title, curve.title): curve for title, curves in page.figures(points) for curve in curves
     }
-    curve = figures["Normalised return by budget", "scarce, 16 labels, normalised return"]
+    curve = figures["Normalised return by budget", "16 labels, normalised return"]
     assert [(one.joined, [x for x, _ in one.points]) for one in curve.series] == [
         (True, [1, 4]),
         (False, [1, 4]),
     ]
     assert [level.name for level in curve.levels] == ["cloning", "random"]
-    accuracy = figures["Accuracy by budget", "scarce, 16 labels, accuracy"]
+    accuracy = figures["Accuracy by budget", "16 labels, accuracy"]
     assert {level.name for level in accuracy.levels} == {
         "majority class",
         "inverse model, all labels",
