@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import optax
 
+from flexlam_jax.checkpoints.subtrees import merge, split
 from flexlam_jax.config.ranges import TEXT, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError, UserError
@@ -181,15 +182,13 @@ def clip_by_norm(most: float) -> optax.GradientTransformation:
     clip = optax.clip_by_global_norm(most)
 
     def update(updates, state, params=None):
-        felt, apart = (clip.update(part, state)[0] for part in without_detached(updates))
-        return {**felt, **apart} if apart else felt, state
+        parts = (clip.update(part, state)[0] for part in without_detached(updates))
+        return merge(*parts), state
 
     return optax.GradientTransformation(clip.init, update)
 
 
 def without_detached(tree: Any) -> tuple[Any, Any]:
-    """(the rest, {DETACHED_HEADS: those of `Term.detached`} or {}) of parameters or gradients."""
-    if not isinstance(tree, Mapping) or DETACHED_HEADS not in tree:
-        return tree, {}
-    rest = {name: part for name, part in tree.items() if name != DETACHED_HEADS}
-    return rest, {DETACHED_HEADS: tree[DETACHED_HEADS]}
+    """(the rest, those of `Term.detached` or None) of parameters or gradients; `merge` undoes it."""
+    rest, apart = split(tree, lambda path: DETACHED_HEADS in path.split("/"))
+    return (tree, None) if apart is None else (rest, apart)

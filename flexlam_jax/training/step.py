@@ -66,7 +66,7 @@ def make_train_step(
         felt, apart = without_detached(grads)
         grad_norm = optax.tree.norm(felt)
         finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(grad_norm)
-        if apart:
+        if apart is not None:
             finite &= jnp.isfinite(optax.tree.norm(apart))
         metrics = dict(
             metrics,

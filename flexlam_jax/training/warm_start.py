@@ -23,6 +23,7 @@ from flexlam_jax.checkpoints.subtrees import children, subtree, with_subtree, wi
 from flexlam_jax.config.ranges import COUNT_OR_NONE, TEXT, either, exactly
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import CheckpointError, ConfigError
+from flexlam_jax.objectives.terms import DETACHED_HEADS
 from flexlam_jax.parallel import distributed
 from flexlam_jax.training.frozen import place
 from flexlam_jax.training.state import TrainState
@@ -94,19 +95,25 @@ def read_start(config: Mapping[str, Any], abstract: TrainState, folder: Any) -> 
     parts: dict[tuple[str, str], Any] = {}
     references: list[Reference] = []
     for name, source in sources_of(config).items():
-        taken, step = _taken(name, source, abstract)
+        taken, step, whole = _taken(name, source, abstract)
         parts |= {(collection, source.to): tree for collection, tree in taken.items()}
         for path in config.get("frozen") or ():
             if within(path, [source.to]):
                 inner = path[len(source.to) :].strip("/")
                 params = subtree(taken["params"], inner)
                 take = "/".join(filter(None, (source.take, inner)))
-                references.append(refer(source.path, folder, step, take, path, params))
+                pieces = {"": params} if whole or inner else params
+                for child, part in pieces.items():
+                    places = ("/".join(filter(None, (top, child))) for top in (take, path))
+                    references.append(refer(source.path, folder, step, *places, part))
     return Start(jax.tree.map(np.asarray, parts), tuple(references))
 
 
-def _taken(name: str, source: InitFromSettings, abstract: TrainState) -> tuple[dict[str, Any], int]:
-    """({collection: tree}, step) that an entry names, with the shapes of ours."""
+def _taken(
+    name: str, source: InitFromSettings, abstract: TrainState
+) -> tuple[dict[str, Any], int, bool]:
+    """({collection: tree}, step, whether that is all that lies there) of what an entry names, with
+    the shapes of ours. Detached heads that we have no place for are left: no model needs them."""
     try:
         checkpoint_folder(source.path)  # Raises where there is none.
         variables, _, step = restore_params(source.path, step=source.step)
@@ -123,6 +130,10 @@ def _taken(name: str, source: InitFromSettings, abstract: TrainState) -> tuple[d
     expected = {collection: subtree(tree, source.to) for collection, tree in ours.items()}
     expected = {collection: tree for collection, tree in expected.items() if tree is not None}
     taken = {collection: subtree(variables.get(collection), source.take) for collection in expected}
+    found, mine = taken["params"], expected["params"]
+    whole = not isinstance(found, Mapping) or not {DETACHED_HEADS} & found.keys() - mine.keys()
+    if not whole:
+        taken["params"] = {key: part for key, part in found.items() if key != DETACHED_HEADS}
     lines = differences(f"init_from.{name}", taken, expected)
     if lines:
         raise CheckpointError(
@@ -133,7 +144,7 @@ def _taken(name: str, source: InitFromSettings, abstract: TrainState) -> tuple[d
                 remedy="Give the model the settings of that run, or name another part of it.",
             )
         )
-    return taken, step
+    return taken, step, whole
 
 
 def apply_start(start: Start, state: TrainState) -> TrainState:

@@ -1,10 +1,16 @@
 """What a new run takes from the checkpoints of others, and what is refused before it starts."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
+from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.references import read_frozen
 from flexlam_jax.errors import CheckpointError, ConfigError
+from flexlam_jax.objectives.terms import DETACHED_HEADS
+from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.warm_start import apply_start, read_start, sources_of
 from tests.training import toy
@@ -51,6 +57,21 @@ def test_two_places_never_share_a_buffer(source, fresh):
     state = started(config_from(source[0]), fresh)
     pointers = [x.unsafe_buffer_pointer() for x in jax.tree.leaves((state.params, state.ema))]
     assert len(set(pointers)) == len(pointers)
+
+
+def test_detached_heads_that_have_no_place_are_left_also_of_frozen_parameters(tmp_path, fresh):
+    saved = state_of(seed=7)
+    params = {**saved.params, DETACHED_HEADS: {"one": {"kernel": jnp.ones(2)}}}
+    with Checkpoints(tmp_path / "source" / "checkpoints") as checkpoints:
+        checkpoints.save(saved.replace(params=params, ema=None), {}, {"kind": "toy"})
+    same(started(config_from(tmp_path / "source"), fresh).params, saved.params)
+    larger = fresh.replace(
+        params={"own": {"x": jnp.ones(1)}, "toy": fresh.params}, extra={}, ema=None
+    )
+    config = config_from(tmp_path / "source", to="toy", frozen=("toy",))
+    references = read_start(config, larger, tmp_path / "new").references
+    read = read_frozen(references, epath.Path(tmp_path / "new"), restore_params)
+    same(read, {"toy": saved.params})
 
 
 class Seen(Exception):
