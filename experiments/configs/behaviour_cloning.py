@@ -25,11 +25,11 @@ TASKS = (
 def get_config(variant=""):
     config = common.section_config(BehaviourCloningConfig)
     config.data.datasets = tuple(f"{task}_noisy" for task in TASKS)
-    config.data.clip_length = 9  # 8 decisions, as many as transitions in a record.
+    config.data.clip_length = 4  # One decision: neighbours tell little that is new.
     config.model.action_names = ("L", "R", "F", "FL", "FR", "A", "SL", "SR")
-    config.total_steps, config.batch_size = 2500, 16
+    config.total_steps, config.batch_size = 2500, 128
     config.checkpoint.every = config.eval.every = 500
-    config.eval.batches = 64
+    config.eval.batches = 16
     return common.apply_variants(config, variant, {"debug": _debug})
 
 

@@ -1,6 +1,7 @@
-"""The objective of behaviour cloning: the true action at every time of a clip.
+"""The objective of behaviour cloning: the true action at the times whose frames a clip holds.
 
-Dimension keys: B batch, T frames of a clip, H W C image, A actions, or dimensions of one.
+Dimension keys: B batch, T frames of a clip, S frames of a stack, N = T - S decisions of a clip,
+H W C image, A actions, or dimensions of one.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ def behaviour_cloning_objective(
     """Builds the Objective of `build_behaviour_cloning(config)`.
 
     It reads batch["frames"] uint8 (B, T, H, W, C) and batch["action"], int32 (B, T-1) of discrete
-    actions, float32 (B, T-1, A) of others: the action taken at each frame but the last.
+    actions, float32 (B, T-1, A) of others: the action taken at each frame but the last. Learned are
+    the last N: those before lack frames that the policy sees when it acts.
 
     Metrics (float32 scalars) of discrete actions: the loss `cross_entropy`, `accuracy`, and
     `majority_accuracy` of always the commonest action of the batch; of continuous ones: the loss
@@ -34,9 +36,15 @@ def behaviour_cloning_objective(
       clip_length: frames T per batch row.
 
     Raises:
-      ConfigError: a key that is unknown or out of range.
+      ConfigError: a key that is unknown or out of range, or clips without a decision.
     """
     settings = read("model", config, BehaviourCloningSettings)
+    decisions = clip_length - model.trunk.stack
+    if decisions < 1:
+        raise ConfigError(
+            f"config.data.clip_length={clip_length} is too short for a decision from "
+            f"{model.trunk.stack} frames and what follows; give {model.trunk.stack + 1} or more"
+        )
     term, report, summary = _DISCRETE if settings.discrete else _CONTINUOUS
 
     def init(key: jax.Array, batch: Batch) -> dict[str, Any]:
@@ -49,7 +57,7 @@ def behaviour_cloning_objective(
         return dict(model.init(fold_name(key, "params"), batch["frames"][:1, :1]))
 
     def apply(params: Any, extra: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
-        return model.apply({"params": params}, batch["frames"][:, :-1]), extra
+        return model.apply({"params": params}, batch["frames"][:, :-1], last=decisions), extra
 
     return objective_of(
         init,
@@ -57,20 +65,26 @@ def behaviour_cloning_objective(
         [term],
         report=report,
         summary=summary,
-        transitions_per_row=clip_length - 1,
+        transitions_per_row=decisions,
         dtype=settings.dtype,
     )
 
 
+def _taken(outputs_BNA: jax.Array, batch: Batch) -> jax.Array:
+    """The actions that the outputs are about, (B, N) or (B, N, A)."""
+    return batch["action"][:, -outputs_BNA.shape[1] :]
+
+
 def _cross_entropy(params: Any, logits: jax.Array, batch: Batch, key: jax.Array) -> Mean:
-    chosen = jnp.take_along_axis(jax.nn.log_softmax(logits), batch["action"][..., None], axis=-1)
-    return Mean.of(-chosen)
+    taken = _taken(logits, batch)
+    return Mean.of(-jnp.take_along_axis(jax.nn.log_softmax(logits), taken[..., None], axis=-1))
 
 
 def _hits(logits: jax.Array, batch: Batch) -> Report:
-    one_hot = jax.nn.one_hot(batch["action"], logits.shape[-1])
+    taken = _taken(logits, batch)
+    one_hot = jax.nn.one_hot(taken, logits.shape[-1])
     return Report(
-        {"accuracy": Mean.of(logits.argmax(-1) == batch["action"])},
+        {"accuracy": Mean.of(logits.argmax(-1) == taken)},
         {"action_counts": one_hot.sum(axis=(0, 1))},
     )
 
@@ -81,11 +95,11 @@ def _majority(totals: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def _squared_error(params: Any, action: jax.Array, batch: Batch, key: jax.Array) -> Mean:
-    return Mean.of(jnp.square(action - batch["action"]))
+    return Mean.of(jnp.square(action - _taken(action, batch)))
 
 
 def _moments(action: jax.Array, batch: Batch) -> Report:
-    taken = batch["action"].astype(jnp.float32)
+    taken = _taken(action, batch)
     count = jnp.float32(taken.shape[0] * taken.shape[1])
     return Report(
         totals={

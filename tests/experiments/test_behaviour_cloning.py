@@ -43,7 +43,7 @@ def test_the_names_of_the_data_go_with_the_checkpoint_and_the_run_goes_on(data, 
     assert any("validation/accuracy" in row for row in rows)
     again = train(config_of(data), tmp_path / "run")  # Named, they are the same config.
     assert jax.tree.all(jax.tree.map(lambda a, b: bool((a == b).all()), whole.params, again.params))
-    frames = np.zeros((2, 3, 16, 16, 3), np.uint8)
+    frames = np.zeros((2, policy.history, 16, 16, 3), np.uint8)
     assert policy.decide(frames, np.zeros(2, np.uint32)).probabilities.shape == (2, 5)
 
 

@@ -13,7 +13,7 @@ def get_config(path=""):
     config.data.path, config.data.clip_length = path, 3
     config.data.threads, config.data.prefetch = 1, 2
     config.model.image_size, config.model.hidden = 16, 16
-    config.model.trunk.update(patch=4, channels=8, coarse=8, width=16)
+    config.model.trunk.update(stack=1, patch=4, channels=8, coarse=8, width=16)
     config.model.action_names = ("stay", "left", "right", "up", "down")
     common.shorten(config, steps=4, batch_size=8)
     config.peak_tflops = 0.1
