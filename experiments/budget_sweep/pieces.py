@@ -167,7 +167,7 @@ class _Seed:
             return
         label = f"{model.name}_{JOINT}" if JOINT in protocols else model.name
         codes = self._codes(label, lam)
-        policy = self._policy(label, codes.name)
+        policy = self._policy(label, codes.name, lam)
         yield from (codes, policy)
         rules, ruled = "", set()
         for one in alignments:
@@ -187,11 +187,12 @@ class _Seed:
         flags += [f"--datasets={','.join(s.datasets)}", "--splits=train,validation"]
         return Piece(name, "experiments.extract_latents", tuple(flags), (lam,))
 
-    def _policy(self, label: str, codes: str) -> Piece:
+    def _policy(self, label: str, codes: str, lam: str) -> Piece:
         s = self.settings
         column = "ids" if s.discrete else "slots"
         flags = [f"--config={s.presets.policy}", f"--config.data.datasets={_listed(s.datasets)}"]
         flags += [f"--config.data.sidecars.{column}={s.out / codes}"]
+        flags += [f"--config.lam.checkpoint={s.out / lam}"]
         return self._trained("policy", label, flags, "experiments.train", (codes,))
 
     def _translator(self, model: Model, label: str, lam: str, one: "_Alignment") -> Piece:
