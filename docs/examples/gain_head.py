@@ -8,43 +8,39 @@ its parameters is frozen, so that codes and fingerprint stay what they are, and 
 backward pass through the model. The new checkpoint refers to the old one (docs/warm_start.md).
 """
 
-import jax
-import jax.numpy as jnp
+import json
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from experiments.configs import common
 from experiments.configs.keys import LamConfig
-from flexlam_jax.checkpoints.params import saved_config
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.lam import build_lam, frame_shape
+
+PARTS = ("encoder", "decoder", "null")  # All parameters of a LAM.
 
 
 def get_config(variant=""):
-    if not variant:
+    file = Path(variant, "config.json")
+    if not file.is_file():
         raise ConfigError(
-            "give the work directory of a LAM after a colon, as in gain_head.py:runs/doom"
+            f"there is no {file}: give the work directory of a LAM after a colon, as in "
+            "gain_head.py:runs/doom"
         )
-    saved = saved_config(variant)
-    config = common.section_config(LamConfig)
-    config.update({**saved, "model": ConfigDict(saved["model"])})
-    variables = _variables(saved["model"])
-    if set(variables) != {"params"}:
+    saved = json.loads(file.read_text())
+    if saved["model"]["quantizer"]["kind"] == "vq":
         raise ConfigError(
             f"{variant}: a codebook of kind vq would move while the head is fitted; train the LAM "
             "with --config.loss.gain=True instead"
         )
+    config = common.section_config(LamConfig)
+    config.update({**saved, "model": ConfigDict(saved["model"])})
     config.loss.gain = True
     config.init_from = {
-        name: {"path": variant, "take": name, "to": name, "step": None}
-        for name in variables["params"]
+        name: {"path": variant, "take": name, "to": name, "step": None} for name in PARTS
     }
-    config.frozen = tuple(variables["params"])
+    config.frozen = PARTS
     config.optimizer.groups = {}
     config.total_steps = 600
     config.optimizer.warmup_steps = 50
     return config
-
-
-def _variables(model):
-    frames = jax.ShapeDtypeStruct((1, 2, *frame_shape(model)), jnp.uint8)
-    return jax.eval_shape(build_lam(model).init, jax.random.key(0), frames)

@@ -1,5 +1,7 @@
 """docs/examples/gain_head.py: a LAM from before there was the head gets it, and stays what it is."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,14 @@ class Clips:
         pass
 
 
+def work_directory(folder, model):
+    save_run(folder, model)
+    (folder / "config.json").write_text(json.dumps({"seed": 0, "model": model}))
+    return folder
+
+
 def test_an_old_model_gets_the_head_and_keeps_its_codes(tmp_path):
-    old = save_run(tmp_path / "old")
+    old = work_directory(tmp_path / "old", MODEL)
     config = gain_head.get_config(str(old))
     check_config(config)
     config.total_steps, config.batch_size, config.optimizer.warmup_steps = 3, 8, 0
@@ -47,4 +55,4 @@ def test_what_it_cannot_start_from_is_told(tmp_path):
         gain_head.get_config()
     model = MODEL | {"quantizer": {"kind": "vq", "codes": 8, "width": 4}}
     with pytest.raises(ConfigError, match="codebook of kind vq would move"):
-        gain_head.get_config(str(save_run(tmp_path, model)))
+        gain_head.get_config(str(work_directory(tmp_path, model)))
