@@ -29,6 +29,7 @@ from data_pipelines.simulators.simulator import Simulator, find_task
 PATIENCE = 300.0  # seconds; an engine that starts on a busy machine takes a while
 CRASHES = 5  # of a worker in a row, without an episode that ended in between
 _SPAWN = multiprocessing.get_context("spawn")
+_LOOK = 1.0  # seconds between two looks whether a worker lives
 _GRACE = 5.0  # seconds for a worker to close its simulators
 
 
@@ -188,18 +189,31 @@ class _Worker:
 
     def _received(self, patience: float) -> dict[int, Moment] | str:
         try:
-            while self._pipe.poll(patience):
+            while self._hears(patience):
                 answer = self._pipe.recv()
                 if answer is not None:
                     return answer
             reason = f"its worker hung: no sign of life in {patience:g} s, so it was stopped"
             self.end(0.0)
         except (EOFError, OSError):
-            self._process.join(_GRACE)  # it closed the pipe before its end is noted
+            until = time.monotonic() + _LOOK  # it closed the pipe a moment before it ended
+            while self._process.is_alive() and time.monotonic() < until:
+                time.sleep(0.01)
             reason = f"its worker {_told(self._process.exitcode)}"
             self.end(0.0)
         self._start()
         return {slot: Moment(lost=reason) for slot in sorted(self._live)}
+
+    def _hears(self, patience: float) -> bool:
+        """Waits for a message; EOFError if the process is gone, whoever else holds its pipe."""
+        until = time.monotonic() + patience
+        while time.monotonic() < until:
+            alive = self._process.is_alive()
+            if self._pipe.poll(min(_LOOK, patience)):
+                return True
+            if not alive:
+                raise EOFError
+        return False
 
     def hang_up(self) -> None:
         """Asks the process to close its simulators and end."""

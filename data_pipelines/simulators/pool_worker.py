@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import time
 import traceback
 from collections.abc import Mapping
@@ -107,6 +108,7 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
     bytes of all pictures of the pool.
     """
     begin_worker()
+    os.set_inheritable(pipe.fileno(), False)  # an engine that outlives this process would hold it
     shape = (-1, setup.size, setup.size, 3)
     screens = np.frombuffer(shared, np.uint8).reshape(shape)
     slots: dict[int, Slot] = {}
