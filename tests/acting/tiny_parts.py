@@ -1,5 +1,7 @@
 """Untrained parts of a latent policy that belong together."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -26,7 +28,13 @@ CONTINUOUS = {**MODEL, "quantizer": {"kind": "none", "width": D}}
 
 
 def make_lam(config=MODEL):
-    return LoadedLam(build_lam(config), variables_of(config, 0), {"model": config}, 1)
+    return LoadedLam(build_lam(config), lam_variables(), {"model": config}, 1)
+
+
+@functools.cache
+def lam_variables():
+    """Of MODEL, and of CONTINUOUS: their quantisers have no parameters and read the same width."""
+    return variables_of(MODEL, 0)
 
 
 def make_policy(lam, gap=1, **model):
@@ -36,11 +44,16 @@ def make_policy(lam, gap=1, **model):
         "codes": codes,
         "lam": {"step": 1, "fingerprint": lam.fingerprint()},
     }
-    network = build_token_policy(config["model"], codes)
-    policy = LoadedTokenPolicy(network, {}, config, 1)
-    frames, past = (jnp.zeros((1, *shape), dtype) for shape, dtype in policy.reads())
-    policy.variables = randomised(jax.jit(network.init)(jax.random.key(0), frames, past))
+    policy = LoadedTokenPolicy(build_token_policy(config["model"], codes), {}, config, 1)
+    policy.variables = randomised(initial(policy.model, policy.reads()))
     return policy
+
+
+@functools.cache
+def initial(network, reads):
+    """Initialised once for all policies of one architecture."""
+    arguments = (jnp.zeros((1, *shape), dtype) for shape, dtype in reads)
+    return jax.jit(network.init)(jax.random.key(0), *arguments)
 
 
 def make_translator(lam, discrete=True, names=("left", "right", "fire"), **changes):

@@ -13,8 +13,12 @@ KIND = Kind("token_policy", "a policy", "--workdir", lambda folder: False)
 DRAWS, SEEDS = 4, np.array([3, 1, 4, 1], np.uint32)
 
 
-def test_a_saved_policy_draws_as_before(tmp_path):
-    lam = make_lam()
+@pytest.fixture(scope="module")
+def lam():
+    return make_lam()
+
+
+def test_a_saved_policy_draws_as_before(lam, tmp_path):
     policy, frames = make_policy(lam), random_frames((4, 3, SIZE, SIZE, 3))
     save_model(tmp_path / "run", KIND, policy.variables, policy.config)
     loaded = flexlam_jax.load(tmp_path / "run")
@@ -32,8 +36,8 @@ def test_a_saved_policy_draws_as_before(tmp_path):
         loaded.draws(frames, past, SEEDS, draws=1, keep=4)
 
 
-def test_a_config_that_does_not_say_which_codes(tmp_path):
-    policy = make_policy(make_lam())
+def test_a_config_that_does_not_say_which_codes(lam, tmp_path):
+    policy = make_policy(lam)
     config = {name: section for name, section in policy.config.items() if name != "codes"}
     save_model(tmp_path / "run", KIND, policy.variables, config)
     with pytest.raises(CheckpointError, match="lacks a section model, codes or lam; train"):
