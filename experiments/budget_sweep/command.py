@@ -194,6 +194,7 @@ def settings_of_flags() -> Settings:
         labels=_labels(),
         narrow_labels=_label(_NARROW.name, _NARROW.value),
         joint_labels=_label(_JOINT.name, _JOINT.value),
+        ceiling=not _FAST.value,  # It takes minutes.
         episodes=_given(_EPISODES),
         validation_episodes=_given(_VALIDATION),
     )

@@ -220,7 +220,8 @@ class _Seed:
         main, *others = [s.out / piece.name for piece in lams]
         flags = [f"--checkpoint={main}", f"--data={s.data_path}", f"--out={s.out / name}"]
         flags += [f"--compare={','.join(f'{path.name}={path}' for path in others)}"]
-        flags += [f"--datasets={','.join(s.datasets)}", "--split=validation", "--inverse_model"]
+        flags += [f"--datasets={','.join(s.datasets)}", "--split=validation"]
+        flags += ["--inverse_model"] if s.ceiling else []
         flags += [f"--budgets={','.join(map(str, s.budgets))}"]
         flags += [f"--label_counts={','.join(s.labels)}", f"--draws={max(s.labels.values())}"]
         reads = tuple(piece.name for piece in lams)

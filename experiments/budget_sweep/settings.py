@@ -45,6 +45,7 @@ class Settings:
       protocols: some of PROTOCOLS.
       labels: of scarce alignment: a number, a share as 0.025% or all, with so many draws each.
       narrow_labels, joint_labels: of one draw.
+      ceiling: whether accuracies also stand beside those of a supervised inverse model.
       episodes: per task and rollout.     validation_episodes: that fix how actions are taken.
     """
 
@@ -66,6 +67,7 @@ class Settings:
     labels: dict[str, int]
     narrow_labels: str
     joint_labels: str
+    ceiling: bool
     episodes: int
     validation_episodes: int
 

@@ -32,6 +32,7 @@ def sweep(out, **changes):
             "labels": {"16": 2, "0.5%": 1},
             "narrow_labels": "all",
             "joint_labels": "0.5%",
+            "ceiling": True,
             "episodes": 2,
             "validation_episodes": 3,
         }
