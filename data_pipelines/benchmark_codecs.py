@@ -30,12 +30,13 @@ def doom_frames(size: int, count: int) -> np.ndarray:
     """Every fifth frame of sticky play, scenarios in turn: uint8 (count, size, size, 3)."""
     # The simulator is an optional dependency.
     from data_pipelines.simulators.behaviours import Sticky
-    from data_pipelines.simulators.doom.game import TASKS, Doom
+    from data_pipelines.simulators.doom.game import Doom
 
     resolution = "RES_160X120" if size <= 64 else "RES_640X480"
-    frames, share = [], -(-count // len(TASKS))
+    frames, tasks = [], Doom.tasks()
+    share = -(-count // len(tasks))
     with Doom(size=size, resolution=resolution) as simulator:
-        for task in TASKS:
+        for task in tasks:
             done = True
             for i in range(share):
                 if i % 20 == 0 or done:

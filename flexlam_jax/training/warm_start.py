@@ -104,8 +104,8 @@ def read_start(config: Mapping[str, Any], abstract: TrainState, folder: Any) -> 
                 take = "/".join(filter(None, (source.take, inner)))
                 pieces = {"": params} if whole or inner else params
                 for child, part in pieces.items():
-                    places = ("/".join(filter(None, (top, child))) for top in (take, path))
-                    references.append(refer(source.path, folder, step, *places, part))
+                    there, here = ("/".join(filter(None, (top, child))) for top in (take, path))
+                    references.append(refer(source.path, folder, step, there, here, part))
     return Start(jax.tree.map(np.asarray, parts), tuple(references))
 
 
