@@ -21,7 +21,7 @@ from flexlam_jax.evaluation.translator_fit import ActionTarget
 from flexlam_jax.models.frame_stack import FrameStackTrunk
 
 PAIRS = 20_000  # Frame pairs that are kept in memory: half a gigabyte at 64 pixels.
-STEPS, LEARNING_RATE, WEIGHT_DECAY = 600, 1e-3, 0.05
+STEPS, BATCH, LEARNING_RATE, WEIGHT_DECAY = 600, 128, 1e-3, 0.05
 _ROWS = 256  # of a prediction
 
 
@@ -61,17 +61,7 @@ def fit_and_predict(
     if not spec.discrete:
         mean, scale = actions.mean(0), np.maximum(actions.std(0), 1e-6)
         actions = (actions - mean) / scale
-    params, _ = small_fits.fit(
-        _problem(model, spec.discrete),
-        (jnp.asarray(train_frames), jnp.asarray(actions)),
-        jnp.arange(len(train_frames), dtype=jnp.int32)[None],
-        len(train_frames),
-        jnp.array([seed]),
-        steps=STEPS,
-        learning_rate=LEARNING_RATE,
-        weight_decay=WEIGHT_DECAY,
-    )
-    params = jax.tree.map(lambda leaf: leaf[0], params)
+    params = _fit(model, spec.discrete, np.asarray(train_frames), actions, seed)
     outputs = [
         _predict(model, params, test_frames[first : first + _ROWS])
         for first in range(0, len(test_frames), _ROWS)
@@ -102,19 +92,40 @@ def _apply(model: InverseModel) -> Any:
     return jax.jit(lambda params, frames: model.apply({"params": params}, frames))
 
 
-@functools.cache
-def _problem(model: InverseModel, discrete: bool) -> small_fits.SmallFit:
-    def init(key, data, rows_M, count):
-        return model.init(key, data[0][:1])["params"], {}
+def _fit(
+    model: InverseModel, discrete: bool, frames: np.ndarray, actions: np.ndarray, seed: int
+) -> Any:
+    """Parameters after STEPS of AdamW.
 
-    def draw(data, rows_B, key):
-        return data[0][rows_B], data[1][rows_B]
+    A step at a time: XLA:CPU computes convolutions inside a compiled loop ten times slower, which
+    is what `small_fits` would be.
+    """
+    optimizer = optax.adamw(
+        optax.cosine_decay_schedule(LEARNING_RATE, STEPS), weight_decay=WEIGHT_DECAY, mask=_kernels
+    )
 
-    def loss(params, fixed, batch):
-        frames, actions = batch
+    def loss(params, frames, actions):
         outputs = model.apply({"params": params}, frames)
         if discrete:
             return optax.softmax_cross_entropy_with_integer_labels(outputs, actions).mean()
         return jnp.square(outputs - actions).mean()
 
-    return small_fits.SmallFit(init, loss, draw)
+    @jax.jit
+    def step(params, state, frames, actions):
+        updates, state = optimizer.update(jax.grad(loss)(params, frames, actions), state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = jax.jit(model.init)(jax.random.key(seed), frames[:1])["params"]
+    state, rng = optimizer.init(params), np.random.default_rng(seed)
+    for _ in range(STEPS):
+        rows = rng.integers(0, len(frames), BATCH)
+        params, state = step(params, state, frames[rows], actions[rows])
+    return params
+
+
+def _kernels(params: Any) -> Any:
+    """Which parameters decay."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: small_fits.kernels(jax.tree_util.keystr(path, simple=True, separator="/")),
+        params,
+    )
