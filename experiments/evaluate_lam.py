@@ -9,8 +9,8 @@ and probes.csv holds its probes, a line per number.
 
 Scarce labels: --label_counts takes numbers, all, and shares of all train transitions as 0.025%.
 Narrow labels: --labels_from=deadly_corridor_sticky fits the probes on that dataset, and --datasets
-are those they are measured on, each by itself and their mean. --inverse_model adds the ceiling: a
-network on the pixels of both frames and all labels (a minute or two of one core).
+are those they are measured on, each by itself and their mean. --inverse_model adds what
+supervision alone reaches: a network on the pixels of both frames and all labels (a minute).
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.

@@ -1,7 +1,8 @@
 """A supervised inverse model: the action from the pixels of both frames, with all labels.
 
-What a code of the same two frames can tell is at most about this much, so that tables of probes
-have a ceiling. Its cost is bounded: few steps, whatever the data, and no more pairs than PAIRS.
+What supervision alone reaches on the two frames that a code is made of, for tables of probes; a
+good encoder of motion may well do better than these few steps. Its cost is bounded: few steps,
+whatever the data, and no more pairs than PAIRS.
 
 Dimension keys: N transitions, H W C image.
 """
