@@ -72,7 +72,7 @@ join fixed_k4 fixed=4
 stage translator "$python" -m experiments.align_translator --checkpoint="$out/flexlam" \
   --data="$out/data" --datasets=health_gathering_sticky --labels=256 --workdir="$out/translator"
 stage report "$python" -m experiments.evaluate_lam --checkpoint="$out/flexlam" \
-  --compare="fixed_k1=$out/fixed_k1,fixed_k4=$out/fixed_k4" --budgets=1,2,3,4 \
+  --compare="fixed_k1=$out/fixed_k1,fixed_k4=$out/fixed_k4" --budgets=1,2,4 \
   --data="$out/data" --datasets=health_gathering_sticky --out="$out/report" "${eval_flags[@]}"
 
 say "done in $((SECONDS / 60)) min $((SECONDS % 60)) s. Open $out/report/report.html"

@@ -35,6 +35,11 @@ FORBIDDEN = {
         "flexlam_jax.objectives",
         "flexlam_jax.training",
     ),
+    "flexlam_jax.acting": (
+        "flexlam_jax.evaluation",
+        "flexlam_jax.objectives",
+        "flexlam_jax.training",
+    ),
     "flexlam_jax.objectives": (
         "flexlam_jax.evaluation",
         "flexlam_jax.loading",

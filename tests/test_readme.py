@@ -35,6 +35,31 @@ INSTEAD = {
         "python -m experiments.plan_pod --config=experiments/configs/debug.py --topology=v5e-4",
         FAST,
     ),
+    "python -m data_pipelines.prepare doom_suite --out=data/suite": (
+        "python -m data_pipelines.prepare doom_suite --out=data/suite --fast",
+        FAST,
+    ),
+    "python -m experiments.pretrain_lam --config=experiments/configs/doom_suite.py "
+    "--workdir=runs/suite --config.data.path=data/suite": (
+        "python -m experiments.pretrain_lam --config=experiments/configs/doom_suite.py:debug "
+        "--workdir=runs/suite --config.data.path=data/suite",
+        FAST,
+    ),
+    "python -m experiments.train --config=experiments/configs/token_policy.py --workdir=runs/policy "
+    "--config.data.path=data/suite --config.data.sidecars.ids=data/codes "
+    "--config.lam.checkpoint=runs/suite": (
+        "python -m experiments.train --config=experiments/configs/token_policy.py:debug "
+        "--workdir=runs/policy --config.data.path=data/suite --config.data.sidecars.ids=data/codes "
+        "--config.lam.checkpoint=runs/suite",
+        FAST,
+    ),
+    "python -m experiments.rollout --policy=runs/policy --translator=runs/suite_translator --keep=4 "
+    "--tasks=suite --episodes=40 --videos=1 --out=runs/play": (
+        "python -m experiments.rollout --policy=runs/policy --translator=runs/suite_translator "
+        "--keep=4 --tasks=rocket_basic,health_gathering --episodes=1 --rule=sample --videos=1 "
+        "--out=runs/play",
+        FAST,
+    ),
     "pip install --quiet -e '.[datasets]'": ("true", "the tests run in an environment that has it"),
     "source .venv/bin/activate": ("true", "the tests run in that environment already"),
 }

@@ -14,16 +14,8 @@ commonest action has 0.20; returns are in docs/behaviour_cloning.md.
 """
 
 from experiments.configs import common
+from experiments.configs.doom_suite import TASKS
 from experiments.configs.keys import BehaviourCloningConfig
-
-TASKS = (
-    "health_gathering",
-    "defend_the_center",
-    "defend_the_line",
-    "my_way_home",
-    "take_cover",
-    "rocket_basic",
-)
 
 
 def get_config(variant=""):

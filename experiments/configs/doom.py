@@ -18,6 +18,7 @@ def get_config(variant=""):
     config = common.base("doom")
     config.total_steps = 1100
     config.data.datasets = ("health_gathering_sticky",)
+    config.loss.gain = True  # For keep="auto".
     config.checkpoint.every = config.eval.every = 275
     return common.apply_variants(config, variant, {"debug": _debug})
 

@@ -16,7 +16,6 @@ TASKS = (
     "my_way_home",
     "take_cover",
     "rocket_basic",
-    "health_gathering_supreme",
 )
 
 
@@ -25,9 +24,11 @@ def get_config(variant=""):
     config.total_steps = 1500
     # Sticky play shows actions that the picture before does not give away.
     config.data.datasets = tuple(
-        f"{task}_{behaviour}" for task in TASKS for behaviour in ("noisy", "sticky")
+        f"{task}_{behaviour}"
+        for task in (*TASKS, "health_gathering_supreme")
+        for behaviour in ("noisy", "sticky")
     ) + ("deadly_corridor_sticky",)
-    config.loss.motion = 0.01
+    config.loss.motion, config.loss.gain = 0.01, True
     config.checkpoint.every = config.eval.every = 300
     return common.apply_variants(config, variant, {"debug": _debug})
 

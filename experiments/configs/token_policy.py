@@ -15,7 +15,7 @@ No run of this preset to the end has been measured yet; steps, batch and rate ar
 """
 
 from experiments.configs import common
-from experiments.configs.behaviour_cloning import TASKS
+from experiments.configs.doom_suite import TASKS
 from experiments.configs.keys import TokenPolicyConfig
 
 

@@ -57,6 +57,9 @@ def _doom():
         # Nine codes, 3.2 bits: so few that one slot cannot say everything, and a budget matters.
         "quantizer": {"kind": "fsq", "levels": (3, 3)},
         "decoder": {"kind": "motion"},
+        # Two prefixes of each encoding per step, of few lengths: the first slots learn most by it.
+        "keep": {"kind": "powers_of_two"},
+        "prefixes": 2,
     }
 
 
@@ -65,8 +68,6 @@ def _doom_suite():
     return {
         **_doom(),
         "quantizer": {"kind": "fsq", "levels": (7, 7, 7, 7)},
-        "keep": {"kind": "powers_of_two"},
-        "prefixes": 2,
     }
 
 

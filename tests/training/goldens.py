@@ -20,6 +20,7 @@ FOLDER = Path(__file__).with_name("goldens")
 PRESETS = (
     "debug",
     "doom",
+    "doom_suite",
     "vit256",
     "base",
     "large",
