@@ -129,34 +129,35 @@ def _comparison(points: Sequence[Point], metric: str) -> Table:
 
 
 def _by_task(points: Sequence[Point]) -> Iterator[Table]:
-    of_tasks = [
-        point
-        for point in find(points, metric=NORMALISED)
-        if point.model != DIFFERENCE and (point.k is not None or not point.protocol)
-    ]
-    keys = dict.fromkeys((one.protocol, one.labels, one.model, one.k) for one in of_tasks)
+    of_tasks = find(points, metric=NORMALISED)
     tasks = [task for task in dict.fromkeys(one.task for one in of_tasks) if task != MEAN]
     rows = []
-    for protocol, labels, model, k in keys:
-        of = dict(protocol=protocol, labels=labels, model=model, k=k)
-        rows.append(
-            {
-                "protocol": protocol,
-                "labels": labels,
-                "model": _NAMES.get(model, model),
-                "k": {None: "", ALL_BUDGETS: "mean"}.get(k, k),
-                **{task: number_of(of_tasks, task=task, **of) for task in (MEAN, *tasks)},
-            }
-        )
+    for shown in _players(of_tasks):
+        numbers = {task: number_of(of_tasks, task=task, **shown) for task in (MEAN, *tasks)}
+        named = {"model": _NAMES.get(shown["model"], shown["model"])}
+        k = {None: "", ALL_BUDGETS: "mean"}.get(shown["k"], shown["k"])
+        rows.append({**shown, **named, "k": k, **numbers})
     if rows:
-        named = [Column(name, name) for name in ("protocol", "labels", "model", "k")]
+        columns = [Column(name, name) for name in ("protocol", "labels", "model", "k")]
         yield Table(
             "Normalised return by task",
             rows,
-            [*named, *(Column(task, task) for task in (MEAN, *tasks))],
+            [*columns, *(Column(task, task) for task in (MEAN, *tasks))],
             index=("protocol", "labels", "model", "k"),
             caption=INTERVALS,
         )
+
+
+def _players(points: Sequence[Point]) -> Iterator[dict[str, Any]]:
+    """Protocol, labels, model and k of all whose returns are told by task, baselines last."""
+    for protocol, labels in _alignments(points, NORMALISED):
+        of = dict(protocol=protocol, labels=labels)
+        for model in (FLEX, FIXED):
+            for k in _budgets(points, dict(of, model=model)):
+                yield dict(of, model=model, k=k)
+    baselines = [point for point in points if not point.protocol]
+    for labels, model in dict.fromkeys((point.labels, point.model) for point in baselines):
+        yield dict(protocol="", labels=labels, model=model, k=None)
 
 
 def _curve(points: Sequence[Point], protocol: str, labels: str, metric: str) -> Curve | None:
