@@ -16,6 +16,11 @@ class _Scales:
 
     def __init__(self, curve: Curve):
         self.x_values = sorted({x for one in curve.series for x, _ in one.points})
+        self._counts = all(float(x).is_integer() for x in self.x_values)
+        # Round numbers that a few values lie between, or each value where they are counts.
+        self.x_ticks = (
+            self.x_values if self._counts else nice_ticks(self.x_values[0], self.x_values[-1])
+        )
         numbers = [number for one in curve.series for _, number in one.points]
         bounds = [y for one in numbers for y in (one.mean, one.low, one.high)]
         bounds += [level.value for level in curve.levels]
@@ -24,7 +29,12 @@ class _Scales:
         self.high = max(self.ticks[-1], max(bounds))
 
     def x(self, x: float) -> float:
-        """Values are spaced evenly, as powers of two would be on a logarithmic axis."""
+        """Counts are spaced evenly, as powers of two would be on a logarithmic axis; other values
+        lie where they are.
+        """
+        if not self._counts:
+            low, high = self.x_ticks[0], self.x_ticks[-1]
+            return LEFT + (WIDTH - LEFT - RIGHT) * (x - low) / (high - low)
         step = (WIDTH - LEFT - RIGHT) / max(1, len(self.x_values))
         return LEFT + step * (self.x_values.index(x) + 0.5)
 
@@ -66,7 +76,7 @@ def _axes(curve: Curve, scales: _Scales) -> str:
             f'<text class="tick" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{tick:.{_tick_digits(scales.ticks)}f}</text>"
         )
-    for x in scales.x_values:
+    for x in scales.x_ticks:
         parts.append(
             f'<text class="tick" x="{scales.x(x):.1f}" y="{HEIGHT - BOTTOM + 16}" '
             f'text-anchor="middle">{x:g}</text>'

@@ -43,3 +43,10 @@ def test_points_of_a_series_that_is_not_joined_are_markers():
     assert drawn.count("<polyline") == 1 and drawn.count('class="whisker c1"') == 2
     xs = [float(x) for x in re.findall(r'cx="([\d.]+)" cy="[\d.]+" r="4"', drawn)]
     assert xs[2] > xs[0] and xs[3] > xs[1]  # Beside the line, or they would cover it.
+
+
+def test_values_that_are_no_counts_lie_where_they_are():
+    drawn = line_chart(Curve("gain", [Series("one", [(x, number(2.0)) for x in (1, 1.5, 4)])]))
+    first, second, third = (float(x) for x in re.findall(r'cx="([\d.]+)" cy="[\d.]+" r="4"', drawn))
+    assert (second - first) / (third - first) == pytest.approx(0.5 / 3, abs=1e-3)
+    assert ">1.5<" not in drawn and ">4<" in drawn

@@ -24,7 +24,8 @@ TOLERANCES = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0)  # dB
 
 
 def adaptive_budget(lam: Any, data: Data) -> Results:
-    """{"table", "curve"} of a model with the head behind keep="auto"; {} of others.
+    """{"table", "curve"} of a model with the head behind keep="auto" and several budgets to choose
+    from; {} of others.
 
     Every way to choose k is scored on all kept transitions, by the PSNR of their mean squared error:
       fixed      the same k for all;
@@ -33,7 +34,7 @@ def adaptive_budget(lam: Any, data: Data) -> Results:
                  head would do, and what the head has left;
       shuffled   the k of auto, each for another transition: what mixing budgets alone gives.
     """
-    if not lam.chooses:
+    if not lam.chooses or len(lam.budgets) == 1:
         return {}
     slots, (o_t, o_next, episode_M) = (
         data.test["codes"]["slots"][data.test.rows],

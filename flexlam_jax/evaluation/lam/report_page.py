@@ -35,5 +35,5 @@ def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
         )
     for name, by_model in report.get("others", {}).items():
         if curves := curves_of(name, by_model):
-            parts.append(Charts(name, curves))
+            parts.append(Charts(name.replace("_", " ").capitalize(), curves))
     return [*parts, *all_tables(report), Facts("How this was made", report["run"])]
