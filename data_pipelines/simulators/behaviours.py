@@ -75,7 +75,7 @@ class Noisy:
 
     def __init__(self, simulator: Simulator, rng: np.random.Generator):
         self._expert, self._spec, self._rng = simulator.expert(), simulator.task.action, rng
-        self._noise = simulator.noise
+        self._noise = simulator.noisy_share
 
     def __call__(self, frames: Frames) -> int | np.ndarray:
         action = self._expert(frames)

@@ -144,7 +144,7 @@ class SimulatorRecipe:
                 action=task.action,
                 has_reward=True,
                 state_names=task.state_names,
-                behaviour=behaviour.description.format(noise=self.simulator.noise),
+                behaviour=behaviour.description.format(noise=self.simulator.noisy_share),
                 frame_skip=task.frame_skip,
                 fps=task.fps,
                 camera=camera if len(self.simulator.cameras) > 1 else "",

@@ -74,7 +74,7 @@ class Simulator(abc.ABC):
     rendering: how pictures come about, for the manifest.
     shows_end: whether frames() and state() can be read after the step that ends an episode. An
       instance may set it by then, where some ends are seen and others not.
-    noise: share of uniform actions in noisy play.
+    noisy_share: share of uniform actions in noisy play.
     min_distinct: share of an episode's frames that differ from all others while the renderer lives.
     suite: names of the tasks whose mean is the simulator's result; () = all.
     one_task_per_process: the renderer does not survive a change of tasks, or another one beside it.
@@ -83,7 +83,7 @@ class Simulator(abc.ABC):
     cameras: ClassVar[tuple[str, ...]]
     rendering: ClassVar[str] = ""
     shows_end: bool = True
-    noise: ClassVar[float] = 0.3
+    noisy_share: ClassVar[float] = 0.3
     min_distinct: ClassVar[float] = 0.25
     suite: ClassVar[tuple[str, ...]] = ()
     one_task_per_process: ClassVar[bool] = False

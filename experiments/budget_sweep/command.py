@@ -14,7 +14,6 @@ figure.html.
 See docs/results/README.md.
 """
 
-import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,11 +22,10 @@ from typing import Any
 from absl import flags
 
 from data_pipelines.simulators.simulator import Simulator
-from experiments import lam_inputs, provenance
-from experiments.budget_sweep import page
+from experiments import lam_inputs
 from experiments.budget_sweep.pieces import DATA, Piece, pieces
-from experiments.budget_sweep.rows import as_csv, collect
-from experiments.budget_sweep.runner import Runner, seconds_by_stage
+from experiments.budget_sweep.results import write_results, write_rows
+from experiments.budget_sweep.runner import Runner
 from experiments.budget_sweep.settings import (
     NARROW,
     PROTOCOLS,
@@ -37,15 +35,11 @@ from experiments.budget_sweep.settings import (
     check_data,
     has_codes,
 )
-from experiments.budget_sweep.summary import Point, summary
 from experiments.played_tasks import simulator_of, tasks_of
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
 from flexlam_jax.files import write_atomically
-from flexlam_jax.reports.results import plain
-from flexlam_jax.reports.tables import as_text
 
-FORMAT = 1
 _CONFIGS = "experiments/configs"
 _OUT = flags.DEFINE_string("out", None, "Folder for everything.", required=True)
 _FAST = flags.DEFINE_bool("fast", False, "A smoke run: every stage, nothing is learned.")
@@ -118,42 +112,6 @@ def main(argv: Sequence[str]) -> None:
         check_data(settings)
         runner.run(every, ended)
         write_results(runner, every, settings)
-
-
-def write_rows(runner: Runner, out: Path) -> list[Any]:
-    """Writes results.csv, the rows of all finished pieces, and returns them."""
-    rows = collect(runner.finished(), out)
-    write_atomically(out / "results.csv", as_csv(rows))
-    return rows
-
-
-def write_results(runner: Runner, every: Sequence[Piece], settings: Settings) -> None:
-    """Writes what a reader wants: tables, figure, and how all of it was made."""
-    out = settings.out
-    points = summary(write_rows(runner, out))
-    stages = seconds_by_stage(every, runner.markers)
-    made = {
-        "command": provenance.command("experiments.budget_sweep"),
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
-        "date": provenance.date(),
-    }
-    report = {"format": FORMAT, **made, "settings": settings.told(), "stages": stages}
-    report["points"] = [_plain(point) for point in points]
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    write_atomically(out / "results.json", text)
-    times = page.times_table(stages)
-    write_atomically(out / "figure.html", page.html(points, made, times))
-    write_atomically(out / "figure.svg", page.svg(points))
-    write_atomically(out / "results.md", page.markdown(points, made, times))
-    for table in page.tables(points):
-        print(f"\n{as_text(table)}")
-    for name in ("results.csv", "results.json", "results.md", "figure.svg", "figure.html"):
-        print(out / name)
-
-
-def _plain(point: Point) -> dict[str, Any]:
-    return {**dataclasses.asdict(point), "number": plain(point.number)}
 
 
 def settings_of_flags() -> Settings:

@@ -89,7 +89,9 @@ def _behaviours(simulator: type[Simulator], names: Sequence[str]) -> dict[str, s
         raise UserError(
             f"--behaviours: unknown {', '.join(unknown)}; known: {', '.join(BEHAVIOURS)}"
         )
-    return {name: BEHAVIOURS[name].description.format(noise=simulator.noise) for name in names}
+    return {
+        name: BEHAVIOURS[name].description.format(noise=simulator.noisy_share) for name in names
+    }
 
 
 def _write(path: Path, report: Mapping[str, Any]) -> None:

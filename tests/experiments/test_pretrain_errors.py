@@ -13,7 +13,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.loading.options import loader_options
 from experiments import cli, preset_flag
 from experiments.data_hashes import data_hashes
-from experiments.tasks import lam
+from experiments.tasks import clips
 from experiments.train import train
 from flexlam_jax.errors import Interrupted, UserError, WorkdirError
 from flexlam_jax.training.workdir import Workdir
@@ -181,7 +181,7 @@ def test_only_the_config_is_called_a_bad_config(tmp_path, monkeypatch, error):
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr(lam, "training_batches", broken)
+    monkeypatch.setattr(clips, "training_batches", broken)
     with pytest.raises(type(error)) as told:
         train(tiny.get_config(), tmp_path / "run")
     assert told.value is error

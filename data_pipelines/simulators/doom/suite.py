@@ -151,4 +151,4 @@ class DoomSuite(DoomGame):
     suite = SUITE
     scenarios = SCENARIOS
     experts = EXPERTS
-    noise = 0.2  # more, and the noisy expert of take_cover loses most of its return
+    noisy_share = 0.2  # more, and the noisy expert of take_cover loses most of its return

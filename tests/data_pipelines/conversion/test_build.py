@@ -91,7 +91,7 @@ def test_unwritable_place():
 
 def test_unknown_recipe_lists_the_known():
     with pytest.raises(
-        DataError, match="unknown dataset 'dooom'; known: doom, dmlab, ego4d, libero"
+        DataError, match="unknown dataset 'dooom'; known: doom, .*dmlab, .*ego4d, libero"
     ):
         prepare("dooom", "anywhere", {})
 

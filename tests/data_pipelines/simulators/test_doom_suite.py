@@ -162,7 +162,7 @@ def test_noisy_play_is_less_noisy_here_and_as_it_was_in_doom():
     expected = "scripted expert, uniform random action with probability {}"
     assert behaviour("doom_suite", "take_cover_noisy") == expected.format(0.2)
     assert behaviour("doom", "health_gathering_noisy") == expected.format(0.3)
-    assert (Doom.noise, DoomSuite.noise) == (0.3, 0.2)
+    assert (Doom.noisy_share, DoomSuite.noisy_share) == (0.3, 0.2)
 
 
 def test_the_plan_holds_noisy_and_sticky_play_of_all_tasks_and_a_narrow_source():

@@ -3,8 +3,8 @@
 import csv
 import json
 
-from experiments.budget_sweep import command
 from experiments.budget_sweep.pieces import REPORT, RETURNS, pieces
+from experiments.budget_sweep.results import write_results
 from experiments.budget_sweep.runner import Marker
 from tests.experiments.budget_sweep.sweeps import sweep
 from tests.experiments.budget_sweep.test_results import report, returns
@@ -31,7 +31,7 @@ def test_results_are_tables_a_figure_and_how_they_were_made(tmp_path, capsys):
     settings = sweep(tmp_path)
     every = pieces(settings)
     runner = Finished(every, tmp_path)
-    command.write_results(runner, every, settings)
+    write_results(runner, every, settings)
     told = json.loads((tmp_path / "results.json").read_text())
     assert told["settings"]["budgets"] == [1, 4] and told["versions"] and told["hardware"]
     rollouts = sum(piece.gives == RETURNS for piece in runner.mine)
