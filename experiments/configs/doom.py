@@ -6,9 +6,8 @@
 
 Variants: debug (a smoke run), fixed=K (the Fixed-K baseline).
 
-On 2 shared CPU cores, jax 0.10.2, three such runs side by side took 7.4 minutes (300 transitions/s
-each when nothing else ran). Expect a validation PSNR near 25.6 dB, copying 21.8; numbers per k are
-in the README.
+On 2 CPU cores, jax 0.10.2, this run beside two of Fixed-K took 5.2 minutes. Expect a validation PSNR
+near 25.7 dB, copying 21.8; numbers per k are in the README.
 """
 
 from experiments.configs import common
