@@ -20,16 +20,12 @@ import numpy as np
 
 from flexlam_jax.acting.policy import Decision
 from flexlam_jax.errors import UserError
-from flexlam_jax.loading.buckets import in_buckets
+from flexlam_jax.loading.buckets import DECISIONS, in_buckets
 from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.token_policy import LoadedTokenPolicy
 from flexlam_jax.loading.translator import LoadedTranslator
 from flexlam_jax.models.token_policy import TokenPolicy
 from flexlam_jax.models.translator import Translator, prefix_features
-
-# Batches of a decision are padded to one of these: closer to each other than elsewhere, as the
-# number of live episodes decides how long every step takes.
-BUCKETS = (1, 4, 8, 16, 24, 32, 48, 64, 128)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +132,7 @@ class LatentPolicy:
                 f"{frames.shape[:1]}"
             )
         run = functools.partial(self._run, predict, self._variables)
-        return in_buckets(run, (frames, seeds), batched=True, buckets=BUCKETS)
+        return in_buckets(run, (frames, seeds), batched=True, buckets=DECISIONS)
 
 
 def _check_parts(policy: LoadedTokenPolicy, lam: LoadedLam, translator: LoadedTranslator) -> None:

@@ -1,7 +1,7 @@
 """Reads a model out of a checkpoint: no optimizer, no training code, nothing changed on disk."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -12,7 +12,7 @@ from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FOLDER, item_metadata, manager, read_meta, verify
 from flexlam_jax.checkpoints.quiet import quiet_libraries
 from flexlam_jax.checkpoints.references import Reference, read_frozen, references_in
-from flexlam_jax.checkpoints.subtrees import merge, split, within
+from flexlam_jax.checkpoints.subtrees import merge, split, subtree, with_subtree, within
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import reachable
 from flexlam_jax.typed_json import content_hash
@@ -48,7 +48,12 @@ def checkpoint_folder(path: Any) -> epath.Path:
 
 
 def restore_params(
-    path: Any, abstract: Any = None, step: int | None = None, *, prefer_ema: bool = True
+    path: Any,
+    abstract: Any = None,
+    step: int | None = None,
+    *,
+    prefer_ema: bool = True,
+    beside: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Reads what inference needs and nothing else: no optimizer, no training code.
 
@@ -62,6 +67,8 @@ def restore_params(
         config that returns it. None takes whatever was saved.
       step: the step to read; None takes the newest that is undamaged, warning about others.
       prefer_ema: take the averaged parameters where the run kept them.
+      beside: names of subtrees of the parameters, as "heads", of which the checkpoint may hold more
+        than `abstract` expects; what it does is taken as it was saved.
 
     Returns:
       (variables {"params": ..., **extra}, config, step).
@@ -72,7 +79,9 @@ def restore_params(
     return _newest(
         path,
         step,
-        lambda files, folder, number: _restore_params(files, folder, number, abstract, prefer_ema),
+        lambda files, folder, number: _restore_params(
+            files, folder, number, abstract, prefer_ema, beside
+        ),
         tell=True,
     )
 
@@ -130,7 +139,7 @@ def _config(
     return config, meta
 
 
-def _restore_params(files, folder, step, abstract, prefer_ema):
+def _restore_params(files, folder, step, abstract, prefer_ema, beside):
     config, meta = _config(files, folder, step)
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
     saved = item_metadata(folder, step, name)
@@ -144,6 +153,7 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
     references = references_in(meta, f"step {step} in {folder}")
     own, elsewhere = _by_place(abstract, references)
     if own is not None:
+        own = _with_more(own, saved.tree, beside)
         checkpoint_report.check_items(
             {name: saved}, step, {name: own}, meta["fingerprints"], folder
         )
@@ -158,6 +168,17 @@ def _restore_params(files, folder, step, abstract, prefer_ema):
             frozen = _as_expected(frozen, elsewhere, step, folder)
         tree = {**tree, "params": merge(tree.get("params"), frozen)}
     return tree, config, step
+
+
+def _with_more(own: Any, saved: Any, tops: Sequence[str]) -> Any:
+    """The expected tree with what was saved beside it under `tops`."""
+    params = own["params"]
+    for top in tops:
+        more = (subtree(saved, f"params/{top}") or {}).items()
+        for name, part in more:
+            if subtree(params, f"{top}/{name}") is None:
+                params = with_subtree(params, f"{top}/{name}", part)
+    return {**own, "params": params}
 
 
 def _by_place(abstract: Any, references: tuple[Reference, ...]) -> tuple[Any, Any]:

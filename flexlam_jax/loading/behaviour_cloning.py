@@ -17,7 +17,7 @@ import numpy as np
 from flexlam_jax.acting.policy import Decision
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import UserError
-from flexlam_jax.loading.buckets import Array, in_buckets
+from flexlam_jax.loading.buckets import DECISIONS, Array, in_buckets
 from flexlam_jax.models.behaviour_cloning import BehaviourCloning, build_behaviour_cloning
 from flexlam_jax.models.lam import frame_shape
 
@@ -72,7 +72,7 @@ class LoadedBehaviourCloning:
             )
         if not len(frames):
             raise ValueError(f"frames are an empty batch, shape {frames.shape}")
-        return in_buckets(self._outputs, (frames,), batched=True)
+        return in_buckets(self._outputs, (frames,), batched=True, buckets=DECISIONS)
 
     def __call__(self, frames: Array) -> Array:
         """The likeliest action, int32 (B,), or the continuous one, float32 (B, A); see `outputs`."""

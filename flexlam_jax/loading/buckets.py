@@ -12,6 +12,9 @@ Array = jax.Array | np.ndarray  # Results are of the kind that was given.
 # Batches are padded to one of these sizes, so that ever-changing batch sizes compile at most this
 # many programs; larger batches run in pieces of the largest.
 BUCKETS = (1, 8, 64, 256)
+# Those of decisions of policies: closer to each other, as the number of live episodes decides how
+# long every step takes.
+DECISIONS = (1, 4, 8, 16, 24, 32, 48, 64, 128)
 
 
 def in_buckets(

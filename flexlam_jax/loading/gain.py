@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.checkpoints.subtrees import split, subtree, with_subtree, within
+from flexlam_jax.checkpoints.subtrees import with_subtree
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.models.gain_head import PATH, GainHead, shortfall
 from flexlam_jax.models.lam import LatentActionModel
@@ -34,12 +34,6 @@ def expected_params(
     frame = jax.ShapeDtypeStruct((1, *image), jnp.uint8)
     head = jax.eval_shape(GainHead().init, jax.random.key(0), slots, frame, frame)["params"]
     return with_subtree(params, PATH, head)
-
-
-def without_head(params: Mapping[str, Any]) -> tuple[Any, Any]:
-    """(parameters of the model, those of the head or None)."""
-    head = subtree(params, PATH)
-    return params if head is None else split(params, lambda path: within(path, [PATH]))[0], head
 
 
 @functools.partial(jax.jit, static_argnums=0)

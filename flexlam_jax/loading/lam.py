@@ -23,11 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.subtrees import subtree
 from flexlam_jax.errors import CheckpointError
-from flexlam_jax.loading import gain, motion
+from flexlam_jax.loading import gain
 from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
 from flexlam_jax.models.gain_head import least_budget
+from flexlam_jax.models.heads import DETACHED_HEADS, HEADS
 from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 
 
@@ -41,9 +43,12 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
         clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
         variables = dict(jax.eval_shape(model.init, jax.random.key(0), clip))
         params = gain.expected_params(config, model, (height, width, channels), variables["params"])
-        return {**variables, "params": motion.expected_params(config, model, params)}
+        return {**variables, "params": params}
 
-    variables, config, step = restore_params(path, abstract_variables, step)
+    # Heads of other terms of the loss served training, whoever's they are.
+    variables, config, step = restore_params(
+        path, abstract_variables, step, beside=(HEADS, DETACHED_HEADS)
+    )
     variables = jax.device_put(variables, jax.local_devices()[0])
     return LoadedLam(built["model"], variables, config, step)
 
@@ -130,8 +135,13 @@ class LoadedLam:
         self.null_id = self.codebook_size
         self.null = np.asarray(variables["params"]["null"], np.float32)
         self.budgets = trained_budgets(config["model"])
-        params, self._gain = gain.without_head(motion.without_head(variables["params"]))
-        self._variables = {**variables, "params": params}
+        self._gain = subtree(variables["params"], gain.PATH)
+        model_alone = {
+            name: part
+            for name, part in variables["params"].items()
+            if name not in (HEADS, DETACHED_HEADS)
+        }
+        self._variables = {**variables, "params": model_alone}
         self.chooses = self._gain is not None
         self.programs = _programs(
             json.dumps(
@@ -291,7 +301,7 @@ class LoadedLam:
         return other
 
     def fingerprint(self) -> str:
-        """sha256 of the parameters, without the head's: tells which model made a file of codes."""
+        """sha256 of the parameters, without those of heads: tells which model made a file of codes."""
         digest = hashlib.sha256()
         for leaf in jax.tree.leaves(self._variables):
             digest.update(np.ascontiguousarray(leaf).tobytes())

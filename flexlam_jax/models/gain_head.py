@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from flexlam_jax.frames import to_float
+from flexlam_jax.models.heads import DETACHED_HEADS
 
-PATH = "detached_heads/gain"  # In the parameters of a run; see objectives/terms.py.
+PATH = f"{DETACHED_HEADS}/gain"  # In the parameters of a run.
 LEAST_MSE = 1e-6  # 60 dB: errors below are taken as equal, so that still pictures do not decide.
 SIDE = 8  # of the pooled pictures
 DB_PER_NAT = 10 / float(np.log(10))

@@ -14,8 +14,6 @@ from flexlam_jax.models.bottleneck import null_fill
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.motion import motion_features
 
-PATH = "heads/motion"  # In the parameters of a run; see objectives/terms.py.
-
 
 class MotionHead(nn.Module):
     """Slots and how many are kept -> distribution over shifts of every window of the picture.

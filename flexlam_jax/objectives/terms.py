@@ -7,11 +7,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from flexlam_jax.models.heads import DETACHED_HEADS, HEADS
 from flexlam_jax.objectives.objective import Batch, Mean, Objective, Outcome, Variables
 from flexlam_jax.random import fold_name
-
-HEADS = "heads"
-DETACHED_HEADS = "detached_heads"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from flexlam_jax.checkpoints.subtrees import merge, split
 from flexlam_jax.config.ranges import TEXT, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import ConfigError, UserError
-from flexlam_jax.objectives.terms import DETACHED_HEADS
+from flexlam_jax.models.heads import DETACHED_HEADS
 from flexlam_jax.parallel.sharding import path_name
 
 DECAYED = "kernel"

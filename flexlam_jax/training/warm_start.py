@@ -23,7 +23,7 @@ from flexlam_jax.checkpoints.subtrees import children, subtree, with_subtree, wi
 from flexlam_jax.config.ranges import COUNT_OR_NONE, TEXT, either, exactly
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import CheckpointError, ConfigError
-from flexlam_jax.objectives.terms import DETACHED_HEADS
+from flexlam_jax.models.heads import DETACHED_HEADS
 from flexlam_jax.parallel import distributed
 from flexlam_jax.training.frozen import place
 from flexlam_jax.training.state import TrainState

@@ -9,7 +9,7 @@ from etils import epath
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.checkpoints.references import read_frozen
 from flexlam_jax.errors import CheckpointError, ConfigError
-from flexlam_jax.objectives.terms import DETACHED_HEADS
+from flexlam_jax.models.heads import DETACHED_HEADS
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.loop import fit
 from flexlam_jax.training.warm_start import apply_start, read_start, sources_of
