@@ -11,13 +11,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import COUNT, SWITCH, TEXT, Range, either, one_of, several
+from flexlam_jax.config.ranges import COUNT, SWITCH, TEXT, Range, one_of
 from flexlam_jax.config.sections import build_kind
 from flexlam_jax.config.settings import choice, read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.frame_stack import TRUNKS
-from flexlam_jax.models.lam import DTYPES
+from flexlam_jax.models.lam import DTYPES, FrameSettings
 
 _NAMES = Range(
     "texts in brackets, () for those of the data",
@@ -26,16 +26,9 @@ _NAMES = Range(
 
 
 @dataclasses.dataclass(frozen=True)
-class BehaviourCloningSettings:
+class BehaviourCloningSettings(FrameSettings):
     """The `model` section of a config; what `build_behaviour_cloning` reads."""
 
-    image_size: int | tuple[int, int] = setting(
-        64,
-        range=either(COUNT, several(COUNT, 2)),
-        help="pixels of a side, or (height, width)",
-        required=True,
-    )
-    channels: int = setting(3, range=COUNT, help="of the frames")
     trunk: Any = choice(TRUNKS, default="frame_stack", help="reads the last frames")
     hidden: int = setting(256, range=COUNT, help="hidden width of the head")
     action_names: tuple[str, ...] = setting(

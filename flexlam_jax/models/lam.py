@@ -34,8 +34,8 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
 @dataclasses.dataclass(frozen=True)
-class LamSettings:
-    """The `model` section of a config; what `build_lam` reads."""
+class FrameSettings:
+    """What the `model` section of every model that looks at frames begins with."""
 
     image_size: int | tuple[int, int] = setting(
         64,
@@ -44,6 +44,12 @@ class LamSettings:
         required=True,
     )
     channels: int = setting(3, range=COUNT, help="of the frames")
+
+
+@dataclasses.dataclass(frozen=True)
+class LamSettings(FrameSettings):
+    """The `model` section of a config; what `build_lam` reads."""
+
     slots: int = setting(None, range=COUNT, help="latent slots K", required=True)
     encoder: Any = choice(ENCODERS, help="reads a pair of frames")
     quantizer: Any = choice(QUANTIZERS, help="makes slots discrete")

@@ -18,14 +18,14 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, TEXT, either, one_of, several, whole
+from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, TEXT, one_of, whole
 from flexlam_jax.config.sections import build_kind
 from flexlam_jax.config.settings import choice, read, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.causal_transformer import CausalTransformer, KeysValues
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.frame_stack import TRUNKS
-from flexlam_jax.models.lam import DTYPES, frame_shape
+from flexlam_jax.models.lam import DTYPES, FrameSettings, frame_shape
 from flexlam_jax.models.slot_distributions import Categorical, Mixture
 from flexlam_jax.models.transformer import BlockSettings, RMSNorm
 
@@ -193,16 +193,9 @@ class LamSource:
 
 
 @dataclasses.dataclass(frozen=True)
-class TokenPolicySettings:
+class TokenPolicySettings(FrameSettings):
     """The `model` section of a config; what `build_token_policy` reads."""
 
-    image_size: int | tuple[int, int] = setting(
-        64,
-        range=either(COUNT, several(COUNT, 2)),
-        help="pixels of a side, or (height, width)",
-        required=True,
-    )
-    channels: int = setting(3, range=COUNT, help="of the frames")
     context: int = setting(1, range=whole(1, 1000), help="steps it reads, the present one included")
     trunk: Any = choice(TRUNKS, default="frame_stack", help="reads the frames of a step")
     width: int = setting(128, range=COUNT, help="of the sequence model")
