@@ -23,9 +23,8 @@ from absl import flags
 
 from data_pipelines.simulators.simulator import Simulator
 from experiments import lam_inputs
-from experiments.budget_sweep.pieces import DATA, Piece, pieces
+from experiments.budget_sweep.pieces import DATA, pieces
 from experiments.budget_sweep.results import write_results, write_rows
-from experiments.budget_sweep.runner import Runner
 from experiments.budget_sweep.settings import (
     NARROW,
     PROTOCOLS,
@@ -35,6 +34,8 @@ from experiments.budget_sweep.settings import (
     check_data,
     has_codes,
 )
+from experiments.pieces.piece import Piece
+from experiments.pieces.runner import Runner
 from experiments.played_tasks import simulator_of, tasks_of
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError

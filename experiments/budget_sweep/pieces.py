@@ -7,11 +7,10 @@ episodes; FlexLAM alone decodes several prefixes per step, if its preset says so
 """
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.budget_sweep.settings import JOINT, NARROW, SCARCE, Settings
+from experiments.pieces.piece import Piece
 
 DATA = "data"
 FLEX, CLONING, RANDOM, EXPERT = "flexlam", "cloning", "random", "expert"
@@ -29,29 +28,6 @@ class Cell:
     labels: str = ""
     draw: int | None = None
     k: int | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Piece:
-    """One command.
-
-    Attributes:
-      name: of the piece, and of its folder below that of the sweep.
-      module: that is run.                reads: names of the pieces that must be finished.
-      gives: ACCURACY, RETURNS, REPORT, or "" for what others read only.
-    """
-
-    name: str
-    module: str
-    flags: tuple[str, ...]
-    reads: tuple[str, ...] = ()
-    gives: str = ""
-    cell: Cell | None = None
-
-    @property
-    def stage(self) -> str:
-        """What kind of work it is, for the table of times."""
-        return self.name.partition("/")[2].partition("/")[0] or self.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,16 +55,6 @@ def pieces(settings: Settings) -> list[Piece]:
     for seed in settings.seeds:
         found += _of_seed(settings, seed)
     return [*found, *_anchors(settings)]
-
-
-def identities(found: Sequence[Piece], out: str) -> dict[str, str]:
-    """Piece -> hash of its command and of all that went into what it reads; `out` is left out."""
-    known: dict[str, str] = {}
-    for piece in found:
-        flags = [flag.replace(out, "OUT") for flag in piece.flags]
-        text = json.dumps([piece.module, flags, [known[name] for name in piece.reads]])
-        known[piece.name] = hashlib.sha256(text.encode()).hexdigest()
-    return known
 
 
 def _data(settings: Settings) -> Piece:

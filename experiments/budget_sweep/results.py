@@ -8,11 +8,11 @@ from typing import Any
 
 from experiments import provenance
 from experiments.budget_sweep import page
-from experiments.budget_sweep.pieces import Piece
 from experiments.budget_sweep.rows import as_csv, collect
-from experiments.budget_sweep.runner import Runner, seconds_by_stage
 from experiments.budget_sweep.settings import Settings
 from experiments.budget_sweep.summary import Point, summary
+from experiments.pieces.piece import Piece
+from experiments.pieces.runner import Runner, seconds_by_stage
 from flexlam_jax.files import write_atomically
 from flexlam_jax.reports.results import plain
 from flexlam_jax.reports.tables import as_text

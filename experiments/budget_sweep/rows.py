@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.budget_sweep.pieces import ACCURACY, REPORT, RETURNS, Piece
+from experiments.budget_sweep.pieces import ACCURACY, REPORT, RETURNS
+from experiments.pieces.piece import Piece
 from flexlam_jax.loading.translator import translator_config
 from flexlam_jax.typed_json import read_json
 

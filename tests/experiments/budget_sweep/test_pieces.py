@@ -9,8 +9,9 @@ import pytest
 from absl import flags
 
 from experiments import preset_flag
-from experiments.budget_sweep.pieces import identities, pieces
+from experiments.budget_sweep.pieces import pieces
 from experiments.budget_sweep.settings import PROTOCOLS, has_codes
+from experiments.pieces.piece import identities
 from experiments.tasks.registry import check_config
 from flexlam_jax.errors import UserError
 from tests.experiments.budget_sweep.sweeps import PRESETS, sweep

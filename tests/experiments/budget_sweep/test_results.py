@@ -7,7 +7,7 @@ import math
 import pytest
 
 from experiments.budget_sweep import page
-from experiments.budget_sweep.pieces import ACCURACY, REPORT, RETURNS, Cell, Piece, pieces
+from experiments.budget_sweep.pieces import ACCURACY, REPORT, RETURNS, Cell, pieces
 from experiments.budget_sweep.rows import COLUMNS, as_csv, rows_of
 from experiments.budget_sweep.summary import (
     ALL_BUDGETS,
@@ -17,6 +17,7 @@ from experiments.budget_sweep.summary import (
     number_of,
     summary,
 )
+from experiments.pieces.piece import Piece
 from tests.experiments.budget_sweep.sweeps import sweep
 
 TASKS = {"aim": (0.0, 10.0), "walk": (-1.0, 1.0)}  # random and expert return

@@ -5,7 +5,7 @@ import json
 
 from experiments.budget_sweep.pieces import REPORT, RETURNS, pieces
 from experiments.budget_sweep.results import write_results
-from experiments.budget_sweep.runner import Marker
+from experiments.pieces.runner import Marker
 from tests.experiments.budget_sweep.sweeps import sweep
 from tests.experiments.budget_sweep.test_results import report, returns
 

@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from experiments.budget_sweep.pieces import Piece, identities
+from experiments.pieces.piece import Piece, identities
 from flexlam_jax.errors import Interrupted, UserError
 from flexlam_jax.files import write_atomically
 from flexlam_jax.typed_json import read_json
 
 _LOOK = 0.1  # seconds between two looks at the processes
 _LAST_LINES = 15  # of the output of one that failed
-_STARTER = (sys.executable, "-m", "experiments.budget_sweep.with_parent")
+_STARTER = (sys.executable, "-m", "experiments.pieces.with_parent")
 
 
 @dataclasses.dataclass(frozen=True)

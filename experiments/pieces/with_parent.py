@@ -1,6 +1,6 @@
 """Becomes a command that is asked to stop as soon as its parent is gone, also when that was killed.
 
-    python -m experiments.budget_sweep.with_parent PARENT MODULE [FLAGS]
+    python -m experiments.pieces.with_parent PARENT MODULE [FLAGS]
 
 Or the commands of a killed sweep would go on, and the next one meet them in their folders. A
 process cannot do this to one that it starts, but by code between fork and exec, which is not safe

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.budget_sweep.pieces import Piece
-from experiments.budget_sweep.runner import _STARTER, Runner, seconds_by_stage
+from experiments.pieces.piece import Piece
+from experiments.pieces.runner import _STARTER, Runner, seconds_by_stage
 from flexlam_jax.errors import UserError
 
 SLEEP = ("-n1", "-r1", "import time; time.sleep(60)")  # Of timeit.
