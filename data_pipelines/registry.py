@@ -46,11 +46,13 @@ RECIPES = {
     "dmlab_sim9": "data_pipelines.simulators.dmlab.recipe9",
     "ego4d": "data_pipelines.readers.ego4d.recipe",
     "libero": "data_pipelines.readers.libero.recipe",
+    "libero-record": "data_pipelines.simulators.libero.recipe",
     "ssv2": "data_pipelines.readers.ssv2",
     "videos": "data_pipelines.readers.video.recipe",
     "rlds": "data_pipelines.readers.rlds.recipe",
     "lerobot": "data_pipelines.readers.lerobot.recipe",
     "metaworld": "data_pipelines.simulators.metaworld.recipe",
+    "ogbench": "data_pipelines.simulators.ogbench.recipe",
     "robomimic": "data_pipelines.readers.robomimic.recipe",
     "synthetic": "data_pipelines.simulators.synthetic",
 }

@@ -9,13 +9,17 @@ from typing import Any
 
 from data_pipelines.conversion.assembly import Assembly
 from data_pipelines.conversion.splits import SPLITS
+from data_pipelines.conversion.success_rates import success_rates
 from data_pipelines.format.manifest import FORMAT_VERSION
 from data_pipelines.readers.recordings import Plan
 
 
 def assembly_facts(result: Assembly, plan: Plan) -> dict[str, Any]:
     """What the manifest tells of an assembly, as JSON, and the jobs whose shards it lists."""
-    written = {job.spec["name"] for job in result.jobs}
+    kept = collections.Counter()
+    for job in result.jobs:
+        kept[job.spec["name"]] += len(job.episodes)
+    written = set(kept)
     facts = {
         "jobs": [dataclasses.asdict(job) for job in result.jobs],
         "recordings": result.recordings,
@@ -31,6 +35,9 @@ def assembly_facts(result: Assembly, plan: Plan) -> dict[str, Any]:
         }
     if result.language is not None:
         facts["optional"]["language"] = result.language
+    left_out = [(item.name, item.reason) for item in result.skipped]
+    if rates := success_rates(plan.specs, kept, left_out):
+        facts["optional"]["success_rates"] = rates
     if empty := [spec.name for spec in plan.specs if spec.name not in written]:
         facts["optional"]["empty_datasets"] = empty
     if len(written) > 1 and plan.items:  # simulators give every view a recording of its own

@@ -17,28 +17,36 @@ import shutil
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from data_pipelines.conversion.output import writing
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import read_episode, write_episode
+from data_pipelines.conversion.success_rates import FAILED, LOST
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.processes import worker_pool
 from data_pipelines.readers.recordings import Skipped
 from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.rollout import Episode, check_renderer, rollout
-from data_pipelines.simulators.simulator import Simulator
+from data_pipelines.simulators.simulator import EpisodeLost, Simulator
+from data_pipelines.whole_files import whole_file
 
 MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out and counted
+TRIES = 4  # episodes played for each demonstration that is asked for, at most
+CRASHES = 5  # episodes lost in a row after which a job gives up
+# Reason why an episode is left out -> in the name of the file that says so.
+_MARKS = {"too short": "short", FAILED: "failed", LOST: "lost"}
 
 _running: dict[tuple, Simulator] = {}  # one per process: a game takes 0.3 s to start
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One task, played by one behaviour until it has `transitions` transitions.
+    """One task, played by one behaviour until it has `transitions` transitions, or as many
+    `demonstrations`: then episodes that were not solved are left out.
 
     views: camera -> its dataset; folder: where episodes of each dataset are spooled, beside which
     half-written ones lie in folders work-*.
@@ -52,10 +60,19 @@ class Job:
     folder: pathlib.Path
     seed: int
     transitions: int
+    demonstrations: int = 0
 
     def folders(self) -> list[pathlib.Path]:
         """Of its datasets, the one that is written last at the end."""
         return [self.folder / spec.name for spec in self.views.values()]
+
+
+class Played(NamedTuple):
+    """An episode that was played. left_out: why it is not kept, "" if it is; detail: in words."""
+
+    frames: int
+    left_out: str = ""
+    detail: str = ""
 
 
 def collect(jobs: Sequence[Job], *, workers: int, report: Callable[[int], None]) -> list[Skipped]:
@@ -78,22 +95,32 @@ def _collect_job(
 ) -> list[Skipped]:
     """Spools whole episodes, at least one per split, until they hold the job's transitions.
 
-    Episodes are counted in order of their number, so neither the number of workers nor their speed
-    decides what is kept. `ahead` tasks run before it is known whether they are needed.
+    Of demonstrations there may be fewer, where the expert fails, and none, where too few for the
+    splits are solved. Episodes are counted in order of their number, so neither the number of
+    workers nor their speed decides what is kept. `ahead` tasks run before it is known whether they
+    are needed.
     """
-    pending: collections.deque[tuple[int, Callable[[], int]]] = collections.deque()
-    skipped, total, episodes, last = [], 0, 0, -1
-    for last, count in _in_order(job, pool, ahead, pending):
-        if count < MIN_FRAMES:
+    pending: collections.deque[tuple[int, Callable[[], Played]]] = collections.deque()
+    skipped, total, episodes, last, crashes = [], 0, 0, -1, 0
+    for last, played in _in_order(job, pool, ahead, pending):
+        crashes = crashes + 1 if played.left_out == LOST else 0
+        if crashes > CRASHES:
+            raise DataError(
+                f"{job.name}: {crashes} episodes in a row were lost, the last one: {played.detail}"
+            )
+        if played.left_out:
             name = f"{job.name} episode {last}"
-            skipped.append(Skipped(name, "too short", f"{count} frames"))
+            skipped.append(Skipped(name, played.left_out, played.detail))
             continue
-        total, episodes = total + count - 1, episodes + 1
-        report(count - 1)
-        if total >= job.transitions and episodes >= len(SPLITS):
+        total, episodes = total + played.frames - 1, episodes + 1
+        report(played.frames - 1)
+        enough = max(len(SPLITS), job.demonstrations)
+        if total >= job.transitions and episodes >= enough:
             break
     for _, result in pending:
         result()
+    if job.demonstrations and episodes < len(SPLITS):
+        last = -1
     _remove_after(job, last)
     if total < job.transitions:
         raise DataError(
@@ -102,17 +129,19 @@ def _collect_job(
     return skipped
 
 
-def _in_order(job: Job, pool, ahead: int, pending) -> Iterator[tuple[int, int]]:
-    """(episode, its number of frames) one after the other, `ahead` of them at work."""
-    for episode in range(100 * job.transitions):  # a bound, where episodes always end at once
-        count = finished(job, episode)
-        if count is not None and not pending:  # none is played beyond a job that is complete
-            yield episode, count
+def _in_order(job: Job, pool, ahead: int, pending) -> Iterator[tuple[int, Played]]:
+    """Numbered episodes one after the other, `ahead` of them at work."""
+    # A bound, where episodes always end at once, or are never solved.
+    most = TRIES * job.demonstrations if job.demonstrations else 100 * job.transitions
+    for episode in range(most):
+        played = finished(job, episode)
+        if played is not None and not pending:  # none is played beyond a job that is complete
+            yield episode, played
             continue
-        if count is None:
+        if played is None:
             pending.append((episode, pool.submit(play_and_spool, job, episode).result))
         else:
-            pending.append((episode, functools.partial(int, count)))
+            pending.append((episode, functools.partial(Played, *played)))
         if len(pending) >= ahead:
             done, result = pending.popleft()
             yield done, result()
@@ -121,13 +150,16 @@ def _in_order(job: Job, pool, ahead: int, pending) -> Iterator[tuple[int, int]]:
         yield done, result()
 
 
-def finished(job: Job, episode: int) -> int | None:
-    """The number of frames of an episode that was played already, also if it was too short."""
+def finished(job: Job, episode: int) -> Played | None:
+    """What is known of an episode that was played already, also if it is left out."""
     last = job.folders()[-1]
     if (last / f"{episode:08d}.npz").exists():
-        return read_episode(last, episode).length
-    for path in last.glob(f"{episode:08d}.short-*"):
-        return int(path.name.rpartition("-")[2])
+        return Played(read_episode(last, episode).length)
+    for reason, mark in _MARKS.items():
+        for path in last.glob(f"{episode:08d}.{mark}-*"):
+            count = int(path.name.rpartition("-")[2])
+            # Of a build that an older version began it is empty.
+            return Played(count, reason, path.read_text() or f"{count} frames")
     return None
 
 
@@ -139,26 +171,50 @@ def _remove_after(job: Job, last: int) -> None:
                 path.unlink()
 
 
-def play_and_spool(job: Job, episode: int) -> int:
-    """Task of one worker: returns the number of frames, also when there are too few to keep."""
+def play_and_spool(job: Job, episode: int) -> Played:
+    """Task of one worker. An episode that a simulator loses is begun again, once."""
     try:
-        played = play(job, episode)
+        try:
+            played = play(job, episode)
+        except EpisodeLost:
+            _close()
+            played = play(job, episode)
+        told = _judged(job, played)
+    except EpisodeLost as error:
+        _close()
+        told = Played(0, LOST, str(error))
     except Exception as error:  # of somebody's simulator or agent: its traceback says where
         error.add_note(f"while playing {job.name} episode {episode}, seed {job.seed}")
         raise
-    count = 0 if played is None else played.length
-    if count >= MIN_FRAMES:
+    if not told.left_out:
         for camera, frames in played.frames.items():
             check_renderer(
                 frames, job.simulator.min_distinct, f"{job.name} episode {episode}, {camera}"
             )
         _spool(job, episode, played)
     else:
-        last = job.folders()[-1]
-        with writing(last):
-            last.mkdir(parents=True, exist_ok=True)
-            (last / f"{episode:08d}.short-{count}").touch()
-    return count
+        _mark(job, episode, told)
+    return told
+
+
+def _judged(job: Job, played: Episode | None) -> Played:
+    """Whether an episode is kept."""
+    count = 0 if played is None else played.length
+    if count < MIN_FRAMES:
+        return Played(count, "too short", f"{count} frames")
+    if job.demonstrations and not played.metadata.get("success"):
+        return Played(count, FAILED, f"not solved in {count - 1} steps")
+    return Played(count)
+
+
+def _mark(job: Job, episode: int, told: Played) -> None:
+    """Leaves word of an episode that was left out."""
+    last = job.folders()[-1]
+    with writing(last):
+        last.mkdir(parents=True, exist_ok=True)
+        name = f"{episode:08d}.{_MARKS[told.left_out]}-{told.frames}"
+        with whole_file(last / name) as unfinished:
+            unfinished.write_text(told.detail)
 
 
 def play(job: Job, episode: int) -> Episode | None:

@@ -33,14 +33,37 @@ def recipe_of(simulator: type[Simulator], amounts: Mapping[str, int]) -> Simulat
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorRecipe:
-    """The functions that `prepare` calls, for one simulator."""
+    """The functions that `prepare` calls, for one simulator.
+
+    amounts: transitions by <task>_<behaviour>. views: cameras that are recorded unless --cameras
+    says otherwise; () = all.
+    """
 
     simulator: type[Simulator]
     DESCRIPTION: str
-    amounts: dict[str, int]  # transitions by <task>_<behaviour>
+    amounts: dict[str, int]
+    views: tuple[str, ...] = ()
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--seed", type=int, default=0)
+        self.add_amounts(parser)
+        parser.add_argument("--size", type=int, default=64, help="pixels of a side")
+        parser.add_argument("--codec", default="zstd", choices=tuple(CODECS))
+        parser.add_argument(
+            "--clip-stride", type=int, default=8, help="transitions owned by a record"
+        )
+        parser.add_argument(
+            "--max-span", type=int, default=8, help="longest window, in frames minus one"
+        )
+        if len(self.simulator.cameras) > 1:
+            parser.add_argument(
+                "--cameras",
+                default=",".join(self.views or self.simulator.cameras),
+                help="views to record, separated by commas; one dataset each",
+            )
+
+    def add_amounts(self, parser: argparse.ArgumentParser) -> None:
+        """The options of how much is played."""
         parser.add_argument(
             "--plan",
             default=",".join(f"{name}={count}" for name, count in self.amounts.items()),
@@ -55,33 +78,14 @@ class SimulatorRecipe:
         parser.add_argument(
             "--fast",
             action="store_true",
-            help=f"a {FAST_SHARE:.0%} share of the plan, for smoke runs",
+            help=f"a {FAST_SHARE:.0%}% share of the plan, for smoke runs",
         )
-        parser.add_argument("--size", type=int, default=64, help="pixels of a side")
-        parser.add_argument("--codec", default="zstd", choices=tuple(CODECS))
-        parser.add_argument(
-            "--clip-stride", type=int, default=8, help="transitions owned by a record"
-        )
-        parser.add_argument(
-            "--max-span", type=int, default=8, help="longest window, in frames minus one"
-        )
-        if len(self.simulator.cameras) > 1:
-            parser.add_argument(
-                "--cameras",
-                default=",".join(self.simulator.cameras),
-                help="views to record, separated by commas; one dataset each",
-            )
 
     def options(self, args: argparse.Namespace) -> dict[str, Any]:
         """Raises DataError for a plan, a share or cameras that make no sense."""
-        amounts = self._amounts(args.plan)
-        total = sum(amounts.values())
-        if args.transitions < 0:
-            raise DataError(f"--transitions is {args.transitions}; give a positive number")
-        share = (args.transitions or total) / total * (FAST_SHARE if args.fast else 1.0)
         options = {
             "seed": args.seed,
-            "plan": {name: max(1, round(count * share)) for name, count in amounts.items()},
+            "plan": self.plan_of(args),
             "size": args.size,
             "codec": args.codec,
             "clip_stride": args.clip_stride,
@@ -90,6 +94,15 @@ class SimulatorRecipe:
         if len(self.simulator.cameras) > 1:
             options["cameras"] = parse_cameras(args.cameras, self.simulator.cameras)
         return options
+
+    def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
+        """How much is played of each <task>_<behaviour>; raises DataError as `options`."""
+        amounts = self._amounts(args.plan)
+        total = sum(amounts.values())
+        if args.transitions < 0:
+            raise DataError(f"--transitions is {args.transitions}; give a positive number")
+        share = (args.transitions or total) / total * (FAST_SHARE if args.fast else 1.0)
+        return {name: max(1, round(count * share)) for name, count in amounts.items()}
 
     def _amounts(self, text: str) -> dict[str, int]:
         """'my_way_home_sticky=6000,...' -> {name: transitions}; raises DataError if it cannot."""
@@ -120,7 +133,7 @@ class SimulatorRecipe:
             )
         return task, behaviour
 
-    def expected_transitions(self, options: dict[str, Any]) -> int:
+    def expected_transitions(self, options: dict[str, Any]) -> int | None:
         return sum(options["plan"].values())
 
     def sources(self, options: dict[str, Any]) -> dict[str, Any]:
@@ -168,16 +181,17 @@ class SimulatorRecipe:
         workers: int,
         report: Callable[[int], None],
     ) -> list[Skipped]:
-        jobs = [
-            collector.Job(
-                self.simulator,
-                name,
-                *self._parts(name),
-                views=self._views(name, options),
-                folder=spool,
-                seed=options["seed"],
-                transitions=transitions,
-            )
-            for name, transitions in options["plan"].items()
-        ]
+        jobs = [self.job(name, options, spool) for name in options["plan"]]
         return collector.collect(jobs, workers=workers, report=report)
+
+    def job(self, name: str, options: dict[str, Any], spool: pathlib.Path) -> collector.Job:
+        """What is played of one <task>_<behaviour>."""
+        return collector.Job(
+            self.simulator,
+            name,
+            *self._parts(name),
+            views=self._views(name, options),
+            folder=spool,
+            seed=options["seed"],
+            transitions=options["plan"][name],
+        )

@@ -22,8 +22,8 @@ class Episode:
 
     frames: camera -> uint8 (N, S, S, 3); action (N-1, ...), as the agent asked; reward float32
     (N-1,); state float32 (N, S'). episode_return: sum over all steps taken, recorded or not. done:
-    the simulator ended it. metadata: task, language and success, where the simulator knows of
-    language or success.
+    the simulator ended it. metadata: task, language, success and further facts, where the simulator
+    knows of any.
     """
 
     frames: dict[str, np.ndarray]
@@ -126,6 +126,7 @@ def _metadata(simulator: Simulator) -> dict[str, Any]:
     language, success = simulator.language(), simulator.success()
     known: dict[str, Any] = {"language": language} if language else {}
     known |= {} if success is None else {"success": bool(success)}
+    known |= simulator.episode_facts()
     return {"task": simulator.task.name} | known if known else {}
 
 

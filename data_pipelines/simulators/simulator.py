@@ -65,6 +65,10 @@ class Step(NamedTuple):
     done: bool
 
 
+class EpisodeLost(RuntimeError):
+    """A simulator failed in an episode, and begins the next one afresh."""
+
+
 class Simulator(abc.ABC):
     """A world to act in, seen by named cameras as square pictures of `size` pixels a side.
 
@@ -147,6 +151,10 @@ class Simulator(abc.ABC):
     def success(self) -> bool | None:
         """Whether the task is solved in this episode; None where tasks have no such notion."""
         return None
+
+    def episode_facts(self) -> dict[str, Any]:
+        """JSON-able facts of the episode so far, for the metadata of a recording."""
+        return {}
 
     def language(self) -> str:
         """The instruction of this episode, "" where there is none."""

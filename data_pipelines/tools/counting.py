@@ -57,6 +57,12 @@ def notes(manifest: dict[str, Any]) -> list[str]:
         f"left out: dataset {name}, of which no episode shows anything"
         for name in manifest.get("empty_datasets", ())
     ]
+    lines += [
+        f"solved: {rate['solved']} of {rate['solved'] + rate['failed']} episodes of {name}"
+        + (f", {rate['lost']} lost" if rate["lost"] else "")
+        for name, rate in manifest.get("success_rates", {}).items()
+        if rate["failed"] or rate["lost"]
+    ]
     lines += [f"note: {line}" for line in manifest.get("sources", {}).get("notes", ())]
     if leaks := manifest.get("leakage_check", {}).get("leaks"):
         lines.append(
