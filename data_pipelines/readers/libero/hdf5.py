@@ -8,6 +8,7 @@ float64.
 
 from __future__ import annotations
 
+import json
 import pathlib
 import warnings
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,9 @@ STATES = {
     "ee_gripper": ((("obs/ee_states", 6), ("obs/gripper_states", 2)), EE_POSE + GRIPPER),
     "joint_states": ((("obs/joint_states", 7),), JOINTS),
 }
+# Attributes of a demo that some recorders write: JSON, [[first row, name], ...] in order, a phase
+# lasting until the next begins.
+PHASES = ("stages", "keyframes")
 _TEXT = ("bddl_file_name", "bddl_file_content", "problem_info", "obs_when", "tag", "env_name")
 
 
@@ -142,6 +146,7 @@ def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
         rewards = hdf5_files.read_array(demo, "rewards")
         state = read_state(demo, options["state"])
         measured = _measured(demo)
+        phases = _phases(demo, follows)
         attributes = text_attributes(opened["data"])
         convention = hdf5_files.text_attribute(opened["data"], "macros_image_convention")
     lengths = [*counts.values(), len(rewards), *([] if state is None else [len(state)])]
@@ -174,8 +179,26 @@ def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
             "bddl_file_name": attributes.get("bddl_file_name", ""),
             "observation_after_action": follows,
             "alignment_check": alignment.verdict(follows, measured),
+            **phases,
         },
     )
+
+
+def _phases(demo, follows: bool) -> dict[str, list[list]]:
+    """PHASES that the demo has, by step: step 0 is its first row, or its second where observations
+    follow. Raises ItemError for what is none."""
+    found: dict[str, list[list]] = {}
+    for kind in PHASES:
+        text = hdf5_files.text_attribute(demo, kind)
+        if not text:
+            continue
+        try:
+            starts = {max(0, int(row) - follows): str(name) for row, name in json.loads(text)}
+        except (ValueError, TypeError, RecursionError) as error:
+            detail = f"{demo.name}: attribute {kind} is no [[row, name], ...] ({error})"
+            raise ItemError("bad metadata", detail) from error
+        found[kind] = [[row, starts[row]] for row in sorted(starts)]
+    return found
 
 
 def _frame_count(demo, name: str) -> int:

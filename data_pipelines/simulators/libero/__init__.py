@@ -1,0 +1,1 @@
+"""LIBERO's scenes: played, and recorded with scripted experts."""

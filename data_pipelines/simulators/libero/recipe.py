@@ -1,0 +1,166 @@
+"""`prepare libero-record`: demonstrations of LIBERO's tasks by a scripted expert, with its phases."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.conversion.splits import SPLITS
+from data_pipelines.conversion.spool import list_episodes, read_episode
+from data_pipelines.errors import DataError
+from data_pipelines.format.codecs import get_codec
+from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.processes import worker_pool
+from data_pipelines.readers.recordings import Skipped
+from data_pipelines.simulators.collector import Job
+from data_pipelines.simulators.demonstrations import DemonstrationRecipe
+from data_pipelines.simulators.libero import demo_files, package
+from data_pipelines.simulators.libero.rendering import RENDERINGS
+from data_pipelines.simulators.libero.simulator import SIMULATORS, Libero
+from data_pipelines.simulators.recipe import FAST_SHARE
+
+EPISODES = 50  # of each task, as LIBERO's own demonstrations
+SIZE = 128
+
+
+class LiberoRecipe(DemonstrationRecipe):
+    """A recipe whose tasks are chosen by suite, and which can write LIBERO's own files as well."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.set_defaults(size=SIZE)
+        parser.add_argument(
+            "--rendering",
+            default="plain",
+            choices=tuple(RENDERINGS),
+            help="; ".join(f"{name}: {text}" for name, text in RENDERINGS.items()),
+        )
+        parser.add_argument(
+            "--hdf5",
+            default="",
+            help="folder for <suite>/<task>_demo.hdf5 in LIBERO's layout as well, each "
+            "demonstration played again to the bit",
+        )
+
+    def add_amounts(self, parser: argparse.ArgumentParser) -> None:
+        parser.add_argument(
+            "--suites",
+            default="libero_object",
+            help=f"separated by commas; {', '.join(package.SUITES)}, and those of LIBERO-PRO: "
+            f"<suite>_{', <suite>_'.join(package.PERTURBATIONS)}",
+        )
+        parser.add_argument(
+            "--tasks", default="", help="numbers or names in the suites; default: all of them"
+        )
+        parser.add_argument("--episodes", type=int, default=EPISODES, help="solved, of each task")
+        parser.add_argument(
+            "--fast", action="store_true", help=f"a {FAST_SHARE:.0%}% share of the episodes"
+        )
+
+    def options(self, args: argparse.Namespace) -> dict[str, Any]:
+        own = {"rendering": args.rendering, "hdf5": args.hdf5}
+        return super().options(args) | own
+
+    def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
+        """Raises DataError for suites and tasks that do not exist, and too few episodes."""
+        if args.episodes < len(SPLITS):
+            raise DataError(
+                f"--episodes={args.episodes}: give at least {len(SPLITS)} for {', '.join(SPLITS)}"
+            )
+        names = chosen_tasks(_words(args.suites), _words(args.tasks))
+        share = FAST_SHARE if args.fast else 1.0
+        episodes = max(len(SPLITS), round(args.episodes * share))
+        return {f"{name}_expert": episodes for name in names}
+
+    def _views(self, name: str, options: dict[str, Any]) -> dict[str, DatasetSpec]:
+        facts = {"rendering": RENDERINGS[options["rendering"]], "gripper": "-1 opens, +1 closes"}
+        return {
+            camera: dataclasses.replace(spec, details=spec.details | facts)
+            for camera, spec in super()._views(name, options).items()
+        }
+
+    def job(self, name: str, options: dict[str, Any], spool: pathlib.Path) -> Job:
+        kind = SIMULATORS["recording", options["rendering"]]
+        return dataclasses.replace(super().job(name, options, spool), simulator=kind)
+
+    def collect(
+        self,
+        options: dict[str, Any],
+        spool: pathlib.Path,
+        workers: int,
+        report: Callable[[int], None],
+    ) -> list[Skipped]:
+        skipped = super().collect(options, spool, workers, report)
+        if options["hdf5"]:
+            jobs = [self.job(name, options, spool) for name in options["plan"]]
+            content = {key: options[key] for key in ("seed", "size", "codec", "rendering")}
+            recorded = json.dumps(content | self.sources(options))
+            with worker_pool(workers) as pool:
+                written = [
+                    pool.submit(_write_file, job, options["hdf5"], recorded)
+                    for job in jobs
+                    if list_episodes(job.folders()[0])
+                ]
+                for future in written:
+                    future.result()
+        return skipped
+
+
+def chosen_tasks(suites: list[str], tasks: list[str]) -> list[str]:
+    """Names "<suite>.<task>" of the tasks in the suites, by number or name; [] is all of them.
+
+    Raises DataError for a suite or a task that does not exist, or is there twice.
+    """
+    known = {name for name in Libero.tasks()}
+    chosen = []
+    for suite in suites:
+        names = package.task_names(suite)
+        for task in tasks or names:
+            number = int(task) if task.isdigit() else -1
+            chosen.append(f"{suite}.{names[number] if 0 <= number < len(names) else task}")
+    unknown = [name for name in chosen if name not in known]
+    if unknown or len(set(chosen)) < len(chosen) or not chosen:
+        told = ", ".join(unknown) or "none" if unknown or not chosen else "one of them twice"
+        raise DataError(
+            f"--suites={','.join(suites)} --tasks={','.join(tasks)} name {told}; suites: "
+            f"{', '.join(package.suites())}; tasks by number from 0, or by the name of their file"
+        )
+    return chosen
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _write_file(job: Job, folder: str, recorded: str) -> None:
+    """Task of one worker: the file of one task, unless it is there."""
+    suite, _, task = job.task.partition(".")
+    path = pathlib.Path(folder) / suite / f"{task}_demo.hdf5"
+    recorded = json.dumps(json.loads(recorded) | {"demonstrations": job.demonstrations})
+    if demo_files.already_written(path, recorded):
+        return
+    size = next(iter(job.views.values())).image_shape[0]
+    with job.simulator(size=size) as simulator:
+        demo_files.write_task(path, simulator, job.task, _recorded(job), recorded)
+
+
+def _recorded(job: Job) -> Iterator[demo_files.Recorded]:
+    """The episodes of a job, one at a time."""
+    for number in list_episodes(job.folders()[0]):
+        frames = {}
+        for camera, spec in job.views.items():
+            episode = read_episode(job.folder / spec.name, number)
+            decode = get_codec(spec.codec).decode
+            frames[camera] = np.stack([decode(data, spec.image_shape) for data in episode.frames])
+        yield demo_files.Recorded(episode.action, episode.state, episode.metadata, frames)
+
+
+RECIPE = LiberoRecipe(
+    Libero, "LIBERO's tasks: demonstrations by a scripted expert, with their phases", {}
+)
