@@ -136,7 +136,7 @@ def sidecar_fingerprint(folder: str | pathlib.Path, dataset: str, split: str) ->
 class Sidecar:
     """An opened sidecar. Thread-safe and picklable: a copy maps the files anew.
 
-    Memory: 24 bytes per episode; arrays stay on disk.
+    Memory: 32 bytes per episode; arrays stay on disk.
     """
 
     def __init__(
@@ -154,6 +154,7 @@ class Sidecar:
         order = np.argsort(episodes.numbers, kind="stable")
         self._numbers = episodes.numbers[order]
         self._first, self._count = offsets[:-1][order], np.diff(offsets)[order]
+        self._ends = offsets[1:]
         self._mapped: dict[str, np.ndarray] = {}
         for name in facts.arrays:
             self.array(name)
@@ -195,6 +196,12 @@ class Sidecar:
                 f"rows are of {self.facts.alignment}s of split {self.facts.split!r}"
             )
         return self._first[place] + t
+
+    def rows_left(self, episode: Any, t: Any = 0) -> np.ndarray:
+        """How many rows, int64, an episode has from time `t` on; see `rows` for both and errors."""
+        row = self.rows(episode, t)
+        ends = self._ends[self._ends.searchsorted(row, side="right")]
+        return ends - row
 
     def values(self, name: str, episode: Any, t: Any = 0) -> np.ndarray:
         """Rows (*shape of the indices, ...) of an array; see `rows` for indices and errors."""

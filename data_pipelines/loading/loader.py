@@ -69,7 +69,7 @@ def training_batches(
       bool (b, chunk), false after the last action of the episode. With actions_between:
       actions_between (b, T-1, G, ...), all actions from one frame to the next, G the longest gap,
       and actions_between_mask bool (b, T-1, G). What a mask excludes is zero. With sidecars: a
-      column for each, see sidecar_columns.
+      column for each, and with column_chunk a chunk of each, see sidecar_columns.
 
     Raises:
       DataError: unknown option, dataset, split or field; empty split; damaged shard; other image

@@ -49,11 +49,14 @@ def open_data(options: LoaderOptions) -> OpenedData:
         longest_gap=max(dataset.gap[1] for dataset in datasets),
     )
     texts = EpisodeTexts(datasets) if options.language else None
-    return OpenedData(datasets, layout, pairs, views, texts, _sidecars(datasets, layout))
+    columns = _sidecars(datasets, layout, options.column_chunk)
+    return OpenedData(datasets, layout, pairs, views, texts, columns)
 
 
-def _sidecars(datasets: list[OpenedDataset], layout: BatchLayout) -> SidecarColumns | None:
+def _sidecars(
+    datasets: list[OpenedDataset], layout: BatchLayout, chunk: int
+) -> SidecarColumns | None:
     columns = [dataset.sidecars for dataset in datasets]
-    return (
-        SidecarColumns(columns, layout.clip_length, list(layout.empty(0))) if any(columns) else None
-    )
+    if not any(columns):
+        return None
+    return SidecarColumns(columns, layout.clip_length, list(layout.empty(0)), chunk=chunk)

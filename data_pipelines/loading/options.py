@@ -174,6 +174,12 @@ class LoaderOptions(FolderOptions):
         whole(0, 2**16, ": actions, 0 for none"),
         "adds action_chunk: so many actions from the first frame on, masked after the episode",
     )
+    column_chunk: int = option(
+        0,
+        whole(0, 2**16, ": rows, 0 for none"),
+        "adds <column>_chunk: so many rows of each column of sidecars from the first frame on, a "
+        "frame apart, masked after the episode",
+    )
     actions_between: bool = option(
         False, SWITCH, "adds actions_between: all actions from one frame to the next, not the first"
     )

@@ -3,6 +3,10 @@
 A row of a batch gets, for T frames `gap` apart: of a frame-aligned array (T, ...), of a
 transition-aligned one (T-1, ...), of an episode-aligned one (...). In a mixture an entry may lack a
 column: its rows are zero, and `has_<name>` bool (B,) says where there is one.
+
+With a chunk of H rows (`data.column_chunk`) every column of frames or transitions <name> adds
+<name>_chunk (B, H, ...), the rows of t, t + 1, ..., a frame apart whatever the gap, and
+<name>_chunk_mask bool (B, H), false after the last row of the episode. What it excludes is zero.
 """
 
 from __future__ import annotations
@@ -19,6 +23,8 @@ from data_pipelines.format.sidecar_manifest import RowType
 from data_pipelines.format.sidecars import Sidecar, open_sidecar
 from data_pipelines.loading.batch_layout import Batch
 from data_pipelines.names import check_name
+
+_CHUNK = ("_chunk", "_chunk_mask")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,25 +86,34 @@ class SidecarColumns:
       by_dataset: the columns of each dataset, in the order that a batch's `dataset` counts.
       clip_length: T.
       taken: names that the batch has already.
+      chunk: H, 0 for no chunks.
 
     Raises DataError for a name that is taken, and for datasets whose columns cannot share a batch.
     """
 
     def __init__(
-        self, by_dataset: Sequence[Mapping[str, Column]], clip_length: int, taken: Sequence[str]
+        self,
+        by_dataset: Sequence[Mapping[str, Column]],
+        clip_length: int,
+        taken: Sequence[str],
+        *,
+        chunk: int = 0,
     ):
-        self._by_dataset, self._clip_length = by_dataset, clip_length
+        self._by_dataset, self._clip_length, self._chunk = by_dataset, clip_length, chunk
         names = dict.fromkeys(name for columns in by_dataset for name in columns)
         self._columns: dict[str, Column] = {}
         self._masked = [n for n in names if any(n not in columns for columns in by_dataset)]
+        self._made = {f"has_{name}" for name in self._masked}
+        if chunk:
+            self._made |= {f"{name}{end}" for name in names for end in _CHUNK}
         for name in names:
             held = [columns[name] for columns in by_dataset if name in columns]
             self._columns[name] = held[0]
             self._check(name, held, taken)
 
     def _check(self, name: str, held: list[Column], taken: Sequence[str]) -> None:
-        masks = [f"has_{other}" for other in self._masked]
-        if name in taken or f"has_{name}" in taken or name in masks:
+        own = {f"has_{name}", *(f"{name}{end}" for end in _CHUNK if self._chunk)}
+        if name in taken or own.intersection(taken) or name in self._made:
             raise DataError(
                 f"data.sidecars.{name}: batches have {name!r} already; call the column otherwise"
             )
@@ -116,11 +131,16 @@ class SidecarColumns:
         for name, column in self._columns.items():
             alignment, row = column.kind
             batch[name] = np.zeros((rows, *self._steps(alignment), *row.shape), row.dtype)
+            if self._chunked(alignment):
+                batch[f"{name}_chunk"] = np.zeros((rows, self._chunk, *row.shape), row.dtype)
+                batch[f"{name}_chunk_mask"] = np.zeros((rows, self._chunk), np.bool_)
         batch |= {f"has_{name}": np.zeros(rows, np.bool_) for name in self._masked}
         for number in np.unique(batch["dataset"]) if self._columns else ():
             chosen = np.flatnonzero(batch["dataset"] == number)
             for name, column in self._by_dataset[number].items():
                 batch[name][chosen] = self._values(column, batch, chosen)
+                if self._chunked(column.kind[0]):
+                    self._write_chunk(name, column, batch, chosen)
                 if name in self._masked:
                     batch[f"has_{name}"][chosen] = True
         return batch
@@ -131,6 +151,19 @@ class SidecarColumns:
         if steps:
             episode, t = episode[:, None], t[:, None] + batch["gap"][rows, None] * np.arange(*steps)
         return column.sidecar.values(column.array, episode, t)
+
+    def _chunked(self, alignment: str) -> bool:
+        return bool(self._chunk) and alignment != "episode"
+
+    def _write_chunk(self, name: str, column: Column, batch: Batch, rows: np.ndarray) -> None:
+        episode, t = batch["episode"][rows], batch["t"][rows]
+        first, left = column.sidecar.rows(episode, t), column.sidecar.rows_left(episode, t)
+        steps = np.arange(self._chunk)
+        held = steps < left[:, None]
+        places = first[:, None] + np.minimum(steps, left[:, None] - 1)
+        values = column.sidecar.array(column.array)[places]
+        values[~held] = 0
+        batch[f"{name}_chunk"][rows], batch[f"{name}_chunk_mask"][rows] = values, held
 
     def _steps(self, alignment: str) -> tuple[int, ...]:
         """The axis of time: T frames, T - 1 transitions, none for a whole episode."""

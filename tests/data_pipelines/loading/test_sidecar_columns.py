@@ -78,6 +78,28 @@ def test_columns_are_those_of_the_windows(square, folders, workers):
     batches.close(), plain.close()
 
 
+def test_chunks_of_columns_end_with_the_episode(square, folders):
+    config = {"path": str(square), "gap": 2, "clip_length": 3, "column_chunk": 9}
+    config["sidecars"] = {"z": columns(folders)["frame"], "stamps": columns(folders)["stamps"]}
+    config["sidecars"]["text"] = columns(folders)["episode"]
+    batches = training_batches(config, seed=0, batch_size=64)
+    batch = next(batches)
+    batches.close()
+    assert "text_chunk" not in batch
+    times = batch["t"][:, None] + np.arange(9)
+    for name, rows in (("z", 27), ("stamps", 25)):  # Frames of an episode, transitions of 2.
+        held = times < rows
+        assert 0 < held.sum() < held.size
+        np.testing.assert_array_equal(batch[f"{name}_chunk_mask"], held)
+        chunk = batch[f"{name}_chunk"]
+        np.testing.assert_array_equal(chunk[..., 1], np.where(held, times, 0))
+        np.testing.assert_array_equal(chunk[..., 0], np.where(held, batch["episode"][:, None], 0))
+    for first, second in (("z", "z_chunk"), ("z_chunk", "z")):
+        taken = {name: columns(folders)["frame"] for name in (first, second)}
+        with pytest.raises(DataError, match="sidecars.z_chunk: batches have 'z_chunk' already"):
+            training_batches(config | {"sidecars": taken}, seed=0, batch_size=4)
+
+
 def test_ordered_batches_join_and_read_spans(square, folders):
     sidecars = {"stamps": str(folders / "transition")}
     given = dict(split="train", batch_size=16, gap=2, sidecars=sidecars)
