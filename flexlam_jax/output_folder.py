@@ -92,13 +92,19 @@ def _is_sweep(folder: epath.Path) -> bool:
     return settings.get("kind") == "sweep" and {"presets", "budgets", "labels"} <= settings.keys()
 
 
+def _is_study(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "lam_study" and {"config", "variants"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
 LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
 ROLLOUTS = Kind("rollouts", "rollouts", "--out", _is_rollouts)
 SWEEP = Kind("sweep", "a budget sweep", "--out", _is_sweep)
-_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP)
+STUDY = Kind("lam_study", "a study of latent action models", "--out", _is_study)
+_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP, STUDY)
 
 
 def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:

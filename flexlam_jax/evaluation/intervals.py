@@ -2,13 +2,14 @@
 
 Transitions of one episode are not independent, so episodes are resampled, never transitions.
 Numbers that also depend on which labels were drawn (probes) resample label draws and episodes
-jointly. What no interval here covers is the training seed of the checkpoint: one checkpoint is one
-sample of it.
+jointly. One checkpoint is one sample of its training seed: what covers that is `over_seeds`.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from scipy import stats
 
 from flexlam_jax.reports.results import Number
 
@@ -27,6 +28,19 @@ def percentiles(samples: np.ndarray, level: float = LEVEL) -> tuple[float, float
     tail = 50 * (1 - level)
     low, high = np.percentile(samples, [tail, 100 - tail])
     return float(low), float(high)
+
+
+def over_seeds(values: Sequence[float], unit: str) -> Number:
+    """Mean of one value per training seed, with Student's t interval.
+
+    Seeds are few, and a bootstrap of three values is too narrow. Of one seed nothing is known: the
+    interval is the value alone, and n says why.
+    """
+    mean, n = float(np.mean(values)), len(values)
+    half = 0.0
+    if n > 1:
+        half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+    return Number(mean, mean - half, mean + half, n, unit, "training seeds")
 
 
 def sums_by_episode(
