@@ -97,7 +97,7 @@ def write_task(
             rows = replay(simulator, task, episode)
             total += len(episode.action)
             _write_demo(data.create_group(f"demo_{count - 1}"), simulator, episode, rows)
-        data.attrs.update(_attributes(simulator, task) | {"num_demos": count, "total": total})
+        data.attrs.update(_attributes(simulator) | {"num_demos": count, "total": total})
         data.attrs["recorded"] = recorded
     return count
 
@@ -151,11 +151,11 @@ def _write_demo(
     group.attrs.update({key: json.dumps(facts[key]) for key in PHASES})
 
 
-def _attributes(simulator: Libero, task: str) -> dict[str, Any]:
+def _attributes(simulator: Libero) -> dict[str, Any]:
     """Of the group `data`, as in the published files; no folder of this machine."""
     problem, text = simulator.problem()
-    suite, _, name = task.partition(".")
-    file = f"libero/libero/bddl_files/{suite}/{name}.bddl"
+    facts = simulator.task.details
+    file = f"libero/libero/bddl_files/{facts['suite']}/{facts['task']}.bddl"
     settings = {
         "robots": ["Panda"],
         "camera_names": ["robot0_eye_in_hand", "agentview"],

@@ -30,7 +30,7 @@ _TILTS = np.deg2rad([75, 60, 45])
 _HALF_HAND = 0.1  # metres, of the hand along its fingers, and from it to their tips
 _PRESHAPE = 4  # steps that close the hand half-way, so that a finger fits behind a handle
 _OUTWARD = 0.02  # metres from a drawer's middle to where things go
-_FLAT = 0.03  # metres; what is lower on the table is pushed, not held
+_FLAT, _WIDE = 0.03, 0.08  # metres; what is lower and wider on the table is pushed, not held
 _FINGER = 0.01  # metres from between closed fingers to their outside
 _BEYOND = 0.03  # metres further than a drawer must go: the arm lags
 
@@ -87,11 +87,11 @@ def _place(scene: Scene, thing: str, target: str) -> np.ndarray:
 
 
 def is_pushed(scene: Scene, thing: str, target: str) -> bool:
-    """Whether a thing is too flat to be held, and goes to another place on the table."""
+    """Whether a thing is too flat and wide to be held, and goes to another place on the table."""
     if scene.is_thing(target) or scene.owner(target):
         return False
-    box = scene.box(thing)
-    return bool(box.high[2] - box.low[2] < _FLAT)
+    sides = scene.box(thing).high - scene.box(thing).low
+    return bool(sides[2] < _FLAT and min(sides[:2]) > _WIDE)
 
 
 def push_flat(scene: Scene, thing: str, target: str, gripper: np.ndarray, rng) -> Plan:

@@ -113,20 +113,19 @@ class LiberoRecipe(DemonstrationRecipe):
 
 
 def chosen_tasks(suites: list[str], tasks: list[str]) -> list[str]:
-    """Names "<suite>.<task>" of the tasks in the suites, by number or name; [] is all of them.
+    """Names "<suite>_<number>" of the tasks in the suites, by number or file name; [] is all.
 
     Raises DataError for a suite or a task that does not exist, or is there twice.
     """
-    known = {name for name in Libero.tasks()}
-    chosen = []
+    chosen, unknown = [], []
     for suite in suites:
         names = package.task_names(suite)
-        for task in tasks or names:
-            number = int(task) if task.isdigit() else -1
-            chosen.append(f"{suite}.{names[number] if 0 <= number < len(names) else task}")
-    unknown = [name for name in chosen if name not in known]
+        numbers = {str(number): number for number in range(len(names))}
+        numbers |= {name: number for number, name in enumerate(names)}
+        unknown += [f"{suite} {task}" for task in tasks if task not in numbers]
+        chosen += [f"{suite}_{numbers[task]}" for task in tasks or names if task in numbers]
     if unknown or len(set(chosen)) < len(chosen) or not chosen:
-        told = ", ".join(unknown) or "none" if unknown or not chosen else "one of them twice"
+        told = ", ".join(unknown) or ("one of them twice" if chosen else "none")
         raise DataError(
             f"--suites={','.join(suites)} --tasks={','.join(tasks)} name {told}; suites: "
             f"{', '.join(package.suites())}; tasks by number from 0, or by the name of their file"
@@ -140,8 +139,8 @@ def _words(text: str) -> list[str]:
 
 def _write_file(job: Job, folder: str, recorded: str) -> None:
     """Task of one worker: the file of one task, unless it is there."""
-    suite, _, task = job.task.partition(".")
-    path = pathlib.Path(folder) / suite / f"{task}_demo.hdf5"
+    facts = job.simulator.tasks()[job.task].details
+    path = pathlib.Path(folder) / facts["suite"] / f"{facts['task']}_demo.hdf5"
     recorded = json.dumps(json.loads(recorded) | {"demonstrations": job.demonstrations})
     if demo_files.already_written(path, recorded):
         return

@@ -1,7 +1,7 @@
 """LIBERO as a simulator: 130 tasks of a robot arm in five suites, most with a scripted expert.
 
     with SIMULATORS["openvla", "default"](size=256) as simulator:
-        simulator.reset(seed=3, task="libero_object.pick_up_the_milk_and_place_it_in_the_basket")
+        simulator.reset(seed=3, task="libero_object_7")
 
 `seed` is the number of the episode: a protocol (protocols.py) makes the start of it. LIBERO places
 fixtures (stove, cabinet, rack) in `reset`, no stored state holds them, and what is drawn there
@@ -54,7 +54,7 @@ def _instruction(protocol: Protocol, suite: str, task: str) -> str:
 def _tasks(protocol: Protocol) -> Mapping[str, TaskSpec]:
     specs = (
         TaskSpec(
-            name=f"{suite}.{task}",
+            name=f"{suite}_{index}",
             action=ACTION,
             state_names=JOINTS + GRIPPER,
             fps=FPS,

@@ -15,9 +15,9 @@ from tests.data_pipelines.simulators import libero_stand_in, libero_world
 from tests.data_pipelines.simulators.libero_stand_in import ASKS, add_distribution, write
 from tests.data_pipelines.simulators.libero_world import STATE, Renderer, World, first_state
 
-MILK = "libero_object.pick_up_the_milk_and_place_it_in_the_basket"
-GLUED = "libero_object.pick_up_the_glued_milk_and_place_it_in_the_basket"
-DRAWER = "libero_10.KITCHEN_SCENE10_put_the_milk_in_the_drawer"
+MILK, GLUED, DRAWER = "libero_object_0", "libero_object_1", "libero_10_0"
+OPEN, STOVE, LOST, WIPED = (f"libero_goal_{number}" for number in range(4))
+SUITE, FILE = "libero_object", "pick_up_the_milk_and_place_it_in_the_basket"
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_missing_assets(root):
         Libero() as simulator,
         pytest.raises(DataError, match="assets of LIBERO are missing.*lost"),
     ):
-        simulator.reset(0, "libero_goal.put_the_lost_milk_away")
+        simulator.reset(0, LOST)
 
 
 def test_a_package_that_is_not_whole(root):
@@ -105,15 +105,14 @@ def test_a_package_that_is_not_whole(root):
 
 def test_stored_states_in_the_original_files(root):
     """torch's zip files, where there is no .npz; read, not unpickled."""
-    suite, _, task = MILK.partition(".")
-    path = root / "init_files" / suite / f"{task}.pruned_init.npz"
+    path = root / "init_files" / SUITE / f"{FILE}.pruned_init.npz"
     states = np.load(path)["states"]
     path.unlink()
     with pytest.raises(DataError, match="no stored states of libero_object pick_up_the_milk"):
-        package.stored_states(suite, task)
+        package.stored_states(SUITE, FILE)
     with zipfile.ZipFile(path.with_suffix(""), "w") as archive:
         archive.writestr("archive/data.pkl", pickle.dumps(states, protocol=2))
-    np.testing.assert_array_equal(package.stored_states(suite, task), states)
+    np.testing.assert_array_equal(package.stored_states(SUITE, FILE), states)
 
 
 # --- Tasks and episodes ------------------------------------------------------------------------
@@ -128,7 +127,7 @@ def test_tasks_are_told_without_starting(root):
     baku = SIMULATORS["baku", "plain"].tasks()
     assert baku[DRAWER].language == "Put it away!" and baku[DRAWER].max_steps == 505
     # A perturbed suite: the file's name is that of the task it is made of.
-    swapped = SIMULATORS["openvla", "plain"].tasks()[MILK.replace("object.", "object_swap.")]
+    swapped = SIMULATORS["openvla", "plain"].tasks()["libero_object_swap_0"]
     assert swapped.language == "Put it away!" and swapped.max_steps == 280
 
 
@@ -173,8 +172,7 @@ def test_bad_luck_with_places_is_tried_again(root, monkeypatch):
 
 
 def test_a_stored_state_of_another_scene(root):
-    suite, _, task = MILK.partition(".")
-    path = root / "init_files" / suite / f"{task}.pruned_init.npz"
+    path = root / "init_files" / SUITE / f"{FILE}.pruned_init.npz"
     np.savez(path, states=np.zeros((3, 99)))
     with Libero() as simulator:
         with pytest.raises(DataError, match=f"has 99 numbers, the scene {STATE}"):
@@ -209,8 +207,8 @@ def test_pictures(root):
     [
         (MILK, ["In milk_1 basket_1_contain_region"]),
         (DRAWER, ["Open cabinet_1_top_region", "In milk_1 cabinet_1_top_region"]),
-        ("libero_goal.open_the_drawer", ["Open cabinet_1_top_region"]),
-        ("libero_goal.turn_on_the_stove", ["Turnon stove_1"]),
+        (OPEN, ["Open cabinet_1_top_region"]),
+        (STOVE, ["Turnon stove_1"]),
     ],
 )
 def test_the_script_solves(root, task, stages):
@@ -240,7 +238,7 @@ def test_a_script_that_fails_ends_its_episode(root):
 
 def test_a_goal_without_a_script(root):
     with Libero() as simulator:
-        simulator.reset(0, "libero_goal.wipe_the_table")
+        simulator.reset(0, WIPED)
         with pytest.raises(DataError, match="no script for a goal Wiped"):
             simulator.expert()
 
