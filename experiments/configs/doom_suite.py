@@ -21,7 +21,7 @@ TASKS = (
 
 def get_config(variant=""):
     config = common.base("doom_suite")
-    config.total_steps = 1500
+    config.total_steps = 3000
     # Sticky play shows actions that the picture before does not give away.
     config.data.datasets = tuple(
         f"{task}_{behaviour}"
@@ -29,7 +29,7 @@ def get_config(variant=""):
         for behaviour in ("noisy", "sticky")
     ) + ("deadly_corridor_sticky",)
     config.loss.motion, config.loss.gain = 0.01, True
-    config.checkpoint.every = config.eval.every = 300
+    config.checkpoint.every = config.eval.every = 600
     return common.apply_variants(config, variant, {"debug": _debug})
 
 

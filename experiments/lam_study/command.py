@@ -37,7 +37,9 @@ _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _CHANGES = flags.DEFINE_list(
     "changes",
     [change.name for change in CHANGES],
-    "Changes of the preset: " + "; ".join(f"{one.name}: {one.about}" for one in CHANGES) + ".",
+    "Changes of the preset, or none: "
+    + "; ".join(f"{one.name}: {one.about}" for one in CHANGES)
+    + ".",
 )
 _BUDGETS = flags.DEFINE_list("budgets", ["1", "2", "4"], "Prefix lengths, and K of Fixed-K.")
 _LABELS = flags.DEFINE_list("labels", ["64", "256"], "Labels of translators: numbers, or all.")
@@ -68,7 +70,7 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
       ConfigError, UserError: what does not exist, or cannot be compared.
     """
     known = [change.name for change in CHANGES]
-    names = lam_inputs.listed(_CHANGES)
+    names = [name for name in lam_inputs.listed(_CHANGES) if name != "none"]
     unknown = [name for name in names if name not in known]
     if unknown:
         raise UserError(f"--changes: unknown {', '.join(unknown)}; known: {', '.join(known)}")

@@ -10,6 +10,6 @@ from data_pipelines.simulators.recipe import recipe_of
 AMOUNTS = {
     f"{task}_{behaviour}": amount
     for task in (*SUITE, "health_gathering_supreme")
-    for behaviour, amount in (("noisy", 9000), ("sticky", 4000))
+    for behaviour, amount in (("noisy", 18_000), ("sticky", 4000))
 } | {"defend_the_line_sticky": 6000, "deadly_corridor_sticky": 6000}
 RECIPE = recipe_of(DoomSuite, AMOUNTS)

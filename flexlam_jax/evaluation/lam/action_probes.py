@@ -1,6 +1,6 @@
 """How well the true action is read from a prefix of k slots, by label count, and its baselines."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,34 +9,61 @@ from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.inverse_model import fit_and_predict
 from flexlam_jax.evaluation.lam.settings import chosen_budgets, usable_label_counts
-from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
+from flexlam_jax.evaluation.translator_fit import ActionTarget
 from flexlam_jax.reports.results import Column, Table
 
 PIXEL_DRAWS = 3  # Label draws of the pixel baselines: hundreds of inputs, so their fits are slow.
-RECIPES = {"translator": translator_fit.TRANSLATOR, "linear": translator_fit.LINEAR}
 Scores = dict[str, Any]  # {"score": Number} and, of several datasets, "by_dataset"
 BASELINES = ("majority", "observation", "pixel_pair", "shuffled")
+PROBES_OF = ("translator", "linear")
 
 
 def action_probes(lam: Any, data: Data) -> Table:
     """Rows {k, probe, labels, labels_name, score}; `labels_name` is "all" for all there are.
 
+    The translator is the one that experiments.align_translator ships: one for all prefix lengths
+    that training drew. The linear probe is fitted to each k by itself.
+
     With several datasets a row also has `by_dataset`, {dataset: score, "mean": of these}.
     """
     budgets, counts = chosen_budgets(lam, data.settings.budgets), _counts(data)
-    probe = _prober(data)
-    tick = data.stage("probe", len(budgets) * len(RECIPES) * len(counts))
-    rows = []
-    for k in budgets:
-        features = prefix_features(lam, data, k)
-        for name, recipe in RECIPES.items():
-            for count in counts:
-                scores = probe(*features, count, recipe)
-                rows.append({"k": int(k), "probe": name, **_labels(data, count), **scores})
-                tick()
+    tick = data.stage("probe", len(budgets) * len(PROBES_OF) * len(counts))
+    scores = {}
+    for count in counts:
+        for name, k, outputs in _outputs(lam, data, budgets, count):
+            scores[k, name, count] = scores_of(data, outputs)
+            tick()
+    rows = [
+        {"k": int(k), "probe": name, **_labels(data, count), **scores[k, name, count]}
+        for k in budgets
+        for name in PROBES_OF
+        for count in counts
+    ]
     columns = [Column("k", "k"), Column("probe", "probe"), Column("labels_name", "labels")]
     columns += [Column("score", target(data).metric, 3)]
     return Table("Probes for the true action", rows, columns, index=("k", "probe", "labels"))
+
+
+def _outputs(
+    lam: Any, data: Data, budgets: Sequence[int], count: int
+) -> Iterator[tuple[str, int, np.ndarray]]:
+    """(probe, k, its outputs (L, N, size) of the measured split), fitted on `count` labels."""
+    settings, spec = data.settings, target(data)
+    draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
+    fitted_on = np.stack([prefix_features(lam, data.train, k) for k in lam.budgets])
+    of_data = data.train["action"], draws_LN, count, spec
+    variables = translator_fit.fit(fitted_on, *of_data, seed=settings.seed)
+    for k in budgets:
+        features = prefix_features(lam, data.test, k)
+        yield "translator", k, np.asarray(translator_fit.predict(variables, features, spec))
+        linear = translator_fit.fit(
+            prefix_features(lam, data.train, k),
+            *of_data,
+            recipe=translator_fit.LINEAR,
+            seed=settings.seed,
+        )
+        outputs = translator_fit.predict(linear, features, spec, translator_fit.LINEAR)
+        yield "linear", k, np.asarray(outputs)
 
 
 def probe_baselines(lam: Any, data: Data) -> Table:
@@ -85,12 +112,9 @@ def target(data: Data) -> ActionTarget:
     return ActionTarget.of(actions, data.settings.num_actions)
 
 
-def prefix_features(lam: Any, data: Data, k: int) -> list[np.ndarray]:
-    """Null-filled codes (N, K * D) of the train and the measured split."""
-    return [
-        probes.null_filled(split["codes"]["slots"], k, lam.null)
-        for split in (data.train, data.test)
-    ]
+def prefix_features(lam: Any, split: Any, k: int) -> np.ndarray:
+    """Null-filled codes (N, K * D) of a split."""
+    return probes.null_filled(split["codes"]["slots"], k, lam.null)
 
 
 def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Scores]]]:
@@ -103,13 +127,14 @@ def _baselines(lam, data: Data) -> Iterator[tuple[str, Callable[[int], Scores]]]
     probe = _prober(data)
 
     def fitted(features: list[Any], draws: int | None = None) -> Callable[[int], Scores]:
-        return lambda count: probe(*features, count, translator_fit.TRANSLATOR, draws)
+        return lambda count: probe(*features, count, draws)
 
     pixels = [split["pixels"] for split in (train, test)]
     yield "observation", fitted([one["o_t"] for one in pixels], PIXEL_DRAWS)
     pairs = [np.concatenate([one["o_t"], one["o_next"]], 1) for one in pixels]
     yield "pixel_pair", fitted(pairs, PIXEL_DRAWS)
-    longest = prefix_features(lam, data, chosen_budgets(lam, data.settings.budgets)[-1])
+    k = chosen_budgets(lam, data.settings.budgets)[-1]
+    longest = [prefix_features(lam, split, k) for split in (train, test)]
     seed = data.settings.seed
     yield "shuffled", fitted([rows[probes.shuffled_rows(len(rows), seed)] for rows in longest])
 
@@ -132,11 +157,11 @@ def scores_of(data: Data, outputs_LN: np.ndarray, rows: Any = slice(None)) -> Sc
 
 
 def _prober(data: Data) -> Callable[..., Scores]:
-    """(train and test features, label count, recipe, most label draws) -> scores."""
+    """(train and test features, label count, most label draws) -> scores."""
     settings, spec = data.settings, target(data)
     draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
 
-    def probe(train, test, count: int, recipe: Recipe, draws: int | None = None) -> Scores:
+    def probe(train, test, count: int, draws: int | None = None) -> Scores:
         outputs = probes.probe(
             train,
             data.train["action"],
@@ -144,7 +169,6 @@ def _prober(data: Data) -> Callable[..., Scores]:
             labels=count,
             draws_LN=draws_LN[:draws],
             spec=spec,
-            recipe=recipe,
             seed=settings.seed,
         )
         return scores_of(data, outputs)
