@@ -54,10 +54,10 @@ def put(scene: Scene, thing: str, target: str, gripper: np.ndarray, rng) -> Plan
     # From here on by where the thing is in the hand, which the grasp has shifted.
     drop = gripper + _place(scene, thing, target) - _foot(scene, thing)
     over = np.array([*drop[:2], max(height, drop[2])])
-    carried = {"rotation": rotation, "gripper": CLOSE, "carries": thing}
-    yield Waypoint("carry", over + _jitter(rng, 0.004), tolerance=0.012, most=90, **carried)
+    over = over + _jitter(rng, 0.004)
+    yield Waypoint("carry", over, rotation, CLOSE, 0.012, 90, carries=thing)
     drop = gripper + _place(scene, thing, target) - _foot(scene, thing)
-    yield Waypoint("put", drop, tolerance=0.01, most=50, **carried)
+    yield Waypoint("put", drop, rotation, CLOSE, 0.01, 50, carries=thing)
     yield Waypoint("release", drop, rotation, OPEN, np.inf, 8, 8)
     yield Waypoint("retreat", drop + _ROOM * UP, rotation, OPEN, 0.04, 30)
 

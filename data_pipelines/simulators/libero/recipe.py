@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -99,11 +100,12 @@ class LiberoRecipe(DemonstrationRecipe):
         skipped = super().collect(options, spool, workers, report)
         if options["hdf5"]:
             jobs = [self.job(name, options, spool) for name in options["plan"]]
+            kind = SIMULATORS["recording", options["rendering"]]
             content = {key: options[key] for key in ("seed", "size", "codec", "rendering")}
             recorded = json.dumps(content | self.sources(options))
             with worker_pool(workers) as pool:
                 written = [
-                    pool.submit(_write_file, job, options["hdf5"], recorded)
+                    pool.submit(_write_file, job, kind, options["hdf5"], recorded)
                     for job in jobs
                     if list_episodes(job.folders()[0])
                 ]
@@ -137,15 +139,15 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _write_file(job: Job, folder: str, recorded: str) -> None:
+def _write_file(job: Job, kind: type[Libero], folder: str, recorded: str) -> None:
     """Task of one worker: the file of one task, unless it is there."""
-    facts = job.simulator.tasks()[job.task].details
+    facts = kind.tasks()[job.task].details
     path = pathlib.Path(folder) / facts["suite"] / f"{facts['task']}_demo.hdf5"
     recorded = json.dumps(json.loads(recorded) | {"demonstrations": job.demonstrations})
     if demo_files.already_written(path, recorded):
         return
     size = next(iter(job.views.values())).image_shape[0]
-    with job.simulator(size=size) as simulator:
+    with contextlib.closing(kind(size=size)) as simulator:
         demo_files.write_task(path, simulator, job.task, _recorded(job), recorded)
 
 

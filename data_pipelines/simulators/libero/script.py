@@ -102,9 +102,10 @@ class Script:
             return (plans.push_flat if pushed else plans.put)(scene, first, rest[0], gripper, rng)
         if goal.predicate in ("Turnon", "Turnoff"):
             return plans.turn_knob(scene, first, goal.predicate.lower(), gripper, rng)
-        if goal.predicate == "Open":
-            return plans.open_drawer(scene, first, gripper, rng)
-        if scene.joint(first).hinge:
+        hinge = scene.joint(first).hinge
+        if goal.predicate == "Open":  # no script opens a door
+            return iter(()) if hinge else plans.open_drawer(scene, first, gripper, rng)
+        if hinge:
             return plans.swing_shut(scene, first, gripper, rng)
         return plans.close_drawer(scene, first, gripper, rng)
 

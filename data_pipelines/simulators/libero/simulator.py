@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from data_pipelines.conversion.spool import is_blank
 from data_pipelines.errors import DataError
 from data_pipelines.readers.libero.labels import ACTION, FPS, GRIPPER, JOINTS
 from data_pipelines.simulators.libero import package
@@ -156,10 +157,18 @@ class Libero(Simulator):
         return Step(float(reward), self._success or given_up)
 
     def frames(self) -> dict[str, np.ndarray]:
+        """Raises DataError for a picture that shows nothing."""
         sim = self._env.sim
         if self._drawn is None:
             self._drawn = Pictures(sim.model._model, self.size, self.pictures)
-        return {camera: self._drawn.draw(sim.data._data, camera) for camera in self.views}
+        frames = {camera: self._drawn.draw(sim.data._data, camera) for camera in self.views}
+        for camera, frame in frames.items():
+            if is_blank(frame):  # else a policy would be blamed for it
+                raise DataError(
+                    f"{self.task.name}: the renderer is lost, {camera} shows nothing; begin again "
+                    "in a fresh process, with MUJOCO_GL=egl or osmesa"
+                )
+        return frames
 
     def state(self) -> np.ndarray:
         """Seven joints, radians, and the places of the two fingers, metres."""

@@ -199,6 +199,14 @@ def test_pictures(root):
     assert Renderer.alive == 0
 
 
+def test_a_picture_that_shows_nothing(root, monkeypatch):
+    monkeypatch.setenv("TEST_LIBERO_DARK", "1")
+    with Libero(size=16) as simulator:
+        simulator.reset(0, MILK)
+        with pytest.raises(DataError, match="renderer is lost, agentview shows nothing"):
+            simulator.frames()
+
+
 # --- The scripted expert -----------------------------------------------------------------------
 
 
