@@ -27,14 +27,12 @@ import numpy as np
 from absl import flags
 
 from experiments import cli, lam_inputs
-from experiments.progress_bar import progress
+from experiments.codes_cache import codes_and_actions
 from flexlam_jax import load_translator, output_folder
 from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.evaluation.collect import collect
 from flexlam_jax.evaluation.labels import Labels, count_of, name_of
-from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.loading.translator import TranslatorConfig, translator_config
 from flexlam_jax.reports.results import Column, Table, plain
@@ -50,6 +48,9 @@ _DRAW = flags.DEFINE_integer(
 )
 _EVALUATE_ON = flags.DEFINE_list(
     "evaluate_on", [], "Datasets whose validation split is told; default those of the labels."
+)
+_CACHE = flags.DEFINE_string(
+    "codes_cache", "", "Folder that keeps codes and actions for the next call; default none."
 )
 _SEED = lam_inputs.define_seed("Seed of the label draw and the fit.")
 flags.mark_flag_as_required("workdir")
@@ -76,8 +77,8 @@ def main(argv):
         if already_there(workdir, made_by, request):
             print(f"{workdir}: this translator is already there, nothing to do")
             return
-        train = encode(lams, source, "train")
-        held_out = encode(lams, measured, "validation")
+        train = codes_and_actions(lams, source, "train", _CACHE.value)
+        held_out = codes_and_actions(lams, measured, "validation", _CACHE.value)
         _check_labels(labels, len(train))
         used = count_of(labels, len(train))
         spec = translator_fit.ActionTarget.of(
@@ -144,17 +145,6 @@ def already_there(workdir, made_by: dict, request: dict) -> bool:
         print(f"fitted again: {damage}")
         return False
     return True
-
-
-def encode(lams: dict, source: lam_inputs.Source, split: str):
-    """Codes and actions of a split."""
-    return collect(
-        lams,
-        source.batches(split, actions=True),
-        {name: FIELDS[name] for name in ("codes", "action")},
-        name=f"the {split} split",
-        tick=progress(f"encode {split}", source.count(split)),
-    ).of(next(iter(lams)))
 
 
 def fit(lam, train, labels: int, spec: translator_fit.ActionTarget):

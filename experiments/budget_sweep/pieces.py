@@ -166,6 +166,7 @@ class _Seed:
         flags = [f"--checkpoint={s.out / lam}", f"--data={s.data_path}"]
         flags += [f"--workdir={s.out / name}", f"--datasets={','.join(one.datasets)}"]
         flags += [f"--labels={one.labels}", f"--draw={one.draw}"]
+        flags += [f"--codes_cache={s.out / 'codes'}"]
         flags += [f"--evaluate_on={','.join(one.measured)}"] if one.measured else []
         cell = Cell(model.name, self.seed, one.protocol, one.labels, one.draw)
         return Piece(name, "experiments.align_translator", tuple(flags), (lam,), ACCURACY, cell)

@@ -30,6 +30,27 @@ def place(tmp_path_factory):
     return place
 
 
+def test_codes_that_are_kept_make_the_same_translator(place):
+    lines = [
+        [f"--checkpoint={place}/run", f"--workdir={place}/{name}", "--labels=32", *cache]
+        for name, cache in (
+            ("plain", []),
+            ("first", [f"--codes_cache={place}/kept"]),
+            ("second", [f"--codes_cache={place}/kept"]),
+        )
+    ]
+    results = run_lines("align_translator", lines)
+    assert [code for code, *_ in results] == [0, 0, 0], results
+    encoded = ["encode train" in err for _, _, err, _ in results]
+    assert encoded == [True, True, False] and len(list((place / "kept").iterdir())) == 2
+    of = [flexlam_jax.load_translator(place / name) for name in ("plain", "first", "second")]
+    codes = np.linspace(-1, 1, 2 * of[0].config.slots * of[0].config.slot_width, dtype=np.float32)
+    codes = codes.reshape(2, of[0].config.slots, of[0].config.slot_width)
+    expected, *others = (np.asarray(translator.outputs(codes)) for translator in of)
+    for outputs in others:
+        np.testing.assert_array_equal(outputs, expected)
+
+
 def test_translators_of_several_datasets(place):
     good = [f"--checkpoint={place}/run"]
     narrow = [
