@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
+from flexlam_jax.models.rotary import rotate
 from flexlam_jax.models.transformer import MLP, BlockSettings, RMSNorm
 
 # Keys and values (B, S, H, E) of one layer; of a stack, (layers, B, S, H, E).
@@ -28,7 +29,11 @@ class CausalAttention(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, past: KeysValues | None = None, mask: jax.Array | None = None
+        self,
+        x: jax.Array,
+        past: KeysValues | None = None,
+        mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
         """See `CausalTransformer`; of one layer."""
         M, heads, dtype = x.shape[-1], self.settings.heads, self.settings.dtype
@@ -39,6 +44,8 @@ class CausalAttention(nn.Module):
         q, k, v = (qkv[..., i, :] for i in range(3))
         if self.settings.qk_norm:
             q, k = RMSNorm(dtype, name="q_norm")(q), RMSNorm(dtype, name="k_norm")(k)
+        if positions is not None:
+            q, k = rotate(q, positions), rotate(k, positions)
         if past is not None:
             k, v = (jnp.concatenate(pair, axis=1) for pair in zip(past, (k, v), strict=True))
         out = attend(
@@ -55,12 +62,16 @@ class CausalBlock(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, past: KeysValues | None = None, mask: jax.Array | None = None
+        self,
+        x: jax.Array,
+        past: KeysValues | None = None,
+        mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
         """See `CausalTransformer`; of one layer."""
         dtype = self.settings.dtype
         attention = CausalAttention(self.settings, name="attention")
-        z, read = attention(RMSNorm(dtype, name="attention_norm")(x), past, mask)
+        z, read = attention(RMSNorm(dtype, name="attention_norm")(x), past, mask, positions)
         x = x + z
         z = RMSNorm(dtype, name="mlp_norm")(x)
         return x + MLP(self.settings.mlp_hidden, dtype, name="mlp")(z), read
@@ -74,21 +85,28 @@ class CausalTransformer(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: jax.Array, past: KeysValues | None = None, mask: jax.Array | None = None
+        self,
+        x: jax.Array,
+        past: KeysValues | None = None,
+        mask: jax.Array | None = None,
+        positions: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
         """Reads new tokens.
 
         Args:
           x: (B, L, M).
           past: what the call before returned; None at the start of a sequence.
-          mask: bool (L, S + L), True = may attend; needed with `past`. None = causal.
+          mask: bool (L, S + L), or (B, 1, L, S + L) where rows differ, True = may attend; needed
+            with `past`. None = causal.
+          positions: (B, L) of the new tokens, by which queries and keys are rotated (rotary.py);
+            None leaves it to x to say where a token stands.
 
         Returns:
           (x (B, L, M), keys and values of all S + L tokens).
         """
 
         def body(block: CausalBlock, x: jax.Array, past: Any) -> tuple[jax.Array, KeysValues]:
-            return block(x, past, mask)
+            return block(x, past, mask, positions)
 
         scan = nn.scan(
             body,

@@ -102,10 +102,10 @@ def merge_runs(boundary: jax.Array, within: int) -> jax.Array:
     """
     if within <= 1:
         return boundary
-    T = boundary.shape[1]
-    last = jax.lax.cummax(jnp.where(boundary, jnp.arange(T), -T), axis=1)
-    before = jnp.pad(last[:, :-1], ((0, 0), (1, 0)), constant_values=-T)
-    return boundary & (jnp.arange(T) - before >= within)
+    times = jnp.arange(boundary.shape[1])
+    last = jax.lax.cummax(jnp.where(boundary, times, -within), axis=1)
+    before = jnp.pad(last[:, :-1], ((0, 0), (1, 0)), constant_values=-within)
+    return boundary & (times - before >= within)
 
 
 def first_boundaries(boundary: jax.Array, most: int) -> jax.Array:
@@ -135,11 +135,13 @@ def select(values: jax.Array, boundary: jax.Array, most: int) -> Chunks:
       boundary: bool (B, T).
       most: M.
     """
-    rows, T = boundary.shape
     number = jnp.where(boundary, jnp.cumsum(boundary, axis=1) - 1, most)
-    position = jnp.zeros((rows, most), jnp.int32)
-    times = jnp.broadcast_to(jnp.arange(T, dtype=jnp.int32), boundary.shape)
-    position = position.at[jnp.arange(rows)[:, None], number].set(times, mode="drop")
+    times = jnp.arange(boundary.shape[1], dtype=jnp.int32)
+
+    def place(number: jax.Array) -> jax.Array:
+        return jnp.zeros(most, jnp.int32).at[number].set(times, mode="drop")
+
+    position = jax.vmap(place)(number)
     valid = jnp.arange(most) < jnp.sum(boundary, axis=1, keepdims=True)
     kept = jnp.take_along_axis(values, position[..., None], axis=1)
     return Chunks(jnp.where(valid[..., None], kept, 0), position, valid)

@@ -185,6 +185,7 @@ def test_runs_of_boundaries_are_merged_into_their_first():
     np.testing.assert_array_equal(merge_runs(boundary, 1), boundary)
     np.testing.assert_array_equal(merge_runs(boundary, 2), [[1, 0, 0, 0, 1, 0, 0, 1, 0]])
     np.testing.assert_array_equal(merge_runs(boundary, 3), [[1, 0, 0, 0, 0, 0, 0, 1, 0]])
+    np.testing.assert_array_equal(merge_runs(boundary, 20), [[1] + [0] * 8])
 
 
 def test_the_ratio_loss_is_one_where_every_fourth_position_is_a_boundary():

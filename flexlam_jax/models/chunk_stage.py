@@ -1,0 +1,244 @@
+"""A stage of dynamic chunking: encoder, router, what lies inside over the chunks, decoder.
+
+What lies inside is a stack of blocks or another stage, so that any number of stages nest. A stage
+reads a sequence at once, or position by position with an explicit state, at any number of rows; both
+give the same numbers. See chunking.py for what is computed.
+
+Dimension keys: B rows, T positions of this stage, M the most chunks of a row, W width.
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models import chunking
+from flexlam_jax.models.dense import Dense
+
+
+@dataclasses.dataclass(frozen=True)
+class Cutting:
+    """How a stage cuts.
+
+    Attributes:
+      paper: query and key are paired and ties decided as in the paper, not the official code.
+      temperature: of the router, see `chunking.boundary_probability`.
+      merge: boundaries at less than so many positions are one, see `chunking.merge_runs`.
+      capacity: the most chunks, as a share of the positions; boundaries beyond them are dropped.
+    """
+
+    paper: bool = False
+    temperature: float = 1.0
+    merge: int = 1
+    capacity: float = 1.0
+
+    def most(self, positions: int) -> int:
+        """M of so many positions; at least two, as one has nothing to be cut."""
+        return min(positions, max(2, math.ceil(self.capacity * positions)))
+
+
+@flax.struct.dataclass
+class StageOutput:
+    """What a stage decided.
+
+    Attributes:
+      probability: float32 (B, T).
+      boundary: bool (B, T), what the router says.
+      cut: bool (B, T), what is left of that: runs merged, no more than M.
+      valid: bool (B, T).
+      chunks: the encoder's vectors at the cuts, the sequence that went inside: `chunking.Chunks`.
+    """
+
+    probability: jax.Array
+    boundary: jax.Array
+    cut: jax.Array
+    valid: jax.Array
+    chunks: chunking.Chunks
+
+
+@flax.struct.dataclass
+class StageStep:
+    """What a stage decided of one position: cut bool (B,), and skill (B, W), the vector at the
+    last cut."""
+
+    cut: jax.Array
+    skill: jax.Array
+
+
+@flax.struct.dataclass
+class StageState:
+    """What a stage has read of each row.
+
+    Attributes:
+      encoder, inner, decoder: their states.
+      previous: (B, W), the encoder's vector one position before.
+      skill: (B, W), that at the last cut.
+      average: float32 (B, W), of the chunks so far.
+      count, chunks: int32 (B,), positions and chunks so far.
+      since: int32 (B,), positions since the router's last boundary.
+      room: positions that it has room for.
+      most: M of so many.
+    """
+
+    encoder: Any
+    inner: Any
+    decoder: Any
+    previous: jax.Array
+    skill: jax.Array
+    average: jax.Array
+    count: jax.Array
+    chunks: jax.Array
+    since: jax.Array
+    room: int = flax.struct.field(pytree_node=False)
+    most: int = flax.struct.field(pytree_node=False)
+
+
+def _identity(key: jax.Array, shape: tuple[int, int], dtype: Any) -> jax.Array:
+    return jnp.eye(*shape, dtype=dtype)
+
+
+class Router(nn.Module):
+    """Queries and keys that begin as the vectors themselves; float32."""
+
+    width: int
+    cutting: Cutting
+
+    def setup(self) -> None:
+        self.query, self.key = (
+            Dense(self.width, use_bias=False, kernel_init=_identity) for _ in range(2)
+        )
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """x (B, T, W) -> float32 (B, T)."""
+        return chunking.boundary_probability(
+            self.query(x),
+            self.key(x),
+            pairing="paper" if self.cutting.paper else "code",
+            temperature=self.cutting.temperature,
+        )
+
+    def between(self, previous: jax.Array, x: jax.Array) -> jax.Array:
+        """Of one position, after the one before it: (B, W), (B, W) -> float32 (B,)."""
+        asks, asked = (x, previous) if self.cutting.paper else (previous, x)
+        return chunking.dissimilarity(self.query(asks), self.key(asked), self.cutting.temperature)
+
+
+class ChunkStage(nn.Module):
+    """One stage; see the head of this file.
+
+    The residual past the chunks is float32 and begins at zero. Where what lies inside is wider, a
+    learned vector is appended to the chunks and its place cut off again.
+
+    Attributes:
+      encoder, decoder: `Stack`s of width W.
+      inner: a `Stack` or `ChunkStage` of width W or more.
+      cutting: how it cuts.
+    """
+
+    encoder: Any
+    inner: Any
+    decoder: Any
+    width: int
+    cutting: Cutting = Cutting()
+
+    def setup(self) -> None:
+        self.router = Router(self.width, self.cutting)
+        self.residual = Dense(self.width, kernel_init=nn.initializers.zeros)
+        wider = self.inner.width - self.width
+        self.pad = self.param("pad", nn.initializers.zeros, (wider,)) if wider else None
+
+    def __call__(self, x: jax.Array, valid: jax.Array) -> tuple[jax.Array, tuple[StageOutput, ...]]:
+        """A sequence at once.
+
+        Args:
+          x: (B, T, W), T at least 2.
+          valid: bool (B, T), padding at the end of a row.
+
+        Returns:
+          ((B, T, W), what this stage and those inside decided, the outer first).
+        """
+        h, _ = self.encoder(x, valid)
+        probability = self.router(h)
+        boundary = chunking.boundaries(probability, valid, ties=self.cutting.paper)
+        most = self.cutting.most(x.shape[1])
+        cut = chunking.first_boundaries(chunking.merge_runs(boundary, self.cutting.merge), most)
+        chunks = chunking.select(h, cut, most)
+        inside, deeper = self.inner(self._widened(chunks.values), chunks.valid)
+        weight = jnp.take_along_axis(probability, chunks.position, axis=1)
+        average = chunking.dechunk(inside[..., : self.width], weight, chunks.valid)
+        y = self._joined(chunking.spread(average, cut), h, probability, cut)
+        told = StageOutput(probability, boundary, cut, valid, chunks)
+        return self.decoder(y.astype(x.dtype), valid)[0], (told, *deeper)
+
+    def start(self, rows: int, length: int) -> StageState:
+        """The state before the first position, with room for `length` of them."""
+        most, dtype = self.cutting.most(length), self.encoder.block.dtype
+        vectors = (jnp.zeros((rows, self.width), t) for t in (dtype, dtype, jnp.float32))
+        counts = (jnp.zeros(rows, jnp.int32) for _ in range(2))
+        return StageState(
+            self.encoder.start(rows, length),
+            self.inner.start(rows, most),
+            self.decoder.start(rows, length),
+            *vectors,
+            *counts,
+            since=jnp.full(rows, self.cutting.merge, jnp.int32),
+            room=length,
+            most=most,
+        )
+
+    def step(
+        self, x: jax.Array, go: jax.Array, state: StageState
+    ) -> tuple[jax.Array, StageState, tuple[StageStep, ...]]:
+        """One position of each row.
+
+        Args:
+          x: (B, W).
+          go: bool (B,), the rows that have a new position; the others keep their state, and their
+            output means nothing.
+          state: from `start`, or from the step before.
+
+        Returns:
+          ((B, W), state, what this stage and those inside decided, the outer first).
+        """
+        h, encoder, _ = self.encoder.step(x, go, state.encoder)
+        between = self.router.between(state.previous, h)
+        probability = jnp.where(state.count == 0, 1.0, between)
+        boundary = chunking.boundaries(probability, go, ties=self.cutting.paper)
+        cut = boundary & (state.since >= self.cutting.merge) & (state.chunks < state.most)
+        inside, inner, deeper = self.inner.step(self._widened(h), cut, state.inner)
+        weight = chunking.ema_weight(probability, cut)[:, None]
+        average = weight * inside[:, : self.width] + (1 - weight) * state.average
+        y = self._joined(average, h, probability, cut)
+        out, decoder, _ = self.decoder.step(y.astype(x.dtype), go, state.decoder)
+        skill = jnp.where(cut[:, None], h, state.skill)
+        state = StageState(
+            encoder,
+            inner,
+            decoder,
+            previous=jnp.where(go[:, None], h, state.previous),
+            skill=skill,
+            average=average,
+            count=state.count + go,
+            chunks=state.chunks + cut,
+            since=jnp.where(boundary, 1, state.since + go),
+            room=state.room,
+            most=state.most,
+        )
+        return out, state, (StageStep(cut, skill), *deeper)
+
+    def _widened(self, x: jax.Array) -> jax.Array:
+        if self.pad is None:
+            return x
+        pad = jnp.broadcast_to(self.pad.astype(x.dtype), (*x.shape[:-1], len(self.pad)))
+        return jnp.concatenate([x, pad], axis=-1)
+
+    def _joined(
+        self, average: jax.Array, h: jax.Array, probability: jax.Array, cut: jax.Array
+    ) -> jax.Array:
+        """What comes from the chunks, trusted as the cut is, and what goes past them; float32."""
+        trust = chunking.confidence(probability, cut)[..., None]
+        return trust * average + self.residual(h.astype(jnp.float32))

@@ -1,0 +1,195 @@
+"""The objective of HiLAM (arXiv 2603.05815): the next latent action, and as many chunks as asked for.
+
+Dimension keys: B rows, T steps, K slots, D their width, F numbers of a latent action; of a stage: T'
+positions, M chunks.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.config.ranges import one_of, real
+from flexlam_jax.config.settings import read, setting
+from flexlam_jax.models import chunking
+from flexlam_jax.models.chunk_stage import StageOutput
+from flexlam_jax.models.hilam import HiLam, HiLamOutput, kept
+from flexlam_jax.objectives.objective import Batch, Mean, Objective
+from flexlam_jax.objectives.terms import Report, Term, objective_of
+from flexlam_jax.random import fold_name
+
+_LONGEST = 64  # Lengths of chunks are told up to here.
+_UNDECIDED = 0.1  # Probabilities as near to 1/2 as this.
+_NOTHING_MERGED = 0.9  # Share of positions that begin a chunk.
+
+
+@dataclasses.dataclass(frozen=True)
+class HiLamLossSettings:
+    """The `loss` section of a config."""
+
+    ratio: float = setting(0.03, range=real(0), help="weight of the ratio loss of every stage")
+    ratio_over: str = setting(
+        "sequence",
+        range=one_of(("sequence", "batch")),
+        help="share of boundaries that the ratio loss looks at; that of a batch cannot be "
+        "accumulated",
+    )
+
+
+def hilam_objective(
+    model: HiLam,
+    targets: Sequence[float],
+    loss: Mapping[str, Any] | None = None,
+    *,
+    length: int,
+    dtype: str = "float32",
+) -> Objective:
+    """Builds the Objective of `build_hilam`'s model.
+
+    It reads batch["slots_chunk"] float (B, T, K, D) and batch["slots_chunk_mask"] bool (B, T),
+    padding at the end. The loss is `latent`, the L1 distance per number of the predicted and the
+    true next latent action, normalised as the model reads them, plus `ratio_<s>` of every stage s =
+    1, 2, ... Rows count in the latter by their valid steps, which do not depend on the model.
+
+    Metrics (float32 scalars): `copied_latent`, the L1 distance of always predicting the last latent
+    action, and worse_than_copying, 1 where it wins. Of every stage, in positions of that stage:
+    boundary_rate_<s>, of cuts; undecided_<s>, the share of probabilities within 0.1 of 1/2;
+    dropped_<s>, the share of boundaries that were merged or over capacity; one_step_<s>, the share
+    of chunks of one position; median_length_<s> and long_length_<s>, that 90 % of chunks do not
+    exceed, both at most 64; and in steps steps_per_chunk_<s>. degenerate_<s> is 1 where nearly
+    every position begins a chunk, or none but the first of a row.
+
+    Args:
+      targets: positions per chunk of every stage.
+      loss: the `loss` section.
+      length: steps T.
+      dtype: name of the type that the model computes in.
+
+    Raises:
+      ConfigError: a loss key that is unknown or out of its range, or a target of 1 or less.
+    """
+    settings = read("loss", loss, HiLamLossSettings)
+    for target in targets:
+        chunking.check_target(target)
+    whole = settings.ratio_over == "batch"
+
+    def read_batch(batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return kept(batch["slots_chunk"], model.size), batch["slots_chunk_mask"]
+
+    def init(key: jax.Array, batch: Batch) -> dict[str, Any]:
+        # Two steps of one row are enough to fix every shape.
+        latents, valid = (x[:1, :2] for x in read_batch(batch))
+        return dict(model.init(fold_name(key, "params"), latents, valid))
+
+    def apply(params: Any, extra: Any, batch: Batch, key: jax.Array) -> tuple[HiLamOutput, Any]:
+        return model.apply({"params": params}, *read_batch(batch)), extra
+
+    ratios = [
+        Term(
+            f"ratio_{stage + 1}",
+            functools.partial(_ratio_of_batch if whole else _ratio, stage, target),
+            coefficient=settings.ratio,
+            splittable=not whole,
+        )
+        for stage, target in enumerate(targets)
+    ]
+    return objective_of(
+        init,
+        apply,
+        [Term("latent", _latent), *ratios],
+        report=_report,
+        summary=_summary,
+        transitions_per_row=length,
+        dtype=dtype,
+    )
+
+
+def _errors(output: HiLamOutput, guess: jax.Array) -> Mean:
+    """L1 of guesses (B, T-1, F) at the latent actions after the first."""
+    valid = output.stages[0].valid
+    pairs = (valid[:, 1:] & valid[:, :-1])[..., None]
+    return Mean.of(jnp.abs(guess - output.latents[:, 1:]), pairs)
+
+
+def _latent(params: Any, output: HiLamOutput, batch: Batch, key: jax.Array) -> Mean:
+    return _errors(output, output.prediction[:, :-1])
+
+
+def _ratio(
+    stage: int, target: float, params: Any, output: HiLamOutput, batch: Batch, key: jax.Array
+) -> Mean:
+    told = output.stages[stage]
+    steps = output.stages[0].valid.sum(axis=1).astype(jnp.float32)
+    # One step is a boundary whatever the model says.
+    steps = jnp.where(steps > 1, steps, 0.0)
+    losses = chunking.ratio_losses(told.probability, told.boundary, told.valid, target)
+    return Mean(jnp.sum(losses * steps), jnp.sum(steps))
+
+
+def _ratio_of_batch(
+    stage: int, target: float, params: Any, output: HiLamOutput, batch: Batch, key: jax.Array
+) -> Mean:
+    told = output.stages[stage]
+    loss = chunking.ratio_loss(told.probability, told.boundary, told.valid, target)
+    return Mean(loss, jnp.float32(1))
+
+
+def chunk_lengths(stage: StageOutput) -> jax.Array:
+    """Positions of every chunk, int32 (B, M); 0 in padding."""
+    position, valid = stage.chunks.position, stage.chunks.valid
+    end = stage.valid.sum(axis=1, keepdims=True)
+    after = jnp.concatenate([position[:, 1:], jnp.zeros_like(position[:, :1])], axis=1)
+    followed = jnp.concatenate([valid[:, 1:], jnp.zeros_like(valid[:, :1])], axis=1)
+    return jnp.where(valid, jnp.where(followed, after, end) - position, 0)
+
+
+def _report(output: HiLamOutput, batch: Batch) -> Report:
+    copied, predicted = _errors(output, output.latents[:, :-1]), _latent(None, output, batch, None)
+    metrics = {"copied_latent": copied}
+    totals = {"errors": jnp.stack([predicted.sum, copied.sum])}
+    steps = output.stages[0].valid.sum(dtype=jnp.float32)
+    for number, stage in enumerate(output.stages, 1):
+        lengths = chunk_lengths(stage)
+        chunks = stage.chunks.valid.sum(dtype=jnp.float32)
+        undecided = jnp.abs(stage.probability - 0.5) < _UNDECIDED
+        metrics |= {
+            f"boundary_rate_{number}": Mean.of(stage.cut, stage.valid),
+            f"undecided_{number}": Mean.of(undecided, stage.valid),
+            f"dropped_{number}": Mean.of(~stage.cut, stage.boundary),
+            f"one_step_{number}": Mean.of(lengths == 1, stage.chunks.valid),
+            f"steps_per_chunk_{number}": Mean(steps, chunks),
+        }
+        held = jnp.clip(lengths.reshape(-1), 0, _LONGEST)
+        totals[f"lengths_{number}"] = jnp.bincount(held, length=_LONGEST + 1)[1:].astype(
+            jnp.float32
+        )
+        totals[f"held_{number}"] = jnp.stack(
+            [stage.valid.sum(), stage.valid.any(axis=1).sum()]
+        ).astype(jnp.float32)
+    return Report(metrics, totals)
+
+
+def _summary(totals: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    predicted, copied = totals["errors"]
+    found = {"worse_than_copying": (predicted >= copied).astype(jnp.float32)}
+    stages = sum(name.startswith("lengths_") for name in totals)
+    for number in range(1, stages + 1):
+        lengths = totals[f"lengths_{number}"]
+        positions, rows = totals[f"held_{number}"]
+        chunks = lengths.sum()
+        degenerate = (chunks > _NOTHING_MERGED * positions) | (chunks <= rows)
+        found |= {
+            f"median_length_{number}": _quantile(lengths, 0.5),
+            f"long_length_{number}": _quantile(lengths, 0.9),
+            f"degenerate_{number}": degenerate.astype(jnp.float32),
+        }
+    return found
+
+
+def _quantile(counts: jax.Array, share: float) -> jax.Array:
+    """The least length that at least this share of chunks does not exceed; counts[i] have i + 1."""
+    reached = jnp.cumsum(counts) >= share * counts.sum()
+    return jnp.argmax(reached).astype(jnp.float32) + 1
