@@ -85,7 +85,6 @@ class Scene(World):
         data.joint("window_slide").qpos[0] = self._task.window
         data.qvel[:] = 0
         env._apply_button_states()  # and MuJoCo's forward pass
-        env.pre_step()
 
     def step(self, action: np.ndarray) -> tuple[float, bool]:
         self._env.step(np.clip(action, -1.0, 1.0))

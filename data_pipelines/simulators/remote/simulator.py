@@ -8,6 +8,7 @@ its episode: the error says how it ended, and the next episode has a new process
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import importlib.util
 import json
 import os
@@ -64,10 +65,11 @@ class RemoteSimulator(Simulator):
 
     @classmethod
     def sources(cls) -> dict[str, Any]:
-        """The versions in the environment, asked of a process of it."""
+        """The versions in the environment, asked of a process of it, and the world's own source."""
         with contextlib.closing(HostProcess(cls.environment, cls.world)) as process:
-            sources = process.ask(Start(0, [], dict(cls.settings)), Started).sources
-        return {"simulator": cls.world, "settings": dict(cls.settings)} | sources
+            versions = process.ask(Start(0, [], dict(cls.settings)), Started).sources
+        told = {"simulator": cls.world, "sha256": _hash(cls.world), "settings": dict(cls.settings)}
+        return told | versions
 
     def begin(self, seed: int) -> None:
         if self._process is None:
@@ -175,6 +177,13 @@ class HostProcess:
         if code < 0:
             return f"was killed by {signal.Signals(-code).name}; did memory run out?"
         return f"ended with exit code {code}; what it printed says why"
+
+
+def _hash(world: str) -> str:
+    """sha256 of the modules in the folder of a world."""
+    module = pathlib.Path(importlib.util.find_spec(world.partition(":")[0]).origin)
+    sources = [path.read_bytes() for path in sorted(module.parent.glob("*.py"))]
+    return hashlib.sha256(b"".join(sources)).hexdigest()
 
 
 def _error(failure: Failure, environment: Environment) -> Exception:

@@ -48,9 +48,6 @@ class World:
     def _apply_button_states(self):
         CALLS.append(("buttons", *self._cur_button_states))
 
-    def pre_step(self):
-        pass
-
     def _initialize_renderer(self):
         CALLS.append(("renderer", self.model.vis.quality.offsamples))
         self._renderer = types.SimpleNamespace(scene=types.SimpleNamespace(flags=np.ones(2)))
