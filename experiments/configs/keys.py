@@ -9,6 +9,7 @@ import dataclasses
 from data_pipelines.loading.options import LoaderOptions
 from flexlam_jax.config.ranges import TEXT
 from flexlam_jax.config.settings import section, setting
+from flexlam_jax.models.baku import ChunkPolicySettings, PredictsSettings, ReadsSettings
 from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
 from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
@@ -56,3 +57,14 @@ class TokenPolicyConfig(TaskSettings):
     model: TokenPolicySettings = section(TokenPolicySettings, required=True)
     codes: CodeSettings = section(CodeSettings)
     lam: LamSource = section(LamSource)
+
+
+@dataclasses.dataclass(frozen=True)
+class PolicyConfig(TaskSettings):
+    """The config of a chunk policy."""
+
+    kind: str = setting("policy", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: ChunkPolicySettings = section(ChunkPolicySettings, required=True)
+    reads: ReadsSettings = section(ReadsSettings)
+    predicts: PredictsSettings = section(PredictsSettings)

@@ -12,7 +12,14 @@ from data_pipelines.format.spec import ActionSpec
 from experiments.configs.keys import BehaviourCloningConfig
 from experiments.data_actions import shared_actions
 from experiments.data_hashes import data_hashes
-from experiments.tasks.clips import check_rows, check_sizes, data_of, held_out_loss, training_data
+from experiments.tasks.clips import (
+    check_every_frame,
+    check_rows,
+    check_sizes,
+    data_of,
+    held_out_loss,
+    training_data,
+)
 from experiments.tasks.task import Task
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.behaviour_cloning import build_behaviour_cloning
@@ -34,7 +41,7 @@ def build(config: Any) -> Task:
     """
     check_sizes(config)
     check_rows(config)
-    _check_gaps(config.data)
+    check_every_frame(config.data)
     config = _with_actions(config)
     model, clip_length = config.model, config.data.clip_length
     objective = behaviour_cloning_objective(
@@ -56,17 +63,6 @@ def _batch(model: Any, rows_and_times: tuple[int, int]) -> dict[str, jax.ShapeDt
     frames = jax.ShapeDtypeStruct((rows, times, *frame_shape(model)), jnp.uint8)
     one, dtype = ((), jnp.int32) if model.discrete else ((len(model.action_names),), jnp.float32)
     return {"frames": frames, "action": jax.ShapeDtypeStruct((rows, times - 1, *one), dtype)}
-
-
-def _check_gaps(data: Any) -> None:
-    """A policy acts at every frame, so that is what it learns from."""
-    mixture = {f"data.mixture.{name}": entry for name, entry in data.get("mixture", {}).items()}
-    for name, section in {"data": data, **mixture}.items():
-        gap = section.get("gap", 1)
-        if gap != 1:
-            raise ConfigError(
-                f"config.{name}.gap={gap!r}, but a policy acts at every frame; leave it out"
-            )
 
 
 def _with_actions(config: Any) -> ConfigDict:

@@ -8,6 +8,7 @@ from experiments.tasks.registry import kind_of
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.streams import is_streams
+from flexlam_jax.training.batches import DataIterator
 from flexlam_jax.training.loop import Evaluate
 from flexlam_jax.training.validation import mean_loss
 
@@ -36,6 +37,17 @@ def check_rows(config: Any) -> None:
         )
 
 
+def check_every_frame(data: Any) -> None:
+    """A policy acts at every frame, so that is what it learns from. Raises ConfigError for gaps."""
+    mixture = {f"data.mixture.{name}": entry for name, entry in data.get("mixture", {}).items()}
+    for name, section in {"data": data, **mixture}.items():
+        gap = section.get("gap", 1)
+        if gap != 1:
+            raise ConfigError(
+                f"config.{name}.gap={gap!r}, but a policy acts at every frame; leave it out"
+            )
+
+
 def data_of(config: Any, split: str) -> dict[str, Any]:
     """The `data` section for a split, at the size of the model."""
     size = config.model.image_size
@@ -58,6 +70,11 @@ def held_out_loss(
     batches = training_batches(
         {**data, "pairs_per_clip": 1}, seed=0, batch_size=config.batch_size, rows=rows
     )
+    return loss_on(config, objective, batches)
+
+
+def loss_on(config: Any, objective: Objective, batches: DataIterator) -> Evaluate:
+    """Mean loss on the next `eval.batches` batches, read at the first evaluation and kept."""
 
     def draw() -> list[Mapping[str, Any]]:
         drawn = [next(batches) for _ in range(config.eval.batches)]

@@ -156,8 +156,8 @@ class Affine:
         return x * jnp.array(self.scale) + jnp.array(self.centre) if self.centre else x
 
 
-class ChunkPolicy(nn.Module):
-    """Built by `build_chunk_policy`; see the head of this file.
+class Body(nn.Module):
+    """Observations to the hidden states of action tokens: all of a policy but its head.
 
     An observation is a mapping
 
@@ -170,14 +170,13 @@ class ChunkPolicy(nn.Module):
     are read as they are: fewer.
 
     Attributes:
-      encoder: see film.py.  head: see action_heads.py.
+      encoder: see film.py.
       cameras, history, width, layers, block: N, the largest T, M, and of the trunk.
       text_width, proprio_width, skill_width: E, P, S; 0 for what is not read.
-      proprio, skill, target: the scales of what is read and given.
+      proprio, skill: the scales of what is read.
     """
 
     encoder: nn.Module
-    head: nn.Module
     cameras: int
     history: int
     width: int
@@ -188,7 +187,6 @@ class ChunkPolicy(nn.Module):
     skill_width: int = 0
     proprio: Affine = Affine()
     skill: Affine = Affine()
-    target: Affine = Affine()
 
     def setup(self) -> None:
         def projection():
@@ -217,26 +215,6 @@ class ChunkPolicy(nn.Module):
         x = self.norm(self.trunk(x.astype(self.block.dtype)))
         return x[:, x.shape[1] - steps.shape[1] :].reshape(B, T, -1, self.width)[:, :, -1]
 
-    def losses(
-        self, observation: Observation, target: jax.Array, mask: jax.Array, key: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """What is learned from raw targets (B, T, C, A), those where mask (B, T, C) is true.
-
-        Returns:
-          (losses (B, T, C), what would have been done (B, T, C, A), on the scale of -1..1 and
-          without a gradient).
-        """
-        hidden = self(observation)
-        losses = self.head.losses(hidden, self.target.apply(target), mask, key)
-        still = jax.lax.stop_gradient(hidden)
-        done = self.head.act(still, jnp.broadcast_to(jax.random.key(0), still.shape[:-1]))
-        return losses, jax.lax.stop_gradient(done)
-
-    def act(self, observation: Observation, seeds: jax.Array) -> jax.Array:
-        """The chunk (B, C, A) that follows the last step, in raw numbers; seeds uint32 (B,)."""
-        hidden = self(observation)[:, -1]
-        return self.target.undo(self.head.act(hidden, jax.vmap(jax.random.key)(seeds)))
-
     def _tokens(self, observation):
         """(token (B, M) of the sentence or None, tokens (B, T, n, M) of the steps)."""
         B, T = observation["frames"].shape[:2]
@@ -262,6 +240,42 @@ class ChunkPolicy(nn.Module):
         if condition:
             told = jnp.repeat(jnp.concatenate(condition, axis=-1).reshape(B * T, -1), N, axis=0)
         return self.encoder(pictures, told).reshape(B, T, N, self.width)
+
+
+class ChunkPolicy(nn.Module):
+    """Built by `build_chunk_policy`; see the head of this file.
+
+    The parameters of `body` are of use to a policy of other targets that observes the same: a low
+    level that was trained on latent actions, say, to one of real actions.
+
+    Attributes:
+      body: see `Body`, also for observations.  head: see action_heads.py.
+      target: the scale of what is given.
+    """
+
+    body: Body
+    head: nn.Module
+    target: Affine = Affine()
+
+    def losses(
+        self, observation: Observation, target: jax.Array, mask: jax.Array, key: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """What is learned from raw targets (B, T, C, A), those where mask (B, T, C) is true.
+
+        Returns:
+          (losses (B, T, C), what would have been done (B, T, C, A), on the scale of -1..1 and
+          without a gradient).
+        """
+        hidden = self.body(observation)
+        losses = self.head.losses(hidden, self.target.apply(target), mask, key)
+        still = jax.lax.stop_gradient(hidden)
+        done = self.head.act(still, jnp.broadcast_to(jax.random.key(0), still.shape[:-1]))
+        return losses, jax.lax.stop_gradient(done)
+
+    def act(self, observation: Observation, seeds: jax.Array) -> jax.Array:
+        """The chunk (B, C, A) that follows the last step, in raw numbers; seeds uint32 (B,)."""
+        hidden = self.body(observation)[:, -1]
+        return self.target.undo(self.head.act(hidden, jax.vmap(jax.random.key)(seeds)))
 
 
 class Projection(nn.Module):
@@ -297,17 +311,9 @@ def build_chunk_policy(
     _check_widths("reads.skill", observed.skill_width, observed, "skill_mean skill_scale")
     _check_widths("predicts.", target.width, target, "low high")
     dtype = DTYPES[settings.dtype]
-    return ChunkPolicy(
+    body = Body(
         encoder=build_kind(
             "model.encoder", settings.encoder, IMAGE_ENCODERS, dtype=dtype, width=settings.width
-        ),
-        head=build_kind(
-            "model.head",
-            settings.head,
-            HEADS,
-            dtype=dtype,
-            chunk=settings.chunk,
-            outputs=target.width,
         ),
         cameras=max(1, len(observed.cameras)),
         history=settings.history,
@@ -325,6 +331,11 @@ def build_chunk_policy(
         skill_width=observed.skill_width if observed.skill else 0,
         proprio=Affine(observed.proprio_mean, observed.proprio_scale),
         skill=Affine(observed.skill_mean, observed.skill_scale),
+    )
+    head = {"dtype": dtype, "chunk": settings.chunk, "outputs": target.width}
+    return ChunkPolicy(
+        body=body,
+        head=build_kind("model.head", settings.head, HEADS, **head),
         target=Affine.between(target.low, target.high),
     )
 

@@ -72,7 +72,7 @@ def chunk_policy_objective(
         [Term("chunk", chunk)],
         report=report,
         summary=_variance,
-        transitions_per_row=policy.history,
+        transitions_per_row=policy.body.history,
         dtype=dtype,
     )
 

@@ -17,7 +17,14 @@ from flexlam_jax.planning.plan import plan
 from flexlam_jax.planning.report import describe
 from flexlam_jax.planning.search import changed, flags, search
 from flexlam_jax.planning.topology import parse_topology
-from tests.experiments import joint_task, tiny, tiny_cloning, tiny_finetune, tiny_tokens
+from tests.experiments import (
+    joint_task,
+    tiny,
+    tiny_cloning,
+    tiny_finetune,
+    tiny_policy,
+    tiny_tokens,
+)
 from tests.experiments.pretraining import Pretraining
 
 CONFIGS = {
@@ -25,6 +32,7 @@ CONFIGS = {
     "behaviour_cloning": tiny_cloning.get_config,
     "lam_finetune": tiny_finetune.get_config,
     "token_policy": tiny_tokens.get_config,
+    "policy": tiny_policy.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
 
@@ -43,7 +51,8 @@ def config_on(data, tmp_path):
     def make(kind):
         config = CONFIGS[kind]()
         config.data.path = data
-        return tiny_tokens.with_codes(config, tmp_path) if kind == "token_policy" else config
+        beside = {"token_policy": tiny_tokens.with_codes, "policy": tiny_policy.with_latents}
+        return beside[kind](config, tmp_path) if kind in beside else config
 
     return make
 

@@ -46,7 +46,8 @@ def policy():
     """(module, variables, jitted hidden states of the action tokens)."""
     module = build_chunk_policy(MODEL, READS, PREDICTS)
     init = jax.jit(lambda key: module.init(key, OBSERVATION, SEEDS, method="act"))
-    return module, randomised(init(jax.random.key(0))), jax.jit(module.apply)
+    hidden = jax.jit(lambda *given: module.apply(*given, method=lambda m, *x: m.body(*x)))
+    return module, randomised(init(jax.random.key(0))), hidden
 
 
 @pytest.mark.parametrize("name, step", [("frames", 1), ("proprio", 1), ("skill", 1), ("text", 0)])
@@ -69,10 +70,10 @@ def test_each_camera_has_its_place(policy):
 
 
 def test_fewer_steps_are_read_as_the_first_ones(policy):
-    module, variables, apply = policy
+    _, variables, apply = policy
     first = {name: x if name == "text" else x[:, :2] for name, x in OBSERVATION.items()}
     whole = apply(variables, OBSERVATION)
-    np.testing.assert_allclose(jax.jit(module.apply)(variables, first), whole[:, :2], atol=1e-4)
+    np.testing.assert_allclose(apply(variables, first), whole[:, :2], atol=1e-4)
 
 
 def test_targets_are_scaled_to_the_heads_range_and_back(policy):
@@ -103,9 +104,18 @@ def test_parts_that_are_not_read_have_no_parameters():
     module = build_chunk_policy({**MODEL, "text": {"kind": "none"}}, {}, {"width": 2})
     frames = jnp.zeros((1, 1, 1, 8, 8, 3))
     init = lambda: module.init(jax.random.key(0), {"frames": frames}, SEEDS[:1], method="act")
-    params = jax.eval_shape(init)["params"]
-    assert set(params) == {"action_token", "positions", "encoder", "trunk", "norm", "head"}
+    params = jax.eval_shape(init)["params"]["body"]
+    assert set(params) == {"action_token", "positions", "encoder", "trunk", "norm"}
     assert params["positions"].shape == (3 * 2, 8)
+
+
+def test_the_body_is_the_same_whatever_is_predicted(policy):
+    other = build_chunk_policy({**MODEL, "head": {"kind": "flow"}}, READS, {"width": 5})
+    init = lambda: other.init(jax.random.key(0), OBSERVATION, SEEDS, method="act")
+    shapes = lambda tree: jax.tree.map(lambda x: x.shape, tree)
+    found = jax.eval_shape(init)["params"]
+    assert shapes(found["body"]) == shapes(policy[1]["params"]["body"])
+    assert shapes(found["head"]) != shapes(policy[1]["params"]["head"])
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ PRESETS = (
     "behaviour_cloning",
     "lam_finetune",
     "token_policy",
+    "baku",
 )
 MESHES = (
     dict(data=8),

@@ -1,0 +1,55 @@
+"""BAKU, the flat policy: actions from two cameras, states and a sentence; for demonstrations of LIBERO.
+
+    python -m data_pipelines.prepare libero --source=DEMOS --out=data/libero --size=128
+    python -m experiments.train --config=experiments/configs/baku.py --workdir=runs/baku \
+        --config.data.path=data/libero
+
+Variants: light (64 px, few channels, for CPUs: prepare with --size=64), debug (a smoke run), and
+the heads gmm and flow. The levels of a hierarchy are this preset with other inputs and targets:
+
+    --config.predicts.columns="('skill',)" --config.data.sidecars.skill=skills      high level
+    --config.reads.skill=skill --config.data.sidecars.skill=skills \
+        --config.model.text.kind=none                                               low level
+
+No run of this preset to the end has been measured yet; sizes, batch and rate are those published.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.configs import common
+from experiments.configs.keys import PolicyConfig
+
+
+def get_config(variant=""):
+    config = common.section_config(PolicyConfig)
+    config.model.encoder = ConfigDict(dict(kind="film_resnet", channels=64, points=256))
+    config.model.update(image_size=128, width=256, layers=8, mlp_hidden=1024)
+    config.reads.cameras = ("agentview", "eye_in_hand")
+    config.reads.proprio = True
+    config.total_steps, config.batch_size = 100_000, 64
+    config.optimizer.update(learning_rate=1e-4, weight_decay=1e-4, schedule="constant")
+    config.checkpoint.every = config.eval.every = 2_000
+    config.eval.batches = 16
+    heads = {"gmm": _head("gmm"), "flow": _head("flow")}
+    return common.apply_variants(config, variant, {"light": _light, "debug": _debug, **heads})
+
+
+def _light(config, _):
+    config.model.encoder = ConfigDict(dict(kind="light"))
+    config.model.update(image_size=64, width=128, layers=4, mlp_hidden=512)
+    config.total_steps = 10_000
+    config.optimizer.update(learning_rate=1e-3, schedule="cosine")
+
+
+def _debug(config, _):
+    _light(config, None)
+    config.model.encoder.update(channels=16, blocks=1)
+    config.model.update(width=32, layers=1, mlp_hidden=64)
+    common.shorten(config, steps=40, batch_size=8)
+
+
+def _head(kind):
+    def choose(config, _):
+        config.model.head = ConfigDict(dict(kind=kind))
+
+    return choose
