@@ -38,7 +38,7 @@ MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out
 TRIES = 4  # episodes played for each demonstration that is asked for, at most
 CRASHES = 5  # episodes lost in a row after which a job gives up
 # Reason why an episode is left out -> in the name of the file that says so.
-_MARKS = {"too short": "short", FAILED: "failed", LOST: "lost"}
+_MARKS = {"too short": "short", FAILED: "failed"}
 
 _running: dict[tuple, Simulator] = {}  # one per process: a game takes 0.3 s to start
 
@@ -192,7 +192,7 @@ def play_and_spool(job: Job, episode: int) -> Played:
                 frames, job.simulator.min_distinct, f"{job.name} episode {episode}, {camera}"
             )
         _spool(job, episode, played)
-    else:
+    elif told.left_out in _MARKS:
         _mark(job, episode, told)
     return told
 
@@ -208,7 +208,7 @@ def _judged(job: Job, played: Episode | None) -> Played:
 
 
 def _mark(job: Job, episode: int, told: Played) -> None:
-    """Leaves word of an episode that was left out."""
+    """Leaves word of an episode that was left out; one that was lost is played by the next start."""
     last = job.folders()[-1]
     with writing(last):
         last.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,8 @@ class Chain:
     ):
         """begin: a new plan for a stage. holds: whether it is reached. attempts: plans per stage."""
         self._stages, self._begin, self._holds, self._most = stages, begin, holds, attempts
-        self._number, self._plan = 0, None
+        self._number = 0  # of the present stage
+        self._plan: Plan | None = None
         self._tried = [0] * len(stages)
         self._seen: dict[str, list[list[Any]]] = {"stages": [], "keyframes": []}
         self._fresh = False  # whether no action of the present plan was given

@@ -75,7 +75,8 @@ class Scene(World):
         }
 
     def begin(self, seed: int, task: str) -> None:
-        self._task, self._chain = TASKS[task], None
+        self._task = TASKS[task]
+        self._chain: Chain | None = None
         self._steps = self._settled = self._reached = 0
         np.random.seed(seed)
         self._env.reset(seed=seed)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
+from data_pipelines.simulators import collector
 from data_pipelines.simulators.behaviours import BEHAVIOURS, uniform_action
 from data_pipelines.simulators.rollout import check_renderer, rollout
 from data_pipelines.tools.validation import validate
@@ -143,3 +145,13 @@ def test_episodes_of_another_version_are_not_kept(tmp_path, monkeypatch):
     assert list(tmp_path.glob(".data.partial/.units/*/push_random_left/*.npz"))
     prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=1))
     assert played(tmp_path) == before * 2
+
+
+def test_a_build_that_an_older_version_began_goes_on(tmp_path):
+    """Its marks of episodes that were too short are empty files."""
+    views = {"left": types.SimpleNamespace(name="push")}
+    job = collector.Job(Lamp, "push_random", "push", "random", views, tmp_path, 0, 10)
+    (tmp_path / "push").mkdir()
+    (tmp_path / "push" / "00000003.short-5").touch()
+    assert collector.finished(job, 3) == (5, "too short", "5 frames")
+    assert collector.finished(job, 2) is None
