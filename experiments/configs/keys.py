@@ -11,8 +11,10 @@ from flexlam_jax.config.ranges import TEXT
 from flexlam_jax.config.settings import section, setting
 from flexlam_jax.models.baku import ChunkPolicySettings, PredictsSettings, ReadsSettings
 from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
+from flexlam_jax.models.hilam import HiLamSettings, LatentStatistics
 from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
+from flexlam_jax.objectives.hilam import HiLamLossSettings
 from flexlam_jax.objectives.lam import LossSettings
 from flexlam_jax.training.settings import RunSettings
 
@@ -56,6 +58,19 @@ class TokenPolicyConfig(TaskSettings):
     data: LoaderOptions = section(LoaderOptions, required=True)
     model: TokenPolicySettings = section(TokenPolicySettings, required=True)
     codes: CodeSettings = section(CodeSettings)
+    lam: LamSource = section(LamSource)
+
+
+@dataclasses.dataclass(frozen=True)
+class HiLamConfig(TaskSettings):
+    """The config of skills of variable length."""
+
+    kind: str = setting("hilam", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: HiLamSettings = section(HiLamSettings, required=True)
+    loss: HiLamLossSettings = section(HiLamLossSettings)
+    codes: CodeSettings = section(CodeSettings)
+    latents: LatentStatistics = section(LatentStatistics)
     lam: LamSource = section(LamSource)
 
 

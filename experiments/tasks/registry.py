@@ -31,6 +31,7 @@ TASKS = {
     "lam_finetune": "experiments.tasks.lam_finetune",
     "behaviour_cloning": "experiments.tasks.behaviour_cloning",
     "token_policy": "experiments.tasks.token_policy",
+    "hilam": "experiments.tasks.hilam",
     "policy": "experiments.tasks.policy",
 }
 DEFAULT = "lam"  # Of configs from before there were kinds.

@@ -31,6 +31,7 @@ KINDS = {
     "behaviour_cloning": "flexlam_jax.loading.behaviour_cloning",
     "token_policy": "flexlam_jax.loading.token_policy",
     "lam_finetune": "flexlam_jax.loading.lam_finetune",
+    "hilam": "flexlam_jax.loading.hilam",
     "policy": "flexlam_jax.loading.chunk_policy",
 }
 SERVES_AS = {"lam_finetune": LAM}  # What is loaded is all that the other kind is.

@@ -22,6 +22,7 @@ from tests.experiments import (
     tiny,
     tiny_cloning,
     tiny_finetune,
+    tiny_hilam,
     tiny_policy,
     tiny_tokens,
 )
@@ -32,6 +33,7 @@ CONFIGS = {
     "behaviour_cloning": tiny_cloning.get_config,
     "lam_finetune": tiny_finetune.get_config,
     "token_policy": tiny_tokens.get_config,
+    "hilam": tiny_hilam.get_config,
     "policy": tiny_policy.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
@@ -51,7 +53,11 @@ def config_on(data, tmp_path):
     def make(kind):
         config = CONFIGS[kind]()
         config.data.path = data
-        beside = {"token_policy": tiny_tokens.with_codes, "policy": tiny_policy.with_latents}
+        beside = {
+            "token_policy": tiny_tokens.with_codes,
+            "hilam": tiny_hilam.with_latents,
+            "policy": tiny_policy.with_latents,
+        }
         return beside[kind](config, tmp_path) if kind in beside else config
 
     return make

@@ -5,8 +5,11 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import ConfigError
+from flexlam_jax.models.chunk_stage import ChunkStage
 from flexlam_jax.models.chunking import first_boundaries, merge_runs
 from flexlam_jax.models.hilam import build_hilam, kept, segmentation
+from flexlam_jax.models.stepwise_stack import Stack
+from flexlam_jax.models.transformer import BlockSettings
 from tests.models.tiny_lam import randomised
 
 ROWS, T, K, D = 3, 14, 3, 2
@@ -143,14 +146,13 @@ def test_nothing_is_known_of_later_steps_and_gradients_are_finite_with_padding(b
 
 
 def test_a_router_begins_with_the_vectors_themselves_and_the_residual_with_nothing():
-    stage = make().nest
-    params = jax.jit(stage.init)(jax.random.key(0), np.ones((1, 2, 8)), np.ones((1, 2), bool))
-    for outer in (params["params"], params["params"]["inner"]):
-        assert {"decoder", "encoder", "inner", "residual", "router"} <= set(outer)
-        np.testing.assert_array_equal(outer["router"]["query"]["kernel"], np.eye(8))
-        np.testing.assert_array_equal(outer["router"]["key"]["kernel"], np.eye(8))
-        assert not outer["residual"]["kernel"].any()
-    assert params["params"]["inner"]["pad"].shape == (4,)
+    narrow, wide = (Stack(width, 0, BlockSettings(heads=2)) for width in (8, 12))
+    stage = ChunkStage(encoder=narrow, inner=wide, decoder=narrow, width=8)
+    init = jax.jit(stage.init)(jax.random.key(0), np.ones((1, 2, 8)), np.ones((1, 2), bool))
+    params = init["params"]
+    np.testing.assert_array_equal(params["router"]["query"]["kernel"], np.eye(8))
+    np.testing.assert_array_equal(params["router"]["key"]["kernel"], np.eye(8))
+    assert not params["residual"]["kernel"].any() and params["pad"].shape == (4,)
 
 
 def test_latents_of_another_scale_are_the_same_once_normalised(built):
@@ -195,4 +197,4 @@ def test_a_model_that_cannot_be_built(changes, message):
 
 def test_a_sequence_of_one_step():
     with pytest.raises(ConfigError, match="a sequence of 1 has nothing to be cut"):
-        make().init(jax.random.key(0), np.zeros((1, 1, F)), np.ones((1, 1), bool))
+        jax.eval_shape(make().init, jax.random.key(0), np.zeros((1, 1, F)), np.ones((1, 1), bool))
