@@ -21,6 +21,7 @@ class DataCodes:
     Attributes:
       slots: K.  codebook_size: 0 for continuous slots.  slot_width: D.
       gap: frames of a transition.  step, fingerprint: of the latent action model.
+      levels: values of each digit of a code, None where codes have none or are few.
     """
 
     slots: int
@@ -29,6 +30,7 @@ class DataCodes:
     gap: int
     step: int
     fingerprint: str
+    levels: tuple[int, ...] | None = None
 
 
 def shared_codes(data: Mapping[str, Any], splits: Sequence[str]) -> DataCodes:
@@ -71,6 +73,7 @@ def _codes(facts: Facts, column: str, place: str) -> DataCodes:
             gap=int(facts.gap or 0),
             step=int(of["step"]),
             fingerprint=str(of["model"]),
+            levels=tuple(map(int, of["levels"])) if column == "ids" and "levels" in of else None,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(

@@ -20,7 +20,7 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start()
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -42,6 +42,7 @@ from flexlam_jax.latents import (
     write_latents,
     write_manifest,
 )
+from flexlam_jax.models.slot_distributions import MANY_CODES
 from flexlam_jax.parallel.mesh import make_mesh
 from flexlam_jax.parallel.sharding import batch_sharding, replicated
 
@@ -76,12 +77,15 @@ def main(argv):
     written = 0
     with output_folder.Claim(out, output_folder.LATENTS, shared=shared):
         manifest = open_manifest(out, lam, source)
+        levels = lam.levels if (lam.codebook_size or 0) > MANY_CODES else ()
         for name in source.names:
             for split in splits:
                 if _FORMAT.value == "npz":
                     written += extract_npz(encode, source, name, split, out, manifest)
                 else:
-                    written += extract_sidecar(encode, source, name, split, out, manifest, shard)
+                    written += extract_sidecar(
+                        encode, source, name, split, out, manifest, shard, levels
+                    )
     print(f"{out}: {written} transitions in {len(source.names) * len(splits)} splits")
 
 
@@ -144,13 +148,22 @@ def open_manifest(out, lam, source: lam_inputs.Source) -> Manifest:
 
 
 def extract_sidecar(
-    encode: Encode, source: lam_inputs.Source, name: str, split: str, out, manifest: Manifest, shard
+    encode: Encode,
+    source: lam_inputs.Source,
+    name: str,
+    split: str,
+    out,
+    manifest: Manifest,
+    shard,
+    levels: Sequence[int] = (),
 ) -> int:
     """Writes this shard's blocks of one split, and puts all together if they are there.
 
+    levels: values of each digit of a code, told where a policy is to predict digits.
+
     Returns the transitions of the split if it is finished, else 0.
     """
-    writer = open_writer(source, name, split, out, manifest)
+    writer = open_writer(source, name, split, out, manifest, levels)
     if writer.finished:
         try:
             writer.open(verify=True)
@@ -172,13 +185,21 @@ def extract_sidecar(
 
 
 def open_writer(
-    source: lam_inputs.Source, name: str, split: str, out, manifest: Manifest
+    source: lam_inputs.Source,
+    name: str,
+    split: str,
+    out,
+    manifest: Manifest,
+    levels: Sequence[int] = (),
 ) -> SidecarWriter:
     """The writer of one split's latents; raises DataError for a folder of another model."""
     arrays = {"slots": (np.float32, (manifest.slots, manifest.slot_width))}
     if manifest.codebook_size is not None:
         arrays["ids"] = (np.int32, (manifest.slots,))
     about = ("model", "step", "slots", "slot_width", "codebook_size", "budgets", "null")
+    made_by = {key: getattr(manifest, key) for key in about}
+    if levels:
+        made_by["levels"] = list(levels)
     return SidecarWriter(
         Path(out),
         source.info,
@@ -188,7 +209,7 @@ def open_writer(
         alignment="transition",
         arrays=arrays,
         gap=source.gap,
-        made_by={key: getattr(manifest, key) for key in about},
+        made_by=made_by,
         block_rows=_BLOCK_ROWS,
     )
 

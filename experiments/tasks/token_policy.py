@@ -63,6 +63,8 @@ def _with_codes(config: Any, splits: Sequence[str]) -> ConfigDict:
             "checkpoint": lam.get("checkpoint", ""),
             **{name: codes.pop(name) for name in ("step", "fingerprint")},
         }
+    # Left out where there are none: as runs were recorded before codes had digits.
+    codes = {name: value for name, value in dict(codes).items() if value is not None}
     config.codes, config.lam = codes, lam
     return config
 

@@ -114,6 +114,7 @@ class LoadedLam:
       config: the run's config, a plain dict.      step: the training step that was loaded.
       slots, slot_width: K and D.                  frame_shape: (H, W, C).
       codebook_size: codes per slot; None if the slots are continuous.
+      levels: values of each digit of a code, the least significant first; () where codes have none.
       null_id: token id of a slot that is not kept (= codebook_size).
       bits_per_slot: log2 of the codebook size, or None.
       budgets: the prefix lengths that training drew, N of them; others were never trained.
@@ -131,6 +132,7 @@ class LoadedLam:
         self.frame_shape = frame_shape(config["model"])
         self.slots, self.slot_width = model.slots, model.quantizer.width
         self.codebook_size = model.quantizer.codebook_size
+        self.levels = tuple(getattr(model.quantizer, "levels", ()))
         self.bits_per_slot = model.quantizer.bits_per_slot
         self.null_id = self.codebook_size
         self.null = np.asarray(variables["params"]["null"], np.float32)

@@ -1,7 +1,9 @@
 """What a policy predicts of a latent slot: a distribution with its parameters and its draws.
 
-Discrete slots have a softmax over the codes of the quantiser, continuous ones a mixture of diagonal
-Gaussians. Both stand behind one interface, in which the n slots given are `first`, `first` + 1, ...
+Discrete slots have a softmax over the codes of the quantiser, or, of many codes that are made of
+digits (finite scalar quantisation), a mixture of independent digits; continuous ones a mixture of
+diagonal Gaussians. All stand behind one interface, in which the n slots given are `first`, `first`
++ 1, ...
 
   embed(codes, first) -> (..., n, M)             what the sequence model reads of known slots
   parameters(hidden (..., n, M), first) -> (..., n, F)
@@ -9,10 +11,15 @@ Gaussians. Both stand behind one interface, in which the n slots given are `firs
   sample(keys (...), parameters (..., F)) -> codes of one slot each
   codes_are                                      shape and type of the codes of all K slots
 
+and discrete ones also
+
+  codes                                          V
+  likeliest(parameters (..., n, F)) -> ids (..., n)
+
 Codes are ids, int32 (..., n), or values, float32 (..., n, D). Every slot has parameters of its own.
 
-Dimension keys: ... batch axes, K slots, n of them, V codes, D slot width, M width of the model, F
-parameters of a distribution, J components.
+Dimension keys: ... batch axes, K slots, n of them, V codes, D slot width and digits of a code, L
+values of all digits, M width of the model, F parameters of a distribution, J components.
 """
 
 import math
@@ -20,11 +27,15 @@ import math
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Standard deviations of a mixture stay within e^-7..e^7: a component that collapses onto one code
 # would have an unbounded density.
 _MOST_LOG_SCALE = 7.0
 _SMALL = nn.initializers.normal(0.02)
+# From so many codes on a policy predicts the digits that codes are made of: each code by itself is
+# too rare to be learned.
+MANY_CODES = 64
 
 
 class Categorical(nn.Module):
@@ -57,10 +68,110 @@ class Categorical(nn.Module):
         log_p = jax.nn.log_softmax(parameters)
         return jnp.take_along_axis(log_p, codes[..., None], axis=-1)[..., 0]
 
+    def likeliest(self, parameters: jax.Array) -> jax.Array:
+        """Logits (..., n, V) -> ids (..., n)."""
+        return parameters.argmax(-1)
+
     def sample(self, keys: jax.Array, parameters: jax.Array) -> jax.Array:
         """Keys (...), logits (..., V) -> ids (...) int32."""
         draw = jnp.vectorize(jax.random.categorical, signature="(),(v)->()")
         return draw(keys, parameters).astype(jnp.int32)
+
+
+class Digits(nn.Module):
+    """Slots whose codes are numbers of D digits, as those of `quantizers.fsq.FSQ`.
+
+    A mixture of `components`, in each of which the digits are independent: a digit is learned from
+    all codes that share it, and the components keep what the digits have to do with each other.
+
+    levels: values of each digit, the least significant first.
+    """
+
+    slots: int
+    levels: tuple[int, ...]
+    components: int
+    width: int
+
+    def setup(self) -> None:
+        K, M, L = self.slots, self.width, sum(self.levels)
+        lecun = nn.initializers.variance_scaling(1.0, "fan_in", "normal", batch_axis=0)
+        self.embedding = self.param("embedding", lecun, (K, L, M))
+        self.kernel = self.param("kernel", _SMALL, (K, M, self.components * (1 + L)))
+        # The components of a slot begin at different places, or they would stay one.
+        self.bias = self.param("bias", nn.initializers.normal(1.0), (K, self.components * (1 + L)))
+
+    @property
+    def codes(self) -> int:
+        """V."""
+        return math.prod(self.levels)
+
+    @property
+    def codes_are(self) -> jax.ShapeDtypeStruct:
+        """(K,) int32."""
+        return jax.ShapeDtypeStruct((self.slots,), jnp.int32)
+
+    def embed(self, codes: jax.Array, first: int = 0) -> jax.Array:
+        """ids (..., n) -> (..., n, M)."""
+        kernel = self.embedding[first : first + codes.shape[-1]]
+        return jnp.einsum("...nl,nlm->...nm", self._one_hot(codes), kernel)
+
+    def parameters(self, hidden: jax.Array, first: int = 0) -> jax.Array:
+        """hidden (..., n, M) -> (..., n, F) float32: J weights, J L logits of the digits' values."""
+        return _per_slot(hidden, self.kernel, self.bias, first)
+
+    def log_prob(self, parameters: jax.Array, codes: jax.Array) -> jax.Array:
+        """Parameters (..., n, F), ids (..., n) -> (..., n)."""
+        weights, digits = self._log_shares(parameters)
+        of_codes = jnp.einsum("...jl,...l->...j", digits, self._one_hot(codes))
+        return jax.nn.logsumexp(weights + of_codes, axis=-1)
+
+    def likeliest(self, parameters: jax.Array) -> jax.Array:
+        """Of the likeliest codes of the components the one that the whole mixture prefers."""
+        _, digits = self._log_shares(parameters)
+        candidates = self._number([part.argmax(-1) for part in self._by_digit(digits)])  # (..., J)
+        log_p = self.log_prob(
+            jnp.broadcast_to(parameters[..., None, :], (*candidates.shape, parameters.shape[-1])),
+            candidates,
+        )
+        best = log_p.argmax(-1)[..., None]
+        return jnp.take_along_axis(candidates, best, axis=-1)[..., 0].astype(jnp.int32)
+
+    def sample(self, keys: jax.Array, parameters: jax.Array) -> jax.Array:
+        """Keys (...), parameters (..., F) -> ids (...) int32."""
+        weights, digits = self._log_shares(parameters)
+
+        def draw(key, weights, digits):
+            which, *rest = jax.random.split(key, 1 + len(self.levels))
+            of_component = digits[jax.random.categorical(which, weights)]
+            parts = self._by_digit(of_component)
+            drawn = [jax.random.categorical(k, part) for k, part in zip(rest, parts, strict=True)]
+            return self._number(drawn)
+
+        drawn = jnp.vectorize(draw, signature="(),(j),(j,l)->()")(keys, weights, digits)
+        return drawn.astype(jnp.int32)
+
+    def _log_shares(self, parameters):
+        """Log weights (..., J), and log-probabilities (..., J, L) of every value of every digit."""
+        J = self.components
+        weights, digits = parameters[..., :J], parameters[..., J:]
+        digits = digits.reshape(*digits.shape[:-1], J, -1)
+        digits = [jax.nn.log_softmax(part) for part in self._by_digit(digits)]
+        return jax.nn.log_softmax(weights), jnp.concatenate(digits, axis=-1)
+
+    def _by_digit(self, x):
+        return jnp.split(x, np.cumsum(self.levels)[:-1], axis=-1)
+
+    def _one_hot(self, codes):
+        """(...) -> (..., L): of each digit the value that it has."""
+        places = np.concatenate([[1], np.cumprod(self.levels)[:-1]])
+        digits = zip(places, self.levels, strict=True)
+        return jnp.concatenate(
+            [jax.nn.one_hot(codes // place % count, count) for place, count in digits], axis=-1
+        )
+
+    def _number(self, digits):
+        places = np.concatenate([[1], np.cumprod(self.levels)[:-1]])
+        return sum(digit * int(place) for digit, place in zip(digits, places, strict=True))
 
 
 class Mixture(nn.Module):

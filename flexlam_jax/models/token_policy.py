@@ -11,6 +11,7 @@ continuous slots, M width, N draws, F parameters of a slot's distribution. Codes
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,16 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, TEXT, one_of, whole
+from flexlam_jax.config.ranges import (
+    COUNT,
+    COUNT_OR_NONE,
+    TEXT,
+    either,
+    exactly,
+    one_of,
+    several,
+    whole,
+)
 from flexlam_jax.config.sections import build_kind
 from flexlam_jax.config.settings import choice, read, setting
 from flexlam_jax.errors import ConfigError
@@ -26,7 +36,7 @@ from flexlam_jax.models.causal_transformer import CausalTransformer, KeysValues
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.frame_stack import TRUNKS
 from flexlam_jax.models.lam import DTYPES, FrameSettings, frame_shape
-from flexlam_jax.models.slot_distributions import Categorical, Mixture
+from flexlam_jax.models.slot_distributions import MANY_CODES, Categorical, Digits, Mixture
 from flexlam_jax.models.transformer import BlockSettings, RMSNorm
 
 
@@ -61,7 +71,7 @@ class TokenPolicy(nn.Module):
     @property
     def column(self) -> str:
         """The field of a batch that holds the codes."""
-        return "ids" if isinstance(self.distribution, Categorical) else "slots"
+        return "slots" if isinstance(self.distribution, Mixture) else "ids"
 
     def __call__(self, frames: jax.Array, codes: jax.Array) -> jax.Array:
         """Parameters (B, T, K, F) of the distribution of every slot, given all before it.
@@ -181,6 +191,11 @@ class CodeSettings:
     codebook_size: int = setting(9, range=COUNT_OR_NONE, help="codes of a slot, 0 for continuous")
     slot_width: int = setting(2, range=COUNT, help="width of a slot")
     gap: int = setting(1, range=COUNT, help="frames from one step to the next")
+    levels: tuple[int, ...] | None = setting(
+        None,
+        range=either(several(COUNT), exactly(None)),
+        help="values of each digit of a code, if codes have digits",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,7 +217,7 @@ class TokenPolicySettings(FrameSettings):
     layers: int = setting(2, range=COUNT, help="blocks of the sequence model")
     heads: int = setting(4, range=COUNT, help="attention heads")
     mlp_hidden: int = setting(256, range=COUNT, help="hidden units of a block's MLP")
-    components: int = setting(8, range=COUNT, help="Gaussians of a slot, if slots are continuous")
+    components: int = setting(8, range=COUNT, help="parts of the mixture of a slot, if it is one")
     dtype: str = setting("float32", range=one_of(tuple(DTYPES)), help="of matrix products")
 
 
@@ -222,9 +237,7 @@ def build_token_policy(model: Mapping[str, Any], codes: Mapping[str, Any]) -> To
     dtype = DTYPES[settings.dtype]
     return TokenPolicy(
         trunk=build_kind("model.trunk", settings.trunk, TRUNKS, dtype=dtype),
-        distribution=Categorical(of.slots, of.codebook_size, settings.width)
-        if of.codebook_size
-        else Mixture(of.slots, of.slot_width, settings.components, settings.width),
+        distribution=_distribution(of, settings),
         context=settings.context,
         width=settings.width,
         layers=settings.layers,
@@ -232,6 +245,19 @@ def build_token_policy(model: Mapping[str, Any], codes: Mapping[str, Any]) -> To
             heads=settings.heads, mlp_hidden=settings.mlp_hidden, dtype=dtype, unroll=True
         ),
     )
+
+
+def _distribution(of: CodeSettings, settings: TokenPolicySettings) -> Any:
+    if not of.codebook_size:
+        return Mixture(of.slots, of.slot_width, settings.components, settings.width)
+    if of.levels and of.codebook_size > MANY_CODES:
+        if math.prod(of.levels) != of.codebook_size:
+            raise ConfigError(
+                f"config.codes.levels={tuple(of.levels)} make {math.prod(of.levels)} codes, but "
+                f"config.codes.codebook_size={of.codebook_size}"
+            )
+        return Digits(of.slots, tuple(of.levels), settings.components, settings.width)
+    return Categorical(of.slots, of.codebook_size, settings.width)
 
 
 def clip_shapes(

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.models.slot_distributions import Categorical
 from flexlam_jax.models.token_policy import TokenPolicy
 from flexlam_jax.objectives.code_usage import code_counts
 from flexlam_jax.objectives.objective import Mean, Objective
@@ -27,7 +26,7 @@ def token_policy_objective(model: TokenPolicy, *, dtype: str = "float32") -> Obj
     Args:
       dtype: name of the type that the model computes in.
     """
-    discrete = isinstance(model.distribution, Categorical)
+    discrete = model.column == "ids"
 
     def codes_of(batch: Mapping[str, jax.Array]) -> jax.Array:
         return batch[model.column][:, -model.context :]
@@ -53,10 +52,10 @@ def token_policy_objective(model: TokenPolicy, *, dtype: str = "float32") -> Obj
         metrics = {f"slot_{i + 1}_nll": Mean.of(-log_p[..., i]) for i in range(model.slots)}
         if not discrete:
             return Report(metrics)
-        right = outputs.argmax(-1) == codes
+        right = model.distribution.likeliest(outputs) == codes
         for i in range(model.slots):
             metrics[f"slot_{i + 1}_accuracy"] = Mean.of(right[..., i])
-        return Report(metrics, {"code_counts": code_counts(codes, outputs.shape[-1])})
+        return Report(metrics, {"code_counts": code_counts(codes, model.distribution.codes)})
 
     return objective_of(
         init,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.slot_distributions import Categorical, Mixture
+from flexlam_jax.models.slot_distributions import Categorical, Digits, Mixture
 from flexlam_jax.models.token_policy import build_token_policy, clip_shapes
 from tests.models.tiny_lam import random_frames, randomised
 
@@ -31,14 +31,15 @@ MODEL = {
 }
 CODES = {
     "discrete": {"slots": K, "codebook_size": V, "slot_width": D},
+    "digits": {"slots": K, "codebook_size": 105, "slot_width": 3, "levels": [3, 5, 7]},
     "continuous": {"slots": K, "codebook_size": 0, "slot_width": D},
 }
 
 
 def random_codes(kind, *shape):
     rng = np.random.default_rng(1)
-    if kind == "discrete":
-        return rng.integers(0, V, (*shape, K), np.int32)
+    if kind != "continuous":
+        return rng.integers(0, CODES[kind]["codebook_size"], (*shape, K), np.int32)
     return rng.normal(size=(*shape, K, D)).astype(np.float32)
 
 
@@ -125,7 +126,7 @@ def test_draws_are_a_function_of_their_row_and_seed(built):
     same(fewer, whole[rows, :2, : K - 1])
     same(whole[3], whole[0])
     other = np.asarray(draw(variables, frames, past, seeds + np.uint32(1), draws=5, keep=K))
-    assert (other != whole).any((1, 2) if kind == "discrete" else (1, 2, 3)).all()
+    assert (other != whole).any((1, 2, 3) if kind == "continuous" else (1, 2)).all()
     assert len(np.unique(whole[0].reshape(5, -1), axis=0)) > 1
 
 
@@ -141,6 +142,26 @@ def test_a_softmax_is_drawn_from_as_its_probabilities_say():
     np.testing.assert_allclose(shares, np.exp(nats)[:, 0], atol=0.03)
 
 
+def test_digits_are_drawn_as_their_probabilities_say_and_depend_on_each_other():
+    head = bound(Digits(slots=1, levels=(2, 3), components=2, width=4))
+    # Component 1, weight 0.75: digits 1 and 2 for sure; component 2: 0 and 0, or 0 and 1.
+    sure = 30.0
+    one, two = [0, sure, 0, 0, sure], [sure, 0, sure, sure + np.log(3), 0]
+    parameters = np.float32([[np.log(3), 0, *one, *two]])
+    every = np.arange(6)[:, None]
+    shares = np.exp(head.log_prob(jnp.tile(parameters, (6, 1, 1)), every))[:, 0]
+    # Code = first digit + 2 * second digit.
+    np.testing.assert_allclose(shares, [0.0625, 0, 0.1875, 0, 0, 0.75], atol=1e-5)
+    assert head.likeliest(parameters[None]).tolist() == [[5]]
+    ids = head.sample(jax.random.split(jax.random.key(0), 4000), jnp.tile(parameters, (4000, 1)))
+    np.testing.assert_allclose(np.bincount(ids, minlength=6) / 4000, shares, atol=0.03)
+
+
+def test_digits_that_do_not_make_the_codes():
+    with pytest.raises(ConfigError, match="make 105 codes, but config.codes.codebook_size=100"):
+        build_token_policy(MODEL, {**CODES["digits"], "codebook_size": 100})
+
+
 def test_a_mixture_is_a_density_and_is_drawn_from():
     head = bound(Mixture(slots=1, slot_width=1, components=2, width=4))
     parameters = np.float32([[np.log(0.3), np.log(0.7), -1.0, 2.0, np.log(0.5), np.log(0.2)]])
@@ -154,7 +175,9 @@ def test_a_mixture_is_a_density_and_is_drawn_from():
     np.testing.assert_allclose(np.mean(values < 1), 0.3, atol=0.03)
 
 
-@pytest.mark.parametrize("kind, column", [("discrete", "ids"), ("continuous", "slots")])
+@pytest.mark.parametrize(
+    "kind, column", [("discrete", "ids"), ("digits", "ids"), ("continuous", "slots")]
+)
 def test_a_clip_has_frames_for_all_stacks_and_one_where_the_last_action_leads(kind, column):
     shapes = clip_shapes(MODEL, CODES[kind])
     assert shapes["frames"].shape == (T + S, 16, 16, 3)

@@ -4,7 +4,7 @@ import pytest
 
 from flexlam_jax.models.token_policy import build_token_policy
 from flexlam_jax.objectives.token_policy import token_policy_objective
-from tests.models.test_token_policy import CODES, MODEL, K, S, T, V, random_codes
+from tests.models.test_token_policy import CODES, MODEL, K, S, T, V, bound, random_codes
 from tests.models.tiny_lam import random_frames, randomised
 
 
@@ -54,13 +54,14 @@ def test_accuracy_and_the_entropy_to_beat(built):
     if model.column == "slots":
         assert not {"marginal_entropy", "slot_1_accuracy"} & set(values(batch))
         return
-    predict = jax.jit(model.apply)
+    head = bound(model.distribution.clone(parent=None))
+    predict = jax.jit(lambda variables, *args: head.likeliest(model.apply(variables, *args)))
     likeliest = np.array(batch["ids"])
     # Slot by slot, as changing one changes what is predicted of the next.
     for step in range(T):
         for slot in range(K):
-            logits = predict(variables, batch["frames"][:, :-1], likeliest[:, -T:])
-            likeliest[:, S - 1 + step, slot] = np.argmax(logits[:, step, slot], -1)
+            found = predict(variables, batch["frames"][:, :-1], likeliest[:, -T:])
+            likeliest[:, S - 1 + step, slot] = found[:, step, slot]
     found = values({**batch, "ids": likeliest})
     assert all(float(found[f"slot_{slot + 1}_accuracy"]) == 1 for slot in range(K))
     everything = np.broadcast_to(np.arange(V, dtype=np.int32)[:, None, None], (V, T + S - 1, K))
