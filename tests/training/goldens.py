@@ -29,6 +29,7 @@ PRESETS = (
     "lam_finetune",
     "token_policy",
     "baku",
+    "hilam",
 )
 MESHES = (
     dict(data=8),
