@@ -45,7 +45,7 @@ _FLAGS = {
 class TwoViews(SceneEnv):
     """The scene with one more camera, across the view of `front_pixels`, in which depth is hidden."""
 
-    def add_objects(self, arena_mjcf):
+    def add_objects(self, arena_mjcf: Any) -> None:
         super().add_objects(arena_mjcf)
         arena_mjcf.worldbody.add(
             "camera", name="side", pos=(0.45, -0.95, 0.75), xyaxes=(1, 0, 0, 0, 0.62, 0.78)

@@ -13,7 +13,7 @@ import sys
 import types
 
 
-def lend(packages):
+def lend(packages: dict[str, str]) -> None:
     """Makes packages importable: {name: folder}."""
     for name, folder in packages.items():
         module = types.ModuleType(name)
