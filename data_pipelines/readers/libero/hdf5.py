@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from data_pipelines.format.framing import fit_frame
+from data_pipelines.format.phases import FIELDS
 from data_pipelines.names import plain_name
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.readers.files import hdf5_files, paths
@@ -35,9 +36,6 @@ STATES = {
     "ee_gripper": ((("obs/ee_states", 6), ("obs/gripper_states", 2)), EE_POSE + GRIPPER),
     "joint_states": ((("obs/joint_states", 7),), JOINTS),
 }
-# Attributes of a demo that some recorders write: JSON, [[first row, name], ...] in order, a phase
-# lasting until the next begins.
-PHASES = ("stages", "keyframes")
 _TEXT = ("bddl_file_name", "bddl_file_content", "problem_info", "obs_when", "tag", "env_name")
 
 
@@ -146,7 +144,7 @@ def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
         rewards = hdf5_files.read_array(demo, "rewards")
         state = read_state(demo, options["state"])
         measured = _measured(demo)
-        phases = _phases(demo, follows)
+        phases = _phases(demo, follows, len(actions) - 1)
         attributes = text_attributes(opened["data"])
         convention = hdf5_files.text_attribute(opened["data"], "macros_image_convention")
     lengths = [*counts.values(), len(rewards), *([] if state is None else [len(state)])]
@@ -184,20 +182,23 @@ def read_demo(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     )
 
 
-def _phases(demo, follows: bool) -> dict[str, list[list]]:
-    """PHASES that the demo has, by step: step 0 is its first row, or its second where observations
-    follow. Raises ItemError for what is none."""
+def _phases(demo, follows: bool, steps: int) -> dict[str, list[list]]:
+    """The phases of format.phases that a recorder left as attributes, JSON, by row.
+
+    Here by step: step 0 is the first row, or the second where observations follow. Raises ItemError
+    for what is none.
+    """
     found: dict[str, list[list]] = {}
-    for kind in PHASES:
-        text = hdf5_files.text_attribute(demo, kind)
+    for field in FIELDS:
+        text = hdf5_files.text_attribute(demo, field)
         if not text:
             continue
         try:
             starts = {max(0, int(row) - follows): str(name) for row, name in json.loads(text)}
         except (ValueError, TypeError, RecursionError) as error:
-            detail = f"{demo.name}: attribute {kind} is no [[row, name], ...] ({error})"
+            detail = f"{demo.name}: attribute {field} is no [[row, name], ...] ({error})"
             raise ItemError("bad metadata", detail) from error
-        found[kind] = [[row, starts[row]] for row in sorted(starts)]
+        found[field] = [[step, starts[step]] for step in sorted(starts) if step < steps]
     return found
 
 

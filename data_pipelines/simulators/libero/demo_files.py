@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.format.phases import FIELDS
 from data_pipelines.optional import require
-from data_pipelines.readers.libero.hdf5 import CAMERAS, PHASES
+from data_pipelines.readers.libero.hdf5 import CAMERAS
 from data_pipelines.simulators.libero.motion import matrix_of, rotation_vector
 from data_pipelines.simulators.libero.protocols import oriented
 from data_pipelines.simulators.libero.simulator import Libero
@@ -83,8 +84,8 @@ def write_task(
     task: str,
     episodes: Iterable[Recorded],
     recorded: str,
-) -> int:
-    """Writes one task's file, complete or not at all; returns its number of demonstrations.
+) -> None:
+    """Writes one task's file, complete or not at all.
 
     recorded: JSON of what decides the content, kept as an attribute. Raises DataError as `replay`.
     """
@@ -99,7 +100,6 @@ def write_task(
             _write_demo(data.create_group(f"demo_{count - 1}"), simulator, episode, rows)
         data.attrs.update(_attributes(simulator) | {"num_demos": count, "total": total})
         data.attrs["recorded"] = recorded
-    return count
 
 
 def already_written(path: pathlib.Path, recorded: str) -> bool:
@@ -148,7 +148,7 @@ def _write_demo(
     group.attrs.update(num_samples=count, init_state=rows["states"][0])
     group.attrs["model_file"] = portable_xml(simulator.model_xml())
     group.attrs.update({key: facts[key] for key in ("seed", "env_seed", "init_index")})
-    group.attrs.update({key: json.dumps(facts[key]) for key in PHASES})
+    group.attrs.update({key: json.dumps(facts[key]) for key in FIELDS})
 
 
 def _attributes(simulator: Libero) -> dict[str, Any]:

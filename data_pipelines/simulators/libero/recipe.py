@@ -101,7 +101,8 @@ class LiberoRecipe(DemonstrationRecipe):
         if options["hdf5"]:
             jobs = [self.job(name, options, spool) for name in options["plan"]]
             kind = SIMULATORS["recording", options["rendering"]]
-            content = {key: options[key] for key in ("seed", "size", "codec", "rendering")}
+            own = ("seed", "size", "codec", "cameras", "rendering")
+            content = {key: options[key] for key in own}
             recorded = json.dumps(content | self.sources(options))
             with worker_pool(workers) as pool:
                 written = [

@@ -25,9 +25,8 @@ Pose = Callable[[], tuple[np.ndarray, np.ndarray]]
 class Script:
     """An agent that reads the scene's ground truth.
 
-    phases: "stages", the parts of the goal, and "keyframes", the parts of a motion: each [[first
-    step, name], ...] in order of the steps, a phase lasting until the next begins. over: it has
-    done, or tried, all that it can.
+    phases: "stages", the parts of the goal, and "keyframes", the parts of a motion, as format.phases
+    says. over: it has done, or tried, all that it can.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ import pytest
 from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.phases import FIELDS, phase_numbers
 from data_pipelines.readers.libero import recipe as reader
 from data_pipelines.readers.recordings import ItemError
 from data_pipelines.registry import recipe_options
@@ -78,6 +79,9 @@ def test_every_episode_says_how_it_is_replayed(recorded, package):
             assert facts["init_index"] == facts["seed"] % libero_stand_in.STATES
             names = [name for _, name in facts["keyframes"]]
             assert names[:4] == ["reach", "lower", "grasp", "lift"]
+            for field in FIELDS:
+                numbers = phase_numbers(facts, field, where="here")
+                assert len(numbers) == facts["length"] - 1
 
 
 def reader_options(folder, *arguments):
@@ -104,7 +108,9 @@ def test_libero_files_read_back(recorded):
             assert recording.metadata["language_bddl"] == "Put it away!"
             stored = json.loads(demo.attrs["keyframes"])
             assert recording.metadata["keyframes"][1] == [stored[1][0] - 1, stored[1][1]]
-            assert recording.metadata["stages"] == json.loads(demo.attrs["stages"])
+            facts = recording.metadata | {"length": len(frames)}
+            assert facts["stages"] == json.loads(demo.attrs["stages"])
+            assert len(phase_numbers(facts, "keyframes", where="here")) == len(recording.action)
             assert demo["rewards"][-1] == 1 and demo["dones"][:].sum() == 1
             ee = demo["obs/ee_states"][:]
             for row, quaternion in zip(ee, demo["robot_states"][:, 5:], strict=True):
