@@ -8,9 +8,8 @@ can give. 64 px, for two CPU cores.
 Variants: debug (a smoke run). For other data name their datasets, and take the actions from them:
 --config.data.datasets='()' --config.model.action_names='()'.
 
-Three minutes of CPU time, jax 0.10.2, on two cores that others used too. With twice the noisy video
-of the recipe (18,000 transitions of each task) expect a validation accuracy near 0.65, where the
-commonest action has 0.20; returns are in docs/behaviour_cloning.md.
+Three minutes of CPU time, jax 0.10.2, on two cores that others used too. Expect a validation
+accuracy near 0.65, where the commonest action has 0.20; returns are in docs/behaviour_cloning.md.
 """
 
 from experiments.configs import common
