@@ -80,7 +80,7 @@ def choose_grasp(
 
 def _handle_grasp(parts: list[Part]) -> Grasp:
     """Across the upright handle that stands out furthest."""
-    middle = np.median([part.centre for part in parts], axis=0)[:2]
+    middle = max(parts, key=lambda part: float(np.prod(part.half))).centre[:2]
     away = [float(np.linalg.norm(part.centre[:2] - middle)) for part in parts]
     handle = [part for part, far in zip(parts, away, strict=True) if far > 0.85 * max(away)]
     corners = corners_of(handle)

@@ -35,7 +35,9 @@ _FINGER = 0.01  # metres from between closed fingers to their outside
 _BEYOND = 0.03  # metres further than a drawer must go: the arm lags
 
 
-def put(scene: Scene, thing: str, target: str, gripper: np.ndarray, rng) -> Plan:
+def put(
+    scene: Scene, thing: str, target: str, gripper: np.ndarray, rng: np.random.Generator
+) -> Plan:
     """Picks `thing` up and puts it on or in `target`, an object or a region.
 
     gripper: where it is, (3,), kept up to date by the caller.
@@ -94,7 +96,9 @@ def is_pushed(scene: Scene, thing: str, target: str) -> bool:
     return bool(sides[2] < _FLAT and min(sides[:2]) > _WIDE)
 
 
-def push_flat(scene: Scene, thing: str, target: str, gripper: np.ndarray, rng) -> Plan:
+def push_flat(
+    scene: Scene, thing: str, target: str, gripper: np.ndarray, rng: np.random.Generator
+) -> Plan:
     """Pushes a thing that is too flat to hold over the table to `target`, from behind."""
     del gripper
     here, there, box = scene.position(thing), scene.position(target), scene.box(thing)
@@ -109,7 +113,7 @@ def push_flat(scene: Scene, thing: str, target: str, gripper: np.ndarray, rng) -
     yield Waypoint("retreat", contact - 0.03 * push + 0.15 * UP, DOWN, CLOSE, 0.04, 40)
 
 
-def open_drawer(scene: Scene, region: str, gripper: np.ndarray, rng) -> Plan:
+def open_drawer(scene: Scene, region: str, gripper: np.ndarray, rng: np.random.Generator) -> Plan:
     """Takes a drawer by its handle and pulls."""
     joint = scene.joint(region)
     way = scene.joint_goal(region, "open") - joint.value
@@ -136,7 +140,7 @@ def _tilt(height: float) -> float:
     return free[0] if free else _TILTS[-1]
 
 
-def close_drawer(scene: Scene, region: str, gripper: np.ndarray, rng) -> Plan:
+def close_drawer(scene: Scene, region: str, gripper: np.ndarray, rng: np.random.Generator) -> Plan:
     """Pushes a drawer shut with a closed hand."""
     del gripper
     joint = scene.joint(region)
@@ -150,7 +154,9 @@ def close_drawer(scene: Scene, region: str, gripper: np.ndarray, rng) -> Plan:
     yield Waypoint("retreat", front + 0.15 * UP, DOWN, CLOSE, 0.04, 40)
 
 
-def turn_knob(scene: Scene, fixture: str, state: str, gripper: np.ndarray, rng) -> Plan:
+def turn_knob(
+    scene: Scene, fixture: str, state: str, gripper: np.ndarray, rng: np.random.Generator
+) -> Plan:
     """Takes a knob by its ridge and turns it with the hand."""
     joint = scene.joint(fixture)
     angle = scene.joint_goal(fixture, state) - joint.value
@@ -171,7 +177,7 @@ def turn_knob(scene: Scene, fixture: str, state: str, gripper: np.ndarray, rng) 
     yield Waypoint("retreat", gripper + 0.15 * UP, turn @ rotation, OPEN, 0.04, 40)
 
 
-def swing_shut(scene: Scene, fixture: str, gripper: np.ndarray, rng) -> Plan:
+def swing_shut(scene: Scene, fixture: str, gripper: np.ndarray, rng: np.random.Generator) -> Plan:
     """Pushes a door on a vertical hinge shut, along an arc, from outside."""
     del gripper
     joint = scene.joint(fixture)
