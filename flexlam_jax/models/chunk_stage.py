@@ -177,14 +177,16 @@ class ChunkStage(nn.Module):
     def start(self, rows: int, length: int) -> StageState:
         """The state before the first position, with room for `length` of them."""
         most, dtype = self.cutting.most(length), self.encoder.block.dtype
-        vectors = (jnp.zeros((rows, self.width), t) for t in (dtype, dtype, jnp.float32))
-        counts = (jnp.zeros(rows, jnp.int32) for _ in range(2))
+        # No two of them are one array, so that callers may donate the state.
         return StageState(
-            self.encoder.start(rows, length),
-            self.inner.start(rows, most),
-            self.decoder.start(rows, length),
-            *vectors,
-            *counts,
+            encoder=self.encoder.start(rows, length),
+            inner=self.inner.start(rows, most),
+            decoder=self.decoder.start(rows, length),
+            previous=jnp.zeros((rows, self.width), dtype),
+            skill=jnp.zeros((rows, self.width), dtype),
+            average=jnp.zeros((rows, self.width), jnp.float32),
+            count=jnp.zeros(rows, jnp.int32),
+            chunks=jnp.zeros(rows, jnp.int32),
             since=jnp.full(rows, self.cutting.merge, jnp.int32),
             room=length,
             most=most,

@@ -68,7 +68,8 @@ class Segmentation:
 
 def segmentation(stages: tuple[StageOutput, ...]) -> Segmentation:
     """The decisions of nested stages, brought to the steps that the outer one reads."""
-    cuts, skills = [], []
+    cuts: list[jax.Array] = []
+    skills: list[jax.Array] = []
     for stage in reversed(stages):
         skill = chunking.spread(stage.chunks.values.astype(jnp.float32), stage.cut)
         skills = [skill, *(chunking.spread(x, stage.cut) for x in skills)]

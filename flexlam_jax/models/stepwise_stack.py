@@ -51,7 +51,7 @@ class Stack(nn.Module):
         """The state before the first position, with room for `length` of them."""
         heads = self.block.heads
         shape = (self.layers, rows, length if self.layers else 0, heads, self.width // heads)
-        # Two arrays: a state is donated, and one buffer cannot be twice.
+        # Two arrays, so that callers may donate the state.
         return StackState(
             jnp.zeros(shape, self.block.dtype),
             jnp.zeros(shape, self.block.dtype),
@@ -66,7 +66,7 @@ class Stack(nn.Module):
         Rows that do not go keep their state; their output means nothing.
         """
         if not self.layers:
-            return x, state.replace(count=state.count + go), ()
+            return x, StackState(state.keys, state.values, state.count + go), ()
         rows, S = state.keys.shape[1:3]
         mask = jnp.pad(jnp.arange(S) < state.count[:, None], ((0, 0), (0, 1)), constant_values=True)
         y, read = self.blocks(

@@ -147,7 +147,8 @@ def chunk_lengths(stage: StageOutput) -> jax.Array:
 
 
 def _report(output: HiLamOutput, batch: Batch) -> Report:
-    copied, predicted = _errors(output, output.latents[:, :-1]), _latent(None, output, batch, None)
+    copied = _errors(output, output.latents[:, :-1])
+    predicted = _errors(output, output.prediction[:, :-1])
     metrics = {"copied_latent": copied}
     totals = {"errors": jnp.stack([predicted.sum, copied.sum])}
     steps = output.stages[0].valid.sum(dtype=jnp.float32)
