@@ -77,7 +77,6 @@ def markdown(shown: Sequence[Table], made: Mapping[str, str], settings: Settings
     parts = [f"# {TITLE}", about, "\n".join(f"- {name}: {text}" for name, text in made.items())]
     for table in shown:
         parts += [f"## {table.title}", as_markdown(table)]
-        parts += [table.caption] if table.caption else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -34,6 +34,13 @@ CHANGES = (
     _keys("one_of_powers", "one prefix of 1, 2, 4, … slots", _ONE, _POWERS),
     _keys("two_uniform", "two prefixes of 1..K slots", _TWO, _UNIFORM),
     _keys(
+        "powers_and_all",
+        "a prefix of 1, 2, 4, … slots, and all K",
+        _TWO,
+        _POWERS,
+        "model.further_keep.kind=fixed",
+    ),
+    _keys(
         "uniform_and_all",
         "a prefix of 1..K slots, and all K",
         _TWO,
