@@ -33,6 +33,7 @@ CHANGES = (
     _keys("one_uniform", "one prefix of 1..K slots per code and step", _ONE, _UNIFORM),
     _keys("one_of_powers", "one prefix of 1, 2, 4, … slots", _ONE, _POWERS),
     _keys("two_uniform", "two prefixes of 1..K slots", _TWO, _UNIFORM),
+    _keys("whole_twice", "all K slots twice as likely as a shorter prefix", "model.keep.whole=2.0"),
     _keys(
         "powers_and_all",
         "a prefix of 1, 2, 4, … slots, and all K",

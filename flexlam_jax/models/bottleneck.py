@@ -31,7 +31,11 @@ class Uniform:
 
 @dataclasses.dataclass(frozen=True)
 class PowersOfTwo:
-    """Uniform over 1, 2, 4, ..., K."""
+    """One of 1, 2, 4, ..., K; uniform unless `whole` says otherwise."""
+
+    whole: float = setting(
+        1.0, range=real(0, above=True), help="how much likelier all K are than each shorter prefix"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,6 +173,10 @@ def sample_keep(
     if kind == "fixed":
         return jnp.full(shape, settings["count"], jnp.int32)
     if kind == "powers_of_two":
-        return jax.random.choice(rng, jnp.asarray(_powers_of_two(slots), jnp.int32), shape)
+        lengths = jnp.asarray(_powers_of_two(slots), jnp.int32)
+        if settings["whole"] == 1:
+            return jax.random.choice(rng, lengths, shape)
+        weights = jnp.ones(len(lengths)).at[-1].set(settings["whole"])
+        return jax.random.choice(rng, lengths, shape, p=weights / weights.sum())
     logits = jnp.arange(slots) * jnp.log1p(-settings["rate"])
     return 1 + jax.random.categorical(rng, logits, shape=shape).astype(jnp.int32)
