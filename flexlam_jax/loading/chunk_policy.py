@@ -73,7 +73,11 @@ class LoadedChunkPolicy:
         self.cameras = tuple(reads["cameras"]) or ("frames",)
         self._frame_shape = frame_shape(config["model"])
         self.image_size = self._frame_shape[:2]
-        self.history, self.chunk, self.width = model.body.history, model.head.chunk, predicts["width"]
+        self.history, self.chunk, self.width = (
+            model.body.history,
+            model.head.chunk,
+            predicts["width"],
+        )
         self.proprio_width, self.skill_width = model.body.proprio_width, model.body.skill_width
         self.proprio_names = tuple(reads["proprio_names"]) if self.proprio_width else ()
         self.columns = tuple(predicts["columns"])
