@@ -5,6 +5,10 @@
         --workdir=runs/suite --config.data.path=data/doom_suite
 
 Variants: debug (a smoke run), fixed=K (the Fixed-K baseline: one prefix per code, of K slots).
+
+Nine minutes of CPU time, jax 0.10.2, on two cores that others used too. Expect a translator of 256
+labels to read 0.58 of the actions of the six tasks' noisy experts at k = 4 (validation, seed 0,
+interval 0.55 to 0.60), where the commonest action is 0.18. With 1,000 steps it is 0.54.
 """
 
 from experiments.configs import common
