@@ -6,7 +6,7 @@ same labels, so differences are taken between equal runs, episode by episode.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,28 @@ def summary(rows: Sequence[Row]) -> list[Point]:
             for task, number in (_numbers(runs, metric) | _alone(mine, model, k)).items():
                 points.append(Point(protocol, labels, metric, task, model, k, number))
         tasks = {row.task for row in mine}
-        for (_, other, their_metric), theirs in baselines.items():
-            if their_metric == metric and other in (labels, ALL_LABELS, ""):
-                for model, number in _baselines(theirs, tasks, metric).items():
-                    points.append(Point(protocol, labels, metric, MEAN, model, None, number))
+        for theirs in _beside(baselines, labels, metric):
+            for model, number in _baselines(theirs, tasks, metric).items():
+                points.append(Point(protocol, labels, metric, MEAN, model, None, number))
     for (_, labels, metric), theirs in baselines.items():
         if metric == NORMALISED:
             for (model, k), runs in _by_model(theirs).items():
                 for task, number in _numbers(runs, metric).items():
                     points.append(Point("", labels, metric, task, model, k, number))
     return points
+
+
+def _beside(
+    baselines: dict[tuple[str, str, str], list[Row]], labels: str, metric: str
+) -> Iterator[list[Row]]:
+    """Rows of baselines that stand beside a number of labels, of each model once: with as many
+    labels, or of those that only know all of them, or none."""
+    told: set[str] = set()
+    for count in dict.fromkeys((labels, ALL_LABELS, "")):
+        for (_, other, their_metric), rows in baselines.items():
+            if (other, their_metric) == (count, metric):
+                yield [row for row in rows if row.model not in told]
+                told |= {row.model for row in rows}
 
 
 def _grouped(rows: Iterable[Row]) -> dict[tuple[str, str, str], list[Row]]:
