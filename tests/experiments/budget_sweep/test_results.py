@@ -82,6 +82,7 @@ def report():
     ]
     baselines = [
         {"name": "majority", "labels": 16, "labels_name": "16", "score": number(0.2)},
+        {"name": "majority", "labels": 99, "labels_name": "all", "score": number(0.3)},
         {"name": "inverse_model", "labels": 99, "labels_name": "all", "score": number(0.9)},
     ]
     return {"models": models, "baselines": {"probes": baselines}}
@@ -171,6 +172,13 @@ def test_means_are_over_all_runs_and_tasks(rows):
     assert number_of(points, task="aim", **of).mean == pytest.approx(0.45)
     accuracy = dict(protocol="narrow:aim_sticky", labels="all", metric="accuracy", task="mean")
     assert number_of(points, model=FIXED, k=4, **accuracy).mean == pytest.approx(0.5)
+
+
+def test_a_baseline_stands_once_beside_a_number_of_labels(rows):
+    of_16 = [point for point in summary(rows) if (point.labels, point.metric) == ("16", "accuracy")]
+    found = [point.number.mean for point in of_16 if point.model == "majority"]
+    assert found == pytest.approx([0.2] * len(found)) and found
+    assert len(found) == len({point.protocol for point in of_16})
 
 
 def test_baselines_are_of_the_tasks_that_stand_beside_them(rows):
