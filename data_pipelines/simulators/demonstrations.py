@@ -27,10 +27,15 @@ class DemonstrationRecipe(SimulatorRecipe):
         parser.add_argument(
             "--tasks", default=",".join(tasks), help="tasks to record, separated by commas"
         )
+        self.add_episodes(parser, max(self.amounts.values()))
+
+    @staticmethod
+    def add_episodes(parser: argparse.ArgumentParser, default: int) -> None:
+        """The options of how many episodes of a task."""
         parser.add_argument(
             "--episodes",
             type=int,
-            default=max(self.amounts.values()),
+            default=default,
             help=f"demonstrations of each task; at most {collector.TRIES} times as many are played",
         )
         parser.add_argument(
@@ -40,16 +45,24 @@ class DemonstrationRecipe(SimulatorRecipe):
         )
 
     def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
-        names = [f"{task.strip()}_expert" for task in args.tasks.split(",")]
-        for name in names:
-            self._parts(name)
-        if args.episodes < len(SPLITS) or len(set(names)) < len(names):
+        tasks = self.chosen_tasks(args)
+        if args.episodes < len(SPLITS):
             raise DataError(
-                f"--episodes={args.episodes} --tasks={args.tasks}: give each task once, and at "
-                f"least {len(SPLITS)} episodes for {', '.join(SPLITS)}"
+                f"--episodes={args.episodes}: give at least {len(SPLITS)} for {', '.join(SPLITS)}"
             )
         share = FAST_SHARE if args.fast else 1.0
-        return dict.fromkeys(names, max(len(SPLITS), round(args.episodes * share)))
+        episodes = max(len(SPLITS), round(args.episodes * share))
+        return {f"{task}_expert": episodes for task in tasks}
+
+    def chosen_tasks(self, args: argparse.Namespace) -> list[str]:
+        """Names of the tasks to record; raises DataError for one that does not exist, or is there
+        twice."""
+        tasks = [task.strip() for task in args.tasks.split(",")]
+        for task in tasks:
+            self._parts(f"{task}_expert")
+        if len(set(tasks)) < len(tasks):
+            raise DataError(f"--tasks={args.tasks}: give each task once")
+        return tasks
 
     def expected_transitions(self, options: dict[str, Any]) -> None:
         """Nobody knows how long it takes to solve a task."""

@@ -8,11 +8,10 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import list_episodes, read_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.codecs import get_codec
@@ -24,7 +23,6 @@ from data_pipelines.simulators.demonstrations import DemonstrationRecipe
 from data_pipelines.simulators.libero import demo_files, package
 from data_pipelines.simulators.libero.rendering import RENDERINGS
 from data_pipelines.simulators.libero.simulator import SIMULATORS, Libero
-from data_pipelines.simulators.recipe import FAST_SHARE
 
 EPISODES = 50  # of each task, as LIBERO's own demonstrations
 SIZE = 128
@@ -59,25 +57,15 @@ class LiberoRecipe(DemonstrationRecipe):
         parser.add_argument(
             "--tasks", default="", help="numbers or names in the suites; default: all of them"
         )
-        parser.add_argument("--episodes", type=int, default=EPISODES, help="solved, of each task")
-        parser.add_argument(
-            "--fast", action="store_true", help=f"a {FAST_SHARE:.0%}% share of the episodes"
-        )
+        self.add_episodes(parser, EPISODES)
 
     def options(self, args: argparse.Namespace) -> dict[str, Any]:
         own = {"rendering": args.rendering, "hdf5": args.hdf5}
         return super().options(args) | own
 
-    def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
-        """Raises DataError for suites and tasks that do not exist, and too few episodes."""
-        if args.episodes < len(SPLITS):
-            raise DataError(
-                f"--episodes={args.episodes}: give at least {len(SPLITS)} for {', '.join(SPLITS)}"
-            )
-        names = chosen_tasks(_words(args.suites), _words(args.tasks))
-        share = FAST_SHARE if args.fast else 1.0
-        episodes = max(len(SPLITS), round(args.episodes * share))
-        return {f"{name}_expert": episodes for name in names}
+    def chosen_tasks(self, args: argparse.Namespace) -> list[str]:
+        """Raises DataError for suites and tasks that do not exist."""
+        return chosen_tasks(_words(args.suites), _words(args.tasks))
 
     def _views(self, name: str, options: dict[str, Any]) -> dict[str, DatasetSpec]:
         facts = {"rendering": RENDERINGS[options["rendering"]], "gripper": "-1 opens, +1 closes"}
@@ -100,13 +88,12 @@ class LiberoRecipe(DemonstrationRecipe):
         skipped = super().collect(options, spool, workers, report)
         if options["hdf5"]:
             jobs = [self.job(name, options, spool) for name in options["plan"]]
-            kind = SIMULATORS["recording", options["rendering"]]
             own = ("seed", "size", "codec", "cameras", "rendering")
             content = {key: options[key] for key in own}
             recorded = json.dumps(content | self.sources(options))
             with worker_pool(workers) as pool:
                 written = [
-                    pool.submit(_write_file, job, kind, options["hdf5"], recorded)
+                    pool.submit(_write_file, job, options["hdf5"], recorded)
                     for job in jobs
                     if list_episodes(job.folders()[0])
                 ]
@@ -140,8 +127,9 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
-def _write_file(job: Job, kind: type[Libero], folder: str, recorded: str) -> None:
+def _write_file(job: Job, folder: str, recorded: str) -> None:
     """Task of one worker: the file of one task, unless it is there."""
+    kind = cast("type[Libero]", job.simulator)
     facts = kind.tasks()[job.task].details
     path = pathlib.Path(folder) / facts["suite"] / f"{facts['task']}_demo.hdf5"
     recorded = json.dumps(json.loads(recorded) | {"demonstrations": job.demonstrations})
