@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.inverse_model import fit_and_predict
 from flexlam_jax.evaluation.lam.settings import chosen_budgets, usable_label_counts
-from flexlam_jax.evaluation.translator_fit import ActionTarget
+from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
 from flexlam_jax.reports.results import Column, Table
 
 PIXEL_DRAWS = 3  # Label draws of the pixel baselines: hundreds of inputs, so their fits are slow.
@@ -29,10 +30,9 @@ def action_probes(lam: Any, data: Data) -> Table:
     budgets, counts = chosen_budgets(lam, data.settings.budgets), _counts(data)
     tick = data.stage("probe", len(budgets) * len(PROBES_OF) * len(counts))
     scores = {}
-    for count in counts:
-        for name, k, outputs in _outputs(lam, data, budgets, count):
-            scores[k, name, count] = scores_of(data, outputs)
-            tick()
+    for count, name, k, outputs in _outputs(lam, data, budgets, counts):
+        scores[k, name, count] = scores_of(data, outputs)
+        tick()
     rows = [
         {"k": int(k), "probe": name, **_labels(data, count), **scores[k, name, count]}
         for k in budgets
@@ -45,25 +45,33 @@ def action_probes(lam: Any, data: Data) -> Table:
 
 
 def _outputs(
-    lam: Any, data: Data, budgets: Sequence[int], count: int
-) -> Iterator[tuple[str, int, np.ndarray]]:
-    """(probe, k, its outputs (L, N, size) of the measured split), fitted on `count` labels."""
+    lam: Any, data: Data, budgets: Sequence[int], counts: Sequence[int]
+) -> Iterator[tuple[int, str, int, np.ndarray]]:
+    """(labels, probe, k, its outputs (L, N, size) of the measured split)."""
     settings, spec = data.settings, target(data)
     draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
-    fitted_on = np.stack([prefix_features(lam, data.train, k) for k in lam.budgets])
-    of_data = data.train["action"], draws_LN, count, spec
-    variables = translator_fit.fit(fitted_on, *of_data, seed=settings.seed)
-    for k in budgets:
-        features = prefix_features(lam, data.test, k)
-        yield "translator", k, np.asarray(translator_fit.predict(variables, features, spec))
-        linear = translator_fit.fit(
-            prefix_features(lam, data.train, k),
-            *of_data,
-            recipe=translator_fit.LINEAR,
-            seed=settings.seed,
+    train = {k: prefix_features(lam, data.train, k) for k in {*lam.budgets, *budgets}}
+    test = {k: prefix_features(lam, data.test, k) for k in budgets}
+    every_k = jnp.asarray(np.stack([train[k] for k in lam.budgets]))
+
+    def fit(features: Any, count: int, recipe: Recipe) -> dict:
+        actions = data.train["action"]
+        return translator_fit.fit(
+            features, actions, draws_LN, count, spec, recipe, seed=settings.seed
         )
-        outputs = translator_fit.predict(linear, features, spec, translator_fit.LINEAR)
-        yield "linear", k, np.asarray(outputs)
+
+    for count in counts:
+        translator = fit(every_k, count, translator_fit.TRANSLATOR)
+        for k in budgets:
+            yield (
+                count,
+                "translator",
+                k,
+                np.asarray(translator_fit.predict(translator, test[k], spec)),
+            )
+            linear = fit(train[k], count, translator_fit.LINEAR)
+            outputs = translator_fit.predict(linear, test[k], spec, translator_fit.LINEAR)
+            yield count, "linear", k, np.asarray(outputs)
 
 
 def probe_baselines(lam: Any, data: Data) -> Table:
