@@ -192,6 +192,15 @@ def whole_number(text: str) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 
+def whole_numbers(flag: str, items: Sequence[str], least: int) -> tuple[int, ...]:
+    """The values of a flag; raises UserError unless there are some, all whole and >= least."""
+    numbers = [whole_number(text) for text in items]
+    found = tuple(number for number in numbers if number is not None and number >= least)
+    if not numbers or len(found) < len(numbers):
+        raise UserError(f"--{flag}={','.join(items)}: give whole numbers, at least {least}")
+    return found
+
+
 def labels(flag: str, text: str) -> Labels:
     """The value of a flag for label counts; raises UserError for one that is none."""
     try:

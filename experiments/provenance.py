@@ -13,6 +13,16 @@ import jax
 import flexlam_jax
 
 
+def made_by(module: str) -> dict[str, str]:
+    """{"command", "hardware", "versions", "date"} of a result of `python -m module`."""
+    return {
+        "command": command(module),
+        "hardware": hardware(),
+        "versions": versions(),
+        "date": date(),
+    }
+
+
 def command(module: str) -> str:
     """The command line of this process, run as `python -m module`."""
     return shlex.join(["python", "-m", module, *sys.argv[1:]])

@@ -203,7 +203,5 @@ def _numbers(flag: flags.FlagHolder, least: int, *, repeated: bool = False) -> t
     """Whole numbers; in order and each once, unless `repeated`."""
     items = [text.strip() for text in flag.value] if repeated else _given(flag)
     items = _SMALL[flag.name] if repeated and _FAST.value and not flag.present else items
-    numbers = [lam_inputs.whole_number(text) for text in items]
-    if not numbers or any(number is None or number < least for number in numbers):
-        raise UserError(f"--{flag.name}={','.join(items)}: give whole numbers, at least {least}")
-    return tuple(numbers) if repeated else tuple(sorted(numbers))
+    numbers = lam_inputs.whole_numbers(flag.name, items, least)
+    return numbers if repeated else tuple(sorted(numbers))

@@ -32,12 +32,7 @@ def write_results(runner: Runner, every: Sequence[Piece], settings: Settings) ->
     out = settings.out
     points = summary(write_rows(runner, out))
     stages = seconds_by_stage(every, runner.markers)
-    made = {
-        "command": provenance.command("experiments.budget_sweep"),
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
-        "date": provenance.date(),
-    }
+    made = provenance.made_by("experiments.budget_sweep")
     report = {"format": FORMAT, **made, "settings": settings.told(), "stages": stages}
     report["points"] = [_plain(point) for point in points]
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"

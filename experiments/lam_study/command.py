@@ -103,8 +103,5 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
 
 def _numbers(flag: flags.FlagHolder, least: int) -> tuple[int, ...]:
     """Whole numbers in order, each once."""
-    items = lam_inputs.listed(flag)
-    numbers = [lam_inputs.whole_number(text) for text in items]
-    if not numbers or any(number is None or number < least for number in numbers):
-        raise UserError(f"--{flag.name}={','.join(items)}: give whole numbers, at least {least}")
-    return tuple(sorted({number for number in numbers if number is not None}))
+    numbers = lam_inputs.whole_numbers(flag.name, lam_inputs.listed(flag), least)
+    return tuple(sorted(set(numbers)))

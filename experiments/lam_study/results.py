@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from experiments import provenance
 from experiments.lam_study.pieces import REPORT, Settings, lam_name
 from experiments.lam_study.variants import FIXED, PRESET, Variant
@@ -30,12 +32,7 @@ def write_results(runner: Runner, settings: Settings, variants: Sequence[Variant
     values = {seed: _of_seed(settings, seed) for seed in settings.seeds}
     costs = _costs(runner, settings, variants)
     shown = tables(values, costs, settings.labels, settings.budgets, variants)
-    made = {
-        "command": provenance.command("experiments.lam_study"),
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
-        "date": provenance.date(),
-    }
+    made = provenance.made_by("experiments.lam_study")
     told = {"format": FORMAT, **made, "tables": [{"title": t.title, "rows": t.rows} for t in shown]}
     text = json.dumps(plain(told), indent=1, allow_nan=False) + "\n"
     write_atomically(settings.out / "results.json", text)
@@ -122,14 +119,11 @@ def _of_model(model: Mapping[str, Any]) -> Iterator[tuple[tuple[str, int], float
 
 
 def _costs(runner: Runner, settings: Settings, variants: Sequence[Variant]) -> dict[str, Number]:
-    def seconds(name: str, seed: int) -> float:
-        piece = next(key for key in runner.markers if key == name_of[name, seed])
-        return runner.markers[piece].cpu_seconds
+    """CPU time of a variant's training over that of the preset, seed by seed."""
 
-    name_of = {(one.name, seed): lam_name(one, seed) for one in variants for seed in settings.seeds}
-    return {
-        one.name: over_seeds(
-            [seconds(one.name, seed) / seconds(PRESET, seed) for seed in settings.seeds], "ratio"
-        )
-        for one in variants
-    }
+    def seconds(variant: Variant) -> np.ndarray:
+        names = [lam_name(variant, seed) for seed in settings.seeds]
+        return np.array([runner.markers[name].cpu_seconds for name in names])
+
+    (preset,) = (one for one in variants if one.name == PRESET)
+    return {one.name: over_seeds(seconds(one) / seconds(preset), "ratio") for one in variants}

@@ -55,10 +55,7 @@ def main(argv: Sequence[str]) -> None:
     )
     report: dict[str, Any] = {
         "format": FORMAT,
-        "command": provenance.command("experiments.measure_returns"),
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
-        "date": provenance.date(),
+        **provenance.made_by("experiments.measure_returns"),
         "simulator": sources,
         "seed": _SEED.value,
         "behaviours": behaviours,

@@ -102,9 +102,7 @@ def main(argv: Sequence[str]) -> None:
         session = Session(stack, simulator, player, Record(folder, settings), tasks, folder)
         rules, validation = (given, {}) if given else session.rules()
         outcomes = session.test(rules)
-        report = {"format": FORMAT, "command": provenance.command("experiments.rollout")}
-        report |= {"hardware": provenance.hardware(), "versions": provenance.versions()}
-        report |= {"date": provenance.date(), **settings}
+        report = {"format": FORMAT, **provenance.made_by("experiments.rollout"), **settings}
         report |= summarise(tasks, outcomes, rules, validation) | {"speed": session.speed()}
         text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
         write_atomically(folder / "returns.json", text)

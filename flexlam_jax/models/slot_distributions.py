@@ -163,15 +163,19 @@ class Digits(nn.Module):
 
     def _one_hot(self, codes):
         """(...) -> (..., L): of each digit the value that it has."""
-        places = np.concatenate([[1], np.cumprod(self.levels)[:-1]])
-        digits = zip(places, self.levels, strict=True)
-        return jnp.concatenate(
-            [jax.nn.one_hot(codes // place % count, count) for place, count in digits], axis=-1
-        )
+        digits = [
+            jax.nn.one_hot(codes // place % count, count)
+            for place, count in zip(self._places, self.levels, strict=True)
+        ]
+        return jnp.concatenate(digits, axis=-1)
 
     def _number(self, digits):
-        places = np.concatenate([[1], np.cumprod(self.levels)[:-1]])
-        return sum(digit * int(place) for digit, place in zip(digits, places, strict=True))
+        return sum(digit * place for digit, place in zip(digits, self._places, strict=True))
+
+    @property
+    def _places(self):
+        """What a digit counts for."""
+        return [math.prod(self.levels[:i]) for i in range(len(self.levels))]
 
 
 class Mixture(nn.Module):
