@@ -75,13 +75,13 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
     if unknown:
         raise UserError(f"--changes: unknown {', '.join(unknown)}; known: {', '.join(known)}")
     budgets = _numbers(_BUDGETS, 1)
-    model = read_preset(_CONFIG.value).model
-    never = [k for k in budgets if k not in trained_budgets(model)]
+    preset = read_preset(_CONFIG.value)
+    trained = trained_budgets(preset.model)
+    never = [k for k in budgets if k not in trained]
     if never:
         raise UserError(
             f"--budgets: a LAM by --config={_CONFIG.value} is trained at "
-            f"{', '.join(map(str, trained_budgets(model)))} slots, never at "
-            f"{', '.join(map(str, never))}"
+            f"{', '.join(map(str, trained))} slots, never at {', '.join(map(str, never))}"
         )
     labels = lam_inputs.listed(_LABELS)
     for text in labels:
@@ -98,7 +98,7 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
         draws=_DRAWS.value,
         split=_SPLIT.value,
     )
-    return settings, of_names(names, budgets)
+    return settings, of_names(names, budgets, preset)
 
 
 def _numbers(flag: flags.FlagHolder, least: int) -> tuple[int, ...]:

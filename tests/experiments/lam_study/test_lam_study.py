@@ -29,19 +29,21 @@ def settings(out, **changes):
 
 
 def test_every_variant_of_every_seed_is_trained_and_those_of_a_seed_are_measured_together(tmp_path):
-    found = pieces(settings(tmp_path), of_names(["motion"], (1, 4)))
+    found = pieces(settings(tmp_path), of_names(["motion", "half_rate"], (1, 4), read_preset(DOOM)))
     names = [piece.name for piece in found]
     assert names[0] == "data" and names[-2:] == [f"seed0/{REPORT}", f"seed3/{REPORT}"]
     assert set(names[1:-2]) == {
         f"seed{seed}/lam/{name}"
         for seed in (0, 3)
-        for name in ("preset", "fixed_1", "fixed_4", "motion")
+        for name in ("preset", "fixed_1", "fixed_4", "motion", "half_rate")
     }
     fixed = found[names.index("seed3/lam/fixed_4")]
     assert fixed.reads == ("data",) and f"--config={DOOM}:debug,fixed=4" in fixed.flags
     assert "--config.seed=3" in fixed.flags
     motion = found[names.index("seed0/lam/motion")]
     assert "--config.loss.motion=0.01" in motion.flags
+    slow = found[names.index("seed0/lam/half_rate")]
+    assert "--config.optimizer.learning_rate=0.0005" in slow.flags
     report = found[-1]
     assert report.reads[0] == "seed3/lam/preset" and "--budgets=1,4" in report.flags
 
@@ -49,7 +51,7 @@ def test_every_variant_of_every_seed_is_trained_and_those_of_a_seed_are_measured
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 def test_every_change_is_one_of_the_preset(change):
     config, differs = read_preset(DOOM), False
-    for text in change.overrides:
+    for text in change.of(config).overrides:
         key, _, value = text.partition("=")
         *sections, last = key.split(".")
         section = config
@@ -68,7 +70,7 @@ def test_differences_are_taken_seed_by_seed():
         }
         for i, seed in enumerate((0, 3))
     }
-    variants = of_names([], (1, 4))
+    variants = of_names([], (1, 4), None)
     shown = tables(values, {"preset": over_seeds([1.0, 1.0], "ratio")}, ["64"], (1, 4), variants)
     preset, fixed, _ = shown[0].rows
     assert preset["k1"].mean == pytest.approx(0.6) and preset["k1"].high > 0.7
