@@ -276,7 +276,9 @@ def test_episodes_that_are_lost_in_a_row_are_an_error_and_are_played_by_the_next
 
 
 def test_what_cannot_be_recorded_is_refused():
-    with pytest.raises(DataError, match="--episodes=2: give at least 3 for train, validation, test"):
+    with pytest.raises(
+        DataError, match="--episodes=2: give at least 3 for train, validation, test"
+    ):
         options("--episodes=2", "--tasks=drawer")
     with pytest.raises(DataError, match="--tasks=drawer,drawer: give each task once"):
         options("--tasks=drawer,drawer")
