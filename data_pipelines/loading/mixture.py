@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import zlib
 from collections.abc import Iterable, Mapping
 
 import grain
@@ -90,11 +91,31 @@ def _opened(
     reader = ClipReader(info, dataset, options.split)
     gap = gap_frames(entry.gap, reader.spec)
     # Which windows a subset holds must not depend on how many are drawn together.
-    whole = not entry.transitions and entry.fraction == 1.0
+    whole = not entry.transitions and entry.fraction == entry.episodes == 1.0
     group = options.pairs_per_clip if whole else 1
     windows = Windows(reader, gap[1] * (options.clip_length - 1), group)
+    if entry.episodes < 1.0:
+        _keep_episodes(windows, entry)
     sidecars = open_columns(entry.sidecars, info, dataset, options.split, gap)
     return OpenedDataset(key, info, reader, windows, gap, sidecars=sidecars)
+
+
+def _keep_episodes(windows: Windows, entry: Entry) -> None:
+    """Keeps the first n of one permutation of the split's episodes, so smaller shares are nested.
+
+    Every dataset has its own permutation, the cameras of one recording the same.
+    """
+    reader = windows.reader
+    episodes = np.unique(reader.index[:, 0])
+    recording = zlib.crc32((reader.spec.recording or reader.spec.name).encode())
+    order = np.random.default_rng([entry.subset_seed, recording]).permutation(episodes)
+    kept = windows.of_episodes(order[: max(1, round(entry.episodes * len(order)))])
+    if not len(kept):
+        raise DataError(
+            f"dataset {reader.spec.name}: none of the episodes that data.episodes={entry.episodes} "
+            "keeps is long enough for a window; raise it, or lower gap or clip_length"
+        )
+    windows.keep(kept)
 
 
 def _keep_subset(datasets: list[OpenedDataset], entry: Entry) -> None:

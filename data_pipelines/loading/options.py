@@ -60,7 +60,7 @@ def ranges_of(kind: type) -> dict[str, Range]:
 class FolderOptions:
     """Datasets of one folder, and which of their windows are read.
 
-    A smaller subset (transitions, fraction) of one subset_seed is part of a larger one.
+    A smaller subset (episodes, transitions, fraction) of one subset_seed is part of a larger one.
     """
 
     path: str = option("", TEXT, "the folder that data_pipelines.prepare wrote")
@@ -89,7 +89,13 @@ class FolderOptions:
         real("a share above 0, at most 1", lambda value: 0 < value <= 1),
         "a fixed random subset of this share of the windows",
     )
-    subset_seed: int = option(0, SEED, "which subset transitions or fraction keep")
+    episodes: float = option(
+        1.0,
+        real("a share above 0, at most 1", lambda value: 0 < value <= 1),
+        "a fixed random subset of this share of the episodes of every dataset, one at least; "
+        "transitions and fraction are of what it leaves",
+    )
+    subset_seed: int = option(0, SEED, "which subset episodes, transitions or fraction keep")
     label_draw: int | None = option(
         None,
         Range(

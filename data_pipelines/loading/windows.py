@@ -107,8 +107,14 @@ class Windows:
         return self._kept is not None
 
     def keep(self, kept: np.ndarray) -> None:
-        """Restricts the windows to these numbers, ascending int64."""
-        self._kept = kept
+        """Restricts the windows to these of their present numbers, ascending int64."""
+        self._kept = kept if self._kept is None else self._kept[kept]
+
+    def of_episodes(self, episodes: np.ndarray) -> np.ndarray:
+        """int64 (n,): the numbers of the windows that lie in these episodes, before any `keep`."""
+        inside = np.isin(self.reader.index[:, 0], episodes)
+        counts = (np.diff(ends, prepend=0) for ends in (self._whole, self._left))
+        return np.flatnonzero(np.concatenate([np.repeat(inside, count) for count in counts]))
 
     def locate(self, window: int) -> tuple[int, int]:
         """(record, offset of the first frame in it)."""

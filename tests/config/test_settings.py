@@ -36,6 +36,7 @@ OUTSIDE = {
     "data.workers": -1,
     "data.transitions": -1,
     "data.fraction": 0.0,
+    "data.episodes": 0.0,
     "data.subset_seed": 2**32,
     "data.label_draw": -1,
     "augmentation.crop_scale": (0.0, 1.0),

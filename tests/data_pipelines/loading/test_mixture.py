@@ -170,6 +170,28 @@ def test_subsets_are_fixed_nested_and_chosen_by_their_seed(square):
         training_batches(config | {"transitions": 261}, seed=0, batch_size=4)
 
 
+def test_a_share_of_the_episodes_is_fixed_nested_and_whole(square):
+    config = {"path": str(square)}
+    every, half, few = (visited(config, 600, episodes=share) for share in (1.0, 0.5, 0.1))
+    episodes = [{episode for episode, _ in seen} for seen in (every, half, few)]
+    assert len(episodes[1]) == round(len(episodes[0]) / 2) and len(episodes[2]) == 1
+    assert few < half < every
+    assert half == {row for row in every if row[0] in episodes[1]}  # whole episodes
+    assert visited(config, 600, episodes=0.5, subset_seed=1) != half
+    assert visited(config, 600, episodes=0.5, pairs_per_clip=4) == half
+    some = visited(config, 600, episodes=0.5, transitions=10)
+    assert len(some) == 10 and some < half
+
+
+def test_all_cameras_of_a_recording_keep_the_same_episodes(paired):
+    specs = [open_dataset(paired[0]).spec(name) for name in open_dataset(paired[0]).datasets]
+    kept = {}
+    for spec in specs:
+        config = {"path": str(paired[0]), "datasets": (spec.name,), "episodes": 0.5}
+        kept.setdefault(spec.recording, []).append(visited(config, 200))
+    assert all(len(seen) == 4 and len(set(map(frozenset, seen))) == 1 for seen in kept.values())
+
+
 def test_a_label_draw_is_the_one_that_translators_are_fitted_on(square):
     config = {"path": str(square), "label_draw": 2, "subset_seed": 5}
     order = np.concatenate(

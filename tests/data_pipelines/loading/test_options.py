@@ -72,6 +72,7 @@ WRONG = {
     "pairs_per_clip": [0, -1, 1.5, True, NAN],
     "transitions": [-1, 2.0, True, NAN, INF],
     "fraction": [0, -0.5, 1.5, NAN, INF, True, "0.5", None],
+    "episodes": [0, -0.5, 1.5, NAN, INF, True, "0.5", None],
     "subset_seed": [-1, 2**32, 1.0, True],
     "label_draw": [-1, 1.0, True, "0"],
     "threads": [0, -1, 2.0, True, 10**6],
