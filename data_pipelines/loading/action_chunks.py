@@ -1,4 +1,4 @@
-"""Which records hold the next H actions of an episode: a record ends before its episode does."""
+"""Which records hold the next H actions or frames of an episode: a record ends before it does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from data_pipelines.loading.windows import ClipReader
 
 
 class ChunkPiece(NamedTuple):
-    """Actions first .. first+count-1 of a record, which are place .. place+count-1 of a chunk."""
+    """Items first .. first+count-1 of a record, which are place .. place+count-1 of a chunk."""
 
     record: int
     first: int
@@ -35,6 +35,15 @@ def chunk_pieces(reader: ClipReader, record: int, offset: int, horizon: int) -> 
         at = stop
         record = _last_with(reader, record, at)
         _, start, length, _ = reader.index[record].tolist()
+
+
+def frame_pieces(reader: ClipReader, record: int, offset: int, count: int) -> list[ChunkPiece]:
+    """The pieces of the frames t .. t+count-1, t being the time `offset` frames into a record.
+
+    They end with the episode. A record that holds an action holds the frames on both sides of it.
+    """
+    *pieces, last = chunk_pieces(reader, record, offset, count - 1)
+    return [*pieces, last._replace(count=last.count + 1)]
 
 
 def _last_with(reader: ClipReader, record: int, time: int) -> int:

@@ -78,6 +78,7 @@ class BatchLayout:
         self.image_shape = image_shape
         self.beside = dict(beside or {})
         self.chunk, self.texts = options.chunk, options.language
+        self.frame_chunk = options.frame_chunk
         self.longest_gap = longest_gap if options.actions_between else 0
         # Whether the record of a window is asked for a label, be it only which of them it holds.
         self.reads_labels = bool(self.fields or self.chunk or self.longest_gap)
@@ -87,6 +88,9 @@ class BatchLayout:
         for field in self.fields:
             self._add_field(field, specs, unite=bool(options.mixture))
         self._partial: dict[str, tuple[tuple[int, ...], np.dtype]] = {}
+        if self.frame_chunk:
+            self._partial["frame_chunk"] = (self.frame_chunk, *image_shape), np.dtype(np.uint8)
+            self._partial["frame_chunk_mask"] = (self.frame_chunk,), np.dtype(np.bool_)
         if self.chunk or self.longest_gap:
             self._add_partial(*self._label_type("action", specs, unite=bool(options.mixture)))
 
@@ -131,8 +135,8 @@ class BatchLayout:
     def check_memory(self, rows: int, ahead: int) -> None:
         """Raises DataError if `ahead` batches of so many rows are more than this machine has."""
         pixels = sum(math.prod(shape) for shape in (self.image_shape, *self.beside.values()))
-        actions = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._partial.values())
-        needed = ahead * rows * (self.clip_length * pixels + actions)
+        partial = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._partial.values())
+        needed = ahead * rows * (self.clip_length * pixels + partial)
         held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
         if needed > held:
             raise DataError(

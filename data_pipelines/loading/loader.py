@@ -66,7 +66,9 @@ def training_batches(
       `pair_datasets`). With views: frames_<camera> uint8 (b, T, H', W', C) for each. With
       language: language and task int32 (b,) (positions in `languages` and `tasks`). With chunk:
       action_chunk (b, chunk, ...), the actions from the first frame on, and action_chunk_mask
-      bool (b, chunk), false after the last action of the episode. With actions_between:
+      bool (b, chunk), false after the last action of the episode. With frame_chunk: frame_chunk
+      uint8 (b, N, H', W', C), the frames from the first one on, a frame apart whatever the gap, and
+      frame_chunk_mask bool (b, N), false after the last frame of the episode. With actions_between:
       actions_between (b, T-1, G, ...), all actions from one frame to the next, G the longest gap,
       and actions_between_mask bool (b, T-1, G). What a mask excludes is zero. With sidecars: a
       column for each, and with column_chunk a chunk of each, see sidecar_columns.

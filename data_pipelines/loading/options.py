@@ -186,6 +186,15 @@ class LoaderOptions(FolderOptions):
         "adds <column>_chunk: so many rows of each column of sidecars from the first frame on, a "
         "frame apart, masked after the episode",
     )
+    frame_chunk: int = option(
+        0,
+        Range(
+            "a whole number, 2 to 65536: frames, 0 for none",
+            lambda value: value == 0 or whole(2, 2**16).holds(value),
+        ),
+        "adds frame_chunk: so many frames from the first one on, a frame apart, masked after the "
+        "episode",
+    )
     actions_between: bool = option(
         False, SWITCH, "adds actions_between: all actions from one frame to the next, not the first"
     )

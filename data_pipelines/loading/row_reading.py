@@ -11,7 +11,7 @@ import numpy as np
 from data_pipelines.format.clips import Clip
 from data_pipelines.format.framing import fit_frame
 from data_pipelines.format.spec import DatasetSpec
-from data_pipelines.loading.action_chunks import ChunkPiece, chunk_pieces
+from data_pipelines.loading.action_chunks import ChunkPiece, chunk_pieces, frame_pieces
 from data_pipelines.loading.batch_layout import PAIR, TEXTS, Batch, BatchLayout
 from data_pipelines.loading.episode_texts import EpisodeTexts
 from data_pipelines.loading.mixture import OpenedDataset
@@ -68,21 +68,24 @@ class _Wanted(NamedTuple):
 
     frames: dict[tuple[ClipReader, int], list[_Use]]
     actions: dict[tuple[ClipReader, int], list[tuple[int, ChunkPiece]]]
+    chunks: dict[tuple[ClipReader, int], list[tuple[int, ChunkPiece]]]  # Of frames.
 
 
 def read_rows(rows: Sequence[RowReference], data: OpenedData) -> Batch:
     """The batch of these rows; see loader.training_batches."""
     batch = data.layout.empty(len(rows))
-    wanted = _Wanted({}, {})
+    wanted = _Wanted({}, {}, {})
     for row, reference in enumerate(rows):
         _want_row(batch, row, reference, data, wanted)
-    for place in wanted.frames | wanted.actions:
+    for place in wanted.frames | wanted.actions | wanted.chunks:
         reader, record = place
         clip = reader.clip(record)
         if place in wanted.frames:
             _read_clip(batch, clip, reader.spec, wanted.frames[place], data.layout)
         for row, piece in wanted.actions.get(place, ()):
             data.layout.write_chunk(batch, row, clip, reader.spec, piece)
+        if place in wanted.chunks:
+            _read_frame_chunks(batch, clip, wanted.chunks[place])
     return data.sidecars.join(batch) if data.sidecars else batch
 
 
@@ -116,6 +119,9 @@ def _want_row(
     if data.layout.chunk and reader.spec.action:
         for piece in chunk_pieces(reader, record, offset, data.layout.chunk):
             wanted.actions.setdefault((reader, piece.record), []).append((row, piece))
+    if data.layout.frame_chunk:
+        for piece in frame_pieces(reader, record, offset, data.layout.frame_chunk):
+            wanted.chunks.setdefault((reader, piece.record), []).append((row, piece))
 
 
 def _read_clip(
@@ -143,6 +149,17 @@ def _read_clip(
         for use, offsets in zip(uses, windows, strict=True):
             if use.key == "frames":
                 layout.write_labels(batch, use.row, clip, spec, offsets, use.gap)
+
+
+def _read_frame_chunks(batch: Batch, clip: Clip, uses: list[tuple[int, ChunkPiece]]) -> None:
+    """Fills what one record holds of the rows' chunks of frames; each frame is decoded once."""
+    held = np.unique(np.concatenate([piece.first + np.arange(piece.count) for _, piece in uses]))
+    frames = _decode(clip, held, batch["frame_chunk"].shape[2:])
+    for row, piece in uses:
+        place = slice(piece.place, piece.place + piece.count)
+        first = np.searchsorted(held, piece.first)
+        batch["frame_chunk"][row, place] = frames[first : first + piece.count]
+        batch["frame_chunk_mask"][row, place] = True
 
 
 def _decode(clip: Clip, offsets: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

@@ -81,6 +81,7 @@ WRONG = {
     "language": [1, "yes", None],
     "chunk": [-1, 2.0, True, None, 2**17],
     "column_chunk": [-1, 2.0, True, None, 2**17],
+    "frame_chunk": [-1, 1, 2.0, True, None, 2**17],
     "actions_between": [1, None],
     "workers": [-1, 0.5, True, 10**6],
 }
