@@ -26,7 +26,6 @@ ABOUT = (
     "Equal steps, architecture, data, labels and episodes."
 )
 _NAMES = {FLEX: "FlexLAM", FIXED: "Fixed-K, a model for each k", DIFFERENCE: "difference"}
-_CLOCKS = ("seconds", "cpu_seconds")
 INTERVALS = (
     "± is half of a 95 % bootstrap interval over training seeds, label draws and, of returns, "
     "episodes; with one seed, seeds are not in it. The difference is taken run by run and episode "
@@ -74,27 +73,6 @@ def tables(points: Sequence[Point]) -> list[Table]:
         *(_comparison(points, metric) for metric in _metrics(points)),
         *_by_task(points),
     ]
-
-
-def times_table(stages: Mapping[str, Mapping[str, float]]) -> Table:
-    """How long each stage took."""
-    sums = {key: sum(of[key] for of in stages.values()) for key in ("pieces", *_CLOCKS)}
-    rows = [
-        {"stage": name, "pieces": int(of["pieces"])}
-        | {key: f"{of[key] / 60:.1f}" for key in _CLOCKS}
-        for name, of in {**stages, "all": sums}.items()
-    ]
-    return Table(
-        "Time",
-        rows,
-        [
-            Column("stage", "stage"),
-            Column("pieces", "pieces"),
-            Column("seconds", "minutes by the clock"),
-            Column("cpu_seconds", "CPU minutes"),
-        ],
-        caption="Of all pieces together. Several run side by side: by the clock the sweep is shorter.",
-    )
 
 
 def _comparison(points: Sequence[Point], metric: str) -> Table:

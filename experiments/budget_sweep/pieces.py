@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 
 from experiments.budget_sweep.settings import JOINT, NARROW, SCARCE, Settings
+from experiments.pieces.config_flags import listed, with_variants
 from experiments.pieces.piece import Piece
 
 DATA = "data"
@@ -98,30 +99,30 @@ class _Seed:
     def lam(self, model: Model) -> Piece:
         preset = self.settings.presets.lam
         variant = [f"fixed={model.slots}"] if model.fixed else []
-        flags = [f"--config={_with_variants(preset, variant)}"]
+        flags = [f"--config={with_variants(preset, variant)}"]
         flags += [f"--config.model.slots={model.slots}", *self._video()]
         return self._trained("lam", model.name, flags, "experiments.pretrain_lam", ())
 
     def _video(self) -> list[str]:
         video = self.settings.video
-        return [] if video is None else [f"--config.data.datasets={_listed(video)}"]
+        return [] if video is None else [f"--config.data.datasets={listed(video)}"]
 
     def tuned(self, model: Model, lam: str) -> Piece:
         s = self.settings
         variant = [f"of={s.presets.lam.replace(',', '+')}"]
         variant += [f"fixed={model.slots}"] if model.fixed else []
-        flags = [f"--config={_with_variants(s.presets.finetune, variant)}"]
+        flags = [f"--config={with_variants(s.presets.finetune, variant)}"]
         flags += [f"--config.model.slots={model.slots}", *self._video()]
         flags += [f"--config.init_from.lam.path={s.out / lam}", "--config.init_from.lam.to=lam"]
         flags += [f"--config.translator.outputs={len(s.actions)}"]
-        flags += [f"--config.labelled.datasets={_listed(s.datasets)}"]
+        flags += [f"--config.labelled.datasets={listed(s.datasets)}"]
         flags += [f"--config.labelled.labels={s.joint_labels}"]
         return self._trained("tuned", model.name, flags, "experiments.train", (lam,))
 
     def cloned(self) -> Iterator[Piece]:
         s = self.settings
-        flags = [f"--config={s.presets.cloning}", f"--config.data.datasets={_listed(s.datasets)}"]
-        flags += [f"--config.model.action_names={_listed(s.actions)}"]
+        flags = [f"--config={s.presets.cloning}", f"--config.data.datasets={listed(s.datasets)}"]
+        flags += [f"--config.model.action_names={listed(s.actions)}"]
         trained = self._trained("cloning", CLONING, flags, "experiments.train", ())
         yield trained
         name = self._name("rollout", CLONING)
@@ -159,7 +160,7 @@ class _Seed:
     def _policy(self, label: str, codes: str, lam: str) -> Piece:
         s = self.settings
         column = "ids" if s.discrete else "slots"
-        flags = [f"--config={s.presets.policy}", f"--config.data.datasets={_listed(s.datasets)}"]
+        flags = [f"--config={s.presets.policy}", f"--config.data.datasets={listed(s.datasets)}"]
         flags += [f"--config.data.sidecars.{column}={s.out / codes}"]
         flags += [f"--config.lam.checkpoint={s.out / lam}"]
         return self._trained("policy", label, flags, "experiments.train", (codes,))
@@ -269,17 +270,6 @@ def _played(settings: Settings, tasks: Sequence[str], name: str) -> list[str]:
 def _chosen(settings: Settings) -> list[str]:
     validation = f"--validation_episodes={settings.validation_episodes}"
     return ["--rule=auto", f"--power={POWER}", validation]
-
-
-def _with_variants(preset: str, variants: Sequence[str]) -> str:
-    file, _, own = preset.partition(":")
-    given = ",".join(filter(None, [own, *variants]))
-    return f"{file}:{given}" if given else file
-
-
-def _listed(names: Sequence[str]) -> str:
-    """As a flag of a config takes them."""
-    return str(tuple(names))
 
 
 def _plain(labels: str) -> str:

@@ -13,6 +13,7 @@ from experiments.budget_sweep.settings import Settings
 from experiments.budget_sweep.summary import Point, summary
 from experiments.pieces.piece import Piece
 from experiments.pieces.runner import Runner, seconds_by_stage
+from experiments.pieces.times import times_table
 from flexlam_jax.files import write_atomically
 from flexlam_jax.reports.results import plain
 from flexlam_jax.reports.tables import as_text
@@ -37,7 +38,7 @@ def write_results(runner: Runner, every: Sequence[Piece], settings: Settings) ->
     report["points"] = [_plain(point) for point in points]
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     write_atomically(out / "results.json", text)
-    times = page.times_table(stages)
+    times = times_table(stages)
     write_atomically(out / "figure.html", page.html(points, made, times))
     write_atomically(out / "figure.svg", page.svg(points))
     write_atomically(out / "results.md", page.markdown(points, made, times))

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from experiments.lam_study.variants import Variant
+from experiments.pieces.config_flags import with_variants
 from experiments.pieces.piece import Piece
 
 DATA, REPORT = "data", "report"
@@ -57,9 +58,7 @@ def _data(settings: Settings) -> Piece:
 
 def _lam(settings: Settings, variant: Variant, seed: int) -> Piece:
     name = lam_name(variant, seed)
-    file, _, own = settings.config.partition(":")
-    of_preset = ",".join(filter(None, [own, variant.of_preset]))
-    flags = [f"--config={file}:{of_preset}" if of_preset else f"--config={file}"]
+    flags = [f"--config={with_variants(settings.config, [variant.of_preset])}"]
     flags += [f"--config.{text}" for text in variant.overrides]
     flags += [f"--config.data.path={settings.data_path}", f"--config.seed={seed}"]
     flags += [f"--config.compilation_cache={settings.out / 'compiled'}"]

@@ -18,6 +18,7 @@ from experiments.budget_sweep.summary import (
     summary,
 )
 from experiments.pieces.piece import Piece
+from experiments.pieces.times import times_table
 from tests.experiments.budget_sweep.sweeps import sweep
 
 TASKS = {"aim": (0.0, 10.0), "walk": (-1.0, 1.0)}  # random and expert return
@@ -231,7 +232,7 @@ def test_pages_show_the_curve_the_points_and_the_lines(rows):
         "inverse model, all labels",
     }
     assert ("PSNR by budget", "PSNR") in figures
-    times = page.times_table({"lam": {"pieces": 3, "seconds": 90.0, "cpu_seconds": 120.0}})
+    times = times_table({"lam": {"pieces": 3, "seconds": 90.0, "cpu_seconds": 120.0}})
     made = {"command": "python -m x", "date": "today"}
     text = page.markdown(points, made, times)
     assert (
