@@ -97,6 +97,11 @@ def _is_study(folder: epath.Path) -> bool:
     return settings.get("kind") == "lam_study" and {"config", "variants"} <= settings.keys()
 
 
+def _is_hierarchy(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "hilam_study" and {"arms", "shares"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -104,7 +109,8 @@ LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
 ROLLOUTS = Kind("rollouts", "rollouts", "--out", _is_rollouts)
 SWEEP = Kind("sweep", "a budget sweep", "--out", _is_sweep)
 STUDY = Kind("lam_study", "a study of latent action models", "--out", _is_study)
-_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP, STUDY)
+HIERARCHY = Kind("hilam_study", "a study of the hierarchy", "--out", _is_hierarchy)
+_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP, STUDY, HIERARCHY)
 
 
 def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:

@@ -4,8 +4,9 @@
     python -m experiments.train --config=experiments/configs/baku.py --workdir=runs/baku \
         --config.data.path=data/libero
 
-Variants: light (64 px, few channels, for CPUs: prepare with --size=64), debug (a smoke run), and
-the heads gmm and flow. The levels of a hierarchy are this preset with other inputs and targets:
+Variants: light (64 px, few channels, for CPUs: prepare with --size=64), ogbench (light, for one
+task of OGBench's scene), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy
+are this preset with other inputs and targets:
 
     --config.predicts.columns="('skill',)" --config.data.sidecars.skill=skills      high level
     --config.reads.skill=skill --config.data.sidecars.skill=skills \
@@ -31,7 +32,8 @@ def get_config(variant=""):
     config.checkpoint.every = config.eval.every = 2_000
     config.eval.batches = 16
     heads = {"gmm": _head("gmm"), "flow": _head("flow")}
-    return common.apply_variants(config, variant, {"light": _light, "debug": _debug, **heads})
+    kinds = {"light": _light, "ogbench": _ogbench, "debug": _debug}
+    return common.apply_variants(config, variant, kinds | heads)
 
 
 def _light(config, _):
@@ -39,6 +41,13 @@ def _light(config, _):
     config.model.update(image_size=64, width=128, layers=4, mlp_hidden=512)
     config.total_steps = 10_000
     config.optimizer.update(learning_rate=1e-3, schedule="cosine")
+
+
+def _ogbench(config, _):
+    _light(config, None)
+    config.reads.cameras = ("front_pixels",)
+    config.total_steps = 2_000
+    config.checkpoint.every = config.eval.every = 500
 
 
 def _debug(config, _):

@@ -67,6 +67,14 @@ class Videos:
 
 
 @dataclasses.dataclass(frozen=True)
+class Inset:
+    """Another page of ours under a heading: `source` is its address, relative to this page."""
+
+    title: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Facts:
     """Names and texts at the foot of the page: how it was made."""
 
@@ -74,7 +82,7 @@ class Facts:
     facts: Mapping[str, str]
 
 
-Section = Text | Findings | Pictures | Charts | Videos | Table | Facts
+Section = Text | Findings | Pictures | Charts | Videos | Table | Inset | Facts
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -158,6 +166,12 @@ def _table(table: Table) -> str:
     )
 
 
+def _inset(section: Inset) -> str:
+    source, title = html.escape(section.source), html.escape(section.title)
+    frame = f'<iframe src="{source}" title="{title}" style="width:100%;height:40rem;border:0">'
+    return f'{_heading(section.title)}<p><a href="{source}">{source}</a></p>{frame}</iframe>'
+
+
 def _facts(section: Facts) -> str:
     rows = "".join(
         f"<dt>{html.escape(name)}</dt><dd>{html.escape(str(text))}</dd>"
@@ -173,6 +187,7 @@ _RENDER = {
     Charts: _charts,
     Videos: _videos,
     Table: _table,
+    Inset: _inset,
     Facts: _facts,
 }
 

@@ -1,0 +1,1 @@
+"""HiLAM beside flat BAKU, from demonstrations to the tables; see command.py."""
