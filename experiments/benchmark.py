@@ -5,6 +5,7 @@
     python -m experiments.benchmark --config=experiments/configs/doom.py --what=loader --data=DIR
     python -m experiments.benchmark --config=experiments/configs/vit256.py --sweep=batch,clip
     python -m experiments.benchmark --checkpoint=runs/doom --what=load,encode
+    python -m experiments.benchmark --config=experiments/configs/hilam.py --what=chunking,step
 
 train       the loop's own step on random frames: transitions per second, analytic FLOPs, and MFU
             against a matmul measured in the same process
@@ -13,6 +14,8 @@ encode      clips of the preset; with --checkpoint `LoadedLam.encode`, as a poli
 loader      the loader on its own, and the share of step time that waits for it (--data)
 checkpoint  what a save stalls, the share of training that is at the preset's interval, restoring
 load        a new process: import, `flexlam_jax.load`, first `encode` of one pair (--checkpoint)
+chunking    a chunk stage beside two plain transformer blocks, 64 rows of 256 positions, width 256
+step        one step of one row of skills or of a chunk policy, as in acting
 
 --sweep repeats `train` with one thing changed at a time: batch, resolution, clip (at about the same
 number of transitions), slots, parameters (width), remat. Any value of the preset is a flag after
@@ -38,7 +41,7 @@ import jaxlib
 import numpy as np
 from absl import flags
 
-from experiments import benchmark_lam, benchmark_parts, cli
+from experiments import benchmark_lam, benchmark_parts, benchmark_skills, cli
 from experiments.benchmark_run import timed
 from experiments.benchmark_sweeps import SWEEPS, variations
 from flexlam_jax.errors import UserError
@@ -51,7 +54,7 @@ _CONFIG = cli.define_config()
 _WHAT = flags.DEFINE_list(
     "what",
     None,
-    "Any of train, parts, encode, loader, checkpoint, load; "
+    "Any of train, parts, encode, loader, checkpoint, load, chunking, step; "
     "train when neither this nor --sweep is given.",
 )
 _SWEEP = flags.DEFINE_list("sweep", [], f"Any of {', '.join(SWEEPS)}.")
@@ -165,6 +168,14 @@ def _encode():
     return {"pairs_per_second": len(frames) / statistics.median(seconds), "batch": len(frames)}
 
 
+def _chunking():
+    return benchmark_skills.chunking_speed(_REPEATS.value)
+
+
+def _step():
+    return benchmark_skills.step_rate(_preset(), _REPEATS.value)
+
+
 def _load():
     if not _CHECKPOINT.value:
         raise UserError("--what=load needs --checkpoint=WORKDIR")
@@ -189,6 +200,8 @@ _MEASURES = {
     "loader": _loader,
     "checkpoint": _checkpoint,
     "load": _load,
+    "chunking": _chunking,
+    "step": _step,
 }
 
 

@@ -48,6 +48,7 @@ class BuiltRun:
 def build(config: Any) -> BuiltRun:
     """Raises what a run with this config would raise."""
     task = build_task(config)
+    config = task.config or config
     check_host_memory(task.batch, config)
     mesh = make_mesh(config.mesh)
     check_batch_size(rows_of(task.batch), config.optimizer.accumulate, mesh)

@@ -4,12 +4,15 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.sidecar_manifest import Facts, read_facts
-from data_pipelines.format.sidecars import sidecar_folder
+from data_pipelines.format.sidecars import Sidecar, open_sidecar, sidecar_folder
 from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
+from data_pipelines.loading.sidecar_columns import chosen_array
 
 COLUMNS = ("ids", "slots")  # Of discrete slots, and of continuous ones.
 
@@ -60,6 +63,59 @@ def shared_codes(data: Mapping[str, Any], splits: Sequence[str]) -> DataCodes:
                 place = sidecar_folder(folder, name, split)
                 found[str(place)] = _codes(read_facts(place)[0], column, str(place))
     return _only(found)
+
+
+def shared_vectors(
+    data: Mapping[str, Any], splits: Sequence[str], column: str
+) -> tuple[DataCodes, tuple[int, ...]]:
+    """The real vectors of a sidecar column, whatever wrote them, as the latent actions of all datasets.
+
+    Returns:
+      (rows (F,) as one slot, rows (K, D) as K; the shape of a row). What the sidecar's `made_by` says
+      of `model` and `step` is kept; a column of frames has gap 1.
+
+    Raises:
+      DataError: a dataset without the column, rows that are no such vectors, vectors of two models,
+        or as `open_sidecar`.
+    """
+    found: dict[str, DataCodes] = {}
+    for mixed, entry in loader_options(data).entries.items():
+        where = f"data.mixture.{mixed}.sidecars" if mixed else "data.sidecars"
+        if column not in entry.sidecars:
+            raise DataError(
+                f"{where} names no column {column!r}, which config.latents.column asks for; give "
+                f"its folder, as {where}.{column}=FOLDER"
+            )
+        given = entry.sidecars[column]
+        given = given if isinstance(given, Mapping) else {"path": given}
+        info = open_dataset(entry.path)
+        for name in select_datasets(info, entry.datasets, entry.cameras):
+            for split in splits:
+                sidecar = open_sidecar(given["path"], info, name, split)
+                array = chosen_array(sidecar, column, given.get("array"))
+                found[str(sidecar.place)], row = _vectors(sidecar, array)
+    return _only(found), row
+
+
+def _vectors(sidecar: Sidecar, array: str) -> tuple[DataCodes, tuple[int, ...]]:
+    facts = sidecar.facts
+    row, of = facts.arrays[array], facts.made_by
+    shape = tuple(row.shape)
+    if np.dtype(row.dtype).kind != "f" or len(shape) not in (1, 2) or facts.alignment == "episode":
+        raise DataError(
+            f"{sidecar.place}: its array {array!r} has one row {row.dtype} {shape} per "
+            f"{facts.alignment}; skills are learned from real vectors (F,) or slots (K, D), one per "
+            "frame or transition"
+        )
+    codes = DataCodes(
+        slots=shape[0] if len(shape) == 2 else 1,
+        codebook_size=0,
+        slot_width=shape[-1],
+        gap=int(facts.gap or 1),
+        step=of["step"] if isinstance(of.get("step"), int) else 0,
+        fingerprint=str(of.get("model", "")),
+    )
+    return codes, shape
 
 
 def _codes(facts: Facts, column: str, place: str) -> DataCodes:

@@ -31,7 +31,7 @@ import jax  # noqa: E402
 from absl import flags  # noqa: E402  (after the line that JAX reads when imported)
 
 from experiments import cli  # noqa: E402
-from experiments.tasks.registry import on_paper  # noqa: E402
+from experiments.tasks.registry import build_task, on_paper  # noqa: E402
 from flexlam_jax.errors import UserError  # noqa: E402
 from flexlam_jax.planning import scaling  # noqa: E402
 from flexlam_jax.planning.chips import GIB  # noqa: E402
@@ -73,6 +73,7 @@ TABLE = (
     ("base:224", ("v5e-16", "v5e-256")),
     ("large:224", ("v5e-64",)),
     ("xl:224", ("v5e-256", "v5p-64", "v6e-64", "v4-64")),
+    ("hilam:pod", ("v5e-64",)),
 )
 MARK = "<!-- From here on written by the command. -->"
 
@@ -85,7 +86,7 @@ def main(argv):
         return _write_table(_TABLE.value)
     if _CONFIG.value is None or not (_TOPOLOGY.value or _WEAK.value):
         raise UserError("give --config=PRESET and --topology=NAME, or --table=FILE")
-    config = cli.config_value(_CONFIG)
+    config = _as_run(cli.config_value(_CONFIG))
     if _WEAK.value:
         return _weak_scaling(config, _WEAK.value)
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
@@ -98,6 +99,11 @@ def main(argv):
     if not made.fits:
         _mend(config, topology, devices)
         sys.exit(1)
+
+
+def _as_run(config):
+    """The config with what its task adds to it, as the parameters that are frozen."""
+    return build_task(config).config or config
 
 
 def _devices(topology):
@@ -197,7 +203,9 @@ def _write_table(path):
         if not re.search(_ROWS.value, f"{preset} {name}"):
             continue
         module, _, variant = preset.partition(":")
-        config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
+        config = _as_run(
+            importlib.import_module(f"experiments.configs.{module}").get_config(variant)
+        )
         topology = parse_topology(name)
         made = plan(config, topology, _devices(topology), on_paper)
         _record(made, preset)

@@ -61,14 +61,17 @@ def open_columns(
                     f"{sidecar.place}: this sidecar holds transitions {sidecar.facts.gap} frames "
                     f"apart, data.gap draws {gap[0]} to {gap[1]}; give one gap"
                 )
-            columns[name] = Column(sidecar, _array(sidecar, name, given.get("array")))
+            columns[name] = Column(sidecar, chosen_array(sidecar, name, given.get("array")))
         except DataError as error:
             raise DataError(f"data.sidecars.{name}: {error}") from error
     return columns
 
 
-def _array(sidecar: Sidecar, column: str, asked: str | None) -> str:
-    """Which array: the one asked for, the only one, or that of the column's name."""
+def chosen_array(sidecar: Sidecar, column: str, asked: str | None) -> str:
+    """Which array a column reads: the one asked for, the only one, or that of the column's name.
+
+    Raises DataError for one that is not there.
+    """
     held = list(sidecar.facts.arrays)
     name = asked or (held[0] if len(held) == 1 else column)
     if name not in held:

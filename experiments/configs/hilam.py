@@ -5,8 +5,14 @@
     python -m experiments.train --config=experiments/configs/hilam.py --workdir=runs/skills \
         --config.data.path=data/doom_suite --config.data.sidecars.slots=latents
 
-Variants: debug (a smoke run). The sections `codes`, `latents` and `lam` are filled in from the
-sidecars. Outer stages learn faster with, for instance,
+Without sidecars, the frozen model encodes the frames inside the step:
+
+    python -m experiments.train --config=experiments/configs/hilam.py --workdir=runs/skills \
+        --config.data.path=data/doom_suite --config.lam.checkpoint=runs/lam
+
+Variants: pod (about 240M parameters, bf16, for pods), debug (a smoke run). The sections `codes`,
+`latents` and `lam` are filled in from the sidecars or the model. Outer stages learn faster with, for
+instance,
 --config.optimizer.groups="{'main': {'pattern': 'nest/inner/inner/', 'learning_rate': 0.3}}".
 
 No run of this preset to the end has been measured yet. Sizes, targets, batch and rate are ours:
@@ -23,7 +29,23 @@ def get_config(variant=""):
     config.total_steps, config.batch_size = 2000, 64
     config.checkpoint.every = config.eval.every = 500
     config.eval.batches = 16
-    return common.apply_variants(config, variant, {"debug": _debug})
+    return common.apply_variants(config, variant, {"pod": _pod, "debug": _debug})
+
+
+def _pod(config, _):
+    config.data.column_chunk = 256
+    config.model.update(
+        widths=(768, 1024, 1280), encoder_layers=(2, 2), decoder_layers=(2, 2), main_layers=8
+    )
+    config.model.update(heads=16, dtype="bfloat16", capacity=0.5)
+    config.codes.update(slots=16, codebook_size=0, slot_width=32)
+    config.total_steps, config.batch_size = 100_000, 1024
+    config.data.threads, config.data.prefetch = 16, 4
+    config.optimizer.update(
+        learning_rate=2e-4, schedule="wsd", warmup_steps=2_000, weight_decay=0.05
+    )
+    config.mesh.data, config.mesh.fsdp = 1, -1
+    config.checkpoint.every = config.eval.every = 2_000
 
 
 def _debug(config, _):

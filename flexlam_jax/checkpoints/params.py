@@ -54,6 +54,7 @@ def restore_params(
     *,
     prefer_ema: bool = True,
     beside: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, Any], int]:
     """Reads what inference needs and nothing else: no optimizer, no training code.
 
@@ -69,6 +70,8 @@ def restore_params(
       prefer_ema: take the averaged parameters where the run kept them.
       beside: names of subtrees of the parameters, as "heads", of which the checkpoint may hold more
         than `abstract` expects; what it does is taken as it was saved.
+      without: paths of parameters that the checkpoint may hold by reference and the caller does not
+        need: the run that they came from is not looked for.
 
     Returns:
       (variables {"params": ..., **extra}, config, step).
@@ -80,7 +83,7 @@ def restore_params(
         path,
         step,
         lambda files, folder, number: _restore_params(
-            files, folder, number, abstract, prefer_ema, beside
+            files, folder, number, abstract, prefer_ema, beside, without
         ),
         tell=True,
     )
@@ -139,7 +142,7 @@ def _config(
     return config, meta
 
 
-def _restore_params(files, folder, step, abstract, prefer_ema, beside):
+def _restore_params(files, folder, step, abstract, prefer_ema, beside, without):
     config, meta = _config(files, folder, step)
     name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
     saved = item_metadata(folder, step, name)
@@ -151,9 +154,10 @@ def _restore_params(files, folder, step, abstract, prefer_ema, beside):
                 f"step {step} in {folder} has a config that this program cannot build: {error}"
             ) from error
     references = references_in(meta, f"step {step} in {folder}")
+    references = tuple(one for one in references if not within(one.to, without))
     own, elsewhere = _by_place(abstract, references)
     if own is not None:
-        own = _with_more(own, saved.tree, beside)
+        own = _with_collections(_with_more(own, saved.tree, beside), saved.tree, without)
         checkpoint_report.check_items(
             {name: saved}, step, {name: own}, meta["fingerprints"], folder
         )
@@ -179,6 +183,16 @@ def _with_more(own: Any, saved: Any, tops: Sequence[str]) -> Any:
             if subtree(params, f"{top}/{name}") is None:
                 params = with_subtree(params, f"{top}/{name}", part)
     return {**own, "params": params}
+
+
+def _with_collections(own: Any, saved: Any, paths: Sequence[str]) -> Any:
+    """The expected tree with what other collections than the parameters hold at `paths`."""
+    for collection in saved.keys() - {"params"}:
+        for path in paths:
+            part = subtree(saved[collection], path)
+            if part is not None and subtree(own.get(collection), path) is None:
+                own = with_subtree(own, f"{collection}/{path}", part)
+    return own
 
 
 def _by_place(abstract: Any, references: tuple[Reference, ...]) -> tuple[Any, Any]:

@@ -20,6 +20,7 @@ from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.chunk_stage import StageState, StageStep
 from flexlam_jax.models.hilam import HiLam, Segmentation, build_hilam, kept
 
+_FROZEN = "lam"  # Where a frozen model lies that the loss read; see objectives/frozen_lam.py.
 _LEAST_STEPS = 16  # Shorter sequences are padded to it, longer ones to twice, four times it, ...
 
 
@@ -32,8 +33,9 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedHiLam":
         valid = jax.ShapeDtypeStruct((1, 2), jnp.bool_)
         return dict(jax.eval_shape(model.init, jax.random.key(0), latents, valid))
 
-    variables, config, step = restore_params(path, abstract, step)
-    variables = jax.device_put(variables, jax.local_devices()[0])
+    # Skills are cut without it.
+    found, config, step = restore_params(path, abstract, step, without=(_FROZEN,))
+    variables = jax.device_put({"params": found["params"]}, jax.local_devices()[0])
     return LoadedHiLam(_built(config, path), variables, config, step)
 
 

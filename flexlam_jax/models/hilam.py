@@ -20,6 +20,7 @@ from flexlam_jax.config.ranges import (
     COUNT,
     COUNT_OR_NONE,
     SWITCH,
+    TEXT,
     Range,
     one_of,
     real,
@@ -129,16 +130,20 @@ class HiLam(nn.Module):
           stage decided, the outer first). Of rows that do not go only the state means anything.
         """
         hidden, state, told = self.nest.step(self.embed(self._normalised(latents)), go, state)
-        prediction = self.head(hidden.astype(jnp.float32))
-        if self.scale:
-            prediction = prediction * jnp.asarray(self.scale) + jnp.asarray(self.mean)
-        return prediction, state, told
+        return raw_latents(self, self.head(hidden.astype(jnp.float32))), state, told
 
     def _normalised(self, latents: jax.Array) -> jax.Array:
         latents = latents.astype(jnp.float32)
         if not self.scale:
             return latents
         return (latents - jnp.asarray(self.mean)) / jnp.asarray(self.scale)
+
+
+def raw_latents(model: HiLam, normalised: jax.Array) -> jax.Array:
+    """Latent actions (..., F) as they were before the model normalised them."""
+    if not model.scale:
+        return normalised
+    return normalised * jnp.asarray(model.scale) + jnp.asarray(model.mean)
 
 
 _NUMBERS = Range(
@@ -149,8 +154,12 @@ _NUMBERS = Range(
 
 @dataclasses.dataclass(frozen=True)
 class LatentStatistics:
-    """The `latents` section of a config: what their numbers are like. A run finds it in its data."""
+    """The `latents` section of a config: which they are, and what their numbers are like, which a run
+    finds in its data."""
 
+    column: str = setting(
+        "slots", range=TEXT, help="of data.sidecars; another than slots may be vectors of any model"
+    )
     mean: tuple[float, ...] = setting((), range=_NUMBERS, help="of each number")
     scale: tuple[float, ...] = setting((), range=_NUMBERS, help="standard deviation of each")
 

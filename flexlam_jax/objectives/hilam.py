@@ -1,7 +1,8 @@
-"""The objective of HiLAM (arXiv 2603.05815): the next latent action, and as many chunks as asked for.
+"""The objective of HiLAM (arXiv 2603.05815): the next latent action, what a frozen decoder makes of
+it, and as many chunks as asked for.
 
-Dimension keys: B rows, T steps, K slots, D their width, F numbers of a latent action; of a stage: T'
-positions, M chunks.
+Dimension keys: B rows, T steps, K slots, D their width, F numbers of a latent action, N frames of a
+row, n steps that are decoded; of a stage: T' positions, M chunks.
 """
 
 import dataclasses
@@ -9,15 +10,18 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import one_of, real
+from flexlam_jax.config.ranges import COUNT, one_of, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.models import chunking
 from flexlam_jax.models.chunk_stage import StageOutput
-from flexlam_jax.models.hilam import HiLam, HiLamOutput, kept
+from flexlam_jax.models.hilam import HiLam, HiLamOutput, raw_latents
+from flexlam_jax.objectives.frozen_lam import MODEL, FrozenLam, NextFrames
 from flexlam_jax.objectives.objective import Batch, Mean, Objective
+from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES
 from flexlam_jax.objectives.terms import Report, Term, objective_of
 from flexlam_jax.random import fold_name
 
@@ -37,6 +41,38 @@ class HiLamLossSettings:
         help="share of boundaries that the ratio loss looks at; that of a batch cannot be "
         "accumulated",
     )
+    reconstruction: float = setting(
+        0.0,
+        range=real(0),
+        help="weight of the next frame that the decoder of lam.checkpoint makes of the predicted "
+        "latent action; 0 reads no frames for it",
+    )
+    reconstruction_steps: int = setting(
+        4, range=COUNT, help="steps of a sequence that are decoded, drawn anew in every update"
+    )
+    pixel: str = setting(
+        "mse", range=one_of(tuple(PIXEL_LOSSES)), help="loss of a pixel of these frames"
+    )
+
+
+@flax.struct.dataclass
+class WithFrames(HiLamOutput):
+    """The model's output, and the frames that its predictions became."""
+
+    next_frames: NextFrames
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentSource:
+    """Where a batch has its latent actions, and which frozen model helps.
+
+    Attributes:
+      column: of the sidecar; "" for frames that `lam` encodes inside the loss.
+      lam: needed for that, and for the reconstruction term.
+    """
+
+    column: str = "slots"
+    lam: FrozenLam | None = None
 
 
 def hilam_objective(
@@ -46,13 +82,20 @@ def hilam_objective(
     *,
     length: int,
     dtype: str = "float32",
+    source: LatentSource = LatentSource(),
 ) -> Objective:
     """Builds the Objective of `build_hilam`'s model.
 
-    It reads batch["slots_chunk"] float (B, T, K, D) and batch["slots_chunk_mask"] bool (B, T),
-    padding at the end. The loss is `latent`, the L1 distance per number of the predicted and the
-    true next latent action, normalised as the model reads them, plus `ratio_<s>` of every stage s =
-    1, 2, ... Rows count in the latter by their valid steps, which do not depend on the model.
+    It reads batch["<column>_chunk"] float (B, T, K, D) or (B, T, F), whose first numbers are the
+    latent actions, and batch["<column>_chunk_mask"] bool (B, T), padding at the end; where they are
+    encoded or frames are reconstructed, batch["frame_chunk"] uint8 (B, N, H, W, C), N = T + gap, and
+    batch["frame_chunk_mask"] bool (B, N).
+
+    The loss is `latent`, the L1 distance per number of the predicted and the true next latent action,
+    normalised as the model reads them, plus `ratio_<s>` of every stage s = 1, 2, ... Rows count in
+    the latter by their valid steps, which do not depend on the model. With `loss.reconstruction`,
+    `reconstruction`: at n steps t of each row drawn by the key, the frozen decoder turns o_{t+1} and
+    the latent action expected at t + 1 into a frame, which is compared with o_{t+1+gap}.
 
     Metrics (float32 scalars): `copied_latent`, the L1 distance of always predicting the last latent
     action, and worse_than_copying, 1 where it wins. Of every stage, in positions of that stage:
@@ -67,26 +110,48 @@ def hilam_objective(
       loss: the `loss` section.
       length: steps T.
       dtype: name of the type that the model computes in.
+      source: of the latent actions.
 
     Raises:
       ConfigError: a loss key that is unknown or out of its range, or a target of 1 or less.
     """
-    settings = read("loss", loss, HiLamLossSettings)
+    settings, lam = read("loss", loss, HiLamLossSettings), source.lam
     for target in targets:
         chunking.check_target(target)
     whole = settings.ratio_over == "batch"
 
-    def read_batch(batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return kept(batch["slots_chunk"], model.size), batch["slots_chunk_mask"]
-
     def init(key: jax.Array, batch: Batch) -> dict[str, Any]:
         # Two steps of one row are enough to fix every shape.
-        latents, valid = (x[:1, :2] for x in read_batch(batch))
-        return dict(model.init(fold_name(key, "params"), latents, valid))
+        latents, valid = jnp.zeros((1, 2, model.size)), jnp.ones((1, 2), bool)
+        variables = dict(model.init(fold_name(key, "params"), latents, valid))
+        if lam is None:
+            return variables
+        frozen = lam.init(key)
+        return {**frozen, "params": {**variables["params"], **frozen["params"]}}
 
     def apply(params: Any, extra: Any, batch: Batch, key: jax.Array) -> tuple[HiLamOutput, Any]:
-        return model.apply({"params": params}, *read_batch(batch)), extra
+        own = {name: part for name, part in params.items() if name != MODEL}
+        variables = lam.variables(params, extra) if lam else {}
+        latents, valid = _read(source, variables, batch, length)
+        output = model.apply({"params": own}, latents[..., : model.size], valid)
+        if lam is None or not settings.reconstruction:
+            return output, extra
+        decoded = lam.next_frames(
+            variables,
+            raw_latents(model, output.prediction),
+            valid,
+            batch["frame_chunk"],
+            settings.reconstruction_steps,
+            fold_name(key, "reconstruction"),
+        )
+        held = (output.latents, output.prediction, output.stages)
+        return WithFrames(*held, next_frames=decoded), extra
 
+    reconstruction = Term(
+        "reconstruction",
+        functools.partial(_reconstruction, settings.pixel),
+        coefficient=settings.reconstruction,
+    )
     ratios = [
         Term(
             f"ratio_{stage + 1}",
@@ -99,12 +164,31 @@ def hilam_objective(
     return objective_of(
         init,
         apply,
-        [Term("latent", _latent), *ratios],
+        [Term("latent", _latent), *ratios, *([reconstruction] if settings.reconstruction else [])],
         report=_report,
         summary=_summary,
         transitions_per_row=length,
         dtype=dtype,
     )
+
+
+def _read(
+    source: LatentSource, variables: Mapping[str, Any], batch: Batch, length: int
+) -> tuple[jax.Array, jax.Array]:
+    """(all numbers of the latent actions (B, T, K D), bool (B, T))."""
+    if source.column:
+        latents, valid = batch[f"{source.column}_chunk"], batch[f"{source.column}_chunk_mask"]
+    else:
+        latents = source.lam.encode(variables, batch["frame_chunk"], length)
+        valid = batch["frame_chunk_mask"][:, source.lam.gap :]
+    return latents.reshape(*latents.shape[:2], -1), valid
+
+
+def _reconstruction(
+    pixel: str, params: Any, output: WithFrames, batch: Batch, key: jax.Array
+) -> Mean:
+    frames = output.next_frames
+    return PIXEL_LOSSES[pixel](frames.prediction, frames.target, frames.held[..., None, None, None])
 
 
 def _errors(output: HiLamOutput, guess: jax.Array) -> Mean:

@@ -14,14 +14,14 @@ from flexlam_jax.models.motion import average_pool
 from flexlam_jax.objectives.objective import Mean
 
 
-def mse(prediction: jax.Array, target: jax.Array) -> Mean:
-    """Mean squared error over everything."""
-    return Mean.of(jnp.square(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+def mse(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> Mean:
+    """Mean squared error over everything, or where `mask`, broadcast to it, is true."""
+    return Mean.of(jnp.square(prediction.astype(jnp.float32) - target.astype(jnp.float32)), mask)
 
 
-def l1(prediction: jax.Array, target: jax.Array) -> Mean:
-    """Mean absolute error over everything."""
-    return Mean.of(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)))
+def l1(prediction: jax.Array, target: jax.Array, mask: jax.Array | None = None) -> Mean:
+    """Mean absolute error over everything, or where `mask`, broadcast to it, is true."""
+    return Mean.of(jnp.abs(prediction.astype(jnp.float32) - target.astype(jnp.float32)), mask)
 
 
 PIXEL_LOSSES = {"mse": mse, "l1": l1}

@@ -23,7 +23,7 @@ from flexlam_jax.checkpoints.subtrees import children, subtree, with_subtree, wi
 from flexlam_jax.config.ranges import COUNT_OR_NONE, TEXT, either, exactly
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.errors import CheckpointError, ConfigError
-from flexlam_jax.models.heads import DETACHED_HEADS
+from flexlam_jax.models.heads import DETACHED_HEADS, HEADS
 from flexlam_jax.parallel import distributed
 from flexlam_jax.training.frozen import place
 from flexlam_jax.training.state import TrainState
@@ -113,7 +113,7 @@ def _taken(
     name: str, source: InitFromSettings, abstract: TrainState
 ) -> tuple[dict[str, Any], int, bool]:
     """({collection: tree}, step, whether that is all that lies there) of what an entry names, with
-    the shapes of ours. Detached heads that we have no place for are left: no model needs them."""
+    the shapes of ours. Heads that we have no place for are left: no model needs them."""
     try:
         checkpoint_folder(source.path)  # Raises where there is none.
         variables, _, step = restore_params(source.path, step=source.step)
@@ -131,9 +131,10 @@ def _taken(
     expected = {collection: tree for collection, tree in expected.items() if tree is not None}
     taken = {collection: subtree(variables.get(collection), source.take) for collection in expected}
     found, mine = taken["params"], expected["params"]
-    whole = not isinstance(found, Mapping) or not {DETACHED_HEADS} & found.keys() - mine.keys()
-    if not whole:
-        taken["params"] = {key: part for key, part in found.items() if key != DETACHED_HEADS}
+    more = found.keys() - mine.keys() if isinstance(found, Mapping) else set()
+    heads = {HEADS, DETACHED_HEADS} & more
+    if heads:
+        taken["params"] = {key: part for key, part in found.items() if key not in heads}
     lines = differences(f"init_from.{name}", taken, expected)
     if lines:
         raise CheckpointError(
@@ -144,7 +145,7 @@ def _taken(
                 remedy="Give the model the settings of that run, or name another part of it.",
             )
         )
-    return taken, step, whole
+    return taken, step, not heads
 
 
 def apply_start(start: Start, state: TrainState) -> TrainState:

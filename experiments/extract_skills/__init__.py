@@ -1,0 +1,1 @@
+"""Skills of whole datasets as sidecars; see command.py."""

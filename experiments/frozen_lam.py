@@ -1,0 +1,144 @@
+"""The frozen latent action model of a run that needs one inside its loss: which, and on which data."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.loading.gaps import gap_frames
+from data_pipelines.loading.loader import training_batches
+from data_pipelines.loading.mixture import select_datasets
+from data_pipelines.loading.options import loader_options
+from experiments.latent_statistics import Moments, moments
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.loading.lam import LoadedLam
+from flexlam_jax.loading.load import LAM, kind_of, load_as
+from flexlam_jax.models.lam import build_lam
+from flexlam_jax.objectives.frozen_lam import MODEL, FrozenLam
+from flexlam_jax.objectives.lam_finetune import MODEL as FINETUNED
+
+_SAMPLES = 4096  # transitions that statistics are taken from
+_ROWS = 256
+_SHARE = 100  # Statistics are good to this part of the deviation.
+
+
+def open_lam(config: Any) -> LoadedLam:
+    """The model of `lam.checkpoint`, at `lam.step` where that is given.
+
+    Raises:
+      CheckpointError: no checkpoint, no such step, or another kind of model.
+      ConfigError: another model lay there when its latent actions were written.
+    """
+    given = config.lam
+    lam = load_as(LAM, given.checkpoint, given.step or None)
+    if given.fingerprint and given.fingerprint != lam.fingerprint():
+        raise ConfigError(
+            f"config.lam.checkpoint={given.checkpoint!r} is model {lam.fingerprint()[:12]} (step "
+            f"{lam.step}), and the latent actions are of model {given.fingerprint[:12]} (step "
+            f"{given.step}); name the checkpoint that experiments.extract_latents read, or write "
+            "the latent actions again"
+        )
+    return lam
+
+
+def freeze(config: Any, lam: LoadedLam) -> None:
+    """Writes into the config that the run takes the model's parameters, and does not train them.
+
+    Raises:
+      ConfigError: the config takes other parameters under that name.
+    """
+    path = config.lam.checkpoint
+    take = FINETUNED if kind_of(path, lam.step) == "lam_finetune" else ""
+    entry = {"path": path, "take": take, "to": MODEL, "step": lam.step}
+    start = dict(config.get("init_from") or {})
+    if MODEL in start and dict(start[MODEL]) != entry:
+        raise ConfigError(
+            f"config.init_from.{MODEL}={dict(start[MODEL])}: config.lam decides where the frozen "
+            f"model comes from; leave config.init_from.{MODEL} out"
+        )
+    config.init_from = {**start, MODEL: entry}
+    config.frozen = (*(name for name in config.get("frozen") or () if name != MODEL), MODEL)
+
+
+def frozen_lam(lam: LoadedLam, gap: int) -> FrozenLam:
+    """The model as an objective reads it."""
+    return FrozenLam(build_lam(lam.config["model"]), lam.frame_shape, gap)
+
+
+def gap_of(data: Any, lam: LoadedLam) -> int:
+    """Frames of a transition: those of the `data` section, else those that the model learned from.
+
+    Raises:
+      ConfigError: a gap that is no number of frames, or entries of a mixture with other ones.
+      DataError: seconds, and data without a frame rate.
+    """
+    gap = data.gap if data.gap != 1 else _trained_gap(data, lam)
+    if not isinstance(gap, int):
+        raise ConfigError(
+            f"config.data.gap={gap!r}: latent actions that are encoded are of transitions of one "
+            "length; give a number of frames"
+        )
+    for name, entry in data.get("mixture", {}).items():
+        if entry.get("gap", gap) != gap:
+            raise ConfigError(
+                f"config.data.mixture.{name}.gap={entry.get('gap')!r}, but latent actions are of "
+                f"transitions of {gap} frames; leave it out"
+            )
+    return gap
+
+
+def _trained_gap(data: Any, lam: LoadedLam) -> Any:
+    """As extract_latents takes it: the shortest of a range, in frames of the first dataset."""
+    gap = (lam.config.get("data") or {}).get("gap", 1)
+    gap = tuple(gap) if isinstance(gap, list) else gap
+    if not data.get("path") and not data.get("mixture"):  # On paper.
+        return gap[0] if isinstance(gap, tuple) else gap
+    entry = next(iter(loader_options(data).entries.values()))
+    info = open_dataset(entry.path)
+    return gap_frames(gap, info.spec(select_datasets(info, entry.datasets, entry.cameras)[0]))[0]
+
+
+def frame_options(data: Any, lam: LoadedLam) -> dict[str, int]:
+    """Loader options that give frames of the model's size.
+
+    Raises:
+      ConfigError: the `data` section asks for another one.
+    """
+    height, width, _ = lam.frame_shape
+    size, given = height if height == width else 0, data.get("image_size", 0)
+    if given and given != size:
+        raise ConfigError(
+            f"config.data.image_size={given}, but the frozen latent action model reads "
+            f"{height}x{width}; leave out config.data.image_size"
+        )
+    return {"image_size": size}
+
+
+def encoded_statistics(data: Mapping[str, Any], lam: LoadedLam, size: int, seed: int) -> Moments:
+    """`latent_statistics` of what the model makes of 4096 transitions that a run would draw.
+
+    Good to a hundredth of the deviation and no better, so that a run which goes on on other hardware
+    finds the same numbers.
+
+    Args:
+      data: loader options that give frames of the model's size.
+      size: first numbers of the slots.
+
+    Raises:
+      DataError: as `training_batches`.
+    """
+    batches = training_batches(data, seed=seed, batch_size=_ROWS)
+
+    def blocks() -> Iterator[tuple[str, np.ndarray]]:
+        for _ in range(_SAMPLES // _ROWS):
+            frames = next(batches)["frames"]
+            yield "config.lam.checkpoint", lam.encode_with_ids(frames[:, 0], frames[:, 1])[0]
+
+    mean, scale = moments(blocks(), size)
+    batches.close()
+    grid = [10.0 ** np.floor(np.log10(x)) / _SHARE for x in scale]
+    return tuple(
+        tuple(float(round(x / g) * g) for x, g in zip(values, grid, strict=True))
+        for values in (mean, scale)
+    )

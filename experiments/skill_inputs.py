@@ -1,0 +1,121 @@
+"""What the binaries that apply skills share: the skills, and the latent actions they are applied to."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from absl import flags
+
+from data_pipelines.errors import DataError
+from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.sidecar_manifest import FILE_NAME
+from data_pipelines.format.sidecars import open_sidecar, sidecar_folder, split_episodes
+from experiments import lam_inputs
+from experiments.skill_episodes import Episodes
+from flexlam_jax.errors import UserError
+from flexlam_jax.loading.hilam import LoadedHiLam
+from flexlam_jax.loading.load import load_as
+
+_SLOTS = "slots"  # the array of experiments.extract_latents that skills are made of
+flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
+
+
+class InputFlags(NamedTuple):
+    """The flags that say which skills are read and which latent actions they are applied to."""
+
+    checkpoint: flags.FlagHolder
+    step: flags.FlagHolder
+    data: flags.FlagHolder
+    latents: flags.FlagHolder
+    datasets: flags.FlagHolder
+
+
+def define_inputs() -> InputFlags:
+    """The flags --checkpoint and --latents (required), --step, --data and --datasets."""
+    checkpoint = flags.DEFINE_string(
+        "checkpoint", None, "Work directory of the skills.", required=True
+    )
+    step = flags.DEFINE_integer(
+        "step", None, "Training step to load; default the newest.", lower_bound=0
+    )
+    data = flags.DEFINE_string(
+        "data", "", "Dataset folder; default the one the skills were trained on."
+    )
+    latents = flags.DEFINE_string(
+        "latents",
+        None,
+        "Latent actions of that data, of the model that the skills were trained with.",
+        required=True,
+    )
+    datasets = flags.DEFINE_list("datasets", [], "Datasets; default those that --latents has.")
+    return InputFlags(checkpoint, step, data, latents, datasets)
+
+
+@dataclasses.dataclass(frozen=True)
+class SkillSource:
+    """Skills, and the latent actions of the datasets that they are applied to."""
+
+    skills: LoadedHiLam
+    data: lam_inputs.Source
+    latents: Path
+
+    def has(self, name: str, split: str) -> bool:
+        """Whether there are finished latent actions of that split."""
+        return _finished(self.latents, name, split)
+
+    def episodes(self, name: str, split: str) -> Episodes:
+        """Raises DataError for latent actions that are not there, damaged, or of another model."""
+        lam, gap = self.skills.lam["fingerprint"], self.skills.gap
+        info = self.data.info
+        sidecar = open_sidecar(self.latents, info, name, split, gap=gap, model=lam)
+        numbers, lengths = dataclasses.astuple(split_episodes(info, name, split))
+        return Episodes(self.skills, sidecar.array(_SLOTS), numbers, lengths - gap)
+
+
+def open_source(given: InputFlags) -> SkillSource:
+    """The skills and the data that the flags name.
+
+    Raises:
+      CheckpointError: --checkpoint holds no skills.
+      UserError: no data folder known, or no latent actions of it in --latents.
+      DataError: no such data or dataset.
+    """
+    skills = load_as("hilam", lam_inputs.text(given.checkpoint), given.step.value)
+    folder = Path(lam_inputs.text(given.latents)).expanduser()
+    path = lam_inputs.text(given.data) or (skills.config.get("data") or {}).get("path")
+    if not path:
+        raise UserError("the checkpoint does not say which data it was trained on; give --data=DIR")
+    info = open_dataset(path)
+    named = lam_inputs.listed(given.datasets)
+    for name in named:
+        info.spec(name)
+    held = [
+        name
+        for name in info.datasets
+        if any(_finished(folder, name, split) for split in info.shards[name])
+    ]
+    if not held:
+        raise UserError(
+            f"--latents={folder} holds no finished latent actions of the datasets in {path}; write "
+            "them with experiments.extract_latents"
+        )
+    return SkillSource(skills, lam_inputs.Source(info, tuple(named or held), skills.gap), folder)
+
+
+def splits_of(source: SkillSource, name: str, wanted: Sequence[str]) -> list[str]:
+    """The wanted splits of a dataset; those that have latent actions where none are wanted.
+
+    Raises DataError for a dataset that has none.
+    """
+    found = list(wanted) or [s for s in source.data.info.shards[name] if source.has(name, s)]
+    if not found:
+        raise DataError(
+            f"{source.latents} holds no finished latent actions of dataset {name!r}; write them "
+            "with experiments.extract_latents, or leave it out of --datasets"
+        )
+    return found
+
+
+def _finished(folder: Path, name: str, split: str) -> bool:
+    return (sidecar_folder(folder, name, split) / FILE_NAME).is_file()
