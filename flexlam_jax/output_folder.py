@@ -97,9 +97,35 @@ def _is_study(folder: epath.Path) -> bool:
     return settings.get("kind") == "lam_study" and {"config", "variants"} <= settings.keys()
 
 
+def _is_skills(folder: epath.Path) -> bool:
+    manifest = _object(folder / "manifest.json")
+    return manifest.get("kind") == "skills" and {"model", "lam", "stage", "cuts"} <= manifest.keys()
+
+
+def _is_segmentation(folder: epath.Path) -> bool:
+    found = _object(folder / "segmentation.json")
+    return found.get("kind") == "segmentation" and {"model", "stages", "episodes"} <= found.keys()
+
+
+def _is_policy_evaluation(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    named = {"suite", "protocol", "policy"} <= settings.keys()
+    return settings.get("kind") == "policy_evaluation" and named
+
+
 def _is_hierarchy(folder: epath.Path) -> bool:
     settings = _object(folder / "settings.json")
     return settings.get("kind") == "hilam_study" and {"arms", "shares"} <= settings.keys()
+
+
+def _is_skill_study(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "skill_study" and {"changes", "sequences"} <= settings.keys()
+
+
+def _is_skill_scores(folder: epath.Path) -> bool:
+    found = _object(folder / "scores.json")
+    return found.get("kind") == "skill_scores" and {"change", "rows"} <= found.keys()
 
 
 RUN = Kind("run", "a training run", "--workdir", _is_run)
@@ -109,8 +135,29 @@ LATENTS = Kind("latents", "latent actions", "--out", _is_latents)
 ROLLOUTS = Kind("rollouts", "rollouts", "--out", _is_rollouts)
 SWEEP = Kind("sweep", "a budget sweep", "--out", _is_sweep)
 STUDY = Kind("lam_study", "a study of latent action models", "--out", _is_study)
+SKILLS = Kind("skills", "skills", "--out", _is_skills)
+SEGMENTATION = Kind("segmentation", "segmented videos", "--out", _is_segmentation)
+POLICY_EVALUATION = Kind(
+    "policy_evaluation", "an evaluation of a policy", "--out", _is_policy_evaluation
+)
 HIERARCHY = Kind("hilam_study", "a study of the hierarchy", "--out", _is_hierarchy)
-_KINDS = (RUN, REPORT, TRANSLATOR, LATENTS, ROLLOUTS, SWEEP, STUDY, HIERARCHY)
+SKILL_STUDY = Kind("skill_study", "a study of boundaries", "--out", _is_skill_study)
+SKILL_SCORES = Kind("skill_scores", "scores of boundaries", "--out", _is_skill_scores)
+_KINDS = (
+    RUN,
+    REPORT,
+    TRANSLATOR,
+    LATENTS,
+    ROLLOUTS,
+    SWEEP,
+    STUDY,
+    SKILLS,
+    SEGMENTATION,
+    POLICY_EVALUATION,
+    HIERARCHY,
+    SKILL_STUDY,
+    SKILL_SCORES,
+)
 
 
 def check(path: Any, kind: Kind, *, shared: bool = False) -> epath.Path:

@@ -1,0 +1,1 @@
+"""Whether the boundaries of skills are where behaviour changes: planted and recorded sequences."""
