@@ -7,12 +7,13 @@ from data_pipelines.simulators.simulator import Simulator, TaskSpec, find_task
 from flexlam_jax.errors import UserError
 
 
-def simulator_of(name: str) -> type[Simulator]:
-    """The simulator of a recipe of `prepare`. Raises DataError or UserError where there is none."""
+def simulator_of(name: str, flag: str = "--simulator") -> type[Simulator]:
+    """The simulator of a recipe of `prepare`, that `flag` names. Raises DataError or UserError where
+    there is none."""
     recipe = get_recipe(name)
     if not hasattr(recipe, "simulator"):
         raise UserError(
-            f"--simulator={name} is a dataset that nobody can act in; give one that is played, such "
+            f"{flag}={name} is a dataset that nobody can act in; give one that is played, such "
             "as doom_suite"
         )
     return recipe.simulator

@@ -15,15 +15,13 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.processes import end_worker, undisturbed
 from data_pipelines.simulators.behaviours import BEHAVIOURS
-from data_pipelines.simulators.pool_worker import Moment, Setup, serve
+from data_pipelines.simulators.pool_worker import Moment, Setup, serve, views_of
 from data_pipelines.simulators.simulator import Simulator, find_task
 
 PATIENCE = 300.0  # seconds; an engine that starts on a busy machine takes a while
@@ -41,7 +39,8 @@ class SimulatorPool:
 
     Attributes:
       slots: how many episodes run at once.
-      frames: uint8 (slots, S, S, 3), the present picture of every slot, overwritten by `advance`.
+      views: camera -> uint8 (slots, S, S, 3), the present pictures, overwritten by `advance`.
+      frames: those of the first camera that is shown.
       patience: seconds that a simulator may take for one step or one start.
     """
 
@@ -52,12 +51,14 @@ class SimulatorPool:
         slots: int = 24,
         workers: int = 2,
         size: int = 64,
-        camera: str = "",
+        camera: str | Sequence[str] = "",
         behaviour: str = "",
         patience: float = PATIENCE,
+        asks: bool = False,
     ):
-        """workers: as many as slots for simulators that need a process each. camera: that is shown;
-        "" is the simulator's first. behaviour: of `BEHAVIOURS`, that plays where an action is None.
+        """workers: as many as slots for simulators that need a process each. camera: that is shown,
+        or several; "" is the simulator's first. behaviour: of `BEHAVIOURS`, that plays where an
+        action is None. asks: whether moments tell state, language and success.
 
         Raises DataError for numbers below 1, a camera and a behaviour that do not exist.
         """
@@ -67,18 +68,21 @@ class SimulatorPool:
             )
         if behaviour and behaviour not in BEHAVIOURS:
             raise DataError(f"unknown behaviour {behaviour!r}; known: {', '.join(BEHAVIOURS)}")
-        camera = camera or simulator.cameras[0]
-        if camera not in simulator.cameras:
-            raise DataError(
-                f"{simulator.__name__} has no camera {camera!r}; cameras: "
-                f"{', '.join(simulator.cameras)}"
-            )
+        cameras = (camera,) if isinstance(camera, str) else tuple(camera)
+        cameras = tuple(dict.fromkeys(filter(None, cameras))) or simulator.cameras[:1]
+        for one in cameras:
+            if one not in simulator.cameras:
+                raise DataError(
+                    f"{simulator.__name__} has no camera {one!r}; cameras: "
+                    f"{', '.join(simulator.cameras)}"
+                )
         if simulator.one_task_per_process:  # nor does it survive another one beside it
             workers = slots
         self.slots, self.patience, self._simulator = slots, patience, simulator
-        shared = _SPAWN.RawArray("B", slots * size * size * 3)
-        self.frames = np.frombuffer(shared, np.uint8).reshape(slots, size, size, 3)
-        setup = Setup(simulator, size, camera, behaviour)
+        setup = Setup(simulator, size, cameras, behaviour, asks)
+        shared = _SPAWN.RawArray("B", len(cameras) * slots * size * size * 3)
+        self.views = views_of(setup, shared)
+        self.frames = self.views[cameras[0]]
         self._workers = [
             _Worker(setup, shared, range(first, slots, workers))
             for first in range(min(workers, slots))

@@ -27,35 +27,44 @@ class Moment(NamedTuple):
 
     reward: of the step; 0 for the beginning of an episode. done: the simulator ended the episode,
     or it has the task's max_steps. lost: why the episode cannot go on, "" if it can.
+    state, language, success: what the simulator says, in a pool that asks; the state of an end that
+    cannot be seen is None.
     """
 
     reward: float = 0.0
     done: bool = False
     lost: str = ""
+    state: np.ndarray | None = None
+    language: str = ""
+    success: bool | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
-    """How the simulators of a pool are made; `behaviour` plays in them, "" for who gives actions."""
+    """How the simulators of a pool are made; `behaviour` plays in them, "" for who gives actions.
+
+    asks: whether moments tell state, language and success.
+    """
 
     simulator: type[Simulator]
     size: int
-    camera: str
+    cameras: tuple[str, ...]
     behaviour: str
+    asks: bool = False
 
     def make(self) -> Simulator:
         truth = bool(self.behaviour) and BEHAVIOURS[self.behaviour].ground_truth
-        return self.simulator(size=self.size, cameras=(self.camera,), ground_truth=truth)
+        return self.simulator(size=self.size, cameras=self.cameras, ground_truth=truth)
 
 
 class Slot:
     """One simulator, made when its first episode begins, and the episode that runs in it.
 
-    picture: uint8 (S, S, 3), where the present picture is written.
+    views: camera -> uint8 (S, S, 3), where the present pictures are written.
     """
 
-    def __init__(self, setup: Setup, picture: np.ndarray):
-        self._setup, self._picture = setup, picture
+    def __init__(self, setup: Setup, views: Mapping[str, np.ndarray]):
+        self._setup, self._views = setup, views
         self._simulator: Simulator | None = None
         self._agent: Agent | None = None
         self._steps = 0
@@ -70,7 +79,7 @@ class Slot:
             rng = np.random.default_rng([seed, 1])
             self._agent = BEHAVIOURS[self._setup.behaviour].make(self._simulator, rng)
         self._show()
-        return Moment()
+        return self._moment(0.0, done=False)
 
     def act(self, action: Any) -> Moment:
         """Acts once; None: as the pool's behaviour does.
@@ -80,17 +89,19 @@ class Slot:
         """
         simulator, task = self._simulator, self._simulator.task
         agent = (lambda frames: action) if self._agent is None else self._agent
-        frames = {self._setup.camera: self._picture.copy()}
+        frames = {camera: view.copy() for camera, view in self._views.items()}
         reward, done = simulator.step(chosen_action(simulator, agent, frames))
         self._steps += 1
-        if not done or simulator.shows_end:
+        shown = not done or simulator.shows_end
+        if shown:
             self._show()
         if not done and not task.max_steps and self._steps >= LONGEST:
             raise DataError(
                 f"{task.name}: an episode did not end in {LONGEST} steps; give the task's TaskSpec "
                 "max_steps"
             )
-        return Moment(float(reward), bool(done) or self._steps == task.max_steps)
+        ended = bool(done) or self._steps == task.max_steps
+        return self._moment(float(reward), done=ended, shown=shown)
 
     def close(self) -> None:
         simulator, self._simulator = self._simulator, None
@@ -98,7 +109,25 @@ class Slot:
             simulator.close()
 
     def _show(self) -> None:
-        self._picture[:] = pictures(self._simulator)[self._setup.camera]
+        shown = pictures(self._simulator)
+        for camera, view in self._views.items():
+            view[:] = shown[camera]
+
+    def _moment(self, reward: float, *, done: bool, shown: bool = True) -> Moment:
+        if not self._setup.asks:
+            return Moment(reward, done)
+        simulator = self._simulator
+        state = np.asarray(simulator.state(), np.float32) if shown else None
+        solved = simulator.success()
+        solved = None if solved is None else bool(solved)
+        return Moment(reward, done, "", state, simulator.language(), solved)
+
+
+def views_of(setup: Setup, shared: Any) -> dict[str, np.ndarray]:
+    """Camera -> uint8 (slots, S, S, 3), views of the bytes of all pictures of a pool."""
+    shape = (len(setup.cameras), -1, setup.size, setup.size, 3)
+    screens = np.frombuffer(shared, np.uint8).reshape(shape)
+    return dict(zip(setup.cameras, screens, strict=True))
 
 
 def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
@@ -109,8 +138,7 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
     """
     begin_worker()
     os.set_inheritable(pipe.fileno(), False)  # an engine that outlives this process would hold it
-    shape = (-1, setup.size, setup.size, 3)
-    screens = np.frombuffer(shared, np.uint8).reshape(shape)
+    views = views_of(setup, shared)
     slots: dict[int, Slot] = {}
     try:
         while True:
@@ -119,7 +147,8 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
             except EOFError:
                 return
             for number in starts:
-                slots.setdefault(number, Slot(setup, screens[number]))
+                mine = {camera: view[number] for camera, view in views.items()}
+                slots.setdefault(number, Slot(setup, mine))
             try:
                 pipe.send(_advance(slots, starts, actions, pipe))
             except DataError as error:

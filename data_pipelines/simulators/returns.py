@@ -45,7 +45,9 @@ def play_behaviours(
     with worker_pool(workers) as pool:
         jobs = {
             (behaviour, task): [
-                pool.submit(_play, Setup(simulator, size, simulator.cameras[0], behaviour), task, p)
+                pool.submit(
+                    _play, Setup(simulator, size, simulator.cameras[:1], behaviour), task, p
+                )
                 for p in parts
             ]
             for behaviour in behaviours
@@ -62,9 +64,9 @@ def play_behaviours(
 
 def _play(setup: Setup, task: str, seeds: Sequence[int]) -> list[Played]:
     """Job of one worker."""
-    picture = np.zeros((setup.size, setup.size, 3), np.uint8)
+    views = {name: np.zeros((setup.size, setup.size, 3), np.uint8) for name in setup.cameras}
     played = []
-    with contextlib.closing(Slot(setup, picture)) as slot:
+    with contextlib.closing(Slot(setup, views)) as slot:
         for seed in seeds:
             moment, total, length = slot.begin(task, seed), 0.0, 0
             while not moment.done:

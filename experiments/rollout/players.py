@@ -79,7 +79,7 @@ def open_player(policy: str, path: LatentPath) -> Player:
             f"{', '.join(BEHAVIOURS)}"
         )
     _refuse(path, f"--policy={policy} holds a model of kind {kind!r}")
-    return Player(loaded, _about(policy))
+    return Player(loaded, about_checkpoint(policy))
 
 
 def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
@@ -99,8 +99,8 @@ def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
     if not 0 < keep <= lam.slots:
         raise UserError(f"--keep={keep} is outside 1..{lam.slots}, the slots of {made_of}")
     translator = flexlam_jax.load_translator(path.translator)
-    about = _about(policy) | {"keep": keep, "draws": path.draws}
-    about |= {"lam": _about(made_of), "translator": _about(path.translator)}
+    about = about_checkpoint(policy) | {"keep": keep, "draws": path.draws}
+    about |= {"lam": about_checkpoint(made_of), "translator": about_checkpoint(path.translator)}
     acting = LatentPolicy(tokens, lam, translator, keep=keep, draws=path.draws)
     return Player(acting, about, predicts=True)
 
@@ -122,7 +122,7 @@ def _refuse(path: LatentPath, why: str) -> None:
         raise UserError(f"{why}, for which {', '.join(given)} mean nothing; leave them out")
 
 
-def _about(path: str) -> dict[str, Any]:
+def about_checkpoint(path: str) -> dict[str, Any]:
     """What tells a checkpoint from others."""
     about: dict[str, Any] = {"checkpoint": model_name(path), "kind": kind_of(path)}
     if early_translator.is_one(path):

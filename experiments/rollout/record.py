@@ -29,14 +29,15 @@ class _Line:
     episode_return: float
     length: int
     lost: str = ""
+    success: bool | None = None  # written where somebody asked
 
 
 class Record:
     """The episodes of one folder; see the module."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, Any]):
+    def __init__(self, folder: Path, settings: Mapping[str, Any], noun: str = "rollouts"):
         """Raises UserError for a folder that was made with other settings, or a damaged one."""
-        _check_settings(folder / "settings.json", settings)
+        _check_settings(folder / "settings.json", settings, noun)
         self._path = folder / "episodes.jsonl"
         self._outcomes: dict[tuple[str, Episode, str], Outcome] = {}
         self._read()
@@ -68,9 +69,11 @@ class Record:
             outcome.episode_return,
             outcome.length,
             outcome.lost,
+            outcome.success,
         )
+        values = {key: v for key, v in dataclasses.asdict(line).items() if v is not None}
         with writing_to(self._path), open(self._path, "a") as file:
-            file.write(json.dumps(dataclasses.asdict(line)) + "\n")
+            file.write(json.dumps(values) + "\n")
 
     def _read(self) -> None:
         if not self._path.exists():
@@ -83,7 +86,7 @@ class Record:
             where = f"line {number} of {self._path}"
             line = parse_json(row, _Line, where=where, remedy=_AGAIN)
             episode = Episode(line.task, line.seed)
-            outcome = Outcome(episode, line.episode_return, line.length, line.lost)
+            outcome = Outcome(episode, line.episode_return, line.length, line.lost, line.success)
             self._outcomes[line.split, episode, line.rule] = outcome
 
 
@@ -91,7 +94,7 @@ def _key(split: str, episode: Episode, rules: Mapping[str, Rule]) -> tuple[str, 
     return split, episode, str(rules.get(episode.task, ""))
 
 
-def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
+def _check_settings(path: Path, settings: Mapping[str, Any], noun: str) -> None:
     text = json.dumps(settings, indent=1) + "\n"
     if not path.exists():
         write_atomically(path, text)
@@ -101,4 +104,4 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         return
     changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     told = "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
-    raise UserError(f"--out={path.parent} holds rollouts of other settings ({told}); give another")
+    raise UserError(f"--out={path.parent} holds {noun} of other settings ({told}); give another")

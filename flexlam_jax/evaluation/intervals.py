@@ -43,6 +43,26 @@ def over_seeds(values: Sequence[float], unit: str) -> Number:
     return Number(mean, mean - half, mean + half, n, unit, "training seeds")
 
 
+def over_trials(rates: Sequence[float], counts: Sequence[int], *, unit: str, over: str) -> Number:
+    """Mean of the shares of successes of groups of trials, as tasks, with the Wilson score interval.
+
+    Of several groups as if it were one share of N = G² / Σ 1/n_g trials, which is never too narrow
+    for the mean of G groups of one size: Σ p_g (1 - p_g) <= G p (1 - p). Unlike resamples, it has a
+    width where no trial, or every one, succeeded.
+
+    Args:
+      rates: share of each group.   counts: its number of trials, above 0.   over: what trials are.
+    """
+    mean = float(np.mean(rates))
+    trials = len(counts) ** 2 / sum(1 / count for count in counts)
+    z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    middle = (mean + z * z / (2 * trials)) / (1 + z * z / trials)
+    spread = math.sqrt(mean * (1 - mean) / trials + (z / (2 * trials)) ** 2)
+    half = z / (1 + z * z / trials) * spread
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Number(mean, min(low, mean), max(high, mean), sum(counts), unit, over)
+
+
 def sums_by_episode(
     values: Mapping[str, np.ndarray], episode_N: np.ndarray
 ) -> dict[str, np.ndarray]:

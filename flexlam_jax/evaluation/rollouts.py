@@ -9,8 +9,8 @@ Dimension keys: B slots of the pool, T pictures of history, H W C image.
 import collections
 import dataclasses
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -36,12 +36,14 @@ class Outcome:
     Attributes:
       episode_return: sum of its rewards.   length: steps.
       lost: why it could not be played to its end, "" if it was; the numbers are those until then.
+      success: whether its task was solved; None where nobody asks, or it was lost.
     """
 
     episode: Episode
     episode_return: float
     length: int
     lost: str = ""
+    success: bool | None = None
 
 
 class Moment(Protocol):
@@ -55,7 +57,10 @@ class Moment(Protocol):
     def lost(self) -> str: ...
 
 
-class Pool(Protocol):
+M = TypeVar("M", bound=Moment, covariant=True)
+
+
+class Pool(Protocol[M]):
     """Simulators that go on in lock step, as `data_pipelines.simulators.pool.SimulatorPool`.
 
     Attributes:
@@ -67,7 +72,7 @@ class Pool(Protocol):
 
     def advance(
         self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
-    ) -> Mapping[int, Moment]:
+    ) -> Mapping[int, M]:
         """Begins episodes (task, seed) and acts in others; an action None is the pool's own."""
         ...
 
@@ -89,7 +94,7 @@ def episode_seeds(seed: int, count: int, *, validation: bool = False) -> list[in
 
 
 def play(
-    pool: Pool,
+    pool: Pool[Moment],
     policy: Policy | None,
     episodes: Sequence[Episode],
     rules: Mapping[str, Rule],
@@ -111,14 +116,47 @@ def play(
     Raises:
       UserError: probabilities that are no numbers, and what the pool raises.
     """
-    waiting, live = collections.deque(episodes), dict[int, _Live]()
     outcomes: dict[Episode, Outcome] = {}
-    windows = _Windows(pool, policy)
+    windows, predictions = _Windows(pool, policy), None
+
+    def act(live: Mapping[int, Live]) -> dict[int, int | None]:
+        nonlocal predictions
+        actions, predictions = _decide(policy, windows, live, rules, watch is not None)
+        return actions
+
+    for slot, one, moment in turns(pool, episodes, act):
+        if moment.done or moment.lost:
+            ended = Outcome(one.episode, one.total, one.steps, moment.lost)
+            outcomes[one.episode] = ended
+            on_end(ended)
+            continue
+        windows.push(slot, repeat=one.steps == 0)
+        if watch:
+            predicted = None if predictions is None or one.steps == 0 else predictions[slot]
+            watch(one.episode, one.steps, pool.frames[slot].copy(), predicted)
+    return [outcomes[episode] for episode in episodes]
+
+
+def turns(
+    pool: Pool[M],
+    episodes: Sequence[Episode],
+    act: Callable[[Mapping[int, "Live"]], Mapping[int, Any]],
+) -> Iterator[tuple[int, "Live", M]]:
+    """Plays episodes, as many at once as the pool has slots; the next begins where one ends.
+
+    Args:
+      act: slot -> the episode in it, to slot -> action, for all of them.
+
+    Yields:
+      (slot, its episode, what a call of the pool gave it): at the beginning, when it has 0 steps,
+      and after every step, until the moment that ends or loses it.
+    """
+    waiting, live = collections.deque(episodes), dict[int, Live]()
     while waiting or live:
         free = [slot for slot in range(pool.slots) if slot not in live]
         starts = {slot: waiting.popleft() for slot in free[: len(waiting)]}
-        actions, predictions = _decide(policy, windows, live, rules, watch is not None)
-        live |= {slot: _Live(episode) for slot, episode in starts.items()}
+        actions = act(live)
+        live |= {slot: Live(episode) for slot, episode in starts.items()}
         moments = pool.advance({slot: (e.task, e.seed) for slot, e in starts.items()}, actions)
         for slot, moment in sorted(moments.items()):
             one = live[slot]
@@ -126,16 +164,8 @@ def play(
                 one.total += moment.reward
                 one.steps += not moment.lost
             if moment.done or moment.lost:
-                ended = Outcome(one.episode, one.total, one.steps, moment.lost)
-                outcomes[one.episode] = ended
                 del live[slot]
-                on_end(ended)
-                continue
-            windows.push(slot, repeat=slot in starts)
-            if watch:
-                predicted = None if predictions is None or slot in starts else predictions[slot]
-                watch(one.episode, one.steps, pool.frames[slot].copy(), predicted)
-    return [outcomes[episode] for episode in episodes]
+            yield slot, one, moment
 
 
 def mean_returns(outcomes: Sequence[Outcome]) -> dict[str, float]:
@@ -156,8 +186,8 @@ def mean_returns(outcomes: Sequence[Outcome]) -> dict[str, float]:
 
 
 @dataclasses.dataclass
-class _Live:
-    """An episode that runs."""
+class Live:
+    """An episode that runs: the sum of its rewards and the number of its steps so far."""
 
     episode: Episode
     total: float = 0.0
@@ -171,7 +201,7 @@ class _Live:
 class _Windows:
     """uint8 (B, T, H, W, C): the last T pictures of every slot, the newest last."""
 
-    def __init__(self, pool: Pool, policy: Policy | None):
+    def __init__(self, pool: Pool[Moment], policy: Policy | None):
         history = policy.history if policy else 1
         self._pool = pool
         self.frames = np.zeros((pool.slots, history, *pool.frames.shape[1:]), np.uint8)
@@ -188,7 +218,7 @@ class _Windows:
 def _decide(
     policy: Policy | None,
     windows: _Windows,
-    live: Mapping[int, _Live],
+    live: Mapping[int, Live],
     rules: Mapping[str, Rule],
     predict: bool,
 ) -> tuple[dict[int, int | None], np.ndarray | None]:

@@ -75,3 +75,25 @@ def test_groups_count_alike_and_share_their_draws():
     # The error of the draws is that of each group, for it is the same; that of episodes shrinks.
     width = both.high - both.low
     assert width > 0.9 * (first.high - first.low) and width < second.high - second.low
+
+
+def test_shares_of_successes_have_the_wilson_interval():
+    """Values of 12 trials by R's prop.test(x, 12, correct=FALSE)."""
+    one = intervals.over_trials([11 / 12], [12], unit="success rate", over="episodes")
+    assert (one.low, one.high, one.n) == (
+        pytest.approx(0.6461, abs=1e-4),
+        pytest.approx(0.9851, abs=1e-4),
+        12,
+    )
+    none = intervals.over_trials([0.0], [12], unit="u", over="episodes")
+    assert none.low == none.mean == 0 and none.high == pytest.approx(0.2425, abs=1e-4)
+
+
+def test_the_mean_of_groups_covers_like_one_group_of_all():
+    whole = intervals.over_trials([0.4], [40], unit="u", over="x")
+    four = intervals.over_trials([0.2, 0.6, 0.5, 0.3], [10] * 4, unit="u", over="x")
+    assert (four.low, four.mean, four.high, four.n) == pytest.approx(
+        (whole.low, whole.mean, whole.high, 40)
+    )
+    lopsided = intervals.over_trials([0.2, 0.6], [1, 39], unit="u", over="x")
+    assert lopsided.high - lopsided.low > 2 * (whole.high - whole.low)

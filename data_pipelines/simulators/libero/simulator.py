@@ -30,6 +30,7 @@ from data_pipelines.simulators.libero.protocols import PROTOCOLS, RECORDING, Pro
 from data_pipelines.simulators.libero.rendering import CAMERAS, RENDERINGS, Pictures
 from data_pipelines.simulators.libero.scene import Scene
 from data_pipelines.simulators.libero.script import Script
+from data_pipelines.simulators.physics import physics
 from data_pipelines.simulators.simulator import Simulator, Step, TaskSpec
 
 _RESETS = 100  # tries to place what does not fit together; LIBERO would try for ever
@@ -151,7 +152,8 @@ class Libero(Simulator):
 
         An episode that the scripted expert plays is over, too, when it has nothing left to try.
         """
-        self._observation, reward, done, _ = self._env.step(np.clip(action, -1, 1))
+        with physics(self.task.name):
+            self._observation, reward, done, _ = self._env.step(np.clip(action, -1, 1))
         self._success = self._success or bool(done)
         given_up = self._script is not None and self._script.over
         return Step(float(reward), self._success or given_up)

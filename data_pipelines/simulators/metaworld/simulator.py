@@ -18,6 +18,7 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.simulators.metaworld.labels import ACTION, ENVIRONMENT, instruction
+from data_pipelines.simulators.physics import physics
 from data_pipelines.simulators.recipe import recipe_of
 from data_pipelines.simulators.simulator import Agent, Simulator, Step, TaskSpec
 
@@ -113,7 +114,8 @@ class MetaWorld(Simulator):
 
     def step(self, action: np.ndarray) -> Step:
         """Moves the hand; the environment clips to [-1, 1]."""
-        self._observation, reward, ended, truncated, info = self._world.step(action)
+        with physics(self.task.name):
+            self._observation, reward, ended, truncated, info = self._world.step(action)
         self._success = self._success or bool(info["success"])
         return Step(float(reward), bool(ended or truncated or self._success))
 

@@ -61,6 +61,19 @@ class Alone(Fragile):
         return super().step(action)._replace(reward=os.getpid())
 
 
+class Blind(Fragile):
+    """Ends, and shows nothing then."""
+
+    shows_end = False
+
+    def step(self, action):
+        return super().step(action)._replace(done=self.steps == 4)
+
+    def state(self):
+        assert self.steps < 4
+        return super().state()
+
+
 def pool_of(simulator=Fragile, **options):
     return SimulatorPool(simulator, **{"slots": 3, "workers": 2, "size": 8} | options)
 
@@ -101,7 +114,7 @@ def test_an_exception_loses_its_episode_alone():
         ends = run(pool, ["raises", "fine"], 4)
         assert ends[0].lost.startswith("RuntimeError: the engine is gone (")
         assert "test_pool.py" in ends[0].lost
-        assert ends[1] == (ends[1].reward, True, "")
+        assert ends[1].done and not ends[1].lost
         assert run(pool, ["fine"], 4)[0].done
 
 
@@ -151,6 +164,26 @@ def test_one_task_per_process_where_the_simulator_needs_that():
         again, other = run(pool, ["fine", "raises"], 2).values()
     assert len({moment.reward for moment in (*first.values(), other)}) == 3
     assert again.reward == first[0].reward
+
+
+def test_several_cameras_states_language_and_success_where_they_are_asked_for():
+    with pool_of(Lamp, camera=("right", "left"), asks=True) as pool:
+        begun = pool.advance({1: ("push", 5), 2: ("short", 7)}, {})
+        assert pool.frames is pool.views["right"] and list(pool.views) == ["right", "left"]
+        np.testing.assert_array_equal(pool.views["left"][1], pool.views["right"][1][:, ::-1])
+        assert (pool.views["left"][1] != pool.views["left"][2]).any()
+        assert (begun[1].language, begun[2].language) == ("push the lamp", "")
+        moved = pool.advance({}, {1: np.float32([1.0])})[1]
+    assert moved.state.dtype == np.float32
+    np.testing.assert_allclose(moved.state, begun[1].state + 1)
+    assert moved.success is bool(moved.state[0] > 4)
+
+
+def test_an_end_that_cannot_be_seen_has_no_state():
+    with pool_of(Blind, asks=True, slots=1) as pool:
+        end = run(pool, ["fine"], 4)[0]
+        assert end.done and end.state is None and end.success is not None
+        assert pool.advance({0: ("fine", 1)}, {})[0].state is not None
 
 
 def test_behaviours_play_without_actions():

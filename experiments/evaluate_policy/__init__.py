@@ -1,0 +1,1 @@
+"""The command `python -m experiments.evaluate_policy`; see command.py."""
