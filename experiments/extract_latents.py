@@ -27,10 +27,10 @@ import jax
 import numpy as np
 from absl import flags
 
-from data_pipelines.errors import DataError
 from data_pipelines.format.sidecar_writing import SidecarWriter
 from experiments import cli, lam_inputs
 from experiments.progress_bar import progress
+from experiments.written_before import rows_written
 from flexlam_jax import output_folder
 from flexlam_jax.errors import DamagedFile, UserError
 from flexlam_jax.latents import (
@@ -164,14 +164,9 @@ def extract_sidecar(
     Returns the transitions of the split if it is finished, else 0.
     """
     writer = open_writer(source, name, split, out, manifest, levels)
-    if writer.finished:
-        try:
-            writer.open(verify=True)
-            print(f"{writer.place}: already there, {writer.facts.rows} transitions")
-            return writer.facts.rows
-        except DataError as damage:
-            print(f"written again: {damage}")
-            writer.remove()
+    before = rows_written(writer)
+    if before is not None:
+        return before
     write_blocks(encode, source, name, split, writer, shard)
     sidecar = writer.finish()
     if sidecar is None:

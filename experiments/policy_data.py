@@ -49,6 +49,7 @@ def with_data(config: Any) -> ConfigDict:
         _find_states(config, like)
     if reads.skill:
         column = _Column(config, reads.skill)
+        _check_latents(config, column)
         reads.skill_width, reads.skill_source = column.width, column.source
         _keep_given(reads, "skill", like, "source", lambda: _moments(column.rows()))
     if predicts.columns:
@@ -137,16 +138,32 @@ def _find_columns(config: Any) -> None:
         predicts.high = sum((high for _, high in ranges), ())
 
 
+def _check_latents(config: Any, skill: "_Column") -> None:
+    """Raises DataError where the skills were made of other latent actions than are predicted."""
+    lam = skill.facts.made_by.get("lam", {}).get("fingerprint")
+    for name in config.predicts.columns:
+        latents = _Column(config, name, config.predicts.keep).facts
+        model = str(latents.made_by.get("model"))
+        if lam and latents.kind == "latents" and model != lam:
+            raise DataError(
+                f"config.reads.skill={config.reads.skill!r} names skills of the latent actions of "
+                f"model {lam[:12]}, and config.predicts.columns the latent actions ({name}) of "
+                f"{model[:12]}; take both of one latent action model"
+            )
+
+
 class _Column:
     """A column of `data.sidecars` in all datasets: what a row is, and its rows.
 
-    Attributes: width, of a row laid flat; source, which array of which model it is.
+    Attributes: width, of a row laid flat; source, which array of which model it is; facts, of the
+    first sidecar.
     """
 
     def __init__(self, config: Any, name: str, keep: int = 0):
         self._name, self._keep = name, keep
         self._opened = [_opened(config, name, *source) for source in _seen(config)]
         (sidecar, array), *others = self._opened
+        self.facts = sidecar.facts
         shape = self._shape(sidecar.facts, array)
         self.width, self.source = int(np.prod(shape, dtype=np.int64)), self._told(sidecar, array)
         for other, of_other in others:
@@ -181,7 +198,9 @@ class _Column:
 
     def _told(self, sidecar: Sidecar, array: str) -> str:
         shape = "x".join(map(str, self._shape(sidecar.facts, array)))
-        return f"{array} ({shape}) of model {sidecar.facts.made_by.get('model', 'unknown')}"
+        of = sidecar.facts.made_by
+        which = "".join(f", {key} {of[key]}" for key in ("stage", "cuts", "seed") if key in of)
+        return f"{array} ({shape}) of model {of.get('model', 'unknown')}{which}"
 
 
 def cut(rows: np.ndarray, keep: int, axes: int) -> np.ndarray:

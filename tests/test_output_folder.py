@@ -11,9 +11,18 @@ import pytest
 
 from flexlam_jax import output_folder
 from flexlam_jax.errors import WorkdirError
-from flexlam_jax.output_folder import LATENTS, REPORT, RUN, TRANSLATOR, Claim, check
+from flexlam_jax.output_folder import (
+    LATENTS,
+    REPORT,
+    RUN,
+    SEGMENTATION,
+    SKILLS,
+    TRANSLATOR,
+    Claim,
+    check,
+)
 
-KINDS = {kind.name: kind for kind in (RUN, REPORT, TRANSLATOR, LATENTS)}
+KINDS = {kind.name: kind for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION)}
 # What each kind of folder held in early versions, and what a dataset folder holds.
 START = {"argv": [], "versions": {}, "devices": "1 x cpu"}
 CONFIG = {"seed": 0, "total_steps": 1, "optimizer": {}, "mesh": {}, "log": {}, "model": {}}
@@ -23,6 +32,12 @@ OURS = {
     "translator": {"config.json": {"kind": "translator", "slots": 3, "outputs": 2, "lam": {}}},
     "latents": {
         "manifest.json": dict.fromkeys(("format", "model", "gap", "data", "slots", "null", "files"))
+    },
+    "skills": {
+        "manifest.json": {"kind": "skills", "model": "", "lam": "", "stage": 1, "cuts": "equal"}
+    },
+    "segmentation": {
+        "segmentation.json": {"kind": "segmentation", "model": "", "stages": [], "episodes": []}
     },
 }
 DATASET = {"manifest.json": {"format_version": 1, "datasets": {}, "splits": {}}}

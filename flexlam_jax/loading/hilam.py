@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading.buckets import Array, in_buckets
@@ -69,6 +70,9 @@ class LoadedHiLam:
         self._segment = jax.jit(
             lambda variables, *args: model.apply(variables, *args, method="segment")
         )
+        self._encode = jax.jit(
+            lambda variables, *args: model.apply(variables, *args, method="encode")
+        )
         self._step = jax.jit(lambda variables, *args: model.apply(variables, *args, method="step"))
 
     def latents(self, slots: Array) -> Array:
@@ -101,6 +105,22 @@ class LoadedHiLam:
           ValueError: wrong types or shapes, sequences of fewer than two steps, or padding before
             steps.
         """
+        return self._of_sequences(self._segment, latents, valid)
+
+    def encode(self, latents: Array, valid: Array | None = None) -> tuple[np.ndarray, ...]:
+        """What each stage's encoder says at every step, for skills that are cut elsewhere.
+
+        Those of a later stage are held from the first step of a chunk of the stages before to its
+        end, so that all is causal. At the boundaries of `segment` they are its skills.
+
+        Args and raises: as `segment`.
+
+        Returns:
+          of each stage float32 (B, T, W).
+        """
+        return self._of_sequences(self._encode, latents, valid)
+
+    def _of_sequences(self, program: Any, latents: Array, valid: Array | None) -> Any:
         valid = np.ones(np.shape(latents)[:2], bool) if valid is None else np.asarray(valid)
         self._check(latents, valid)
         T = valid.shape[1]
@@ -108,11 +128,15 @@ class LoadedHiLam:
         latents = np.pad(np.asarray(latents, np.float32), ((0, 0), (0, beyond), (0, 0)))
         valid = np.pad(valid, ((0, 0), (0, beyond)))
 
-        def segment(*arguments: Array) -> Segmentation:
-            return self._segment(self.variables, *arguments)
+        def of_rows(*arguments: Array) -> Any:
+            return program(self.variables, *arguments)
 
-        found = in_buckets(segment, (latents, valid), batched=True)
+        found = in_buckets(of_rows, (latents, valid), batched=True)
         return jax.tree.map(lambda x: x[:, :T], found)
+
+    def fingerprint(self) -> str:
+        """sha256 of the parameters: tells which model made skills."""
+        return parameters_hash(self.variables)
 
     def start(self, rows: int, length: int) -> StageState:
         """The state before the first step of `rows` sequences, with room for `length` steps."""

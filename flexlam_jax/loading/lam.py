@@ -13,7 +13,6 @@ Dimension keys: B batch, H W C image, K slots, D slot width.
 
 import copy
 import functools
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -22,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.checkpoints.subtrees import subtree
 from flexlam_jax.errors import CheckpointError
@@ -304,10 +304,7 @@ class LoadedLam:
 
     def fingerprint(self) -> str:
         """sha256 of the parameters, without those of heads: tells which model made a file of codes."""
-        digest = hashlib.sha256()
-        for leaf in jax.tree.leaves(self._variables):
-            digest.update(np.ascontiguousarray(leaf).tobytes())
-        return digest.hexdigest()
+        return parameters_hash(self._variables)
 
     def _least(self, slots, o_t, o_next, tolerance):
         return least_budget(self.shortfall(slots, o_t, o_next), self.budgets, tolerance)

@@ -50,13 +50,15 @@ class StageOutput:
       boundary: bool (B, T), what the router says.
       cut: bool (B, T), what is left of that: runs merged, no more than M.
       valid: bool (B, T).
-      chunks: the encoder's vectors at the cuts, the sequence that went inside: `chunking.Chunks`.
+      encoded: (B, T, W), the encoder's vectors.
+      chunks: those at the cuts, the sequence that went inside: `chunking.Chunks`.
     """
 
     probability: jax.Array
     boundary: jax.Array
     cut: jax.Array
     valid: jax.Array
+    encoded: jax.Array
     chunks: chunking.Chunks
 
 
@@ -171,7 +173,7 @@ class ChunkStage(nn.Module):
         weight = jnp.take_along_axis(probability, chunks.position, axis=1)
         average = chunking.dechunk(inside[..., : self.width], weight, chunks.valid)
         y = self._joined(chunking.spread(average, cut), h, probability, cut)
-        told = StageOutput(probability, boundary, cut, valid, chunks)
+        told = StageOutput(probability, boundary, cut, valid, h, chunks)
         return self.decoder(y.astype(x.dtype), valid)[0], (told, *deeper)
 
     def start(self, rows: int, length: int) -> StageState:

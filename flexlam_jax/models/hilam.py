@@ -83,6 +83,20 @@ def segmentation(stages: tuple[StageOutput, ...]) -> Segmentation:
     return Segmentation(tuple(cuts), tuple(jnp.where(held, skill, 0) for skill in skills))
 
 
+def encoded(stages: tuple[StageOutput, ...]) -> tuple[jax.Array, ...]:
+    """What each stage's encoder says at every step that the outer one reads, float32 (B, T, W_s).
+
+    Inside a chunk of the stages before, a later stage has read its first step and no other: that
+    vector is held. At the cuts of a stage they are its skills; 0 in padding.
+    """
+    vectors: list[jax.Array] = []
+    for stage in reversed(stages):
+        inner = [chunking.spread(x, stage.cut) for x in vectors]
+        vectors = [stage.encoded.astype(jnp.float32), *inner]
+    held = stages[0].valid[..., None]
+    return tuple(jnp.where(held, x, 0) for x in vectors)
+
+
 class HiLam(nn.Module):
     """Built by `build_hilam`; see the head of this file.
 
@@ -115,6 +129,10 @@ class HiLam(nn.Module):
     def segment(self, latents: jax.Array, valid: jax.Array) -> Segmentation:
         """Arguments as `__call__`."""
         return segmentation(self(latents, valid).stages)
+
+    def encode(self, latents: jax.Array, valid: jax.Array) -> tuple[jax.Array, ...]:
+        """`encoded` vectors; arguments as `__call__`."""
+        return encoded(self(latents, valid).stages)
 
     def start(self, rows: int, length: int) -> StageState:
         """The state before the first step, with room for `length` of them."""

@@ -7,7 +7,7 @@ import pytest
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.chunk_stage import ChunkStage
 from flexlam_jax.models.chunking import first_boundaries, merge_runs
-from flexlam_jax.models.hilam import build_hilam, kept, segmentation
+from flexlam_jax.models.hilam import build_hilam, encoded, kept, segmentation
 from flexlam_jax.models.stepwise_stack import Stack
 from flexlam_jax.models.transformer import BlockSettings
 from tests.models.tiny_lam import randomised
@@ -118,6 +118,20 @@ def test_boundaries_of_a_stage_are_among_those_before_and_skills_are_constant_be
         changes = (skill[:, 1:] != skill[:, :-1]).any(-1)
         np.testing.assert_array_equal(changes[0], boundary[0, 1:])
         assert not skill[~valid].any()
+
+
+def test_vectors_at_the_cuts_are_the_skills(built):
+    whole, (_, valid) = built[-1], sequences()
+    cut, vectors = segmentation(whole.stages), encoded(whole.stages)
+    for boundary, skill, vector in zip(cut.boundaries, cut.skills, vectors, strict=True):
+        np.testing.assert_array_equal(vector[boundary], skill[boundary])
+        assert not vector[~valid].any()
+    # The outer stage has a vector of its own at every step, the inner holds them.
+    outer = np.asarray(vectors[0])
+    assert (outer[0, 1:] != outer[0, :-1]).any(-1).all()
+    inner = np.asarray(vectors[1])
+    changes = (inner[:, 1:] != inner[:, :-1]).any(-1)
+    np.testing.assert_array_equal(changes[0], cut.boundaries[0][0, 1:])
 
 
 def test_nothing_is_known_of_later_steps_and_gradients_are_finite_with_padding(built):

@@ -88,8 +88,9 @@ def test_copying_is_told_in_the_same_units(built):
 def told(cut, steps):
     """(metrics, summary) of one stage that cuts so."""
     cut, valid = np.array(cut, bool), np.arange(len(cut[0])) < np.array(steps)[:, None]
-    chunks = select(jnp.zeros((*cut.shape, 1)), cut, cut.shape[1])
-    stage = StageOutput(jnp.where(cut, 0.95, 0.45), cut, cut, valid, chunks)
+    encoded = jnp.zeros((*cut.shape, 1))
+    chunks = select(encoded, cut, cut.shape[1])
+    stage = StageOutput(jnp.where(cut, 0.95, 0.45), cut, cut, valid, encoded, chunks)
     latents = jnp.zeros((*cut.shape, 2))
     report = _report(HiLamOutput(latents, latents + 1, (stage,)), {})
     metrics = {name: float(mean.value) for name, mean in report.metrics.items()}

@@ -1,5 +1,6 @@
 """Skills as sidecars: those of the model, at other cuts, resumed, read by policies, refused."""
 
+import dataclasses
 import json
 
 import jax
@@ -115,6 +116,15 @@ def test_other_cuts_are_as_many_with_the_vectors_of_the_encoder(place, source, w
             vectors = skills.encode(skills.latents(slots)[None])[0][0]
             begin = np.flatnonzero(cut)[np.cumsum(cut) - 1]
             np.testing.assert_allclose(skill[rows], vectors[begin], atol=1e-5)
+
+
+def test_vectors_know_nothing_of_later_steps(source, written):
+    group = source.episodes(NAME, "test").group(0)
+    later = dataclasses.replace(group, latents=group.latents.copy())
+    later.latents[:, 6:] += 1.0
+    for before, after in zip(group.encode(source.skills), later.encode(source.skills), strict=True):
+        np.testing.assert_array_equal(before[:, :6], after[:, :6])
+        assert (before[:, 6:] != after[:, 6:]).any()
 
 
 def test_the_manifests_say_what_made_them(place, source, written, told):
