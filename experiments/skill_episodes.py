@@ -57,12 +57,23 @@ class Episodes:
     """
 
     def __init__(
-        self, skills: LoadedHiLam, slots: np.ndarray, numbers: np.ndarray, counts: np.ndarray
+        self,
+        skills: LoadedHiLam,
+        latents: np.ndarray,
+        numbers: np.ndarray,
+        counts: np.ndarray,
+        begin: np.ndarray,
     ):
-        """slots (rows, K, D); numbers, counts int64: of all episodes in order of their rows."""
+        """Of all episodes of a split in order.
+
+        Args:
+          latents: slots (R, K, D) or vectors (R, F).
+          numbers, counts: int64, of each episode, and how many transitions it has.
+          begin: int64, the row of `latents` of each one's first.
+        """
         held = counts > 0
-        self._skills, self._slots = skills, slots
-        self.counts, self._numbers = counts[held], numbers[held]
+        self._skills, self._latents = skills, latents
+        self.counts, self._numbers, self._begin = counts[held], numbers[held], begin[held]
         self._first = np.cumsum(self.counts) - self.counts
         longest = int(self.counts.max(initial=1))
         self._size = next((n for n in _SIZES if n * longest**2 <= _MOST), 1)
@@ -76,7 +87,10 @@ class Episodes:
         of = slice(number * self._size, (number + 1) * self._size)
         counts, first = self.counts[of], int(self._first[of][0])
         rows = range(first, first + int(counts.sum()))
-        latents = self._skills.latents(np.asarray(self._slots[rows.start : rows.stop]))
+        codes = self._skills.config["codes"]
+        read = [self._latents[at : at + n] for at, n in zip(self._begin[of], counts, strict=True)]
+        slots = np.concatenate(read).reshape(-1, codes["slots"], codes["slot_width"])
+        latents = self._skills.latents(slots)
         valid = np.arange(max(2, counts.max())) < counts[:, None]
         padded = np.zeros((*valid.shape, latents.shape[-1]), np.float32)
         padded[valid] = latents

@@ -1,9 +1,10 @@
 """What the binaries that apply skills share: the skills, and the latent actions they are applied to."""
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 
@@ -11,13 +12,14 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.sidecar_manifest import FILE_NAME
 from data_pipelines.format.sidecars import open_sidecar, sidecar_folder, split_episodes
+from data_pipelines.loading.sidecar_columns import chosen_array
 from experiments import lam_inputs
 from experiments.skill_episodes import Episodes
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading.hilam import LoadedHiLam
 from flexlam_jax.loading.load import load_as
 
-_SLOTS = "slots"  # the array of experiments.extract_latents that skills are made of
+_SLOTS = "slots"  # the array of experiments.extract_latents
 flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
 
 
@@ -66,11 +68,20 @@ class SkillSource:
 
     def episodes(self, name: str, split: str) -> Episodes:
         """Raises DataError for latent actions that are not there, damaged, or of another model."""
-        lam, gap = self.skills.lam["fingerprint"], self.skills.gap
-        info = self.data.info
-        sidecar = open_sidecar(self.latents, info, name, split, gap=gap, model=lam)
-        numbers, lengths = dataclasses.astuple(split_episodes(info, name, split))
-        return Episodes(self.skills, sidecar.array(_SLOTS), numbers, lengths - gap)
+        skills, info = self.skills, self.data.info
+        model = skills.lam["fingerprint"] or None  # Vectors of no model bear none.
+        sidecar = open_sidecar(self.latents, info, name, split, gap=skills.gap, model=model)
+        column, asked = _column(skills.config)
+        array = sidecar.array(chosen_array(sidecar, column, asked))
+        codes = skills.config["codes"]
+        if math.prod(array.shape[1:]) != codes["slots"] * codes["slot_width"]:
+            raise DataError(
+                f"{sidecar.place} has rows of shape {array.shape[1:]}; these skills are of "
+                f"{codes['slots']} x {codes['slot_width']} numbers: name what they were trained on"
+            )
+        listed = split_episodes(info, name, split)
+        first = listed.offsets(sidecar.facts.alignment, sidecar.facts.gap)[:-1]
+        return Episodes(skills, array, listed.numbers, listed.lengths - skills.gap, first)
 
 
 def open_source(given: InputFlags) -> SkillSource:
@@ -115,6 +126,13 @@ def splits_of(source: SkillSource, name: str, wanted: Sequence[str]) -> list[str
             "with experiments.extract_latents, or leave it out of --datasets"
         )
     return found
+
+
+def _column(config: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The column of latent actions that skills were trained on, and the array that it was read from."""
+    column = config["latents"].get("column", _SLOTS)
+    given = (config["data"].get("sidecars") or {}).get(column)
+    return column, given.get("array") if isinstance(given, Mapping) else None
 
 
 def _finished(folder: Path, name: str, split: str) -> bool:

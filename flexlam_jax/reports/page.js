@@ -30,3 +30,56 @@ for (const grid of document.querySelectorAll("figure.pictures")) {
   window.addEventListener("hashchange", fromAddress);
   fromAddress();
 }
+
+// A film: a slider, a button, stills and a click on a lane move through its frames.
+for (const film of document.querySelectorAll("figure.film")) {
+  const data = JSON.parse(film.querySelector("script").textContent), last = data.steps.length - 1;
+  const slider = film.querySelector("input"), button = film.querySelector(".control button");
+  const screen = film.querySelector(".screen"), stills = Array.from(film.querySelectorAll(".still"));
+  const label = film.querySelector("output"), now = film.querySelector(".now");
+  let timer = 0;
+  function show(frame) {
+    const [step, lanes] = data.texts[frame], all = step + "; " + lanes;
+    slider.value = frame;
+    slider.setAttribute("aria-valuetext", all);
+    screen.style.backgroundPosition = data.places[frame];
+    screen.setAttribute("aria-label", all);
+    label.textContent = step;
+    now.textContent = lanes;
+    for (const cursor of film.querySelectorAll(".cursor"))
+      cursor.style.left = 100 * (data.steps[frame] + 0.5) / data.length + "%";
+    const reached = stills.filter(function (still) { return Number(still.dataset.frame) <= frame; });
+    for (const still of stills)
+      still.setAttribute("aria-current", still === reached[reached.length - 1]);
+  }
+  function pause() {
+    clearInterval(timer);
+    timer = 0;
+    button.textContent = "Play";
+  }
+  function go(frame) {
+    pause();
+    show(frame);
+  }
+  button.addEventListener("click", function () {
+    if (timer) return pause();
+    if (Number(slider.value) === last) show(0);
+    button.textContent = "Pause";
+    timer = setInterval(function () {
+      if (Number(slider.value) >= last) return pause();
+      show(Number(slider.value) + 1);
+    }, 1000 / data.fps);
+  });
+  slider.addEventListener("input", function () { go(Number(slider.value)); });
+  for (const still of stills)
+    still.addEventListener("click", function () { go(Number(still.dataset.frame)); });
+  for (const track of film.querySelectorAll(".track"))
+    track.addEventListener("click", function (event) {
+      const place = track.getBoundingClientRect();
+      const step = data.length * (event.clientX - place.left) / place.width;
+      const later = data.steps.findIndex(function (one) { return one > step; });
+      go(later < 0 ? last : Math.max(0, later - 1));
+    });
+  film.querySelector(".control").hidden = false;
+  show(0);
+}

@@ -11,6 +11,8 @@ import html
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from flexlam_jax.reports.bars import Bars, bar_chart
+from flexlam_jax.reports.film import Film, film_figure
 from flexlam_jax.reports.pictures import picture_figure
 from flexlam_jax.reports.results import Curve, Number, PictureGrid, Table
 from flexlam_jax.reports.svg import line_chart
@@ -43,10 +45,10 @@ class Pictures:
 
 @dataclasses.dataclass(frozen=True)
 class Charts:
-    """Curves side by side under a heading."""
+    """Curves and bars side by side under a heading."""
 
     title: str
-    curves: Sequence[Curve]
+    curves: Sequence[Curve | Bars]
     caption: str = ""
 
 
@@ -67,6 +69,15 @@ class Videos:
 
 
 @dataclasses.dataclass(frozen=True)
+class Films:
+    """Films, whose frames lie in the page, side by side under a heading."""
+
+    title: str
+    films: Sequence[Film]
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Inset:
     """Another page of ours under a heading: `source` is its address, relative to this page."""
 
@@ -82,7 +93,7 @@ class Facts:
     facts: Mapping[str, str]
 
 
-Section = Text | Findings | Pictures | Charts | Videos | Table | Inset | Facts
+Section = Text | Findings | Pictures | Charts | Videos | Films | Table | Inset | Facts
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -133,7 +144,8 @@ def _pictures(section: Pictures) -> str:
 
 def _charts(section: Charts) -> str:
     cards = "".join(
-        f'<figure class="chart"><h3>{html.escape(curve.title)}</h3>{line_chart(curve)}</figure>'
+        f'<figure class="chart"><h3>{html.escape(curve.title)}</h3>'
+        f"{bar_chart(curve) if isinstance(curve, Bars) else line_chart(curve)}</figure>"
         for curve in section.curves
     )
     caption = _caption(section.caption) if section.caption else ""
@@ -148,6 +160,12 @@ def _videos(section: Videos) -> str:
         for video in section.videos
     )
     return f'{_heading(section.title)}\n<div class="charts">{cards}</div>'
+
+
+def _films(section: Films) -> str:
+    films = "".join(film_figure(film, number) for number, film in enumerate(section.films))
+    caption = _caption(section.caption) if section.caption else ""
+    return f'{_heading(section.title)}{caption}\n<div class="films">{films}</div>'
 
 
 def _table(table: Table) -> str:
@@ -186,6 +204,7 @@ _RENDER = {
     Pictures: _pictures,
     Charts: _charts,
     Videos: _videos,
+    Films: _films,
     Table: _table,
     Inset: _inset,
     Facts: _facts,

@@ -26,6 +26,15 @@ def png_uri(image_HWC: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def jpeg_uri(image_HWC: np.ndarray, quality: int = 85) -> str:
+    """uint8 (H, W, 3) -> data URI of a JPEG, for many frames of video at once."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image_HWC).save(buffer, format="JPEG", quality=quality)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
 def picture_figure(grid: PictureGrid) -> str:
     """The grid with its data inside; without JavaScript it shows the last position."""
     slider = grid.slider

@@ -208,10 +208,12 @@ def test_policies_read_them_and_tell_cuts_and_stages_apart(place, written):
 def test_groups_are_the_same_whatever_rows_are_asked_for(source):
     counts = np.array([3, 0, 1, 400, 2])
     slots = np.zeros((406, 3, 2), np.float32)
-    few = Episodes(source.skills, slots, np.arange(5), counts)
+    begin = np.cumsum(counts) - counts
+    few = Episodes(source.skills, slots, np.arange(5), counts, begin)
     assert len(few) == 1 and few.group(0).episodes.tolist() == [0, 2, 3, 4]
     assert few.group(0).valid.sum(axis=1).tolist() == [3, 1, 400, 2]
-    many = Episodes(source.skills, np.tile(slots, (30, 1, 1)), np.arange(150), np.tile(counts, 30))
+    counts, slots = np.tile(counts, 30), np.tile(slots, (30, 1, 1))
+    many = Episodes(source.skills, slots, np.arange(150), counts, np.cumsum(counts) - counts)
     assert len(many) == 2 and many.group(1).rows == range(16 * 406, 30 * 406)
     assert many.groups_with(range(6495, 6497)) == range(0, 2)
     assert many.groups_with(range(6496, 6497)) == range(1, 2)
@@ -219,7 +221,17 @@ def test_groups_are_the_same_whatever_rows_are_asked_for(source):
 
 def test_an_episode_of_one_transition_is_one_chunk(source):
     slots = np.random.default_rng(0).normal(3.0, 0.5, (12, 3, 2)).astype(np.float32)
-    group = Episodes(source.skills, slots, np.arange(2), np.array([1, 11])).group(0)
+    counts, begin = np.array([1, 11]), np.array([0, 1])
+    group = Episodes(source.skills, slots, np.arange(2), counts, begin).group(0)
     for cuts in ("learned", *CUTS):
         rows = skills_of(source.skills, group, Wanted(1, cuts), jax.random.key(0))
         assert rows["skill"].shape == (12, 8) and rows["boundary"][:2].tolist() == [1, 1]
+
+
+def test_vectors_of_frames_are_read_without_the_last_of_an_episode(source):
+    """As config.latents.column reads them: rows (F,), one for each frame."""
+    rows = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
+    counts, begin = np.array([4, 3]), np.array([0, 5])
+    group = Episodes(source.skills, rows, np.arange(2), counts, begin).group(0)
+    assert group.rows == range(7)
+    np.testing.assert_array_equal(group.flat(group.latents), rows[[0, 1, 2, 3, 5, 6, 7], :4])
