@@ -6,7 +6,7 @@ z^0 are latent actions, z^1 and z^2 the skills of the first and second stage, ea
 import dataclasses
 from collections.abc import Sequence
 
-LEARNED = "learned"
+LEARNED, RANDOM = "learned", "random"
 FLEXLAM, FIXED = "flexlam", "fixed_"  # A LAM of K slots that are all kept is FIXED + K.
 
 
@@ -63,7 +63,7 @@ ARMS = (
     Arm("hilam_z2_z1", "HiLAM, actions z^1", 2, 1),
     Arm("hilam_equal", "chunks of equal length", 2, 0, "equal"),
     Arm("hilam_jump", "chunks that begin at the largest changes", 2, 0, "jump"),
-    Arm("hilam_random", "chunks that begin anywhere", 2, 0, "random"),
+    Arm("hilam_random", "chunks that begin anywhere", 2, 0, RANDOM),
 )
 
 

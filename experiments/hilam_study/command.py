@@ -26,7 +26,7 @@ from experiments import lam_inputs
 from experiments.hilam_study.arms import ARMS, Arm, prefix_arms
 from experiments.hilam_study.pieces import ALL, EVALUATION, pieces
 from experiments.hilam_study.results import write_episodes, write_results
-from experiments.hilam_study.settings import Presets, Settings, check_prefixes, gap_of
+from experiments.hilam_study.settings import Presets, Settings, check_prefixes, gap_of, size_of
 from experiments.pieces.config_flags import with_variants
 from experiments.pieces.piece import Piece
 from experiments.pieces.runner import Runner
@@ -114,14 +114,16 @@ def settings_of_flags() -> Settings:
         )
     lam = _preset(_LAM)
     prefixes = _numbers(_PREFIXES, 1) if _PREFIXES.value else ()
+    presets = Presets(lam, _preset(_SKILLS), _preset(_POLICY))
     gap = gap_of(lam)
     check_prefixes(lam, prefixes)
     return Settings(
         out=Path(lam_inputs.text(_OUT)).expanduser().absolute(),
-        presets=Presets(lam, _preset(_SKILLS), _preset(_POLICY)),
+        presets=presets,
         simulator=_SIMULATOR.value,
         tasks=tuple(tasks_of(simulator, _given(_TASKS))),
         demonstrations=_given(_DEMONSTRATIONS),
+        size=size_of(presets),
         data=lam_inputs.text(_DATA),
         cameras=cameras or (simulator.cameras[:1] if len(simulator.cameras) > 1 else ()),
         gap=gap,

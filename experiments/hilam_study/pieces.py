@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from experiments.hilam_study.arms import LEARNED, Arm, Latents
+from experiments.hilam_study.arms import LEARNED, RANDOM, Arm, Latents
 from experiments.hilam_study.settings import Settings
 from experiments.pieces.config_flags import listed, with_variants
 from experiments.pieces.piece import Piece
@@ -43,6 +43,7 @@ def pieces(settings: Settings) -> list[Piece]:
 def _data(settings: Settings) -> Piece:
     flags = [settings.simulator, f"--out={settings.data_path}"]
     flags += [f"--tasks={','.join(settings.tasks)}", f"--episodes={settings.demonstrations}"]
+    flags += [f"--size={settings.size}"]
     flags += [f"--cameras={','.join(settings.cameras)}"] if settings.cameras else []
     return Piece(DATA, "data_pipelines.prepare", tuple(flags))
 
@@ -109,6 +110,7 @@ class _Seed:
     def _skills(self, of: Latents, stage: int, cuts: str, reads: tuple[str, str]) -> Piece:
         name = self._skills_name(of, stage, cuts)
         flags = [*self._cut(name, reads), f"--stage={stage}", f"--cuts={cuts}"]
+        flags += [f"--seed={self.seed}"] if cuts == RANDOM else []
         return Piece(name, "experiments.extract_skills", tuple(flags), reads)
 
     def _gallery(self, of: Latents, reads: tuple[str, str]) -> Piece:

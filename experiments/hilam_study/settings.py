@@ -9,6 +9,7 @@ from experiments.hilam_study.arms import Arm
 from experiments.preset_flag import read_preset
 from flexlam_jax.errors import UserError
 from flexlam_jax.models.bottleneck import trained_budgets
+from flexlam_jax.models.lam import frame_shape
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +27,8 @@ class Settings:
 
     Attributes:
       out: folder of everything.          presets: of what is trained.
-      simulator: dataset of prepare that is recorded, with `demonstrations` of each of the `tasks`.
+      simulator: dataset of prepare that is recorded, with `demonstrations` of each of the `tasks`, in
+        pictures of `size` pixels a side.
       data: dataset folder, "" for one that is recorded.
       cameras: that policies look through, the first of them latent actions too; () for the only one.
       gap: frames of a latent action.
@@ -40,6 +42,7 @@ class Settings:
     simulator: str
     tasks: tuple[str, ...]
     demonstrations: int
+    size: int
     data: str
     cameras: tuple[str, ...]
     gap: int
@@ -70,6 +73,24 @@ class Settings:
         """JSON-able, without the folder."""
         told = dataclasses.asdict(self)
         return {key: value for key, value in told.items() if key != "out"}
+
+
+def size_of(presets: Presets) -> int:
+    """Pixels of a side of the pictures that the presets' models read.
+
+    Raises:
+      ConfigError: no such preset.
+      UserError: they differ, or are no squares.
+    """
+    read = {
+        flag: frame_shape(read_preset(preset).model)[:2]
+        for flag, preset in (("lam", presets.lam), ("policy", presets.policy))
+    }
+    height, width = read["lam"]
+    if height != width or read["policy"] != read["lam"]:
+        told = ", ".join(f"--{flag}_config reads {h}x{w}" for flag, (h, w) in read.items())
+        raise UserError(f"{told}; all models of a study see the same square pictures")
+    return height
 
 
 def gap_of(preset: str) -> int:

@@ -13,7 +13,7 @@ class Pusher(Lamp):
     @classmethod
     def tasks(cls):
         push = Lamp.tasks()["push"]
-        return {"push": TaskSpec("push", push.action, push.state_names, 10.0, 1, "push it", 8)}
+        return {"push": TaskSpec("push", push.action, push.state_names, 10.0, 1, "push it", 20)}
 
     def begin(self, seed):
         super().begin(seed)
