@@ -31,7 +31,7 @@ import jax  # noqa: E402
 from absl import flags  # noqa: E402  (after the line that JAX reads when imported)
 
 from experiments import cli  # noqa: E402
-from experiments.tasks.registry import build_task, on_paper  # noqa: E402
+from experiments.tasks.registry import as_run, on_paper  # noqa: E402
 from flexlam_jax.errors import UserError  # noqa: E402
 from flexlam_jax.planning import scaling  # noqa: E402
 from flexlam_jax.planning.chips import GIB  # noqa: E402
@@ -86,7 +86,7 @@ def main(argv):
         return _write_table(_TABLE.value)
     if _CONFIG.value is None or not (_TOPOLOGY.value or _WEAK.value):
         raise UserError("give --config=PRESET and --topology=NAME, or --table=FILE")
-    config = _as_run(cli.config_value(_CONFIG))
+    config = as_run(cli.config_value(_CONFIG))
     if _WEAK.value:
         return _weak_scaling(config, _WEAK.value)
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
@@ -99,11 +99,6 @@ def main(argv):
     if not made.fits:
         _mend(config, topology, devices)
         sys.exit(1)
-
-
-def _as_run(config):
-    """The config with what its task adds to it, as the parameters that are frozen."""
-    return build_task(config).config or config
 
 
 def _devices(topology):
@@ -203,7 +198,7 @@ def _write_table(path):
         if not re.search(_ROWS.value, f"{preset} {name}"):
             continue
         module, _, variant = preset.partition(":")
-        config = _as_run(
+        config = as_run(
             importlib.import_module(f"experiments.configs.{module}").get_config(variant)
         )
         topology = parse_topology(name)

@@ -26,6 +26,7 @@ from experiments.frozen_lam import (
     open_lam,
 )
 from experiments.latent_statistics import latent_statistics
+from experiments.sequence_lengths import check_sequences
 from experiments.tasks.clips import check_rows, held_out_loss, training_data
 from experiments.tasks.task import Task
 from flexlam_jax.config.settings import read
@@ -50,7 +51,7 @@ def build(config: Any) -> Task:
         rows for streams; a reconstruction without a model that decodes, or with another one than
         made the latent actions.
       CheckpointError: `lam.checkpoint` is needed and holds no latent action model.
-      DataError: no latent actions beside the data, or those of several models.
+      DataError: no latent actions beside the data, or those of several models; no episode with two.
     """
     check_rows(config)
     _check_length(config.data)
@@ -131,6 +132,8 @@ def _with_latents(
         lam = _open_lam(config, encoded)
         _take_codes(config, lam, encoded)
         freeze(config, lam)
+    if there:
+        check_sequences(config.data, splits, config.codes.gap)
     model = read("model", config.model, HiLamSettings)
     if there and model.normalise:
         _find_statistics(config, model, lam, encoded)

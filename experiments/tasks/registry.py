@@ -98,6 +98,11 @@ def build_task(config: Mapping[str, Any]) -> Task:
     return task_module(config).build(config)
 
 
+def as_run(config: Any) -> Any:
+    """The config with what its task adds, as the parameters that it freezes; raises as `build_task`."""
+    return build_task(config).config or config
+
+
 def on_paper(config: Mapping[str, Any]) -> tuple[Objective, Any]:
     """(objective, global batch shapes) of a config, as plans take them; raises as `build_task`."""
     task = build_task(config)

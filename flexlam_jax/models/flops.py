@@ -54,7 +54,7 @@ def forward_flops(
     model: LatentActionModel, clip_shape: tuple[int, int, int, int], prefixes: int = 1
 ) -> float:
     """Forward FLOPs of a LAM for one clip (T, H, W, C): an encoding, and `prefixes` decodings."""
-    plain = _with_plain_attention(model)
+    plain = with_plain_attention(model)
     frames = jax.ShapeDtypeStruct((1, *clip_shape), jnp.uint8)
     variables = jax.eval_shape(plain.init, jax.random.key(0), frames)
 
@@ -75,8 +75,8 @@ def training_flops(
     return 3.0 * forward_flops(model, clip_shape, prefixes)
 
 
-def _with_plain_attention(model: LatentActionModel) -> LatentActionModel:
-    """The fused kernels are opaque to the count, and the count does not depend on the kernel."""
+def with_plain_attention(model: LatentActionModel) -> LatentActionModel:
+    """The model for counting: fused kernels are opaque, and the count does not depend on them."""
 
     def plain(part: Any) -> Any:
         if not hasattr(part, "block"):

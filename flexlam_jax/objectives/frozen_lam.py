@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from flexlam_jax.frames import to_float
+from flexlam_jax.models.flops import program_flops, with_plain_attention
 from flexlam_jax.models.lam import LatentActionModel
 from flexlam_jax.random import fold_name
 
@@ -92,6 +93,25 @@ class FrozenLam:
         slots = jnp.pad(kept, (*[(0, 0)] * (kept.ndim - 2), (0, K - k), (0, 0)))
         slots = self.model.apply(variables, slots, jnp.int32(k), method="null_fill")
         return self.model.apply(variables, o_t, slots, method="decode")
+
+    def flops(self, steps: int, decoded: int, numbers: int) -> float:
+        """FLOPs of one row: of encoding that many steps, which has no gradient, and of decoding so many
+        latent actions of k D numbers, whose gradient is theirs and not the parameters'."""
+        plain = dataclasses.replace(self, model=with_plain_attention(self.model))
+        abstract = jax.eval_shape(plain.init, jax.random.key(0))
+        variables = {collection: tree[MODEL] for collection, tree in abstract.items()}
+
+        def frames(count: int) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((count, *self.frame_shape), jnp.uint8)
+
+        total = 0.0
+        if steps:
+            row = jax.ShapeDtypeStruct((1, *frames(steps + self.gap).shape), jnp.uint8)
+            total += program_flops(lambda v, x: plain.encode(v, x, steps), variables, row)
+        if decoded:
+            latents = jax.ShapeDtypeStruct((decoded, numbers), jnp.float32)
+            total += 2 * program_flops(plain.decode, variables, frames(decoded), latents)
+        return total
 
     def next_frames(
         self,

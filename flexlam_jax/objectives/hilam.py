@@ -18,6 +18,7 @@ from flexlam_jax.config.ranges import COUNT, one_of, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.models import chunking
 from flexlam_jax.models.chunk_stage import StageOutput
+from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.hilam import HiLam, HiLamOutput, raw_latents
 from flexlam_jax.objectives.frozen_lam import MODEL, FrozenLam, NextFrames
 from flexlam_jax.objectives.objective import Batch, Mean, Objective
@@ -167,9 +168,22 @@ def hilam_objective(
         [Term("latent", _latent), *ratios, *([reconstruction] if settings.reconstruction else [])],
         report=_report,
         summary=_summary,
+        flops_per_row=_row_flops(model, source, settings, length) if lam else None,
         transitions_per_row=length,
         dtype=dtype,
     )
+
+
+def _row_flops(
+    model: HiLam, source: LatentSource, settings: HiLamLossSettings, length: int
+) -> float:
+    """FLOPs of an update for one row: no parameter of the frozen model has a gradient."""
+    latents = jax.ShapeDtypeStruct((1, length, model.size), jnp.float32)
+    valid = jax.ShapeDtypeStruct((1, length), jnp.bool_)
+    variables = jax.eval_shape(model.init, jax.random.key(0), latents, valid)
+    skills = program_flops(lambda *given: model.apply(*given).prediction, variables, latents, valid)
+    decoded = min(settings.reconstruction_steps, length - 1) if settings.reconstruction else 0
+    return 3 * skills + source.lam.flops(0 if source.column else length, decoded, model.size)
 
 
 def _read(

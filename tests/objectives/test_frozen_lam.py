@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.hilam import build_hilam
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.frozen_lam import FrozenLam, drawn_steps
@@ -103,6 +104,20 @@ def test_skills_feel_the_reconstruction_and_the_frozen_model_nothing(built, batc
     for part in ("embed", "head", "nest"):
         assert any(np.asarray(x).any() for x in jax.tree.leaves(alone[part])), part
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(alone))
+
+
+def test_flops_are_those_of_what_has_a_gradient(frozen, built, batch):
+    objective, params, _ = built
+    row = {name: array[:1] for name, array in batch.items()}
+    whole = program_flops(
+        lambda p, b: objective.outcome(p, {}, b, jax.random.key(1)).terms, params, row
+    )
+    encoding, decoding = (
+        frozen.flops(*steps, KEEP * D) for steps in ((T, 0), (0, LOSS["reconstruction_steps"]))
+    )
+    assert encoding > 0 and decoding > 0
+    skills = whole - encoding - decoding / 2
+    assert objective.flops_per_row == pytest.approx(3 * skills + encoding + decoding)
 
 
 def test_the_decoded_frame_is_that_of_the_expected_latent_action(frozen, built, batch, slots):

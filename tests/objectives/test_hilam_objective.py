@@ -112,3 +112,18 @@ def test_lengths_of_chunks():
 @pytest.mark.parametrize("cut", [[[1, 1, 1, 1]], [[1, 0, 0, 0]]])
 def test_nothing_merged_and_nothing_cut_are_alarms(cut):
     assert told(cut, (4,))[2]["degenerate_1"] == 1
+
+
+def test_latents_that_are_all_equal_are_finite_and_told(built):
+    objective, params, _ = built
+    rows = batch()
+    rows["slots_chunk"] = np.where(rows["slots_chunk_mask"][..., None, None], np.float32(0.3), 0)
+
+    def loss(params):
+        outcome = objective.outcome(params, {}, rows, jax.random.key(0))
+        return objective.loss(outcome.terms), objective.values(outcome)
+
+    grads, values = jax.jit(jax.grad(loss, has_aux=True))(params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((grads, values)))
+    assert values["degenerate_1"] == 1 and values["boundary_rate_1"] < 0.25
+    assert values["copied_latent"] == 0 and values["worse_than_copying"] == 1
