@@ -25,13 +25,11 @@ def test_scripts_parse(script):
     assert bash("-n", script).returncode == 0
 
 
-def test_quickstart_refuses_unknown_arguments():
-    done = bash(REPO / "launch/quickstart.sh", "--quick")
+@pytest.mark.parametrize("script", ["quickstart.sh", "hilam.sh"])
+def test_scripts_for_newcomers_tell_their_options_and_refuse_others(script):
+    done = bash(REPO / "launch" / script, "--quick")
     assert done.returncode == 1 and "--quick" in done.stderr and "--help" in done.stderr
-
-
-def test_quickstart_help_names_its_options():
-    done = bash(REPO / "launch/quickstart.sh", "--help")
+    done = bash(REPO / "launch" / script, "--help")
     assert done.returncode == 0 and "--fast" in done.stdout and "--out=DIR" in done.stdout
 
 
