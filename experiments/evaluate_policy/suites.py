@@ -33,15 +33,24 @@ _PLAIN = {
 @dataclasses.dataclass(frozen=True)
 class Suite:
     """simulator: that plays. tasks: name -> spec. protocol: JSON-able, with the number of `episodes`
-    of a task. numbered: whether the seed of an episode is its number in the protocol."""
+    of a task. numbered: whether the seed of an episode is its number in the protocol. distinct: how
+    many of a task differ, where they begin from stored states; 0: all.
+    """
 
     simulator: type[Simulator]
     tasks: Mapping[str, TaskSpec]
     protocol: Mapping[str, Any]
     numbered: bool = False
+    distinct: int = 0
 
     def seeds(self, seed: int, count: int) -> list[int]:
-        """Of the first `count` episodes of a task. Raises UserError for too many."""
+        """Of the first `count` episodes of a task. Raises UserError for more than there are."""
+        if self.distinct and count > self.distinct:
+            raise UserError(
+                f"--episodes={count}: the protocol {self.protocol['name']} begins from "
+                f"{self.distinct} stored states, after which episodes are the same again; give at "
+                "most so many"
+            )
         seeds = episode_seeds(seed, count)
         if not self.numbered:
             return seeds
@@ -111,7 +120,12 @@ def _libero(
         "rendering": simulator.rendering,
         "shown_orientation": "upright",
     }
-    return Suite(simulator, _libero_tasks(simulator, played, tasks), facts, numbered=True)
+    chosen = _libero_tasks(simulator, played, tasks)
+    distinct = 0
+    if measured.fixed_states and measured.env_seed is not None:
+        files = (spec.details["task"] for spec in chosen.values())
+        distinct = min(len(package.stored_states(played, file)) for file in files)
+    return Suite(simulator, chosen, facts, numbered=True, distinct=distinct)
 
 
 def _libero_tasks(

@@ -222,6 +222,8 @@ def test_a_protocol_of_libero_decides_the_episodes(libero):
     assert suite.protocol["env_seed"] == 0 and suite.protocol["perturbation"] == "none"
     assert suite.protocol["episodes"] == 50 and "shadows" in suite.protocol["rendering"]
     assert suite.seeds(0, 3) == [0, 1, 2]  # numbers of the stored states
+    with pytest.raises(UserError, match="--episodes=5: the protocol openvla begins from 4 stored"):
+        suite.seeds(0, 5)
     assert open_suite("libero_goal", "baku", []).tasks["libero_goal_1"].max_steps == 270
     json.dumps(suite.protocol)
     by_name = open_suite("libero_goal", "official", ["turn_on_the_stove"])
