@@ -8,7 +8,7 @@ actions. 64 px, for two CPU cores.
         --config.data.path=data/doom_suite --config.data.sidecars.ids=latents \
         --config.lam.checkpoint=runs/lam
 
-Variants: debug (a smoke run). Continuous slots are read by --config.data.sidecars.slots=latents.
+Variants: long (6,000 steps), debug (a smoke run). Continuous slots are read by --config.data.sidecars.slots=latents.
 The sections `codes` and `lam` are filled in from the sidecars.
 
 Five minutes on two cores that others used too, jax 0.10.2, for codes of doom_suite.py. Expect 2.94
@@ -27,7 +27,11 @@ def get_config(variant=""):
     config.total_steps, config.batch_size = 2500, 128
     config.checkpoint.every = config.eval.every = 500
     config.eval.batches = 16
-    return common.apply_variants(config, variant, {"debug": _debug})
+    return common.apply_variants(config, variant, {"long": _long, "debug": _debug})
+
+
+def _long(config, _):
+    config.total_steps = 6000
 
 
 def _debug(config, _):
