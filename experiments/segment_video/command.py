@@ -77,10 +77,10 @@ def segmented(source: SkillSource, split: str) -> list[Episode]:
 def about(source: SkillSource) -> list[str]:
     """What the page begins with."""
     skills = source.skills
-    targets = ", ".join(f"{target:g}" for target in skills.config["model"]["targets"])
+    targets = " and ".join(f"{target:g}" for target in skills.config["model"]["targets"])
     return [
-        f"Skills of training step {skills.step}, in stages of which {targets} positions per chunk were "
-        "asked for. A skill is that of its chunk's first step and knows nothing of what comes later."
+        f"Skills of training step {skills.step}, in stages asked for {targets} positions per chunk. "
+        "A skill is that of its chunk's first step and knows nothing of what comes later."
     ]
 
 
