@@ -117,42 +117,22 @@ def hilam_objective(
       ConfigError: a loss key that is unknown or out of its range, or a target of 1 or less.
     """
     settings, lam = read("loss", loss, HiLamLossSettings), source.lam
+    return objective_of(
+        functools.partial(_init, model, lam),
+        functools.partial(_apply, model, source, settings, length),
+        _terms(settings, targets),
+        report=_report,
+        summary=_summary,
+        flops_per_row=_row_flops(model, lam, source, settings, length) if lam else None,
+        transitions_per_row=length,
+        dtype=dtype,
+    )
+
+
+def _terms(settings: HiLamLossSettings, targets: Sequence[float]) -> list[Term]:
     for target in targets:
         chunking.check_target(target)
     whole = settings.ratio_over == "batch"
-
-    def init(key: jax.Array, batch: Batch) -> dict[str, Any]:
-        # Two steps of one row are enough to fix every shape.
-        latents, valid = jnp.zeros((1, 2, model.size)), jnp.ones((1, 2), bool)
-        variables = dict(model.init(fold_name(key, "params"), latents, valid))
-        if lam is None:
-            return variables
-        frozen = lam.init(key)
-        return {**frozen, "params": {**variables["params"], **frozen["params"]}}
-
-    def apply(params: Any, extra: Any, batch: Batch, key: jax.Array) -> tuple[HiLamOutput, Any]:
-        own = {name: part for name, part in params.items() if name != MODEL}
-        variables = lam.variables(params, extra) if lam else {}
-        latents, valid = _read(source, variables, batch, length)
-        output = model.apply({"params": own}, latents[..., : model.size], valid)
-        if lam is None or not settings.reconstruction:
-            return output, extra
-        decoded = lam.next_frames(
-            variables,
-            raw_latents(model, output.prediction),
-            valid,
-            batch["frame_chunk"],
-            settings.reconstruction_steps,
-            fold_name(key, "reconstruction"),
-        )
-        held = (output.latents, output.prediction, output.stages)
-        return WithFrames(*held, next_frames=decoded), extra
-
-    reconstruction = Term(
-        "reconstruction",
-        functools.partial(_reconstruction, settings.pixel),
-        coefficient=settings.reconstruction,
-    )
     ratios = [
         Term(
             f"ratio_{stage + 1}",
@@ -162,20 +142,63 @@ def hilam_objective(
         )
         for stage, target in enumerate(targets)
     ]
-    return objective_of(
-        init,
-        apply,
-        [Term("latent", _latent), *ratios, *([reconstruction] if settings.reconstruction else [])],
-        report=_report,
-        summary=_summary,
-        flops_per_row=_row_flops(model, source, settings, length) if lam else None,
-        transitions_per_row=length,
-        dtype=dtype,
+    reconstruction = Term(
+        "reconstruction",
+        functools.partial(_reconstruction, settings.pixel),
+        coefficient=settings.reconstruction,
     )
+    return [
+        Term("latent", _latent),
+        *ratios,
+        *([reconstruction] if settings.reconstruction else []),
+    ]
+
+
+def _init(model: HiLam, lam: FrozenLam | None, key: jax.Array, batch: Batch) -> dict[str, Any]:
+    # Two steps of one row are enough to fix every shape.
+    latents, valid = jnp.zeros((1, 2, model.size)), jnp.ones((1, 2), bool)
+    variables = dict(model.init(fold_name(key, "params"), latents, valid))
+    if lam is None:
+        return variables
+    frozen = lam.init(key)
+    return {**frozen, "params": {**variables["params"], **frozen["params"]}}
+
+
+def _apply(
+    model: HiLam,
+    source: LatentSource,
+    settings: HiLamLossSettings,
+    length: int,
+    params: Any,
+    extra: Any,
+    batch: Batch,
+    key: jax.Array,
+) -> tuple[HiLamOutput, Any]:
+    own, lam = {name: part for name, part in params.items() if name != MODEL}, source.lam
+    frozen = lam.variables(params, extra) if lam else {}
+    if source.column:
+        latents, valid = batch[f"{source.column}_chunk"], batch[f"{source.column}_chunk_mask"]
+    else:
+        latents = lam.encode(frozen, batch["frame_chunk"], length)
+        valid = batch["frame_chunk_mask"][:, lam.gap :]
+    latents = latents.reshape(*latents.shape[:2], -1)[..., : model.size]
+    output = model.apply({"params": own}, latents, valid)
+    if lam is None or not settings.reconstruction:
+        return output, extra
+    decoded = lam.next_frames(
+        frozen,
+        raw_latents(model, output.prediction),
+        valid,
+        batch["frame_chunk"],
+        settings.reconstruction_steps,
+        fold_name(key, "reconstruction"),
+    )
+    held = (output.latents, output.prediction, output.stages)
+    return WithFrames(*held, next_frames=decoded), extra
 
 
 def _row_flops(
-    model: HiLam, source: LatentSource, settings: HiLamLossSettings, length: int
+    model: HiLam, lam: FrozenLam, source: LatentSource, settings: HiLamLossSettings, length: int
 ) -> float:
     """FLOPs of an update for one row: no parameter of the frozen model has a gradient."""
     latents = jax.ShapeDtypeStruct((1, length, model.size), jnp.float32)
@@ -183,19 +206,7 @@ def _row_flops(
     variables = jax.eval_shape(model.init, jax.random.key(0), latents, valid)
     skills = program_flops(lambda *given: model.apply(*given).prediction, variables, latents, valid)
     decoded = min(settings.reconstruction_steps, length - 1) if settings.reconstruction else 0
-    return 3 * skills + source.lam.flops(0 if source.column else length, decoded, model.size)
-
-
-def _read(
-    source: LatentSource, variables: Mapping[str, Any], batch: Batch, length: int
-) -> tuple[jax.Array, jax.Array]:
-    """(all numbers of the latent actions (B, T, K D), bool (B, T))."""
-    if source.column:
-        latents, valid = batch[f"{source.column}_chunk"], batch[f"{source.column}_chunk_mask"]
-    else:
-        latents = source.lam.encode(variables, batch["frame_chunk"], length)
-        valid = batch["frame_chunk_mask"][:, source.lam.gap :]
-    return latents.reshape(*latents.shape[:2], -1), valid
+    return 3 * skills + lam.flops(0 if source.column else length, decoded, model.size)
 
 
 def _reconstruction(
