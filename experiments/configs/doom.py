@@ -16,6 +16,7 @@ from experiments.configs import common
 def get_config(variant=""):
     config = common.base("doom")
     config.total_steps = 1100
+    config.optimizer.learning_rate = 2e-3  # Ahead of half of it at every k: docs/results.
     config.data.datasets = ("health_gathering_sticky",)
     config.loss.gain = True  # For keep="auto".
     config.checkpoint.every = config.eval.every = 275
