@@ -16,13 +16,17 @@ from flexlam_jax.output_folder import (
     REPORT,
     RUN,
     SEGMENTATION,
+    SKILL_STUDY,
     SKILLS,
     TRANSLATOR,
     Claim,
     check,
 )
 
-KINDS = {kind.name: kind for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION)}
+KINDS = {
+    kind.name: kind
+    for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION, SKILL_STUDY)
+}
 # What each kind of folder held in early versions, and what a dataset folder holds.
 START = {"argv": [], "versions": {}, "devices": "1 x cpu"}
 CONFIG = {"seed": 0, "total_steps": 1, "optimizer": {}, "mesh": {}, "log": {}, "model": {}}
@@ -35,6 +39,9 @@ OURS = {
     },
     "skills": {
         "manifest.json": {"kind": "skills", "model": "", "lam": "", "stage": 1, "cuts": "equal"}
+    },
+    "skill_study": {
+        "settings.json": {"kind": "skill_study", "changes": [], "sequences": "planted"}
     },
     "segmentation": {
         "segmentation.json": {"kind": "segmentation", "model": "", "stages": [], "episodes": []}

@@ -16,12 +16,14 @@ class Change:
     Attributes:
       name, about: of its folder and in tables.
       model, loss: keys of these sections of a config of kind hilam.
+      rates: {pattern of parameters: factor of their learning rate}, as optimizer.groups have them.
     """
 
     name: str
     about: str
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     def beside(self, preset: "Change") -> "Change":
         """The same with what the preset sets and this does not."""
@@ -32,19 +34,41 @@ class Change:
 
 _PRESET = Change(
     PRESET,
-    "one block before the chunks, none after them, two of the main network, width 32",
-    model={
-        "widths": (32, 32, 32),
-        "encoder_layers": (1, 1),
-        "decoder_layers": (0, 0),
-        "main_layers": 1,
-        "heads": 2,
-        "mlp_ratio": 2,
-    },
-    loss={"ratio": 0.03},
+    "the defaults of kind hilam, as in the official code, but 16 wide and one block inside",
+    model={"widths": (16, 16, 16), "main_layers": 1, "heads": 2, "mlp_ratio": 2},
 )
-_TARGETS = {True: (8.0, 3.0), False: (7.0, 9.0)}
-CHANGES: tuple[Change, ...] = ()
+_TARGETS = {True: (7.0, 3.0), False: (7.0, 6.0)}  # Of planted sequences, and of recorded ones.
+_NO_DECODER = {"decoder_layers": (0, 0)}
+_MERGE = {"merge": (3, 1)}  # Of the outer stage: a chunk of the inner one is long already.
+_OFFSET = {"offset": True, **_MERGE}
+_RATIO = {"ratio": 0.1}
+_RATES = {"router/offset": 5.0, "router/(query|key)": 0.05}
+CHANGES = (
+    Change("sharp", "a temperature of 0.25", {"temperature": 0.25}),
+    Change("merged", "runs of boundaries within three steps are one", _MERGE),
+    Change(
+        "offset",
+        "merged; routers learn an offset, at 5 times the rate, their projections at a twentieth; "
+        "ratio losses count 0.1",
+        _OFFSET,
+        _RATIO,
+        _RATES,
+    ),
+    Change(
+        "offset_plain",
+        "offset, without blocks after the chunks",
+        {**_OFFSET, **_NO_DECODER},
+        _RATIO,
+        _RATES,
+    ),
+    Change(
+        "through_chunks",
+        "offset_plain, and nothing goes past the chunks of the outer stage",
+        {**_OFFSET, **_NO_DECODER, "bypass": False},
+        _RATIO,
+        _RATES,
+    ),
+)
 
 
 def chosen(names: Sequence[str], *, planted: bool) -> list[Change]:

@@ -5,6 +5,7 @@ latent action.
 """
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,12 +23,12 @@ from flexlam_jax.objectives.objective import Objective
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How long each is trained: updates of `batch` rows of `steps_of_row` steps."""
+    """How long each is trained: updates of `batch` rows of `steps_of_row` steps at most."""
 
-    updates: int = 600
+    updates: int = 400
     batch: int = 16
     steps_of_row: int = 64
-    learning_rate: float = 3e-3
+    learning_rate: float = 5e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,7 +66,7 @@ def fit_and_cut(
     count = len(sets[0]["train"].latents)
     rows = np.arange(len(sets))[:, None] * count + np.arange(count)
     params, _ = fit(
-        _problem(objective, steps, budget.batch),
+        _problem(objective, change.rates, steps, budget.batch),
         {name: x.reshape(-1, *x.shape[2:]) for name, x in data.items()},
         rows,
         count,
@@ -92,7 +93,7 @@ def _batch(latents: jax.Array, valid: jax.Array) -> dict[str, jax.Array]:
     return {"slots_chunk": latents[..., None, :], "slots_chunk_mask": valid}
 
 
-def _problem(objective: Objective, steps: int, batch: int) -> SmallFit:
+def _problem(objective: Objective, rates: Mapping[str, float], steps: int, batch: int) -> SmallFit:
     """Rows are pieces of `steps` steps that begin anywhere, as long as there are so many."""
 
     def init(key: jax.Array, data: Any, rows: jax.Array, count: jax.Array) -> tuple[Any, Any]:
@@ -112,7 +113,10 @@ def _problem(objective: Objective, steps: int, batch: int) -> SmallFit:
         keys = jax.random.split(key, len(rows))
         return jax.vmap(piece)(data["latents"][rows], data["valid"][rows], keys)
 
-    return SmallFit(init, loss, draw, batch_size=batch)
+    def rate(path: str) -> float:
+        return next((rates[of] for of in rates if re.search(of, path)), 1.0)
+
+    return SmallFit(init, loss, draw, batch_size=batch, rates=rate)
 
 
 def _cut(

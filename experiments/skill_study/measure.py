@@ -27,6 +27,7 @@ from flexlam_jax import output_folder
 from flexlam_jax.files import write_atomically
 
 _MEASURED = SPLITS[1:]
+_PLANTED, _RECORDED = Budget(), Budget(updates=800, steps_of_row=128)
 _FAST = Budget(updates=4, batch=4)
 
 _OUT = flags.DEFINE_string("out", None, "Folder of scores.json.", required=True)
@@ -41,12 +42,13 @@ def main(argv: Sequence[str]) -> None:
     out = output_folder.check(lam_inputs.text(_OUT), output_folder.SKILL_SCORES)
     with output_folder.Claim(out, output_folder.SKILL_SCORES) as folder:
         of = list(source.sets())
+        budget = _PLANTED if source.planted else _RECORDED
         cuts = fit_and_cut(
             change,
             [splits for _, _, splits in of],
             [seed for _, seed, _ in of],
             _MEASURED,
-            _FAST if source.fast else Budget(),
+            _FAST if source.fast else budget,
         )
         rows = [
             {"sequences": kind, "seed": seed, "split": split, **row}

@@ -28,6 +28,11 @@ def kernels(path: str) -> bool:
     return path.rpartition("/")[2] == "kernel"
 
 
+def alike(path: str) -> float:
+    """All parameters learn at one rate."""
+    return 1.0
+
+
 @dataclasses.dataclass(frozen=True)
 class SmallFit:
     """What is fitted. Equal ones share their compiled program, so functions are made once.
@@ -41,6 +46,7 @@ class SmallFit:
       batch_size: B.
       decays: path of a parameter ("in/kernel") -> whether it decays.
       schedule: (step, steps) -> factor of the learning rate.
+      rates: path of a parameter -> factor of its learning rate.
     """
 
     init: Callable[[jax.Array, Any, jax.Array, jax.Array], tuple[Any, Any]]
@@ -49,6 +55,7 @@ class SmallFit:
     batch_size: int = 128
     decays: Callable[[str], bool] = kernels
     schedule: Schedule = cosine
+    rates: Callable[[str], float] = alike
 
 
 def fit(
@@ -114,7 +121,7 @@ def _fit_one(problem: SmallFit, data, rows_M, key, settings) -> tuple[Any, Any]:
         def move(path, parameter, change):
             name = jax.tree_util.keystr(path, simple=True, separator="/")
             decay = settings["weight_decay"] * parameter if problem.decays(name) else 0
-            return parameter - rate * (change + decay)
+            return parameter - problem.rates(name) * rate * (change + decay)
 
         return jax.tree_util.tree_map_with_path(move, params, update), state
 

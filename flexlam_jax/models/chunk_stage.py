@@ -27,12 +27,14 @@ class Cutting:
     Attributes:
       paper: query and key are paired and ties decided as in the paper, not the official code.
       temperature: of the router, see `chunking.boundary_probability`.
+      offset: whether the router learns one, from 0; see there too.
       merge: boundaries at less than so many positions are one, see `chunking.merge_runs`.
       capacity: the most chunks, as a share of the positions; boundaries beyond them are dropped.
     """
 
     paper: bool = False
     temperature: float = 1.0
+    offset: bool = False
     merge: int = 1
     capacity: float = 1.0
 
@@ -113,6 +115,8 @@ class Router(nn.Module):
         self.query, self.key = (
             Dense(self.width, use_bias=False, kernel_init=_identity) for _ in range(2)
         )
+        learned = self.cutting.offset
+        self.offset = self.param("offset", nn.initializers.zeros, ()) if learned else None
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """x (B, T, W) -> float32 (B, T)."""
@@ -121,24 +125,29 @@ class Router(nn.Module):
             self.key(x),
             pairing="paper" if self.cutting.paper else "code",
             temperature=self.cutting.temperature,
+            offset=self.offset,
         )
 
     def between(self, previous: jax.Array, x: jax.Array) -> jax.Array:
         """Of one position, after the one before it: (B, W), (B, W) -> float32 (B,)."""
         asks, asked = (x, previous) if self.cutting.paper else (previous, x)
-        return chunking.dissimilarity(self.query(asks), self.key(asked), self.cutting.temperature)
+        return chunking.dissimilarity(
+            self.query(asks), self.key(asked), self.cutting.temperature, self.offset
+        )
 
 
 class ChunkStage(nn.Module):
     """One stage; see the head of this file.
 
-    The residual past the chunks is float32 and begins at zero. Where what lies inside is wider, a
+    The residual past the chunks is float32 and begins at zero; without one, all that gets to the
+    decoder has been through the chunks. Where what lies inside is wider, a
     learned vector is appended to the chunks and its place cut off again.
 
     Attributes:
       encoder, decoder: `Stack`s of width W.
       inner: a `Stack` or `ChunkStage` of width W or more.
       cutting: how it cuts.
+      bypass: whether there is a residual past the chunks.
     """
 
     encoder: Any
@@ -146,10 +155,12 @@ class ChunkStage(nn.Module):
     decoder: Any
     width: int
     cutting: Cutting = Cutting()
+    bypass: bool = True
 
     def setup(self) -> None:
         self.router = Router(self.width, self.cutting)
-        self.residual = Dense(self.width, kernel_init=nn.initializers.zeros)
+        if self.bypass:
+            self.residual = Dense(self.width, kernel_init=nn.initializers.zeros)
         wider = self.inner.width - self.width
         self.pad = self.param("pad", nn.initializers.zeros, (wider,)) if wider else None
 
@@ -244,5 +255,5 @@ class ChunkStage(nn.Module):
         self, average: jax.Array, h: jax.Array, probability: jax.Array, cut: jax.Array
     ) -> jax.Array:
         """What comes from the chunks, trusted as the cut is, and what goes past them; float32."""
-        trust = chunking.confidence(probability, cut)[..., None]
-        return trust * average + self.residual(h.astype(jnp.float32))
+        trusted = chunking.confidence(probability, cut)[..., None] * average
+        return trusted + self.residual(h.astype(jnp.float32)) if self.bypass else trusted

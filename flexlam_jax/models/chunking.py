@@ -26,7 +26,12 @@ _LEAST_NORM = 1e-6
 
 
 def boundary_probability(
-    queries: jax.Array, keys: jax.Array, *, pairing: str = "code", temperature: float = 1.0
+    queries: jax.Array,
+    keys: jax.Array,
+    *,
+    pairing: str = "code",
+    temperature: float = 1.0,
+    offset: jax.Array | None = None,
 ) -> jax.Array:
     """How much each position differs from the one before it: (1 - cos(query, key)) / 2.
 
@@ -38,6 +43,9 @@ def boundary_probability(
       pairing: "code": position t from query t-1 and key t; "paper": from query t and key t-1.
       temperature: of the softmax over boundary or none, at most 1. Less than 1 moves probabilities
         away from 1/2 and leaves every decision as it was; 1 is the published model.
+      offset: scalar that is added to the log odds of every position but the first, which moves the
+        angle that is a boundary: 90 degrees at 0, the published model, less where it is positive.
+        Equal directions are no boundary at any offset.
 
     Returns:
       float32 (B, T) in [0, 1], the first 1.
@@ -59,14 +67,20 @@ def boundary_probability(
             keys[:, :-1],
         )
     )
-    later = dissimilarity(asked, of, temperature)
+    later = dissimilarity(asked, of, temperature, offset)
     return jnp.concatenate([jnp.ones_like(later[:, :1]), later], axis=1)
 
 
-def dissimilarity(a: jax.Array, b: jax.Array, temperature: float = 1.0) -> jax.Array:
-    """(1 - cos(a, b)) / 2 of vectors (..., D), sharpened by temperature; float32 (...)."""
+def dissimilarity(
+    a: jax.Array, b: jax.Array, temperature: float = 1.0, offset: jax.Array | None = None
+) -> jax.Array:
+    """(1 - cos(a, b)) / 2 of vectors (..., D), with the odds times e^offset, sharpened by
+    temperature; float32 (...)."""
     cosine = jnp.sum(_direction(a) * _direction(b), axis=-1)
     probability = jnp.clip((1 - cosine) / 2, 0.0, 1.0)
+    if offset is not None:
+        odds = jnp.exp(offset) * probability
+        probability = odds / (odds + 1 - probability)
     if temperature == 1.0:
         return probability
     yes, no = probability ** (1 / temperature), (1 - probability) ** (1 / temperature)

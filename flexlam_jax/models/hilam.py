@@ -22,6 +22,7 @@ from flexlam_jax.config.ranges import (
     SWITCH,
     TEXT,
     Range,
+    either,
     one_of,
     real,
     several,
@@ -214,7 +215,17 @@ class HiLamSettings:
     temperature: float = setting(
         1.0, range=real(0.01, 1), help="less makes boundary probabilities more decided"
     )
-    merge: int = setting(1, range=COUNT, help="boundaries at less than so many positions are one")
+    offset: bool = setting(
+        False, range=SWITCH, help="every router learns at which angle a boundary is"
+    )
+    bypass: bool = setting(
+        True, range=SWITCH, help="the outer stage's vectors also go past the chunks"
+    )
+    merge: int | tuple[int, ...] = setting(
+        1,
+        range=either(COUNT, several(COUNT)),
+        help="boundaries at less than so many positions are one; a number, or one of each stage",
+    )
     capacity: float = setting(
         1.0, range=real(0, 1, above=True), help="the most chunks, as a share of the positions"
     )
@@ -287,10 +298,18 @@ def _nest(settings: HiLamSettings, stage: int) -> Any:
         cutting=Cutting(
             paper=settings.router == "paper",
             temperature=settings.temperature,
-            merge=settings.merge,
+            offset=settings.offset,
+            merge=_merges(settings)[stage],
             capacity=settings.capacity,
         ),
+        bypass=settings.bypass or stage > 0,
     )
+
+
+def _merges(settings: HiLamSettings) -> tuple[int, ...]:
+    """Of each stage."""
+    merge = settings.merge
+    return (merge,) * len(settings.targets) if isinstance(merge, int) else merge
 
 
 def _check_stages(settings: HiLamSettings) -> None:
@@ -299,9 +318,10 @@ def _check_stages(settings: HiLamSettings) -> None:
         ("encoder_layers", stages),
         ("decoder_layers", stages),
         ("widths", stages + 1),
+        ("merge", stages),
     ):
         given = getattr(settings, name)
-        if len(given) != count:
+        if not isinstance(given, int) and len(given) != count:
             raise ConfigError(
                 f"config.model.{name}={given} has {len(given)} entries, and config.model.targets="
                 f"{settings.targets} makes it {count}"

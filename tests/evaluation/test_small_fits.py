@@ -71,3 +71,15 @@ def test_the_schedule_is_the_fits_own():
     stopped = small_fits.SmallFit(init, loss, draw, 32, schedule=lambda step, steps: 0.0 * step)
     params, _ = line(problem=stopped)
     assert not np.asarray(params["in"]["kernel"]).any()
+
+
+def test_parameters_learn_at_rates_of_their_own():
+    still = small_fits.SmallFit(
+        init, loss, draw, 32, rates=lambda path: 0.0 if path == "in/bias" else 0.5
+    )
+    params, _ = line(problem=still, steps=1)
+    assert not np.asarray(params["in"]["bias"]).any()
+    whole, _ = line(steps=1)
+    np.testing.assert_allclose(
+        params["in"]["kernel"], 0.5 * np.asarray(whole["in"]["kernel"]), rtol=1e-5
+    )

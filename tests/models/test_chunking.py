@@ -122,6 +122,25 @@ def test_which_neighbour_asks():
         boundary_probability(q, k, pairing="both")
 
 
+def test_an_offset_moves_the_angle_that_is_a_boundary():
+    angles = np.radians([0.0, 30, 80, 100, 180])
+    x = np.stack([np.cos(angles.cumsum()), np.sin(angles.cumsum())], axis=-1)[None]
+    x = np.concatenate([x[:, :1], x], axis=1)  # Equal to the first, then ever larger angles.
+
+    def found(**options):
+        return np.asarray(boundaries(boundary_probability(x, x, **options)))[0, 2:].astype(int)
+
+    np.testing.assert_array_equal(found(), [0, 0, 1, 1])
+    np.testing.assert_array_equal(found(offset=np.log(2.0)), [0, 1, 1, 1])  # From 70.5 degrees.
+    np.testing.assert_array_equal(found(offset=-np.log(2.0)), [0, 0, 0, 1])  # From 109.5.
+    np.testing.assert_array_equal(found(offset=50.0, temperature=0.5), [1, 1, 1, 1])
+    plain, none = boundary_probability(x, x), boundary_probability(x, x, offset=0.0)
+    np.testing.assert_allclose(plain, none, atol=1e-6)
+    assert boundary_probability(x, x, offset=50.0)[0, 1] == 0  # Equal directions never are.
+    gradient = jax.grad(lambda o: boundary_probability(x, x, offset=o).sum())(1.0)
+    assert np.isfinite(gradient) and gradient > 0
+
+
 def test_temperature_leaves_decisions_and_moves_away_from_a_half():
     x = sequences()
     plain, sharp = boundary_probability(x, x), boundary_probability(x, x, temperature=0.25)
@@ -225,6 +244,21 @@ def test_padding_changes_nothing():
     # A norm at zero padding has no derivative: this must not make NaN of those that count.
     gradient = jax.grad(lambda x: jnp.sum(both(x, valid)[2]))(padded)
     assert np.isfinite(gradient).all() and gradient[valid].any() and not gradient[~valid].any()
+
+
+def test_the_ratio_loss_leaves_probabilities_alone_once_there_are_as_many_boundaries_as_asked_for():
+    """Why they may stay near 1/2: only the side that they are on counts then."""
+    probability = np.full((1, 8), 0.49, np.float32)
+    probability[:, [0, 4]] = 0.51
+    valid = np.ones((1, 8), bool)
+
+    def loss(probability):
+        return ratio_loss(probability, boundaries(probability), valid, 4.0)
+
+    value, gradient = jax.value_and_grad(loss)(probability)
+    assert float(value) == pytest.approx(1)
+    np.testing.assert_allclose(gradient, 0, atol=1e-6)
+    assert (jax.grad(loss)(probability + 0.02) > 0).all()  # With more than that it moves all alike.
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -3.5])

@@ -31,7 +31,9 @@ VARIANTS = {
         {
             "router": "paper",
             "temperature": 0.5,
-            "merge": 2,
+            "offset": True,
+            "bypass": False,
+            "merge": (2, 1),
             "capacity": 0.2,
             "encoder_layers": (0, 1),
             "decoder_layers": (1, 0),
@@ -58,7 +60,7 @@ def parameters(init, *args, seed=0, scale=0.2):
 
     def plain(path, leaf):
         names = [key.key for key in path]
-        if "router" in names:
+        if "router" in names and leaf.shape:
             return np.eye(*leaf.shape, dtype=np.float32)
         return np.full(leaf.shape, names[-1] == "scale", np.float32)
 
@@ -195,6 +197,7 @@ def test_the_first_slots_are_kept():
     "changes, message",
     [
         ({"targets": (3.0, 1.0)}, "model.targets=.*each a number > 1"),
+        ({"merge": (2,)}, r"merge=\(2,\) has 1 entries, and config.model.targets=.* makes it 2"),
         ({"widths": (8, 8)}, "widths=.* has 2 entries, and config.model.targets=.* makes it 3"),
         ({"encoder_layers": (1,)}, "encoder_layers=.* has 1 entries"),
         ({"widths": (12, 8, 8)}, "must not shrink"),

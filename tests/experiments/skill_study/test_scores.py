@@ -5,7 +5,7 @@ import pytest
 
 from experiments.skill_study.fits import Cut
 from experiments.skill_study.planted import PLANTED, planted
-from experiments.skill_study.results import best_setting, markdown, tables
+from experiments.skill_study.results import best_settings, markdown, tables
 from experiments.skill_study.scores import scores
 from experiments.skill_study.sources import Source
 
@@ -62,8 +62,8 @@ def test_a_setting_is_chosen_by_validation_and_told_of_the_test_split():
         # A higher F1, but of cuts that are no better than the jumps.
         "more": [rows(0.8, "validation", jump=0.8), rows(0.1, "test"), rows(0.3, "test", 1)],
     }
-    best = best_setting(settings)
-    assert best == "other"
+    best = best_settings(settings)
+    assert best == {1: "other"}
     shown = tables(settings, best)
     preset, other, _ = shown[0].rows
     assert (preset["setting"], other["setting"]) == ("preset", "other (chosen)")
@@ -72,14 +72,12 @@ def test_a_setting_is_chosen_by_validation_and_told_of_the_test_split():
     assert preset["f1"].n == 2
     source = Source("planted", "", (0, 1), fast=False)
     text = markdown(shown, {"command": "c"}, source, best)
-    assert "*other* is furthest ahead" in text and "| preset | 0.80" in text.replace(
-        "noise_1.0 | ", ""
-    )
+    assert "*other* at stage 1" in text and "| preset | 0.80" in text.replace("noise_1.0 | ", "")
     assert text.count("seed by seed") == 1 and "held: no noise" in text
 
 
 def test_ahead_is_of_the_best_of_each_seed():
     settings = {"preset": [rows(0.5, "test"), rows(0.5, "test", 1, jump=0.1, equal=0.45)]}
-    (row,) = tables(settings, "")[0].rows
+    (row,) = tables(settings, {1: ""})[0].rows
     assert row["ahead"].mean == pytest.approx((0.1 + 0.05) / 2)
     assert np.isclose(row["jump"].mean, 0.25)
