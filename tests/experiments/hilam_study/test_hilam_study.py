@@ -1,9 +1,6 @@
 """A study of the hierarchy: which commands it runs, and what it says of what they wrote."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,13 +8,11 @@ import pytest
 from experiments.hilam_study import page
 from experiments.hilam_study.arms import ARMS, BAKU, HILAM, prefix_arms
 from experiments.hilam_study.pieces import EVALUATION, GALLERY, Cell, pieces
-from experiments.hilam_study.rates import MEAN, as_csv, number_of, points
+from experiments.hilam_study.rates import as_csv, number_of, points
 from experiments.hilam_study.settings import Presets, Settings
 from experiments.pieces.piece import identities
 from flexlam_jax.reports.results import Table
-from tests.experiments.command_lines import REPO, run_lines
-
-FOLDER, PRESETS = "tests.experiments.hilam_study", "tests/experiments"
+from tests.experiments.command_lines import run_lines
 
 
 def settings(out, *names, prefixes=(), **changes):
@@ -197,29 +192,3 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     for (code, _, text, _), expected in zip(said, told, strict=True):
         assert code and expected in text
     assert not (tmp_path / "out").exists()
-
-
-def test_every_stage_runs_and_a_second_call_runs_none_again(tmp_path):
-    out = tmp_path / "out"
-    line = [sys.executable, "-m", "experiments.hilam_study", "--fast", f"--out={out}"]
-    line += [f"--simulator={FOLDER}.pusher", "--tasks=push", "--arms=hilam", "--jobs=2"]
-    line += [f"--lam_config={PRESETS}/tiny.py", f"--skill_config={PRESETS}/tiny_hilam.py"]
-    line += [f"--policy_config={PRESETS}/hilam_study/tiny_baku.py"]
-
-    def run():
-        environment = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(REPO)}
-        done = subprocess.run(line, cwd=REPO, env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    first = run()
-    stages = ["data", "lam", "latents", "hilam", "skills", "gallery", "high", "from_video"]
-    assert all(f"{name} took" in first or f"/{name}/" in first for name in [*stages, "acting"])
-    report = json.loads((out / "results.json").read_text())
-    (mean,) = [one for one in report["points"] if one["task"] == MEAN]
-    assert (mean["arm"], mean["share"], mean["rate"]["n"]) == (HILAM, 100, 1)
-    assert (out / "results.csv").read_text().count("\nhilam,100,0,push,") == 1
-    assert "gallery.html" in (out / "report.html").read_text()
-    (out / "finished" / "seed0" / "evaluation" / "hilam_100.json").unlink()  # as of a killed one
-    again = run()
-    assert "9 of them finished before" in again and again.count(" took ") == 1
