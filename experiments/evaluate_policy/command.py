@@ -104,7 +104,8 @@ def main(argv: Sequence[str]) -> None:
     settings = _settings(suite, player, sources)
     levels, cameras = fit(player, suite.simulator, suite.tasks)
     actor = ChunkActor(levels, slots=_BATCH.value, ensemble=_ENSEMBLE.value)
-    folder, recorder = Path(out), None
+    folder = Path(out)
+    recorder: Recorder | None = None
     if _VIDEOS.value:
         fps = {name: task.fps for name, task in suite.tasks.items()}
         recorder = Recorder(folder / FOLDER, fps, predicts=False)

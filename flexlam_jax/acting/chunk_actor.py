@@ -90,8 +90,11 @@ class ChunkActor:
         first: of an episode; what was before is forgotten.
         """
         if first:
-            steps, skills = (collections.deque(maxlen=self._history) for _ in range(2))
-            self._episodes[slot] = _Seen(sentence, steps, skills)
+            self._episodes[slot] = _Seen(
+                sentence,
+                collections.deque(maxlen=self._history),
+                collections.deque(maxlen=self._history),
+            )
             here = np.arange(self._slots) == slot
             self._ensemble = temporal_ensemble.restart(self._ensemble, here)
         pictures = {camera: np.array(frame) for camera, frame in frames.items()}

@@ -35,9 +35,12 @@ class Told(Moment, Protocol):
 
 
 class ViewedPool(Pool[Told], Protocol):
-    """A pool that shows several cameras, views: camera -> uint8 (B, H, W, C)."""
+    """A pool that shows several cameras."""
 
-    views: Mapping[str, np.ndarray]
+    @property
+    def views(self) -> Mapping[str, np.ndarray]:
+        """camera -> uint8 (B, H, W, C), the present pictures."""
+        ...
 
 
 def play_chunks(
@@ -73,6 +76,7 @@ def play_chunks(
             outcomes[one.episode] = ended
             on_end(ended)
             continue
+        assert moment.state is not None  # which ends alone may lack
         frames = {camera: view[slot] for camera, view in pool.views.items()}
         actor.see(slot, frames, moment.state, moment.language, first=one.steps == 0)
         if watch:

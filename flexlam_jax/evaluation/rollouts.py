@@ -117,7 +117,8 @@ def play(
       UserError: probabilities that are no numbers, and what the pool raises.
     """
     outcomes: dict[Episode, Outcome] = {}
-    windows, predictions = _Windows(pool, policy), None
+    windows = _Windows(pool, policy)
+    predictions: np.ndarray | None = None
 
     def act(live: Mapping[int, Live]) -> dict[int, int | None]:
         nonlocal predictions

@@ -29,7 +29,7 @@ STATE = ("x", "y", "z", "yaw_cos", "yaw_sin", "gripper_opening", "gripper_contac
 
 
 def save_policy(folder, reads, predicts, **model):
-    """A chunk policy of random weights; reads no text where `reads` has a skill."""
+    """A chunk policy of random weights."""
     read = {**vars(ReadsSettings()), "cameras": ("left", "right"), **reads}
     sections = {
         "model": {**MODEL, "image_size": 16, "history": 1, **model},
@@ -85,10 +85,13 @@ def results(place):
     lines = {
         "flat": [*flat, "--episodes=5", "--videos=1", f"--out={place}/one"],
         "half": [*flat, "--episodes=2", "--workers=1", f"--out={place}/two"],
-        "again": [*flat, "--episodes=5", "--workers=4", f"--out={place}/two"],
-        "levels": [*levels, f"--low={place}/low", "--episodes=2", "--noensemble", f"--out={place}/h"],
+        "again": [*flat, "--episodes=5", "--workers=1", f"--out={place}/two"],
+        "levels": [
+            *levels, f"--low={place}/low", "--episodes=2", "--workers=1", "--noensemble",
+            f"--out={place}/h",
+        ],
         "remote": [
-            f"--policy={place}/arm", REMOTE, "--tasks=drawer", "--episodes=3", "--batch=1",
+            f"--policy={place}/arm", REMOTE, "--tasks=drawer", "--episodes=2", "--batch=1",
             f"--out={place}/remote",
         ],
         "settings": [*flat, "--seed=1", f"--out={place}/one"],
@@ -138,7 +141,7 @@ def test_success_is_written(place, results):
     assert report["success"] == task["success"] and report["speed"]["steps"] == 200
     assert (place / "one" / "videos" / "push_0.mp4").exists()
     assert 'src="videos/push_0.mp4"' in (place / "one" / "gallery.html").read_text()
-    assert "0.95" not in out and "decides" in out
+    assert "200 steps, " in out and "the policy alone decides" in out
 
 
 def test_neither_workers_nor_a_pause_change_anything(place, results):
@@ -165,10 +168,10 @@ def test_a_hierarchy_plays(place, results):
 def test_a_process_that_dies_loses_its_episode(place, results):
     code, out, err, _ = results["remote"]
     assert code == 0, err
-    first, *rest = report_of(place, "remote")["tasks"]["drawer"]["episodes"]
+    first, second = report_of(place, "remote")["tasks"]["drawer"]["episodes"]
     assert first["lost"] and first["success"] is None and first["length"] == 2
     assert "was killed by SIGKILL" in first["reason"] and "lost: drawer, seed 0" in out
-    assert not any(one["lost"] for one in rest) and len(rest) == 2
+    assert not second["lost"] and second["length"] > 10
 
 
 @pytest.mark.parametrize(
