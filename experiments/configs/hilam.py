@@ -11,13 +11,19 @@ Without sidecars, the frozen model encodes the frames inside the step:
         --config.data.path=data/doom_suite --config.lam.checkpoint=runs/lam
 
 Variants: pod (about 240M parameters, bf16, for pods), debug (a smoke run). The sections `codes`,
-`latents` and `lam` are filled in from the sidecars or the model. Outer stages learn faster with, for
-instance,
---config.optimizer.groups="{'main': {'pattern': 'nest/inner/inner/', 'learning_rate': 0.3}}".
+`latents` and `lam` are filled in from the sidecars or the model.
+
+Routers learn an offset, their projections hardly move, and runs of boundaries are one: on planted
+sequences that puts boundaries where segments begin, and the official code does not
+(docs/results/skill_study_planted.md; three seeds, width 16). The official code's are
+--config.model.offset=False --config.model.merge=1 --config.loss.ratio=0.03
+--config.optimizer.groups="{}".
 
 No run of this preset to the end has been measured yet. Sizes, targets, batch and rate are ours:
 those of the HiLAM paper are not public.
 """
+
+from ml_collections import ConfigDict
 
 from experiments.configs import common
 from experiments.configs.keys import HiLamConfig
@@ -29,6 +35,14 @@ def get_config(variant=""):
     config.total_steps, config.batch_size = 2000, 64
     config.checkpoint.every = config.eval.every = 500
     config.eval.batches = 16
+    config.model.update(offset=True, merge=(3, 1))
+    config.loss.ratio = 0.1
+    config.optimizer.groups = ConfigDict(
+        {
+            "offset": {"pattern": "router/offset", "learning_rate": 5.0},
+            "router": {"pattern": "router/(query|key)", "learning_rate": 0.05},
+        }
+    )
     return common.apply_variants(config, variant, {"pod": _pod, "debug": _debug})
 
 
