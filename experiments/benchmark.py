@@ -15,7 +15,7 @@ loader      the loader on its own, and the share of step time that waits for it 
 checkpoint  what a save stalls, the share of training that is at the preset's interval, restoring
 load        a new process: import, `flexlam_jax.load`, first `encode` of one pair (--checkpoint)
 chunking    a chunk stage beside two plain transformer blocks, 64 rows of 256 positions, width 256
-step        one step of one row of skills or of a chunk policy, as in acting
+step        steps per second of one row of skills or of a chunk policy, as in acting
 
 --sweep repeats `train` with one thing changed at a time: batch, resolution, clip (at about the same
 number of transitions), slots, parameters (width), remat. Any value of the preset is a flag after

@@ -4,7 +4,6 @@ Programs that are compared run in turns. Beside the clock, CPU seconds of the wh
 which other work on the machine changes less.
 """
 
-import copy
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -14,21 +13,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmark_run import random_batch
-from experiments.tasks.registry import build_task, kind_of
+from experiments.tasks.registry import as_run, kind_of
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading.chunk_policy import LoadedChunkPolicy
 from flexlam_jax.models import chunking
 from flexlam_jax.models.baku import build_chunk_policy
 from flexlam_jax.models.chunk_stage import ChunkStage
 from flexlam_jax.models.hilam import build_hilam
+from flexlam_jax.models.lam import frame_shape
 from flexlam_jax.models.stepwise_stack import Stack
 from flexlam_jax.models.transformer import BlockSettings
 
 SHAPE = (64, 256, 256)  # rows, positions, width
 _TARGET = 6.0  # positions per chunk
 _BLOCK = BlockSettings(heads=4, mlp_hidden=1024, unroll=True)
-_STEPS = 200  # of an episode that a policy steps through
+_STEPS = 100  # of an episode
 
 
 def chunking_speed(repeats: int) -> dict[str, Any]:
@@ -93,8 +92,9 @@ def in_turns(
     }
 
 
-def step_rate(config: Any, repeats: int) -> dict[str, Any]:
-    """One row, one step: of skills `advance`, of a chunk policy `decide`, with random parameters.
+def step_rate(config: Any, repeats: int) -> dict[str, float]:
+    """An episode of one row, step by step: of skills `advance`, of a chunk policy `decide`, with
+    random parameters.
 
     Raises:
       UserError: a config of another kind.
@@ -104,33 +104,47 @@ def step_rate(config: Any, repeats: int) -> dict[str, Any]:
         raise UserError(
             f"config.kind={kind_of(config)!r}: steps are measured of {' and '.join(makers)}"
         )
-    config = build_task(copy.deepcopy(config)).config
-    (row,) = in_turns({"step": makers[kind_of(config)](config)}, repeats).values()
+    episode = makers[kind_of(config)](as_run(config))
+    (took,) = in_turns({"episode": episode}, repeats).values()
     return {
-        **row,
-        "steps_per_cpu_second": 1 / row["cpu_seconds"],
-        "steps_per_second": 1 / row["seconds"],
+        "steps": _STEPS,
+        "steps_per_cpu_second": _STEPS / took["cpu_seconds"],
+        "steps_per_second": _STEPS / took["seconds"],
     }
 
 
-def _advancing(config: Any) -> Callable[[], Any]:
-    """A row of skills, in a state with room for an episode."""
+def _advancing(config: Any) -> Callable[[], None]:
+    """Skills of a sequence, in a state with room for the episode."""
     model = build_hilam(config.model, config.codes, config.latents)
     latents, go = jnp.zeros((1, 2, model.size)), jnp.ones((1, 2), bool)
     variables = jax.jit(model.init)(jax.random.key(0), latents, go)
-    state = model.apply(variables, 1, _STEPS, method="start")
-    step = jax.jit(lambda *arguments: model.apply(variables, *arguments, method="step"))
-    return lambda: step(latents[:, 0], go[:, 0], state)
+    start = model.apply(variables, 1, _STEPS, method="start")
+    step = jax.jit(lambda *given: model.apply(*given, method="step"))
+    rows = np.random.default_rng(0).normal(size=(_STEPS, 1, model.size)).astype(np.float32)
+
+    def episode() -> None:
+        state = start
+        for row in rows:
+            expected, state, _ = step(variables, row, go[:, 0], state)
+            expected.block_until_ready()  # As who acts waits for it.
+
+    return episode
 
 
-def _deciding(config: Any) -> Callable[[], Any]:
+def _deciding(config: Any) -> Callable[[], None]:
     """A policy, asked as one that acts asks it: pictures of the host, sentences as text."""
     config = config.to_dict()
     model = build_chunk_policy(config["model"], config["reads"], config["predicts"])
     policy = LoadedChunkPolicy(model, {}, config, 0)
     policy.variables = jax.jit(policy.initialise)(jax.random.key(0))
-    height, width, channels = (*policy.image_size, config["model"].get("channels", 3))
-    picture = jax.ShapeDtypeStruct((1, height, width, channels), jnp.uint8)
-    frames = random_batch({camera: picture for camera in policy.cameras})
-    numbers = [np.zeros((1, n), np.float32) for n in (policy.proprio_width, policy.skill_width)]
-    return lambda: policy.decide(frames, numbers[0], ["open the drawer"], numbers[1])
+    shape = frame_shape(config["model"])
+    frames = {camera: np.zeros((1, *shape), np.uint8) for camera in policy.cameras}
+    proprio, skill = (
+        np.zeros((1, width), np.float32) for width in (policy.proprio_width, policy.skill_width)
+    )
+
+    def episode() -> None:
+        for _ in range(_STEPS):
+            policy.decide(frames, proprio, ["open the drawer"], skill)
+
+    return episode
