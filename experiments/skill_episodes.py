@@ -31,9 +31,8 @@ class Group:
     valid: np.ndarray
 
     def segment(self, skills: LoadedHiLam) -> Segmentation:
-        """As `LoadedHiLam.segment`; boundaries in valid steps alone."""
-        found = skills.segment(self.latents, self._read())
-        return found.replace(boundaries=tuple(cut & self.valid for cut in found.boundaries))
+        """As `LoadedHiLam.segment`; beyond valid steps it means nothing."""
+        return skills.segment(self.latents, self._read())
 
     def encode(self, skills: LoadedHiLam) -> tuple[np.ndarray, ...]:
         """As `LoadedHiLam.encode`."""
