@@ -51,15 +51,19 @@ def ahead(row: Row) -> float:
 
 
 def best_settings(rows: Rows) -> dict[int, str]:
-    """{stage: the setting that is furthest ahead on the validation split}."""
+    """{stage: the setting that is furthest ahead on the validation split}.
+
+    One that cuts nothing with some seed is behind all others: it is level with cuts of no count.
+    """
     stages = sorted({row["stage"] for of in rows.values() for row in of})
 
-    def mean(of: Sequence[Row], stage: int) -> float:
-        held_out = [row for row in of if (row["split"], row["stage"]) == ("validation", stage)]
+    def rank(name: str, stage: int) -> tuple[bool, float]:
+        key = ("validation", stage)
+        held_out = [row for row in rows[name] if (row["split"], row["stage"]) == key]
         counted = [row for row in held_out if row["repeats_cut"] is None] or held_out
-        return float(np.mean([ahead(row) for row in counted]))
+        return all(row["chunks"] > 1 for row in counted), float(np.mean([*map(ahead, counted)]))
 
-    return {stage: max(rows, key=lambda name: mean(rows[name], stage)) for stage in stages}
+    return {stage: max(rows, key=lambda name: rank(name, stage)) for stage in stages}
 
 
 def tables(rows: Rows, best: Mapping[int, str]) -> list[Table]:

@@ -52,7 +52,7 @@ def rows(f1, split, seed=0, **values):
         "random": 0.2,
         "jump": 0.4,
     } | values
-    return {"seed": seed, "split": split, "f1": f1, "repeats_cut": None, **values}
+    return {"seed": seed, "split": split, "f1": f1, "repeats_cut": None, "chunks": 5.0, **values}
 
 
 def test_a_setting_is_chosen_by_validation_and_told_of_the_test_split():
@@ -61,11 +61,13 @@ def test_a_setting_is_chosen_by_validation_and_told_of_the_test_split():
         "other": [rows(0.6, "validation"), rows(0.1, "test"), rows(0.3, "test", 1)],
         # A higher F1, but of cuts that are no better than the jumps.
         "more": [rows(0.8, "validation", jump=0.8), rows(0.1, "test"), rows(0.3, "test", 1)],
+        # As far ahead of nothing as it can be.
+        "none": [rows(0.0, "validation", equal=0.0, random=0.0, jump=-0.5, chunks=1.0)],
     }
     best = best_settings(settings)
     assert best == {1: "other"}
     shown = tables(settings, best)
-    preset, other, _ = shown[0].rows
+    preset, other, _ = shown[0].rows  # Nothing is known of the last on the test split.
     assert (preset["setting"], other["setting"]) == ("preset", "other (chosen)")
     assert preset["f1"].mean == pytest.approx(0.8) and preset["ahead"].mean == pytest.approx(0.4)
     assert other["ahead"].mean == pytest.approx(-0.2) and "repeats_cut" not in other
