@@ -12,7 +12,10 @@ are this preset with other inputs and targets:
     --config.reads.skill=skill --config.data.sidecars.skill=skills \
         --config.model.text.kind=none                                               low level
 
-No run of this preset to the end has been measured yet; sizes, batch and rate are those published.
+Sizes, batch and rate are those published; no run of this preset to the end has been measured yet. Of
+the variant ogbench one was: 60 demonstrations of `window` (48 to train on), about a minute of CPU
+time for the training, 19 of 20 episodes solved (95 % Wilson interval .76 to .99), see
+docs/data/ogbench.md.
 """
 
 from ml_collections import ConfigDict
@@ -45,8 +48,10 @@ def _light(config, _):
 
 def _ogbench(config, _):
     _light(config, None)
+    config.model.encoder.update(channels=16, blocks=1)
+    config.model.update(width=64, layers=2, mlp_hidden=256)
     config.reads.cameras = ("front_pixels",)
-    config.total_steps = 2_000
+    config.total_steps = 1_500
     config.checkpoint.every = config.eval.every = 500
 
 
