@@ -8,8 +8,8 @@ actions. 64 px, for two CPU cores.
         --config.data.path=data/doom_suite --config.data.sidecars.ids=latents \
         --config.lam.checkpoint=runs/lam
 
-Variants: long (6,000 steps), debug (a smoke run). Continuous slots are read by --config.data.sidecars.slots=latents.
-The sections `codes` and `lam` are filled in from the sidecars.
+Variants: long (6,000 steps), debug (a smoke run). Continuous slots are read by
+--config.data.sidecars.slots=latents. The sections `codes` and `lam` are filled in from the sidecars.
 
 Five minutes on two cores that others used too, jax 0.10.2, for codes of doom_suite.py. Expect 2.94
 nats per slot on the validation split, where each code's share alone gives 4.52; what is earned with
