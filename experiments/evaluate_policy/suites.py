@@ -120,6 +120,8 @@ def _libero(
         "rendering": simulator.rendering,
         "shown_orientation": "upright",
     }
+    if perturbation:
+        facts["text"] = "bddl"  # their file names are those of the suite as it was
     chosen = _libero_tasks(simulator, played, tasks)
     distinct = 0
     if measured.fixed_states and measured.env_seed is not None:

@@ -236,9 +236,8 @@ def test_a_protocol_of_libero_decides_the_episodes(libero):
 def test_a_perturbed_suite_is_told(libero):
     suite = open_suite("libero_object", "official", [], perturbation="swap")
     assert list(suite.tasks) == ["libero_object_swap_0"]
-    assert (
-        suite.protocol["perturbation"] == "swap" and suite.protocol["suite"] == "libero_object_swap"
-    )
+    told = {key: suite.protocol[key] for key in ("perturbation", "suite", "text")}
+    assert told == {"perturbation": "swap", "suite": "libero_object_swap", "text": "bddl"}
     with pytest.raises(
         UserError, match="no suite libero_goal_swap; perturbed ones: libero_object_swap"
     ):
