@@ -86,11 +86,11 @@ def main(argv):
         return _write_table(_TABLE.value)
     if _CONFIG.value is None or not (_TOPOLOGY.value or _WEAK.value):
         raise UserError("give --config=PRESET and --topology=NAME, or --table=FILE")
-    config = as_run(cli.config_value(_CONFIG))
     if _WEAK.value:
-        return _weak_scaling(config, _WEAK.value)
+        return _weak_scaling(_WEAK.value)
     topology = parse_topology(_TOPOLOGY.value, _SLICES.value)
-    devices = _devices(topology)
+    devices = _devices(topology)  # Before a model is built: it decides how many devices there are.
+    config = as_run(cli.config_value(_CONFIG))
     if _SEARCH.value:
         return _search(config, topology, devices)
     made = plan(config, topology, devices, on_paper)
@@ -108,10 +108,11 @@ def _devices(topology):
     return jax.devices()
 
 
-def _weak_scaling(config, most):
+def _weak_scaling(most):
     # Collectives and arguments are settled before machine code is made, which takes the time.
     jax.config.update("jax_disable_most_optimizations", True)
     jax.config.update("jax_num_cpu_devices", most)
+    config = as_run(cli.config_value(_CONFIG))
     counts = [2**n for n in range(1, most.bit_length()) if 2**n <= most]
     rows = [scaling.scaled(config, "data", 1, on_paper)]
     rows += [scaling.scaled(config, axis, n, on_paper) for axis in ("data", "fsdp") for n in counts]
@@ -198,11 +199,10 @@ def _write_table(path):
         if not re.search(_ROWS.value, f"{preset} {name}"):
             continue
         module, _, variant = preset.partition(":")
-        config = as_run(
-            importlib.import_module(f"experiments.configs.{module}").get_config(variant)
-        )
         topology = parse_topology(name)
-        made = plan(config, topology, _devices(topology), on_paper)
+        devices = _devices(topology)
+        config = importlib.import_module(f"experiments.configs.{module}").get_config(variant)
+        made = plan(as_run(config), topology, devices, on_paper)
         _record(made, preset)
         print(f"{preset} on {name}: {'fits' if made.fits else 'does not fit'}", flush=True)
         # Read again: another process may have written its rows meanwhile.

@@ -43,7 +43,8 @@ def test_every_variant_of_every_seed_is_trained_and_those_of_a_seed_are_measured
     motion = found[names.index("seed0/lam/motion")]
     assert "--config.loss.motion=0.01" in motion.flags
     slow = found[names.index("seed0/lam/half_rate")]
-    assert "--config.optimizer.learning_rate=0.0005" in slow.flags
+    rate = read_preset(DOOM).optimizer.learning_rate / 2
+    assert f"--config.optimizer.learning_rate={rate}" in slow.flags
     report = found[-1]
     assert report.reads[0] == "seed3/lam/preset" and "--budgets=1,4" in report.flags
 
