@@ -223,21 +223,19 @@ class InputFlags(NamedTuple):
     datasets: flags.FlagHolder
 
 
-def define_inputs() -> InputFlags:
-    """The flags --checkpoint (required), --step, --data and --datasets."""
-    checkpoint = flags.DEFINE_string(
-        "checkpoint", None, "Work directory of the latent action model.", required=True
-    )
+def define_inputs(
+    of: str = "the latent action model",
+    datasets: str = "Datasets of the folder; default those of the training.",
+) -> InputFlags:
+    """The flags --checkpoint (required), --step, --data and --datasets, with what help says."""
+    checkpoint = flags.DEFINE_string("checkpoint", None, f"Work directory of {of}.", required=True)
     step = flags.DEFINE_integer(
         "step", None, "Training step to load; default the newest.", lower_bound=0
     )
     data = flags.DEFINE_string(
         "data", "", "Dataset folder; default the one the model was trained on."
     )
-    datasets = flags.DEFINE_list(
-        "datasets", [], "Datasets of the folder; default those of the training."
-    )
-    return InputFlags(checkpoint, step, data, datasets)
+    return InputFlags(checkpoint, step, data, flags.DEFINE_list("datasets", [], datasets))
 
 
 def model_name(checkpoint: str) -> str:

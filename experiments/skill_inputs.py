@@ -23,35 +23,23 @@ _SLOTS = "slots"  # the array of experiments.extract_latents
 flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
 
 
-class InputFlags(NamedTuple):
+class SkillFlags(NamedTuple):
     """The flags that say which skills are read and which latent actions they are applied to."""
 
-    checkpoint: flags.FlagHolder
-    step: flags.FlagHolder
-    data: flags.FlagHolder
+    inputs: lam_inputs.InputFlags
     latents: flags.FlagHolder
-    datasets: flags.FlagHolder
 
 
-def define_inputs() -> InputFlags:
+def define_inputs() -> SkillFlags:
     """The flags --checkpoint and --latents (required), --step, --data and --datasets."""
-    checkpoint = flags.DEFINE_string(
-        "checkpoint", None, "Work directory of the skills.", required=True
-    )
-    step = flags.DEFINE_integer(
-        "step", None, "Training step to load; default the newest.", lower_bound=0
-    )
-    data = flags.DEFINE_string(
-        "data", "", "Dataset folder; default the one the skills were trained on."
-    )
+    inputs = lam_inputs.define_inputs("the skills", "Datasets; default those that --latents has.")
     latents = flags.DEFINE_string(
         "latents",
         None,
         "Latent actions of that data, of the model that the skills were trained with.",
         required=True,
     )
-    datasets = flags.DEFINE_list("datasets", [], "Datasets; default those that --latents has.")
-    return InputFlags(checkpoint, step, data, latents, datasets)
+    return SkillFlags(inputs, latents)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +72,7 @@ class SkillSource:
         return Episodes(skills, array, listed.numbers, listed.lengths - skills.gap, first)
 
 
-def open_source(given: InputFlags) -> SkillSource:
+def open_source(given: SkillFlags) -> SkillSource:
     """The skills and the data that the flags name.
 
     Raises:
@@ -92,13 +80,14 @@ def open_source(given: InputFlags) -> SkillSource:
       UserError: no data folder known, or no latent actions of it in --latents.
       DataError: no such data or dataset.
     """
-    skills = load_as("hilam", lam_inputs.text(given.checkpoint), given.step.value)
+    checkpoint, step, data, datasets = given.inputs
+    skills = load_as("hilam", lam_inputs.text(checkpoint), step.value)
     folder = Path(lam_inputs.text(given.latents)).expanduser()
-    path = lam_inputs.text(given.data) or (skills.config.get("data") or {}).get("path")
+    path = lam_inputs.text(data) or (skills.config.get("data") or {}).get("path")
     if not path:
         raise UserError("the checkpoint does not say which data it was trained on; give --data=DIR")
     info = open_dataset(path)
-    named = lam_inputs.listed(given.datasets)
+    named = lam_inputs.listed(datasets)
     for name in named:
         info.spec(name)
     held = [

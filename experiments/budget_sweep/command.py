@@ -34,6 +34,7 @@ from experiments.budget_sweep.settings import (
     check_data,
     has_codes,
 )
+from experiments.pieces import study_flags
 from experiments.pieces.piece import Piece
 from experiments.pieces.runner import Runner
 from experiments.played_tasks import simulator_of, tasks_of
@@ -160,10 +161,11 @@ def settings_of_flags() -> Settings:
 
 
 def _given(flag: flags.FlagHolder) -> Any:
-    """The value of a flag, with --fast a small default."""
-    if _FAST.value and not flag.present and flag.name in _SMALL:
-        return _SMALL[flag.name]
-    return lam_inputs.listed(flag) if isinstance(flag.value, list) else flag.value
+    return study_flags.given(flag, _small())
+
+
+def _small() -> study_flags.Small:
+    return _SMALL if _FAST.value else {}
 
 
 def _preset(flag: flags.FlagHolder) -> str:
@@ -178,15 +180,13 @@ def _plan(datasets: Sequence[str]) -> dict[str, int]:
 
 def _protocols() -> tuple[str, ...]:
     given = lam_inputs.listed(_PROTOCOLS)
-    unknown = [name for name in given if name not in PROTOCOLS]
-    if unknown:
-        raise UserError(f"--protocols: unknown {', '.join(unknown)}; known: {', '.join(PROTOCOLS)}")
+    study_flags.check_names(_PROTOCOLS, given, PROTOCOLS)
     return tuple(given)
 
 
 def _labels() -> dict[str, int]:
     labels = [_label(_LABELS.name, text) for text in _given(_LABELS)]
-    draws = _numbers(_DRAWS, 1, repeated=True)
+    draws = _draws()
     if len(draws) != len(labels):
         raise UserError(
             f"--draws has {len(draws)} numbers, --labels {len(labels)}; give one of each"
@@ -199,9 +199,11 @@ def _label(flag: str, text: str) -> str:
     return text
 
 
-def _numbers(flag: flags.FlagHolder, least: int, *, repeated: bool = False) -> tuple[int, ...]:
-    """Whole numbers; in order and each once, unless `repeated`."""
-    items = [text.strip() for text in flag.value] if repeated else _given(flag)
-    items = _SMALL[flag.name] if repeated and _FAST.value and not flag.present else items
-    numbers = lam_inputs.whole_numbers(flag.name, items, least)
-    return numbers if repeated else tuple(sorted(numbers))
+def _numbers(flag: flags.FlagHolder, least: int) -> tuple[int, ...]:
+    return study_flags.ascending(flag, least, _small())
+
+
+def _draws() -> tuple[int, ...]:
+    """One number per number of labels, so that some may be equal."""
+    items = _SMALL[_DRAWS.name] if _FAST.value and not _DRAWS.present else _DRAWS.value
+    return lam_inputs.whole_numbers(_DRAWS.name, [text.strip() for text in items], 1)

@@ -6,7 +6,8 @@ z^0 are latent actions, z^1 and z^2 the skills of the first and second stage, ea
 import dataclasses
 from collections.abc import Sequence
 
-LEARNED, RANDOM = "learned", "random"
+from experiments.extract_skills.skills import EQUAL, JUMP, LEARNED, RANDOM
+
 FLEXLAM, FIXED = "flexlam", "fixed_"  # A LAM of K slots that are all kept is FIXED + K.
 
 
@@ -61,8 +62,8 @@ ARMS = (
     Arm("hilam_none", "HiLAM without action-free video", 2),
     Arm("hilam_z1_z0", "HiLAM, skills z^1", 1, 0),
     Arm("hilam_z2_z1", "HiLAM, actions z^1", 2, 1),
-    Arm("hilam_equal", "chunks of equal length", 2, 0, "equal"),
-    Arm("hilam_jump", "chunks that begin at the largest changes", 2, 0, "jump"),
+    Arm("hilam_equal", "chunks of equal length", 2, 0, EQUAL),
+    Arm("hilam_jump", "chunks that begin at the largest changes", 2, 0, JUMP),
     Arm("hilam_random", "chunks that begin anywhere", 2, 0, RANDOM),
 )
 

@@ -27,6 +27,7 @@ from experiments.hilam_study.arms import ARMS, Arm, prefix_arms
 from experiments.hilam_study.pieces import ALL, EVALUATION, pieces
 from experiments.hilam_study.results import write_episodes, write_results
 from experiments.hilam_study.settings import Presets, Settings, check_prefixes, gap_of, size_of
+from experiments.pieces import study_flags
 from experiments.pieces.config_flags import with_variants
 from experiments.pieces.piece import Piece
 from experiments.pieces.runner import Runner
@@ -137,10 +138,11 @@ def settings_of_flags() -> Settings:
 
 
 def _given(flag: flags.FlagHolder) -> Any:
-    """The value of a flag, with --fast a small default."""
-    if _FAST.value and not flag.present and flag.name in _SMALL:
-        return _SMALL[flag.name]
-    return lam_inputs.listed(flag) if isinstance(flag.value, list) else flag.value
+    return study_flags.given(flag, _small())
+
+
+def _small() -> study_flags.Small:
+    return _SMALL if _FAST.value else {}
 
 
 def _preset(flag: flags.FlagHolder) -> str:
@@ -148,11 +150,8 @@ def _preset(flag: flags.FlagHolder) -> str:
 
 
 def _arms() -> list[Arm]:
-    known = {arm.name: arm for arm in ARMS}
     names = _given(_ARMS)
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(f"--arms: unknown {', '.join(unknown)}; known: {', '.join(known)}")
+    study_flags.check_names(_ARMS, names, [arm.name for arm in ARMS])
     return [arm for arm in ARMS if arm.name in names]
 
 
@@ -164,6 +163,4 @@ def _shares() -> tuple[int, ...]:
 
 
 def _numbers(flag: flags.FlagHolder, least: int) -> tuple[int, ...]:
-    """Whole numbers in order, each once."""
-    numbers = lam_inputs.whole_numbers(flag.name, _given(flag), least)
-    return tuple(sorted(set(numbers)))
+    return study_flags.ascending(flag, least, _small())

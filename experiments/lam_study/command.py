@@ -20,6 +20,7 @@ from experiments import lam_inputs
 from experiments.lam_study.pieces import Settings, pieces
 from experiments.lam_study.results import write_results
 from experiments.lam_study.variants import CHANGES, Variant, of_names
+from experiments.pieces import study_flags
 from experiments.pieces.runner import Runner
 from experiments.preset_flag import read_preset
 from flexlam_jax import output_folder
@@ -71,10 +72,8 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
     """
     known = [change.name for change in CHANGES]
     names = [name for name in lam_inputs.listed(_CHANGES) if name != "none"]
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UserError(f"--changes: unknown {', '.join(unknown)}; known: {', '.join(known)}")
-    budgets = _numbers(_BUDGETS, 1)
+    study_flags.check_names(_CHANGES, names, known)
+    budgets = study_flags.ascending(_BUDGETS, 1)
     preset = read_preset(_CONFIG.value)
     trained = trained_budgets(preset.model)
     never = [k for k in budgets if k not in trained]
@@ -92,16 +91,10 @@ def settings_of_flags() -> tuple[Settings, list[Variant]]:
         config=_CONFIG.value,
         prepared=_PREPARED.value,
         data=lam_inputs.text(_DATA),
-        seeds=_numbers(_SEEDS, 0),
+        seeds=study_flags.ascending(_SEEDS, 0),
         budgets=budgets,
         labels=tuple(labels),
         draws=_DRAWS.value,
         split=_SPLIT.value,
     )
     return settings, of_names(names, budgets, preset)
-
-
-def _numbers(flag: flags.FlagHolder, least: int) -> tuple[int, ...]:
-    """Whole numbers in order, each once."""
-    numbers = lam_inputs.whole_numbers(flag.name, lam_inputs.listed(flag), least)
-    return tuple(sorted(set(numbers)))

@@ -89,8 +89,8 @@ def _check_length(data: Any) -> None:
         )
     if data.clip_length != 2:
         raise ConfigError(
-            f"config.data.clip_length={data.clip_length}, but no frames are read and the sequences "
-            "are of config.data.column_chunk steps; leave out config.data.clip_length"
+            f"config.data.clip_length={data.clip_length}, but the sequences are of "
+            "config.data.column_chunk steps; leave out config.data.clip_length"
         )
     if data.get("frame_chunk", 0):
         raise ConfigError(

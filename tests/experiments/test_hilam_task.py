@@ -79,7 +79,7 @@ def test_ids_are_no_latents(data, tmp_path):
     [
         ("column_chunk", 1, "column_chunk=1: skills are learned from sequences .* 2 or more"),
         ("column_chunk", 0, "column_chunk=0: skills"),
-        ("clip_length", 8, "clip_length=8, but no frames are read"),
+        ("clip_length", 8, "clip_length=8, but the sequences are of config.data.column_chunk"),
     ],
 )
 def test_sequences_that_are_none(key, value, message):
