@@ -96,8 +96,9 @@ in_job() {
   errors=$(mktemp)
   { srun --kill-on-bad-exit=0 --wait="$grace" --label "$@" 2>&1 >&4 | tee "$errors" >&2; } 4>&1 &
   local step=$! code=0
+  # A signal ends a wait early and with its own code: the step's is what the last one remembers.
+  while wait "$step" || true; kill -0 "$step" 2>/dev/null; do :; done
   wait "$step" || code=$?
-  while kill -0 "$step" 2>/dev/null; do code=0; wait "$step" || code=$?; done
   echo "== $(date -u +%FT%TZ) exit code $code"
 
   if may_restart "$code" && [ -z "$cancelled" ]; then

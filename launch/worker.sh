@@ -159,8 +159,10 @@ _supervise() {
   "$@" &
   child=$!
   echo "$child" > "$run/pid"
+  # A signal ends a wait early and with its own code. The command may be gone by the time it is
+  # looked for, so its code is what a last wait, which nothing can cut short, remembers.
+  while wait "$child"; kill -0 "$child" 2>/dev/null; do :; done
   wait "$child"; code=$?
-  while kill -0 "$child" 2>/dev/null; do wait "$child"; code=$?; done
   echo "== exit code $code at $(date -u +%FT%TZ)"
   echo "$code" > "$run/exit.new" && mv "$run/exit.new" "$run/exit"
 }
