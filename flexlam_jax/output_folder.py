@@ -128,6 +128,11 @@ def _is_skill_scores(folder: epath.Path) -> bool:
     return found.get("kind") == "skill_scores" and {"change", "rows"} <= found.keys()
 
 
+def _is_expert(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "expert" and {"simulator", "replay"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -143,6 +148,7 @@ POLICY_EVALUATION = Kind(
 HIERARCHY = Kind("hilam_study", "a study of the hierarchy", "--out", _is_hierarchy)
 SKILL_STUDY = Kind("skill_study", "a study of boundaries", "--out", _is_skill_study)
 SKILL_SCORES = Kind("skill_scores", "scores of boundaries", "--out", _is_skill_scores)
+EXPERT = Kind("expert", "measurements of a scripted expert", "--out", _is_expert)
 _KINDS = (
     RUN,
     REPORT,
@@ -157,6 +163,7 @@ _KINDS = (
     HIERARCHY,
     SKILL_STUDY,
     SKILL_SCORES,
+    EXPERT,
 )
 
 

@@ -12,6 +12,7 @@ import pytest
 from flexlam_jax import output_folder
 from flexlam_jax.errors import WorkdirError
 from flexlam_jax.output_folder import (
+    EXPERT,
     LATENTS,
     REPORT,
     RUN,
@@ -25,7 +26,7 @@ from flexlam_jax.output_folder import (
 
 KINDS = {
     kind.name: kind
-    for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION, SKILL_STUDY)
+    for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION, SKILL_STUDY, EXPERT)
 }
 # What each kind of folder held in early versions, and what a dataset folder holds.
 START = {"argv": [], "versions": {}, "devices": "1 x cpu"}
@@ -43,6 +44,7 @@ OURS = {
     "skill_study": {
         "settings.json": {"kind": "skill_study", "changes": [], "sequences": "planted"}
     },
+    "expert": {"settings.json": {"kind": "expert", "simulator": {}, "replay": True}},
     "segmentation": {
         "segmentation.json": {"kind": "segmentation", "model": "", "stages": [], "episodes": []}
     },

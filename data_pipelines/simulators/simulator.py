@@ -148,6 +148,10 @@ class Simulator(abc.ABC):
         """float32 (S,), in the order of the task's state_names."""
         return np.zeros(0, np.float32)
 
+    def simulator_state(self) -> np.ndarray:
+        """What tells whether two episodes went the same way: here `state`, else all that moves."""
+        return self.state()
+
     def success(self) -> bool | None:
         """Whether the task is solved in this episode; None where tasks have no such notion."""
         return None

@@ -37,7 +37,7 @@ class Record:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], noun: str = "rollouts"):
         """Raises UserError for a folder that was made with other settings, or a damaged one."""
-        _check_settings(folder / "settings.json", settings, noun)
+        check_settings(folder / "settings.json", settings, noun)
         self._path = folder / "episodes.jsonl"
         self._outcomes: dict[tuple[str, Episode, str], Outcome] = {}
         self._read()
@@ -94,7 +94,8 @@ def _key(split: str, episode: Episode, rules: Mapping[str, Rule]) -> tuple[str, 
     return split, episode, str(rules.get(episode.task, ""))
 
 
-def _check_settings(path: Path, settings: Mapping[str, Any], noun: str) -> None:
+def check_settings(path: Path, settings: Mapping[str, Any], noun: str) -> None:
+    """Writes the settings of a folder. Raises UserError where it holds others, of `noun`."""
     text = json.dumps(settings, indent=1) + "\n"
     if not path.exists():
         write_atomically(path, text)

@@ -1,0 +1,124 @@
+"""How a scripted expert does on a task: what it solves, and whether its actions give that again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from data_pipelines.errors import DataError
+from data_pipelines.simulators.rollout import LONGEST, chosen_action, pictures
+from data_pipelines.simulators.simulator import EpisodeLost, Simulator
+
+
+class Attempt(NamedTuple):
+    """One episode of an expert.
+
+    length: steps. lost: why it has no end, "" if it has. replayed: of a solved one, whether its
+    actions, played again, gave every state to the bit and solved it again; None if nobody looked.
+    cpu_seconds: of this process, with the second playing.
+    """
+
+    seed: int
+    solved: bool
+    length: int
+    lost: str = ""
+    replayed: bool | None = None
+    cpu_seconds: float = 0.0
+
+
+class _Trace(NamedTuple):
+    actions: list[Any]
+    states: list[bytes]  # before each action, and after the last one
+    solved: bool
+
+
+class _Views(Mapping):
+    """The present pictures, drawn when somebody looks: most experts do not."""
+
+    def __init__(self, simulator: Simulator):
+        self._simulator, self._drawn = simulator, None
+
+    def _pictures(self) -> Mapping[str, np.ndarray]:
+        if self._drawn is None:
+            self._drawn = pictures(self._simulator)
+        return self._drawn
+
+    def __getitem__(self, camera: str) -> np.ndarray:
+        return self._pictures()[camera]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._simulator.views)
+
+    def __len__(self) -> int:
+        return len(self._simulator.views)
+
+
+def attempt(
+    kind: type[Simulator], task: str, seeds: Sequence[int], *, replay: bool
+) -> list[Attempt]:
+    """Lets the expert of a task play an episode per seed, each to its end or the task's max_steps.
+
+    With `replay` the solved ones are played again by their actions, in a new simulator and in the
+    other order, so that nothing but seed and actions can be what makes them equal.
+
+    Raises DataError for whatever the simulator says the user can mend, a task without an expert,
+    and one of which nobody knows whether it is solved.
+    """
+    attempts, traces = {}, {}
+    for seed, trace, lost, seconds in _each(kind, task, seeds, {}):
+        solved = trace is not None and trace.solved
+        length = len(trace.actions) if trace else 0
+        attempts[seed] = Attempt(seed, solved, length, lost, None, seconds)
+        if solved and replay:
+            traces[seed] = trace
+    for seed, trace, lost, seconds in _each(kind, task, list(traces)[::-1], traces):
+        equal = not lost and trace.solved and trace.states == traces[seed].states
+        both = attempts[seed].cpu_seconds + seconds
+        attempts[seed] = attempts[seed]._replace(replayed=equal, cpu_seconds=both)
+    return list(attempts.values())
+
+
+def _each(
+    kind: type[Simulator], task: str, seeds: Sequence[int], traces: Mapping[int, _Trace]
+) -> Iterator[tuple[int, _Trace | None, str, float]]:
+    """(seed, what happened, why it was lost, CPU seconds); by the actions of `traces`, if any."""
+    simulator: Simulator | None = None
+    try:
+        for seed in seeds:
+            begun, trace, lost = time.process_time(), None, ""
+            simulator = simulator or kind(ground_truth=not traces)
+            try:
+                trace = _play(simulator, task, seed, traces.get(seed))
+            except EpisodeLost as error:
+                simulator.close()
+                simulator, lost = None, str(error)
+            yield seed, trace, lost, time.process_time() - begun
+    finally:
+        if simulator is not None:
+            simulator.close()
+
+
+def _play(simulator: Simulator, task: str, seed: int, before: _Trace | None) -> _Trace:
+    """An episode of the expert, or of the actions that were taken before."""
+    simulator.reset(seed, task)
+    choose: Callable[[int], Any]
+    if before is None:
+        agent = simulator.expert()
+        choose = lambda step: chosen_action(simulator, agent, _Views(simulator))
+        most = simulator.task.max_steps or LONGEST
+    else:
+        choose, most = before.actions.__getitem__, len(before.actions)
+    actions: list[Any] = []
+    states, done = [simulator.simulator_state().tobytes()], False
+    while not done and len(actions) < most:
+        actions.append(choose(len(actions)))
+        done = simulator.step(actions[-1]).done
+        if not done or simulator.shows_end:
+            states.append(simulator.simulator_state().tobytes())
+    solved = simulator.success()
+    if solved is None:
+        raise DataError(f"{type(simulator).__name__} does not say whether {task} is solved")
+    return _Trace(actions, states, bool(solved))

@@ -1,0 +1,1 @@
+"""The command `python -m experiments.measure_expert`; see command.py."""
