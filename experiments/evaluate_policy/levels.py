@@ -41,7 +41,8 @@ def open_player(policy: str, low: str) -> Player:
       CheckpointError: no checkpoint there, or one of another kind.
       UserError: a policy that does not act, levels that do not fit each other.
     """
-    top, about = load_as(POLICY, policy), {"policy": about_checkpoint(policy)}
+    top = load_as(POLICY, policy)
+    about = {"policy": about_checkpoint(policy, top.step)}
     if not low:
         if top.skill_width:
             raise UserError(
@@ -53,7 +54,7 @@ def open_player(policy: str, low: str) -> Player:
     below = load_as(POLICY, low)
     check_hierarchy(top, below)
     _check_acts(below, f"--low={low}", "; train it on actions, see docs/policies.md")
-    return Player((top, below), about | {"low": about_checkpoint(low)})
+    return Player((top, below), about | {"low": about_checkpoint(low, below.step)})
 
 
 def _check_acts(policy: LoadedChunkPolicy, flag: str, remedy: str) -> None:

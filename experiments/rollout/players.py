@@ -11,7 +11,8 @@ from experiments.lam_inputs import model_name
 from flexlam_jax.acting.latent_policy import LatentPolicy
 from flexlam_jax.acting.policy import Policy
 from flexlam_jax.checkpoints.fingerprint import fingerprint
-from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.params import restore_params, saved_fingerprint
+from flexlam_jax.checkpoints.write import STEP
 from flexlam_jax.errors import UserError
 from flexlam_jax.loading import early_translator
 from flexlam_jax.loading.load import LAM, kind_of, load_as
@@ -79,7 +80,7 @@ def open_player(policy: str, path: LatentPath) -> Player:
             f"{', '.join(BEHAVIOURS)}"
         )
     _refuse(path, f"--policy={policy} holds a model of kind {kind!r}")
-    return Player(loaded, about_checkpoint(policy))
+    return Player(loaded, about_checkpoint(policy, getattr(loaded, "step", None)))
 
 
 def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
@@ -99,8 +100,9 @@ def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
     if not 0 < keep <= lam.slots:
         raise UserError(f"--keep={keep} is outside 1..{lam.slots}, the slots of {made_of}")
     translator = flexlam_jax.load_translator(path.translator)
-    about = about_checkpoint(policy) | {"keep": keep, "draws": path.draws}
-    about |= {"lam": about_checkpoint(made_of), "translator": about_checkpoint(path.translator)}
+    about = about_checkpoint(policy, tokens.step) | {"keep": keep, "draws": path.draws}
+    about["lam"] = about_checkpoint(made_of, lam.step)
+    about["translator"] = about_checkpoint(path.translator, STEP)
     acting = LatentPolicy(tokens, lam, translator, keep=keep, draws=path.draws)
     return Player(acting, about, predicts=True)
 
@@ -122,10 +124,12 @@ def _refuse(path: LatentPath, why: str) -> None:
         raise UserError(f"{why}, for which {', '.join(given)} mean nothing; leave them out")
 
 
-def about_checkpoint(path: str) -> dict[str, Any]:
-    """What tells a checkpoint from others."""
+def about_checkpoint(path: str, step: int | None) -> dict[str, Any]:
+    """What tells a checkpoint from others; it is read for that only where nobody loaded its `step`."""
     about: dict[str, Any] = {"checkpoint": model_name(path), "kind": kind_of(path)}
     if early_translator.is_one(path):
         return about | {"fingerprint": early_translator.config_of(path).get("fingerprint")}
+    if step is not None:
+        return about | {"step": step, "fingerprint": saved_fingerprint(path, step)}
     variables, _, step = restore_params(path)
     return about | {"step": step, "fingerprint": fingerprint(variables)}

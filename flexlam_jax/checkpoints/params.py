@@ -10,6 +10,7 @@ from etils import epath
 
 from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FOLDER, item_metadata, manager, read_meta, verify
+from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.quiet import quiet_libraries
 from flexlam_jax.checkpoints.references import Reference, read_frozen, references_in
 from flexlam_jax.checkpoints.subtrees import merge, split, subtree, with_subtree, within
@@ -101,6 +102,21 @@ def saved_config(path: Any, step: int | None = None) -> dict[str, Any]:
     return _newest(path, step, lambda files, folder, number: _config(files, folder, number)[0])
 
 
+def saved_fingerprint(path: Any, step: int) -> int:
+    """`fingerprint` of what `restore_params` gives of a step, all of it.
+
+    It lies beside the arrays, which were verified by it when somebody read them; they are read
+    again only where the checkpoint holds some of them by reference.
+
+    Raises:
+      CheckpointError: as `restore_params`.
+    """
+    _, meta = _newest(path, step, _config)
+    if meta.get("frozen"):
+        return fingerprint(restore_params(path, step=step)[0])
+    return int(meta["fingerprints"][_item(meta)])
+
+
 def _newest(
     path: Any,
     step: int | None,
@@ -142,9 +158,14 @@ def _config(
     return config, meta
 
 
+def _item(meta: dict[str, Any]) -> str:
+    """Averaged parameters where the run kept them."""
+    return "ema" if "ema" in meta["fingerprints"] else "params"
+
+
 def _restore_params(files, folder, step, abstract, prefer_ema, beside, without):
     config, meta = _config(files, folder, step)
-    name = "ema" if prefer_ema and "ema" in meta["fingerprints"] else "params"
+    name = _item(meta) if prefer_ema else "params"
     saved = item_metadata(folder, step, name)
     if callable(abstract):
         try:

@@ -15,6 +15,8 @@ from experiments.rollout import players
 from experiments.rollout.players import LatentPath
 from experiments.rollout.record import TEST, Record
 from experiments.rollout.videos import Recorder
+from flexlam_jax.checkpoints import params
+from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.write import save_model
 from flexlam_jax.errors import DamagedFile, UserError
 from flexlam_jax.evaluation.decision_rules import Rule
@@ -245,3 +247,20 @@ def test_a_policy_of_latent_actions_needs_its_parts(place, monkeypatch, path, co
     monkeypatch.setattr(players.flexlam_jax, "load", lambda path: tokens)
     with pytest.raises(UserError, match=message):
         players.open_player("tokens", path)
+
+
+def test_every_checkpoint_is_read_once(place, monkeypatch):
+    read, restore = [], params._restore_params
+
+    def counted(files, folder, *others):
+        read.append(folder.parent.name)
+        return restore(files, folder, *others)
+
+    monkeypatch.setattr(params, "_restore_params", counted)
+    path = LatentPath(str(place / "translator"), keep=2)
+    about = players.open_player(str(place / "tokens"), path).about
+    assert sorted(read) == ["lam", "tokens", "translator"]
+    for name, told in {"tokens": about, **about}.items():
+        if name in read:
+            variables, _, step = params.restore_params(place / name)
+            assert told["step"] == step and told["fingerprint"] == fingerprint(variables), name

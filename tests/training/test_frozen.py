@@ -9,7 +9,8 @@ import pytest
 from etils import epath
 
 from flexlam_jax.checkpoints.files import item_metadata
-from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.fingerprint import fingerprint
+from flexlam_jax.checkpoints.params import restore_params, saved_fingerprint
 from flexlam_jax.errors import CheckpointError, ConfigError, Interrupted
 from flexlam_jax.training.frozen import part
 from flexlam_jax.training.loop import fit
@@ -84,6 +85,14 @@ def test_loading_gives_all_parameters(runs):
     other = jax.eval_shape(lambda: jax.tree.map(lambda x: x[..., None], runs[2].variables))
     with pytest.raises(CheckpointError, match="another architecture"):
         restore_params(runs[0] / "run", other)
+
+
+def test_the_saved_fingerprint_is_that_of_all_that_is_loaded(runs):
+    for run in ("source", "run"):  # One holds all itself, averaged ones too; the other refers.
+        variables, _, step = restore_params(runs[0] / run)
+        assert saved_fingerprint(runs[0] / run, step) == fingerprint(variables)
+    with pytest.raises(CheckpointError, match="no step 7 in"):
+        saved_fingerprint(runs[0] / "run", 7)
 
 
 def test_runs_that_move_together_find_each_other(copy, runs):
