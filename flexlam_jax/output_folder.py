@@ -130,7 +130,7 @@ def _is_skill_scores(folder: epath.Path) -> bool:
 
 def _is_expert(folder: epath.Path) -> bool:
     settings = _object(folder / "settings.json")
-    return settings.get("kind") == "expert" and {"simulator", "replay"} <= settings.keys()
+    return settings.get("kind") == "expert" and {"simulator", "replays"} <= settings.keys()
 
 
 RUN = Kind("run", "a training run", "--workdir", _is_run)

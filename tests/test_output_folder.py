@@ -44,7 +44,7 @@ OURS = {
     "skill_study": {
         "settings.json": {"kind": "skill_study", "changes": [], "sequences": "planted"}
     },
-    "expert": {"settings.json": {"kind": "expert", "simulator": {}, "replay": True}},
+    "expert": {"settings.json": {"kind": "expert", "simulator": {}, "replays": 3}},
     "segmentation": {
         "segmentation.json": {"kind": "segmentation", "model": "", "stages": [], "episodes": []}
     },

@@ -57,12 +57,12 @@ class _Views(Mapping):
 
 
 def attempt(
-    kind: type[Simulator], task: str, seeds: Sequence[int], *, replay: bool
+    kind: type[Simulator], task: str, seeds: Sequence[int], *, replays: int
 ) -> list[Attempt]:
     """Lets the expert of a task play an episode per seed, each to its end or the task's max_steps.
 
-    With `replay` the solved ones are played again by their actions, in a new simulator and in the
-    other order, so that nothing but seed and actions can be what makes them equal.
+    The first `replays` that are solved are played again by their actions, in a new simulator and in
+    the other order, so that nothing but seed and actions can be what makes them equal.
 
     Raises DataError for whatever the simulator says the user can mend, a task without an expert,
     and one of which nobody knows whether it is solved.
@@ -72,7 +72,7 @@ def attempt(
         solved = trace is not None and trace.solved
         length = len(trace.actions) if trace else 0
         attempts[seed] = Attempt(seed, solved, length, lost, None, seconds)
-        if solved and replay:
+        if solved and len(traces) < replays:
             traces[seed] = trace
     for seed, trace, lost, seconds in _each(kind, task, list(traces)[::-1], traces):
         equal = not lost and trace.solved and trace.states == traces[seed].states

@@ -3,8 +3,8 @@
     python -m experiments.measure_expert --simulator=libero-record \\
         --tasks='libero_object_[0-9],libero_10_0' --episodes=10 --workers=2 --out=runs/expert
 
-An episode per seed of every task, nothing drawn unless the expert looks. Every solved one is played
-again by its actions in a new simulator, in the other order: states must be equal to the bit. Killed,
+An episode per seed of every task, nothing drawn unless the expert looks. Solved ones are played
+again by their actions in a new simulator, in the other order: states must be equal to the bit. Killed,
 the same command goes on after the last finished task; more tasks or episodes add to what is there.
 results.md and results.json come at the end, in --out.
 """
@@ -40,7 +40,9 @@ _TASKS = flags.DEFINE_list(
 )
 _EPISODES = flags.DEFINE_integer("episodes", 10, "Episodes of a task.", lower_bound=1)
 _SEED = lam_inputs.define_seed("Seed of the episodes; equal seeds play equal episodes.")
-_REPLAY = flags.DEFINE_bool("replay", True, "Plays solved episodes again by their actions.")
+_REPLAYS = flags.DEFINE_integer(
+    "replays", None, "Solved episodes of a task that are played again; default all.", lower_bound=0
+)
 _WORKERS = flags.DEFINE_integer(
     "workers", 2, "Processes, a task each; they change nothing but the speed.", lower_bound=1
 )
@@ -53,7 +55,7 @@ def main(argv: Sequence[str]) -> None:
     simulator = simulator_of(_SIMULATOR.value)
     tasks = _tasks(simulator, lam_inputs.listed(_TASKS))
     seeds = episode_seeds(_SEED.value, _EPISODES.value)
-    told = {"kind": EXPERT.name, "simulator": dict(simulator.sources()), "replay": _REPLAY.value}
+    told = {"kind": EXPERT.name, "simulator": dict(simulator.sources()), "replays": _REPLAYS.value}
     folder = Path(out)
     with output_folder.Claim(out, EXPERT):
         attempts = Attempts(folder, told)
@@ -83,10 +85,11 @@ def _play(
     """Plays what is missing, a task per worker, and keeps it as tasks end."""
     missing = {task: attempts.missing(task, seeds) for task in tasks}
     missing = {task: some for task, some in missing.items() if some}
+    replays = len(seeds) if _REPLAYS.value is None else _REPLAYS.value
     tick = progress("tasks", len(missing))
     with worker_pool(_WORKERS.value) as pool:
         running = {
-            pool.submit(attempt, simulator, task, some, replay=_REPLAY.value): task
+            pool.submit(attempt, simulator, task, some, replays=replays): task
             for task, some in missing.items()
         }
         for future in concurrent.futures.as_completed(running):

@@ -16,20 +16,18 @@ FORMAT = 1
 def summarise(
     tasks: Mapping[str, TaskSpec], played: Mapping[str, Sequence[Attempt]]
 ) -> dict[str, Any]:
-    """{"tasks": {task: ...}}: `solved`, a Number over episodes that were not lost, None if all were;
-    `replayed`, how many of the solved ones came out equal, None where nobody looked."""
+    """{"tasks": {task: ...}}: `solved` is a Number over episodes that were not lost, None if all
+    were; `episodes` are the attempts."""
     return {"tasks": {task: _of_task(spec, played[task]) for task, spec in tasks.items()}}
 
 
 def _of_task(spec: TaskSpec, attempts: Sequence[Attempt]) -> dict[str, Any]:
     ended = [one for one in attempts if not one.lost]
     solved = [one for one in ended if one.solved]
-    looked = [one for one in solved if one.replayed is not None]
     return {
         "language": spec.language,
         "max_steps": spec.max_steps,
         "solved": _rate(len(solved), len(ended)) if ended else None,
-        "replayed": sum(one.replayed for one in looked) if looked else None,
         "median_steps": statistics.median(one.length for one in solved) if solved else None,
         "lost": len(attempts) - len(ended),
         "cpu_seconds": sum(one.cpu_seconds for one in attempts),
@@ -50,7 +48,7 @@ def table(report: Mapping[str, Any]) -> Table:
     columns += [Column("lost", "lost"), Column("cpu_seconds", "CPU s per episode")]
     caption = (
         "Solved: share of the episodes, and its 95 % Wilson interval. Equal when played again: how "
-        "many of the solved ones had every state again, to the bit, and were solved again. CPU "
+        "many of those that were had every state again, to the bit, and were solved again. CPU "
         "seconds: with the start of the simulator and the second playing."
     )
     rows = [*rows, _row("all", list(tasks.values()))]
@@ -62,12 +60,12 @@ def _row(name: str, tasks: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     rates = [one["solved"] for one in tasks if one["solved"]]
     played = sum(rate.n for rate in rates)
     solved = sum(round(rate.mean * rate.n) for rate in rates)
-    looked = [one["replayed"] for one in tasks if one["replayed"] is not None]
+    looked = [e["replayed"] for e in episodes if e["replayed"] is not None]
     return {
         "task": name,
         "solved": _share(solved, played),
         "episodes": played,
-        "replayed": f"{sum(looked)} of {solved}" if looked else None,
+        "replayed": f"{sum(looked)} of {len(looked)}" if looked else None,
         "steps": f"{tasks[0]['median_steps']:g}" if solved and len(tasks) == 1 else None,
         "lost": sum(one["lost"] for one in tasks),
         "cpu_seconds": f"{sum(one['cpu_seconds'] for one in tasks) / len(episodes):.1f}",

@@ -65,32 +65,36 @@ def kind(**facts):
 
 def test_what_is_solved_comes_out_equal_again_and_nothing_is_drawn():
     walk = kind()
-    found = attempt(walk, "home", [0, 1, 2], replay=True)
+    found = attempt(walk, "home", [0, 1, 2], replays=9)
     told = [(one.seed, one.solved, one.length, one.replayed, one.lost) for one in found]
     assert told == [(0, True, 3, True, ""), (1, False, 6, None, ""), (2, True, 4, True, "")]
     assert walk.drawn == 0
 
 
-def test_without_replay_nobody_looks():
-    assert [one.replayed for one in attempt(kind(), "home", [0, 1], replay=False)] == [None, None]
+def test_so_many_are_played_again_and_no_more():
+    assert [one.replayed for one in attempt(kind(), "home", [1, 0, 2], replays=1)] == [
+        None,
+        True,
+        None,
+    ]
 
 
 def test_a_simulator_that_remembers_is_found_out():
     """Each start is a little elsewhere, as where resets before it count."""
     walk = kind(drift=itertools.count(0, 1e-3))
-    assert [one.replayed for one in attempt(walk, "home", [0, 2], replay=True)] == [False, False]
+    assert [one.replayed for one in attempt(walk, "home", [0, 2], replays=9)] == [False, False]
 
 
 def test_an_expert_may_look():
     walk = kind(looks=True)
-    assert attempt(walk, "home", [0], replay=True)[0].replayed
+    assert attempt(walk, "home", [0], replays=9)[0].replayed
     assert walk.drawn == 3  # once at every step of the first playing
 
 
 def test_a_lost_episode_is_told_and_the_next_one_has_a_new_simulator():
     closed = []
     walk = kind(lost=(2,), close=lambda self: closed.append(self))
-    found = attempt(walk, "home", [0, 2, 4], replay=True)
+    found = attempt(walk, "home", [0, 2, 4], replays=9)
     assert [one.lost for one in found] == ["", "it broke", ""]
     assert [one.replayed for one in found] == [True, None, True]
     assert len(set(map(id, closed))) == len(closed) == 3  # two that played, one that played again
@@ -98,4 +102,4 @@ def test_a_lost_episode_is_told_and_the_next_one_has_a_new_simulator():
 
 def test_a_task_must_say_whether_it_is_solved():
     with pytest.raises(DataError, match="does not say whether home is solved"):
-        attempt(kind(knows=False), "home", [0], replay=True)
+        attempt(kind(knows=False), "home", [0], replays=9)
