@@ -109,13 +109,14 @@ def main(argv: Sequence[str]) -> None:
     if _VIDEOS.value:
         fps = {name: task.fps for name, task in suite.tasks.items()}
         recorder = Recorder(folder / FOLDER, fps, predicts=False)
-    with output_folder.Claim(out, POLICY_EVALUATION), contextlib.ExitStack() as stack:
+    with output_folder.Claim(out, POLICY_EVALUATION), contextlib.ExitStack() as pools:
         session = Session(
             Record(folder, settings, POLICY_EVALUATION.noun),
             actor,
-            lambda: stack.enter_context(_pool(suite, player.size, cameras)),
+            lambda: pools.enter_context(_pool(suite, player.size, cameras)),
         )
         outcomes = session.outcomes(suite.tasks, seeds, recorder, seeds[: _VIDEOS.value])
+        pools.close()  # its workers end, and their time counts
         made = provenance.made_by("experiments.evaluate_policy")
         report = {"format": FORMAT, **made, **settings, **summarise(suite.tasks, outcomes)}
         report["speed"] = session.speed()
@@ -163,8 +164,9 @@ def _tell(report: Mapping[str, Any], folder: Path) -> None:
     speed = report["speed"]
     if speed:
         print(
-            f"{speed['steps']} steps, {speed['steps_per_second']:.1f} per second; the policy alone "
-            f"decides {speed['decisions_per_second']:.1f} times per second"
+            f"{speed['steps']} steps, {speed['steps_per_second']:.1f} per second, in "
+            f"{speed['seconds'] / 60:.1f} minutes and {speed['cpu_seconds'] / 60:.1f} CPU minutes; "
+            f"the policy alone decides {speed['decisions_per_second']:.1f} times per second"
         )
     print(folder / "success.json")
     if _VIDEOS.value:

@@ -1,5 +1,6 @@
 """Plays what a record lacks, and keeps how fast that was."""
 
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ class Session:
     def __init__(self, record: Record, actor: ChunkActor, start: Callable[[], SimulatorPool]):
         self._record, self._actor, self._start = record, actor, start
         self._pool: SimulatorPool | None = None
-        self._steps, self._seconds = 0, 0.0
+        self._steps, self._seconds, self._begun = 0, 0.0, _cpu_seconds()
 
     def outcomes(
         self,
@@ -45,13 +46,15 @@ class Session:
         return self._record.outcomes(TEST, episodes, {})
 
     def speed(self) -> dict[str, Any] | None:
-        """Of this call: environment steps, seconds with inference and start of the simulators; and
-        decisions per second of the policy alone. None where nothing was played."""
+        """Of this call: environment steps, seconds with inference and start of the simulators, CPU
+        seconds of all processes that have ended and of this one, and decisions per second of the
+        policy alone. None where nothing was played."""
         if not self._steps:
             return None
         return {
             "steps": self._steps,
             "seconds": self._seconds,
+            "cpu_seconds": _cpu_seconds() - self._begun,
             "steps_per_second": self._steps / self._seconds,
             "decisions_per_second": self._actor.decisions / self._actor.seconds,
         }
@@ -75,3 +78,8 @@ class Session:
         outcomes = play_chunks(self._pool, self._actor, episodes, on_end=ended, watch=watch)
         self._seconds += time.monotonic() - begun
         self._steps += sum(outcome.length for outcome in outcomes)
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of those that it started, once they have ended."""
+    return sum(os.times()[:4])

@@ -139,6 +139,7 @@ def test_success_is_written(place, results):
     solved = [one["success"] for one in task["episodes"]]
     assert task["success"]["mean"] == np.mean(solved) and task["success"]["n"] == 5
     assert report["success"] == task["success"] and report["speed"]["steps"] == 200
+    assert report["speed"]["cpu_seconds"] > 0
     assert (place / "one" / "videos" / "push_0.mp4").exists()
     assert 'src="videos/push_0.mp4"' in (place / "one" / "gallery.html").read_text()
     assert "200 steps, " in out and "the policy alone decides" in out

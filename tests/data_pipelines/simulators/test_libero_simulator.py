@@ -91,7 +91,12 @@ def test_hf_libero_is_asked_nothing(monkeypatch, tmp_path):
     }
 
 
-def test_missing_assets(root):
+@pytest.mark.parametrize(
+    "error",
+    [FileNotFoundError("assets/lost.xml"), ValueError("Error: Error opening file 'lost.msh'")],
+)
+def test_missing_assets(root, monkeypatch, error):
+    monkeypatch.setattr(libero_world.Wrapper, "lost", error)
     with (
         Libero() as simulator,
         pytest.raises(DataError, match="assets of LIBERO are missing.*lost"),
