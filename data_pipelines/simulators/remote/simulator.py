@@ -65,9 +65,16 @@ class RemoteSimulator(Simulator):
 
     @classmethod
     def sources(cls) -> dict[str, Any]:
-        """The versions in the environment, asked of a process of it, and the world's own source."""
+        """The versions in the environment, asked of a process of it, and the world's own source.
+
+        Raises DataError where no process of it answers.
+        """
         with contextlib.closing(HostProcess(cls.environment, cls.world)) as process:
-            versions = process.ask(Start(0, [], dict(cls.settings)), Started).sources
+            try:
+                versions = process.ask(Start(0, [], dict(cls.settings)), Started).sources
+            except EpisodeLost as error:
+                name, remedy = cls.environment.name, cls.environment.remedy
+                raise DataError(f"{name}: {error}; {remedy}") from error
         told = {"simulator": cls.world, "sha256": _hash(cls.world), "settings": dict(cls.settings)}
         return told | versions
 
@@ -149,7 +156,7 @@ class HostProcess:
             self._channel.send(message)
             answer = self._channel.receive()
         except (EOFError, OSError) as error:
-            raise EpisodeLost(f"its process {self._end()}") from error
+            raise self._gone() from error
         except ProtocolError as error:
             raise EpisodeLost(f"its process speaks another protocol: {error}") from error
         if isinstance(answer, Failure):
@@ -168,15 +175,19 @@ class HostProcess:
             self._process.kill()
             self._process.wait()
 
-    def _end(self) -> str:
+    def _gone(self) -> Exception:
         """How it ended, in words."""
         try:
             code = self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:
-            return "closed its pipes and goes on; what it printed says why"
+            return EpisodeLost("its process closed its pipes and goes on; what it printed says why")
+        if code == start.LACKS_NUMPY:
+            lacking = f"the Python environment in {self._environment.folder} has no NumPy"
+            return _error(Failure(lacking, MISSING), self._environment)
         if code < 0:
-            return f"was killed by {signal.Signals(-code).name}; did memory run out?"
-        return f"ended with exit code {code}; what it printed says why"
+            killed = f"was killed by {signal.Signals(-code).name}; did memory run out?"
+            return EpisodeLost(f"its process {killed}")
+        return EpisodeLost(f"its process ended with exit code {code}; what it printed says why")
 
 
 def _hash(world: str) -> str:

@@ -12,6 +12,8 @@ import signal
 import sys
 import types
 
+LACKS_NUMPY = 79  # the exit code of a process that cannot speak, as its messages hold arrays
+
 
 def lend(packages: dict[str, str]) -> None:
     """Makes packages importable: {name: folder}."""
@@ -23,6 +25,10 @@ def lend(packages: dict[str, str]) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its owner's to answer, with whom it ends
+    try:
+        import numpy  # noqa: F401
+    except ImportError:
+        sys.exit(LACKS_NUMPY)
     lend(json.loads(sys.argv[1]))
     from data_pipelines.simulators.remote.host import serve
 

@@ -200,6 +200,27 @@ def test_a_missing_environment_is_one_message_with_its_command(monkeypatch, tmp_
         OgbenchScene.sources()
 
 
+@pytest.mark.parametrize(
+    "python, message",
+    [
+        (f'exec {sys.executable} -S "$@"', "lamp: the Python environment in .* has no NumPy; make"),
+        ("exit 3", "lamp: its process ended with exit code 3; .* make the environment with"),
+    ],
+)
+def test_an_environment_that_cannot_play_is_one_message(
+    monkeypatch, tmp_path, capfd, python, message
+):
+    """The first is what `venv` makes: nothing is installed there."""
+    path = tmp_path / "bin" / "python"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{python}\n")
+    path.chmod(0o755)
+    monkeypatch.setenv("LAMP_ENV", str(tmp_path))
+    with pytest.raises(DataError, match=message):
+        RemoteLamp.sources()
+    assert capfd.readouterr().err == ""
+
+
 class Spy(RemoteLamp):
     world = "tests.data_pipelines.simulators.remote_lamp:Spy"
 
