@@ -35,7 +35,7 @@ def boundary_probability(
 ) -> jax.Array:
     """How much each position differs from the one before it: (1 - cos(query, key)) / 2.
 
-    Vectors of length zero, as padding has, have no direction: the probability is 1/2 there, and no
+    Vectors shorter than 1e-6, as in padding, have no direction: the probability is 1/2 there, and no
     gradient passes.
 
     Args:
@@ -224,7 +224,7 @@ def ratio_loss(
       probability: (B, T).
       boundary: bool (B, T).
       valid: bool (B, T); 0 is returned where nothing is.
-      target: N > 1, positions per chunk.
+      target: N > 1, positions per chunk; not checked inside a `jit` that it is an argument of.
 
     Raises:
       ConfigError: a target of 1 or less.
@@ -255,12 +255,14 @@ def _ratio(
     target: float,
     axis: int | None,
 ) -> jax.Array:
-    check_target(target)
+    if not isinstance(target, jax.core.Tracer):
+        check_target(target)
     count = jnp.sum(valid, axis=axis, dtype=jnp.float32)
 
     def mean(x: jax.Array) -> jax.Array:
+        x = x.astype(jnp.float32)
         return jnp.sum(jnp.where(valid, x, 0.0), axis=axis) / jnp.maximum(count, 1.0)
 
-    F, G, N = mean(boundary.astype(jnp.float32)), mean(probability), target
+    F, G, N = mean(boundary), mean(probability), target
     loss = N / (N - 1) * ((N - 1) * F * G + (1 - F) * (1 - G))
     return jnp.where(count > 0, loss, 0.0)

@@ -300,3 +300,20 @@ def test_bfloat16_is_cut_as_float32():
     x = jnp.asarray(sequences(), jnp.bfloat16)
     assert boundary_probability(x, x).dtype == jnp.float32
     assert dechunk(x, jnp.ones((B, T)), jnp.ones((B, T), bool)).dtype == jnp.float32
+
+
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16])
+def test_the_ratio_loss_of_half_precision_is_added_up_in_float32(dtype):
+    probability = np.full((64, 4096), 0.37).astype(dtype)  # More than a float16 counts to.
+    boundary = np.arange(4096) % 3 == np.zeros((64, 1))
+    valid = np.ones_like(boundary)
+    expected = ratio_loss(probability.astype(np.float32), boundary, valid, 3.0)
+    np.testing.assert_allclose(ratio_loss(probability, boundary, valid, 3.0), expected, rtol=1e-6)
+
+
+def test_a_target_may_be_an_argument_of_a_jit():
+    probability = np.asarray(boundary_probability(sequences(), sequences()))
+    arguments = probability, probability > 0.5, np.ones_like(probability, bool)
+    np.testing.assert_allclose(
+        jax.jit(ratio_loss)(*arguments, 3.0), ratio_loss(*arguments, 3.0), rtol=1e-6
+    )
