@@ -74,6 +74,9 @@ class LoadedHiLam:
             lambda variables, *args: model.apply(variables, *args, method="encode")
         )
         self._step = jax.jit(lambda variables, *args: model.apply(variables, *args, method="step"))
+        self._restart = jax.jit(
+            lambda variables, *args: model.apply(variables, *args, method="restart")
+        )
 
     def latents(self, slots: Array) -> Array:
         """Slots (..., K, D) as experiments.extract_latents writes them -> latent actions (..., F).
@@ -95,7 +98,8 @@ class LoadedHiLam:
         Args:
           latents: float (B, T, F), T at least 2.
           valid: bool (B, T), False in padding at the end of a row; None: there is none. Every row
-            has two steps or more.
+            has two steps or more. T is padded to 16, 32, 64, ..., of which a `model.capacity` below
+            1 is a share.
 
         Returns:
           boundaries: of each stage bool (B, T), the first steps of its chunks; skills: of each
@@ -139,8 +143,24 @@ class LoadedHiLam:
         return parameters_hash(self.variables)
 
     def start(self, rows: int, length: int) -> StageState:
-        """The state before the first step of `rows` sequences, with room for `length` steps."""
-        return self.model.apply(self.variables, rows, length, method="start")
+        """The state before the first step of `rows` sequences, with room for `length` steps.
+
+        `model.capacity` is of as many steps as `segment` pads sequences of that length to.
+        """
+        state = self.model.apply(self.variables, rows, _room(length), method="start")
+        return state.replace(room=length)
+
+    def restart(self, state: StageState, ended: Array) -> StageState:
+        """Forgets the sequences of the rows `ended`, bool (B,): other ones begin there.
+
+        Raises:
+          ValueError: another number of rows.
+        """
+        if np.shape(ended) != np.shape(state.count):
+            raise ValueError(
+                f"ended is of shape {np.shape(ended)}; this state has {len(state.count)} rows"
+            )
+        return self._restart(self.variables, state, np.asarray(ended, bool))
 
     def advance(
         self, latents: Array, go: Array, state: StageState
@@ -167,8 +187,8 @@ class LoadedHiLam:
             )
         if int(jnp.max(jnp.where(go, state.count, 0))) >= state.room:
             raise ValueError(
-                f"the state has room for {state.room} steps and a row has had them; start again, "
-                "with a larger length"
+                f"the state has room for {state.room} steps and a row has had them; restart rows "
+                "whose sequence ended, or start again with a larger length"
             )
         return self._step(self.variables, latents, go, state)
 

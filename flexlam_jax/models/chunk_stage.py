@@ -205,6 +205,18 @@ class ChunkStage(nn.Module):
             most=most,
         )
 
+    def restart(self, state: StageState, ended: jax.Array) -> StageState:
+        """The state with the rows `ended`, bool (B,), as before their first position."""
+        return state.replace(
+            encoder=self.encoder.restart(state.encoder, ended),
+            inner=self.inner.restart(state.inner, ended),
+            decoder=self.decoder.restart(state.decoder, ended),
+            average=jnp.where(ended[:, None], 0, state.average),
+            count=jnp.where(ended, 0, state.count),
+            chunks=jnp.where(ended, 0, state.chunks),
+            since=jnp.where(ended, self.cutting.merge, state.since),
+        )
+
     def step(
         self, x: jax.Array, go: jax.Array, state: StageState
     ) -> tuple[jax.Array, StageState, tuple[StageStep, ...]]:

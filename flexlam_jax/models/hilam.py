@@ -139,6 +139,10 @@ class HiLam(nn.Module):
         """The state before the first step, with room for `length` of them."""
         return self.nest.start(rows, length)
 
+    def restart(self, state: StageState, ended: jax.Array) -> StageState:
+        """The state with the rows `ended`, bool (B,), as before their first step."""
+        return self.nest.restart(state, ended)
+
     def step(
         self, latents: jax.Array, go: jax.Array, state: StageState
     ) -> tuple[jax.Array, StageState, tuple[StageStep, ...]]:

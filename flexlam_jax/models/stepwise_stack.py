@@ -58,6 +58,10 @@ class Stack(nn.Module):
             jnp.zeros(rows, jnp.int32),
         )
 
+    def restart(self, state: StackState, ended: jax.Array) -> StackState:
+        """The state with the rows `ended`, bool (B,), as before their first position."""
+        return state.replace(count=jnp.where(ended, 0, state.count))
+
     def step(
         self, x: jax.Array, go: jax.Array, state: StackState
     ) -> tuple[jax.Array, StackState, tuple[()]]:

@@ -77,27 +77,53 @@ def built(request):
     return request.param, model, variables, jax.jit(model.apply)(variables, latents, valid)
 
 
-def test_step_by_step_is_at_once(built):
+# What each row reads step by step: sequences of `sequences`, and at which step they begin.
+IN_TURN = (((0, 0), (1, T)), ((1, 0), (0, 9)), ((2, 0), (1, 5)))
+
+
+def in_turn(array, fill):
+    """(B, T, ...) -> (T + 9, B, ...), the sequences IN_TURN."""
+    held = np.full((ROWS, T + 9, *array.shape[2:]), fill, array.dtype)
+    for row, turns in enumerate(IN_TURN):
+        for sequence, first in turns:
+            steps = int(sequences()[1][sequence].sum())
+            held[row, first : first + steps] = array[sequence, :steps]
+    return np.moveaxis(held, 1, 0)
+
+
+def test_step_by_step_is_at_once_also_of_rows_that_begin_anew(built):
     name, model, variables, whole = built
     latents, valid = sequences()
+    begins = np.zeros((ROWS, T), bool)
+    begins[:, 0] = True
 
     @jax.jit
     def by_steps(variables):
         def one(state, inputs):
-            prediction, state, told = model.apply(variables, *inputs, state, method="step")
+            latents, go, begins = inputs
+            state = model.apply(variables, state, begins, method="restart")
+            prediction, state, told = model.apply(variables, latents, go, state, method="step")
             return state, (prediction, [step.cut for step in told], [step.skill for step in told])
 
         state = model.apply(variables, ROWS, T, method="start")
-        return jax.lax.scan(one, state, (np.moveaxis(latents, 1, 0), valid.T))[1]
+        read = in_turn(latents, 7), in_turn(valid, False), in_turn(begins, False)
+        return jax.lax.scan(one, state, read)[1]
 
-    prediction, cuts, skills = jax.tree.map(lambda x: np.moveaxis(x, 0, 1), by_steps(variables))
-    found = (prediction - np.array(LATENTS["mean"])) / np.array(LATENTS["scale"])
-    np.testing.assert_allclose(found[valid], whole.prediction[valid], atol=2e-5)
+    read = jax.tree.map(lambda x: np.moveaxis(np.asarray(x), 0, 1), by_steps(variables))
+    prediction, cuts, skills = read
     expected = segmentation(whole.stages)
-    for stage in range(2):
-        np.testing.assert_array_equal(cuts[stage], expected.boundaries[stage])
-        assert 1 < cuts[stage][0].sum() < T or (name, stage) == ("paper", 1)
-        np.testing.assert_allclose(skills[stage][valid], expected.skills[stage][valid], atol=2e-5)
+    for row, turns in enumerate(IN_TURN):
+        for number, first in turns:
+            count = int(valid[number].sum())
+            at = row, slice(first, first + count)
+            found = (prediction[at] - np.array(LATENTS["mean"])) / np.array(LATENTS["scale"])
+            np.testing.assert_allclose(found, whole.prediction[number, :count], atol=2e-5)
+            for stage in range(2):
+                boundary, skill = expected.boundaries[stage], expected.skills[stage]
+                np.testing.assert_array_equal(cuts[stage][at], boundary[number, :count])
+                np.testing.assert_allclose(skills[stage][at], skill[number, :count], atol=2e-5)
+    for stage, boundary in enumerate(expected.boundaries):
+        assert 1 < boundary[0].sum() < T or (name, stage) == ("paper", 1)
 
 
 def test_runs_are_merged_and_chunks_capped(built):
