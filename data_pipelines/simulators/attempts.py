@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from data_pipelines.errors import DataError
+from data_pipelines.format.phases import FIELDS
 from data_pipelines.simulators.rollout import LONGEST, chosen_action, pictures
 from data_pipelines.simulators.simulator import EpisodeLost, Simulator
 
@@ -18,7 +19,8 @@ class Attempt(NamedTuple):
 
     length: steps. lost: why it has no end, "" if it has. replayed: of a solved one, whether its
     actions, played again, gave every state to the bit and solved it again; None if nobody looked.
-    cpu_seconds: of this process, with the second playing.
+    cpu_seconds: of this process, with the second playing. at: of one that was not solved, the last
+    phases, where the simulator tells any.
     """
 
     seed: int
@@ -27,12 +29,14 @@ class Attempt(NamedTuple):
     lost: str = ""
     replayed: bool | None = None
     cpu_seconds: float = 0.0
+    at: str = ""
 
 
 class _Trace(NamedTuple):
     actions: list[Any]
     states: list[bytes]  # before each action, and after the last one
     solved: bool
+    at: str
 
 
 class _Views(Mapping):
@@ -71,7 +75,8 @@ def attempt(
     for seed, trace, lost, seconds in _each(kind, task, seeds, {}):
         solved = trace is not None and trace.solved
         length = len(trace.actions) if trace else 0
-        attempts[seed] = Attempt(seed, solved, length, lost, None, seconds)
+        at = trace.at if trace and not solved else ""
+        attempts[seed] = Attempt(seed, solved, length, lost, None, seconds, at)
         if solved and len(traces) < replays:
             traces[seed] = trace
     for seed, trace, lost, seconds in _each(kind, task, list(traces)[::-1], traces):
@@ -121,4 +126,9 @@ def _play(simulator: Simulator, task: str, seed: int, before: _Trace | None) -> 
     solved = simulator.success()
     if solved is None:
         raise DataError(f"{type(simulator).__name__} does not say whether {task} is solved")
-    return _Trace(actions, states, bool(solved))
+    return _Trace(actions, states, bool(solved), _last_phases(simulator.episode_facts()))
+
+
+def _last_phases(facts: Mapping[str, Any]) -> str:
+    """ "Open cabinet_1_top_region, pull"; "" where no phases are told."""
+    return ", ".join(facts[kind][-1][1] for kind in FIELDS if facts.get(kind))

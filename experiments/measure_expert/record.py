@@ -23,6 +23,7 @@ class _Line:
     lost: str
     replayed: bool | None
     cpu_seconds: float
+    at: str = ""
 
 
 class Attempts:

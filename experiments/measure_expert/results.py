@@ -99,9 +99,14 @@ def _missed(report: Mapping[str, Any]) -> Iterator[str]:
             "not equal when played again": [e for e in one["episodes"] if e["replayed"] is False],
         }
         told = [
-            f"{name}: seeds {', '.join(str(e['seed']) for e in some)}"
+            f"{name}: seeds {', '.join(_told(e) for e in some)}"
             for name, some in groups.items()
             if some
         ]
         if told:
             yield f"{task} ({one['language']}): {'; '.join(told)}"
+
+
+def _told(episode: Mapping[str, Any]) -> str:
+    """The seed, and where it ended."""
+    return f"{episode['seed']} ({episode['at']})" if episode["at"] else str(episode["seed"])

@@ -64,7 +64,7 @@ def test_what_cannot_be_measured_is_one_message(place, results):
 def test_lost_episodes_are_no_part_of_the_share():
     played = {
         "a": [Attempt(0, True, 10, "", True), Attempt(2, True, 12, "", False)],
-        "b": [Attempt(0, False, 9), Attempt(2, False, 0, "it broke")],
+        "b": [Attempt(0, False, 9, at="Open door, pull"), Attempt(2, False, 0, "it broke")],
     }
     tasks = {name: TaskSpec(name, Paddle.tasks()["catch"].action, language="go") for name in played}
     report = {"simulator": {}, **dict.fromkeys(("command", "hardware", "versions", "date"), "")}
@@ -77,4 +77,4 @@ def test_lost_episodes_are_no_part_of_the_share():
     ]
     page = markdown(report)
     assert "- a (go): not equal when played again: seeds 2\n" in page
-    assert "- b (go): not solved: seeds 0; lost: seeds 2\n" in page
+    assert "- b (go): not solved: seeds 0 (Open door, pull); lost: seeds 2\n" in page

@@ -47,6 +47,9 @@ class Walk(Simulator):
     def success(self):
         return abs(self.x) < 1e-6 if self.knows else None
 
+    def episode_facts(self):
+        return {"stages": [[0, "start"], [1, "walk"]], "keyframes": [[0, "step"]]}
+
     def expert(self):
         assert self.ground_truth
 
@@ -66,8 +69,12 @@ def kind(**facts):
 def test_what_is_solved_comes_out_equal_again_and_nothing_is_drawn():
     walk = kind()
     found = attempt(walk, "home", [0, 1, 2], replays=9)
-    told = [(one.seed, one.solved, one.length, one.replayed, one.lost) for one in found]
-    assert told == [(0, True, 3, True, ""), (1, False, 6, None, ""), (2, True, 4, True, "")]
+    told = [(one.seed, one.solved, one.length, one.replayed, one.at) for one in found]
+    assert told == [
+        (0, True, 3, True, ""),
+        (1, False, 6, None, "walk, step"),
+        (2, True, 4, True, ""),
+    ]
     assert walk.drawn == 0
 
 
