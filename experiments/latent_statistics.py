@@ -30,7 +30,7 @@ def latent_statistics(
       data: the `data` section of a config, which names the column in its sidecars.
 
     Raises:
-      DataError: as `open_sidecar`; rows that are no finite numbers.
+      DataError: as `open_sidecar`; rows that are no finite numbers, or all alike.
     """
     found = moments(_blocks(data, split, column), size)
     if found is None:
@@ -46,7 +46,7 @@ def moments(blocks: Iterable[tuple[str, np.ndarray]], size: int) -> Moments | No
       blocks: (where they come from, rows).
 
     Raises:
-      DataError: rows that are no finite numbers.
+      DataError: rows that are no finite numbers, or all alike.
     """
     count, total, square = 0, np.zeros(size), np.zeros(size)
     shift: np.ndarray | None = None
@@ -66,6 +66,12 @@ def moments(blocks: Iterable[tuple[str, np.ndarray]], size: int) -> Moments | No
         return None
     mean = total / count
     scale = np.sqrt(np.maximum(square / count - np.square(mean), 0))
+    if (scale < _LEAST).all() and count > 1:
+        raise DataError(
+            f"{where}: all {count} latent actions are the same, so there is nothing to learn of them; "
+            "the model that made them has collapsed: look at its codes with experiments.evaluate_lam, "
+            "and train it longer or otherwise"
+        )
     scale = np.where(scale < _LEAST, 1.0, scale)
     return tuple((mean + shift).tolist()), tuple(scale.tolist())
 

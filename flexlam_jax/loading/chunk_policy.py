@@ -198,6 +198,11 @@ class LoadedChunkPolicy:
 
 def check_hierarchy(high: LoadedChunkPolicy, low: LoadedChunkPolicy) -> None:
     """Raises UserError unless what `high` predicts is what `low` reads as skill."""
+    if high.skill_width and low.columns and not low.skill_width:
+        raise UserError(
+            "these policies are swapped: the one given as the high level reads a skill, and the one "
+            "given as the low level predicts it"
+        )
     told = None
     if not low.skill_width:
         told = "the low level reads no skill (config.reads.skill)"

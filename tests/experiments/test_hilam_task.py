@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import flexlam_jax
+from data_pipelines.errors import DataError
+from experiments.latent_statistics import moments
 from experiments.tasks.registry import build_task
 from experiments.train import train
 from flexlam_jax.errors import ConfigError
@@ -93,3 +95,15 @@ def test_a_batch_ratio_cannot_be_accumulated():
     config = tiny_hilam.get_config()
     config.loss.ratio_over = "batch"
     assert build_task(config).objective.unsplittable == ("ratio_1", "ratio_2")
+
+
+def test_latent_actions_that_are_all_alike_are_refused():
+    rows = np.full((5, 3, 2), 7.0)
+    with pytest.raises(DataError, match="there: all 5 latent actions are the same"):
+        moments([("there", rows)], 4)
+    rows[0, 2] = 8  # Beyond the numbers that are read.
+    with pytest.raises(DataError, match="the model that made them has collapsed"):
+        moments([("there", rows)], 4)
+    rows[0, 0, 1] = 8
+    mean, scale = moments([("there", rows)], 4)
+    assert mean == (7, pytest.approx(7.2), 7, 7) and scale == (1, pytest.approx(0.4), 1, 1)

@@ -122,6 +122,8 @@ def test_a_hierarchy_speaks_of_one_kind_of_skill(policy):
     for message, pair in refused.items():
         with pytest.raises(UserError, match=f"no hierarchy: .*{message}"):
             check_hierarchy(*pair)
+    with pytest.raises(UserError, match="swapped: the one given as the high level reads a skill"):
+        check_hierarchy(low, loaded({"skill": ""}, skills))
 
 
 def test_a_checkpoint_without_its_sections(tmp_path):
