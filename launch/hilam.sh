@@ -15,6 +15,7 @@ set -euo pipefail
 
 out=$repo/hilam_out
 study=(--tasks=window --shares=10,50 --arms=baku,hilam --episodes=20
+  --high_config=experiments/configs/baku.py:ogbench,high
   --policy_config=experiments/configs/baku.py:ogbench)
 for argument in "$@"; do
   case $argument in

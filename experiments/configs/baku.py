@@ -5,8 +5,9 @@
         --config.data.path=data/libero
 
 Variants: light (64 px, few channels, for CPUs: prepare with --size=64), ogbench (light, for one
-task of OGBench's scene), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy
-are this preset with other inputs and targets:
+task of OGBench's scene), ogbench_tasks (for a few), high (after another one: the few steps of a high
+level), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy are this preset
+with other inputs and targets:
 
     --config.predicts.columns="('skill',)" --config.data.sidecars.skill=skills      high level
     --config.reads.skill=skill --config.data.sidecars.skill=skills \
@@ -35,7 +36,8 @@ def get_config(variant=""):
     config.checkpoint.every = config.eval.every = 2_000
     config.eval.batches = 16
     heads = {"gmm": _head("gmm"), "flow": _head("flow")}
-    kinds = {"light": _light, "ogbench": _ogbench, "debug": _debug}
+    kinds = {"light": _light, "ogbench": _ogbench, "ogbench_tasks": _ogbench_tasks}
+    kinds |= {"high": _high, "debug": _debug}
     return common.apply_variants(config, variant, kinds | heads)
 
 
@@ -53,6 +55,20 @@ def _ogbench(config, _):
     config.reads.cameras = ("front_pixels",)
     config.total_steps = 1_500
     config.checkpoint.every = config.eval.every = 500
+
+
+def _ogbench_tasks(config, _):
+    _ogbench(config, None)
+    config.model.encoder.channels = 24
+    config.model.update(width=128, layers=3, mlp_hidden=512)
+    config.total_steps = 3_000
+    config.checkpoint.every = config.eval.every = 500
+
+
+def _high(config, _):
+    # An episode has a few skills alone: more steps learn them by heart.
+    config.total_steps = 600
+    config.checkpoint.every = config.eval.every = 200
 
 
 def _debug(config, _):

@@ -10,7 +10,8 @@ Without sidecars, the frozen model encodes the frames inside the step:
     python -m experiments.train --config=experiments/configs/hilam.py --workdir=runs/skills \
         --config.data.path=data/doom_suite --config.lam.checkpoint=runs/lam
 
-Variants: pod (about 240M parameters, bf16, for pods), debug (a smoke run). The sections `codes`,
+Variants: pod (about 240M parameters, bf16, for pods), ogbench (small, for some hundred episodes of
+OGBench's scene), debug (a smoke run). The sections `codes`,
 `latents` and `lam` are filled in from the sidecars or the model.
 
 Routers learn an offset, their projections hardly move, and runs of boundaries are one: on planted
@@ -43,7 +44,16 @@ def get_config(variant=""):
             "router": {"pattern": "router/(query|key)", "learning_rate": 0.05},
         }
     )
-    return common.apply_variants(config, variant, {"pod": _pod, "debug": _debug})
+    variants = {"pod": _pod, "ogbench": _ogbench, "debug": _debug}
+    return common.apply_variants(config, variant, variants)
+
+
+def _ogbench(config, _):
+    # Latent actions of experiments/configs/ogbench.py: numbers that say nothing are small.
+    config.model.update(widths=(64, 64, 96), targets=(4.0, 3.0), normalise=False)
+    config.loss.ratio = 0.3
+    config.total_steps = 400
+    config.checkpoint.every = config.eval.every = 200
 
 
 def _pod(config, _):

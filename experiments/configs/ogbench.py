@@ -4,12 +4,13 @@
     python -m experiments.pretrain_lam --config=experiments/configs/ogbench.py \
         --workdir=runs/ogbench --config.data.path=data/ogbench
 
-Between neighbouring frames an arm moves by less than a pixel, so a latent action spans three.
+Between neighbouring frames an arm moves by less than a pixel, so a latent action spans three. Slots
+are continuous: four of nine codes say less of the actions, see docs/data/ogbench.md.
 
 Variants: debug (a smoke run), fixed=K (the Fixed-K baseline).
-
-No run of this preset to the end has been measured yet.
 """
+
+from ml_collections import ConfigDict
 
 from experiments.configs import common
 
@@ -17,6 +18,8 @@ from experiments.configs import common
 def get_config(variant=""):
     config = common.base("doom")
     config.total_steps = 1100
+    config.optimizer.learning_rate = 2e-3
+    config.model.quantizer = ConfigDict(dict(kind="gaussian", width=8, beta=1e-4))
     config.data.gap = 3
     config.checkpoint.every = config.eval.every = 275
     return common.apply_variants(config, variant, {"debug": _debug})

@@ -41,6 +41,8 @@ class Arm:
       pretrained: the stage that policies learn from action-free video before they see an action, 0
         for z^0, None for no such video: then the high level knows the labelled episodes alone.
       cuts: where chunks begin, see extract_skills.      latents: z^0.
+      predicted: whether the low level learns by the skills that the high level predicts, as it will
+        act, else by those that were found in the video.
       curve: whether it is trained on every share of the demonstrations, else on the largest.
     """
 
@@ -50,6 +52,7 @@ class Arm:
     pretrained: int | None = None
     cuts: str = LEARNED
     latents: Latents = Latents()
+    predicted: bool = True
     curve: bool = False
 
 
@@ -60,6 +63,7 @@ ARMS = (
     Arm("baku_z0", "BAKU after z^0 of video", pretrained=0),
     Arm("baku_z2", "BAKU after z^2 of video", pretrained=2),
     Arm("hilam_none", "HiLAM without action-free video", 2),
+    Arm("hilam_found", "HiLAM, low level by skills of the video", 2, 0, predicted=False),
     Arm("hilam_z1_z0", "HiLAM, skills z^1", 1, 0),
     Arm("hilam_z2_z1", "HiLAM, actions z^1", 2, 1),
     Arm("hilam_equal", "chunks of equal length", 2, 0, EQUAL),

@@ -22,7 +22,9 @@ from typing import Any
 
 from absl import flags
 
+from data_pipelines.format.manifest import open_dataset
 from experiments import lam_inputs
+from experiments.evaluate_policy.suites import open_suite
 from experiments.hilam_study.arms import ARMS, Arm, prefix_arms
 from experiments.hilam_study.pieces import ALL, EVALUATION, pieces
 from experiments.hilam_study.results import write_episodes, write_results
@@ -64,9 +66,14 @@ _SUITE = flags.DEFINE_string("suite", "", "Of evaluate_policy; default the simul
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Of evaluate_policy; default the suite's.")
 _EPISODES = flags.DEFINE_integer("episodes", 50, "Episodes per task and policy.", lower_bound=1)
 _LAM = flags.DEFINE_string("lam_config", f"{_CONFIGS}/ogbench.py", "Preset of the LAMs.")
-_SKILLS = flags.DEFINE_string("skill_config", f"{_CONFIGS}/hilam.py", "Preset of the skills.")
+_SKILLS = flags.DEFINE_string(
+    "skill_config", f"{_CONFIGS}/hilam.py:ogbench", "Preset of the skills."
+)
+_HIGH = flags.DEFINE_string(
+    "high_config", f"{_CONFIGS}/baku.py:ogbench_tasks,high", "Preset of the high level."
+)
 _POLICY = flags.DEFINE_string(
-    "policy_config", f"{_CONFIGS}/baku.py:light", "Preset of BAKU and of both levels."
+    "policy_config", f"{_CONFIGS}/baku.py:ogbench_tasks", "Preset of BAKU and of the low level."
 )
 _JOBS = flags.DEFINE_integer("jobs", 2, "Commands side by side.", lower_bound=1)
 
@@ -115,10 +122,10 @@ def settings_of_flags() -> Settings:
         )
     lam = _preset(_LAM)
     prefixes = _numbers(_PREFIXES, 1) if _PREFIXES.value else ()
-    presets = Presets(lam, _preset(_SKILLS), _preset(_POLICY))
+    presets = Presets(lam, _preset(_SKILLS), _preset(_HIGH), _preset(_POLICY))
     gap = gap_of(lam)
     check_prefixes(lam, prefixes)
-    return Settings(
+    settings = Settings(
         out=Path(lam_inputs.text(_OUT)).expanduser().absolute(),
         presets=presets,
         simulator=_SIMULATOR.value,
@@ -135,6 +142,17 @@ def settings_of_flags() -> Settings:
         shares=_shares(),
         seeds=_numbers(_SEEDS, 0),
     )
+    _check_played(settings)
+    return settings
+
+
+def _check_played(settings: Settings) -> None:
+    """Raises DataError or UserError for what evaluations, after hours of training, would refuse."""
+    if settings.data:
+        open_dataset(settings.data)
+    suite = open_suite(settings.suite, settings.protocol, settings.tasks)
+    suite.seeds(0, settings.episodes)
+    suite.simulator.sources()  # that it is installed
 
 
 def _given(flag: flags.FlagHolder) -> Any:

@@ -3,7 +3,8 @@
 The LAM, its latents and the skills are learned from the video of all demonstrations; so is what
 policies learn before they see an action. Actions are those of a share of the episodes, whole ones,
 the same for all policies; smaller shares are part of larger ones. A high level learns skills from
-all video and stays as it is; a low level goes on from latent actions to real ones.
+all video and stays as it is; a low level learns by the skills that it predicts, and goes on from
+latent actions to real ones.
 """
 
 import dataclasses
@@ -59,14 +60,19 @@ class _Seed:
         """All that one policy is made of, and its evaluation."""
         if _stages(arm) or arm.pretrained is not None:
             yield from self._labels(arm)
-        high, before = None, None
+        high, skill, before = None, None, None
         if arm.skill:
             high = self._high(arm, share)
             yield high
+            skill = self._skills_name(arm.latents, arm.skill, arm.cuts)
+        if high and arm.predicted:
+            predicted = self._predicted(high)
+            yield predicted
+            skill = predicted.name
         if arm.pretrained is not None:
-            before = self._from_video(arm)
+            before = self._from_video(arm, skill)
             yield before
-        acting = self._acting(arm, share, before)
+        acting = self._acting(arm, share, skill, before)
         yield acting
         yield self._evaluation(acting, high, Cell(arm.name, share, self.seed))
 
@@ -128,11 +134,20 @@ class _Seed:
         share = ALL if arm.pretrained is not None else share
         skills = self._skills_name(arm.latents, arm.skill, arm.cuts)
         label = skills.rpartition("/")[2] + ("" if share == ALL else f"_{share}")
-        flags = [*self._policy(share), f"--config.predicts.columns={listed(['skill'])}"]
+        flags = [*self._policy(share, self.settings.presets.high)]
+        flags += [f"--config.predicts.columns={listed(['skill'])}"]
         flags += [_sidecars({"skill": self._path(skills)})]
         return self._trained("high", label, flags, (skills,))
 
-    def _from_video(self, arm: Arm) -> Piece:
+    def _predicted(self, high: Piece) -> Piece:
+        """What the high level predicts for the labelled splits of all video."""
+        name = self._name("predicted", high.name.rpartition("/")[2])
+        flags = (f"--policy={self._path(high.name)}", f"--out={self._path(name)}")
+        return Piece(
+            name, "experiments.predict_skills", (*flags, f"--splits={_SPLITS}"), (high.name,)
+        )
+
+    def _from_video(self, arm: Arm, skill: str | None) -> Piece:
         """The acting policy before it sees an action: it predicts latent actions, or skills."""
         of, stage = arm.latents, arm.pretrained
         if stage:
@@ -143,15 +158,15 @@ class _Seed:
             source = {"path": self._path(labels), "array": "slots"}
         flags = [*self._policy(ALL), f"--config.predicts.columns={listed([column])}"]
         flags += [f"--config.predicts.keep={of.keep}"] if of.keep and not stage else []
-        skill, columns, reads = self._read_skill(arm)
-        flags += [*skill, _sidecars(columns | {column: source})]
-        label = f"{self._told_skill(arm)}_to_z{stage}"
+        told, columns, reads = self._read_skill(skill)
+        flags += [*told, _sidecars(columns | {column: source})]
+        label = f"{_name_of(arm, skill)}_to_z{stage}"
         return self._trained("from_video", label, flags, (*reads, labels))
 
-    def _acting(self, arm: Arm, share: int, before: Piece | None) -> Piece:
+    def _acting(self, arm: Arm, share: int, skill: str | None, before: Piece | None) -> Piece:
         """The policy of real actions."""
-        skill, columns, reads = self._read_skill(arm)
-        flags = [*self._policy(share), *skill, *([_sidecars(columns)] if columns else [])]
+        told, columns, reads = self._read_skill(skill)
+        flags = [*self._policy(share), *told, *([_sidecars(columns)] if columns else [])]
         if before:
             run = self._path(before.name)
             flags += [f"--config.init_from.low.path={run}", "--config.init_from.low.take=body"]
@@ -159,21 +174,17 @@ class _Seed:
             reads = (*reads, before.name)
         return self._trained("acting", f"{arm.name}_{share}", flags, reads)
 
-    def _read_skill(self, arm: Arm) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
+    def _read_skill(self, skill: str | None) -> tuple[list[str], dict[str, Any], tuple[str, ...]]:
         """(flags, column, piece) of the skills that a low level reads; nothing for a flat policy."""
-        if not arm.skill:
+        if not skill:
             return [], {}, ()
         flags = ["--config.reads.skill=skill", "--config.model.text.kind=none"]
-        name = self._skills_name(arm.latents, arm.skill, arm.cuts)
-        return flags, {"skill": self._path(name)}, (name,)
+        return flags, {"skill": {"path": self._path(skill), "array": "skill"}}, (skill,)
 
-    def _told_skill(self, arm: Arm) -> str:
-        return f"{arm.latents.name}_z{arm.skill}_{arm.cuts}" if arm.skill else arm.latents.name
-
-    def _policy(self, share: int) -> list[str]:
+    def _policy(self, share: int, preset: str = "") -> list[str]:
         """Flags of every policy."""
         s = self.settings
-        flags = [f"--config={s.presets.policy}", f"--config.data.gap={s.gap}"]
+        flags = [f"--config={preset or s.presets.policy}", f"--config.data.gap={s.gap}"]
         flags += [f"--config.reads.cameras={listed(s.cameras)}"]
         return flags + ([f"--config.data.episodes={share / 100}"] if share != ALL else [])
 
@@ -208,6 +219,14 @@ class _Seed:
 
     def _path(self, name: str) -> str:
         return str(self.settings.out / name)
+
+
+def _name_of(arm: Arm, skill: str | None) -> str:
+    """Of what a policy reads: "skills/..." and "predicted/..." differ where their labels agree."""
+    if not skill:
+        return arm.latents.name
+    _, stage, label = skill.split("/")
+    return label if stage == "skills" else f"{stage}_{label}"
 
 
 def _stages(arm: Arm) -> list[tuple[int, str]]:

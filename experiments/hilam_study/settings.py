@@ -18,6 +18,7 @@ class Presets:
 
     lam: str
     skills: str
+    high: str  # of the high level, which predicts skills
     policy: str
 
 
@@ -84,10 +85,14 @@ def size_of(presets: Presets) -> int:
     """
     read = {
         flag: frame_shape(read_preset(preset).model)[:2]
-        for flag, preset in (("lam", presets.lam), ("policy", presets.policy))
+        for flag, preset in (
+            ("lam", presets.lam),
+            ("high", presets.high),
+            ("policy", presets.policy),
+        )
     }
     height, width = read["lam"]
-    if height != width or read["policy"] != read["lam"]:
+    if height != width or len(set(read.values())) > 1:
         told = ", ".join(f"--{flag}_config reads {h}x{w}" for flag, (h, w) in read.items())
         raise UserError(f"{told}; all models of a study see the same square pictures")
     return height

@@ -19,7 +19,7 @@ def settings(out, *names, prefixes=(), **changes):
     arms = tuple(arm for arm in ARMS if arm.name in names)
     values = {
         "out": out,
-        "presets": Presets("lam.py", "hilam.py:debug", "baku.py:light"),
+        "presets": Presets("lam.py", "hilam.py:debug", "baku.py:high", "baku.py:light"),
         "simulator": "ogbench",
         "tasks": ("drawer", "window"),
         "demonstrations": 50,
@@ -53,7 +53,7 @@ def test_pieces_come_after_what_they_read_and_once(tmp_path):
         exact = {name for name in near if not any(o != name and o.startswith(name) for o in near)}
         assert exact - {"data"} <= set(piece.reads)
     assert names[0] == "data" and sum(piece.gives == GALLERY for piece in every) == 2 * 3
-    assert len({piece.cell for piece in every if piece.gives == EVALUATION}) == 2 * (2 * 2 + 10)
+    assert len({piece.cell for piece in every if piece.gives == EVALUATION}) == 2 * (2 * 2 + 11)
 
 
 def test_a_hierarchy_learns_of_all_video_and_acts_by_a_share(tmp_path):
@@ -62,13 +62,24 @@ def test_a_hierarchy_learns_of_all_video_and_acts_by_a_share(tmp_path):
     high = found["seed0/high/flexlam_z2_learned"]
     assert "--config.predicts.columns=('skill',)" in high.flags and high.reads == (skills,)
     assert not any("episodes" in flag or "text.kind" in flag for flag in high.flags)
-    before = found["seed0/from_video/flexlam_z2_learned_to_z0"]
+    predicted = found["seed0/predicted/flexlam_z2_learned"]
+    assert f"--policy={out / 'high/flexlam_z2_learned'}" in predicted.flags
+    before = found["seed0/from_video/predicted_flexlam_z2_learned_to_z0"]
     assert "--config.predicts.columns=('slots',)" in before.flags
     assert not any("episodes" in flag for flag in before.flags)
     low = found["seed0/acting/hilam_10"]
     assert {"--config.data.episodes=0.1", "--config.reads.skill=skill"} <= set(low.flags)
-    assert f"--config.init_from.low.path={out / 'from_video/flexlam_z2_learned_to_z0'}" in low.flags
-    assert f"--config.reads.like={out / 'from_video/flexlam_z2_learned_to_z0'}" in low.flags
+    assert (
+        f"--config.init_from.low.path={out / 'from_video/predicted_flexlam_z2_learned_to_z0'}"
+        in low.flags
+    )
+    assert (
+        f"--config.reads.like={out / 'from_video/predicted_flexlam_z2_learned_to_z0'}" in low.flags
+    )
+    for piece in (before, low):  # It acts by what it will be told.
+        (columns,) = [flag for flag in piece.flags if "sidecars" in flag]
+        assert f"'skill': {{'path': '{out / 'predicted/flexlam_z2_learned'}'" in columns
+        assert predicted.name in piece.reads
     whole = found["seed0/acting/hilam_100"]
     assert not any("episodes" in flag for flag in whole.flags)
     played = found["seed0/evaluation/hilam_10"]
@@ -91,7 +102,10 @@ def test_flat_and_changed_arms(tmp_path):
     assert not any("init_from" in flag for flag in none.flags)
     assert "seed0/skills/flexlam_z1_learned" in found
     jump = found["seed0/acting/hilam_jump_100"]
-    assert "seed0/skills/flexlam_z2_jump" in jump.reads
+    assert "seed0/predicted/flexlam_z2_jump" in jump.reads
+    assert found["seed0/high/flexlam_z2_jump"].reads == ("seed0/skills/flexlam_z2_jump",)
+    seen = of(tmp_path, "hilam_found")["seed0/acting/hilam_found_100"]
+    assert "seed0/skills/flexlam_z2_learned" in seen.reads
     random = of(tmp_path, "hilam_random")["seed3/skills/flexlam_z2_random"]
     assert {"--cuts=random", "--stage=2", "--seed=3"} <= set(random.flags)
     few = of(tmp_path, "hilam_none", shares=(10,))
@@ -105,7 +119,7 @@ def test_a_prefix_stands_beside_a_model_of_so_many_slots(tmp_path):
     assert {"--config=lam.py:fixed=2", "--config.model.slots=2"} <= set(fixed.flags)
     assert "--config.model.keep=2" in found["seed0/hilam/flexlam_k2"].flags
     assert "--config.predicts.keep=2" in (
-        found["seed0/from_video/flexlam_k2_z2_learned_to_z0"].flags
+        found["seed0/from_video/predicted_flexlam_k2_z2_learned_to_z0"].flags
     )
     assert not any("keep" in flag for flag in found["seed0/hilam/fixed_2"].flags)
 

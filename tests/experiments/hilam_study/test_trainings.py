@@ -30,6 +30,7 @@ PRESETS = Presets(
     f"{FOLDER}/hilam_study/tiny_lam.py",
     f"{FOLDER}/tiny_hilam.py",
     f"{FOLDER}/hilam_study/tiny_baku.py",
+    f"{FOLDER}/hilam_study/tiny_baku.py",
 )
 SLOTS, WIDTH, SKILL = 3, 2, 4
 
@@ -75,7 +76,8 @@ def write_labels(piece, data):
     """Random rows in place of what extract_latents or extract_skills would write."""
     info, skills = open_dataset(data), piece.module.endswith("skills")
     slots = 2 if piece.name.endswith("fixed_2") else SLOTS
-    made_by = {"model": piece.name.ljust(64), "step": 1}
+    # Predicted skills say that they are of the model whose skills they are predictions of.
+    made_by = {"model": piece.name.replace("/predicted/", "/skills/").ljust(64), "step": 1}
     if skills:
         made_by["cuts"] = piece.name.rpartition("_")[2]
     else:
@@ -111,7 +113,7 @@ def test_every_training_is_one_that_its_data_allow(demonstrations, tmp_path, mon
     tasks = {}
     monkeypatch.setattr(policy_data, "saved_config", lambda path: tasks[str(path)].config.to_dict())
     for piece in pieces(settings):
-        if piece.module.startswith("experiments.extract"):
+        if piece.module.startswith(("experiments.extract", "experiments.predict")):
             write_labels(piece, demonstrations)
         elif piece.module == "experiments.train":
             config = config_of(piece, monkeypatch)
@@ -123,12 +125,12 @@ def test_every_training_is_one_that_its_data_allow(demonstrations, tmp_path, mon
     def task(name):
         return tasks[str(tmp_path / f"seed0/{name}")]
 
-    low, before = task("acting/hilam_50"), task("from_video/flexlam_z2_learned_to_z0")
+    low, before = task("acting/hilam_50"), task("from_video/predicted_flexlam_z2_learned_to_z0")
     assert before.config.predicts.width == SLOTS * WIDTH and low.config.predicts.width == 1
     assert low.config.reads.skill_mean == before.config.reads.skill_mean
     assert low.config.data.episodes == 0.5 and before.config.data.get("episodes", 1.0) == 1.0
     assert body_of(low) == body_of(before)
-    prefix = task("from_video/flexlam_k2_z2_learned_to_z0")
+    prefix = task("from_video/predicted_flexlam_k2_z2_learned_to_z0")
     assert prefix.config.predicts.width == 2 * WIDTH
     high = task("high/flexlam_z2_learned")
     assert high.config.predicts.source == low.config.reads.skill_source
@@ -140,6 +142,7 @@ def test_a_study_runs_to_its_page_and_goes_on_with_what_is_missing(demonstration
     line = [sys.executable, "-m", "experiments.hilam_study", "--fast", f"--out={out}"]
     line += [f"--simulator={SIMULATOR}", f"--data={demonstrations}", "--tasks=push"]
     line += [f"--arms={BAKU}", f"--lam_config={PRESETS.lam}", f"--policy_config={PRESETS.policy}"]
+    line += [f"--high_config={PRESETS.high}"]
     fast = {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
 
     def run():
