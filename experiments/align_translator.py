@@ -34,6 +34,7 @@ from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.labels import Labels, count_of, name_of
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
+from flexlam_jax.evaluation.prefixes import Prefixes
 from flexlam_jax.loading.translator import TranslatorConfig, translator_config
 from flexlam_jax.reports.results import Column, Table, plain
 from flexlam_jax.reports.tables import as_text
@@ -150,7 +151,7 @@ def already_there(workdir, made_by: dict, request: dict) -> bool:
 def fit(lam, train, labels: int, spec: translator_fit.ActionTarget):
     """Variables of the translator, every leaf with a leading axis of one."""
     return translator_fit.fit(
-        np.stack([probes.null_filled(train["codes"]["slots"], k, lam.null) for k in lam.budgets]),
+        Prefixes.of(train["codes"]["slots"], lam.budgets, lam.null),
         train["action"],
         probes.label_draw(len(train), _DRAW.value, _SEED.value)[None],
         labels,

@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from flexlam_jax.evaluation import small_fits
+from flexlam_jax.evaluation.prefixes import Prefixes
 from flexlam_jax.models.translator import Translator
 
 
@@ -43,6 +44,7 @@ class Recipe:
         return self.decay_at_one / math.sqrt(labels)
 
 
+_AT_ONCE = 2**16  # Rows that translators read: their hidden layers take more memory than the rows.
 TRANSLATOR = Recipe()
 LINEAR = Recipe(hidden=0, learning_rate=3e-2, decay_at_one=0.5)  # one layer needs larger steps
 
@@ -79,7 +81,7 @@ class ActionTarget:
 
 
 def fit(
-    features_VNF: np.ndarray,
+    features: np.ndarray | Prefixes,
     actions_N: np.ndarray,
     labelled_LM: np.ndarray,
     labels: int,
@@ -90,8 +92,8 @@ def fit(
     """Fits L translators, one per row of `labelled_LM`.
 
     Args:
-      features_VNF: V variants of the features of the same N transitions, for example one per prefix
-        length; a batch draws a variant per example. An (N, F) array counts as V = 1.
+      features: (N, F) of the transitions, or their codes at V prefix lengths; a batch draws a prefix
+        length per example. Several features of the same transitions may also be given as (V, N, F).
       actions_N: (N,) int or (N, A) float actions.
       labelled_LM: (L, M) indices into N. Only the first `labels` of each row are ever read.
       labels: how many labels a fit may use, 1..M.
@@ -104,9 +106,9 @@ def fit(
       statistics come from all N feature rows, which needs no labels; target statistics from the
       labelled rows alone.
     """
-    features_VNF = jnp.asarray(features_VNF, jnp.float32)
-    if features_VNF.ndim == 2:
-        features_VNF = features_VNF[None]
+    if not isinstance(features, Prefixes):
+        features = jnp.asarray(features, jnp.float32)
+        features = features[None] if features.ndim == 2 else features
     labelled_LM = jnp.asarray(labelled_LM, jnp.int32)
     if not 1 <= labels <= labelled_LM.shape[1]:
         raise ValueError(
@@ -114,7 +116,7 @@ def fit(
         )
     params, fixed = small_fits.fit(
         _problem(spec, recipe.hidden, recipe.batch_size),
-        (features_VNF, jnp.asarray(actions_N)),
+        (features, jnp.asarray(actions_N)),
         labelled_LM,
         labels,
         seed + jnp.arange(len(labelled_LM)),
@@ -129,7 +131,12 @@ def predict(
     variables_L: Any, features_NF: np.ndarray, spec: ActionTarget, recipe: Recipe = TRANSLATOR
 ) -> jax.Array:
     """Outputs of L fitted translators on (N, F) features: (L, N, spec.size) float32."""
-    return _predict(spec, recipe.hidden)(variables_L, jnp.asarray(features_NF, jnp.float32))
+    run = _predict(spec, recipe.hidden)
+    pieces = [
+        run(variables_L, jnp.asarray(features_NF[first : first + _AT_ONCE], jnp.float32))
+        for first in range(0, max(1, len(features_NF)), _AT_ONCE)
+    ]
+    return pieces[0] if len(pieces) == 1 else jnp.concatenate(pieces, axis=1)
 
 
 @functools.cache
@@ -140,7 +147,7 @@ def _predict(spec: ActionTarget, hidden: int):
 
 @functools.cache
 def _problem(spec: ActionTarget, hidden: int, batch_size: int) -> small_fits.SmallFit:
-    """The fit of a translator to data (features (V, N, F), actions (N, ...)).
+    """The fit of a translator to data (features (V, N, F) or Prefixes, actions (N, ...)).
 
     A batch draws a variant of the features per row.
     """
@@ -148,21 +155,25 @@ def _problem(spec: ActionTarget, hidden: int, batch_size: int) -> small_fits.Sma
     as_they_are = {"target_mean": jnp.zeros(spec.size), "target_scale": jnp.ones(spec.size)}
 
     def init(key, data, labelled_M, labels):
-        features_VNF, actions_N = data
-        params = translator.init(key, features_VNF[0, :1])["params"]
-        inputs = {
-            "mean": features_VNF.mean((0, 1)),
-            "scale": jnp.maximum(features_VNF.std((0, 1)), 1e-2),
-        }
+        features, actions_N = data
+        if isinstance(features, Prefixes):
+            mean, deviation = features.statistics()
+        else:
+            mean, deviation = features.mean((0, 1)), features.std((0, 1))
+        params = translator.init(key, mean[None])["params"]
+        inputs = {"mean": mean, "scale": jnp.maximum(deviation, 1e-2)}
         targets = as_they_are
         if not spec.discrete:
             targets = _target_statistics(actions_N[labelled_M], labels)
         return params, {"inputs": inputs, "targets": targets}
 
     def draw(data, rows_B, key):
-        features_VNF, actions_N = data
-        variant = jax.random.randint(key, rows_B.shape, 0, features_VNF.shape[0])
-        return features_VNF[variant, rows_B], actions_N[rows_B]
+        features, actions_N = data
+        if isinstance(features, Prefixes):
+            variant = jax.random.randint(key, rows_B.shape, 0, len(features.keep))
+            return features.drawn(variant, rows_B), actions_N[rows_B]
+        variant = jax.random.randint(key, rows_B.shape, 0, features.shape[0])
+        return features[variant, rows_B], actions_N[rows_B]
 
     def loss(params, fixed, batch):
         features, actions = batch

@@ -1,8 +1,10 @@
+import jax
 import numpy as np
 import pytest
 
-from flexlam_jax.evaluation import probes, translator_fit
-from flexlam_jax.evaluation.translator_fit import LINEAR, TRANSLATOR, ActionTarget
+from flexlam_jax.evaluation import prefixes, probes, translator_fit
+from flexlam_jax.evaluation.prefixes import Prefixes
+from flexlam_jax.evaluation.translator_fit import LINEAR, TRANSLATOR, ActionTarget, Recipe
 
 CLASSES = ActionTarget(True, 3)
 
@@ -72,6 +74,43 @@ def test_variants_of_the_features_share_one_fit():
     for features in variants:
         outputs = np.asarray(translator_fit.predict(variables, features, CLASSES))[0]
         assert (outputs.argmax(-1) == y).mean() > 0.99
+
+
+@pytest.mark.parametrize("spec", [CLASSES, ActionTarget(False, 2)])
+def test_prefixes_are_fitted_to_the_bit_as_if_they_were_written_out(spec):
+    rng = np.random.default_rng(0)
+    slots, null = rng.normal(1.0, 2.0, (301, 4, 3)).astype(np.float32), np.float32([0.5, -1, 3])
+    actions = rng.integers(0, 3, 301) if spec.discrete else rng.normal(size=(301, 2))
+    order, keep = probes.label_draws(301, 2, 0), (1, 2, 4)
+    written = np.stack([probes.null_filled(slots, k, null) for k in keep])
+    recipe = Recipe(steps=20)
+    expected, found = (
+        translator_fit.fit(features, actions, order, 64, spec, recipe)
+        for features in (written, Prefixes.of(slots, keep, null))
+    )
+    jax.tree.map(np.testing.assert_array_equal, expected, found)
+
+
+def test_the_statistics_of_many_prefixes_need_no_copy_for_each(monkeypatch):
+    rng, keep = np.random.default_rng(0), tuple(range(1, 17))
+    slots, null = rng.normal(3.0, 2.0, (5000, 16, 8)), np.linspace(-1, 1, 8)
+    statistics = jax.jit(Prefixes.statistics)
+    few = Prefixes.of(slots, keep, null)
+    expected = statistics(few)
+    monkeypatch.setattr(prefixes, "_WRITTEN_OUT", 0)
+    many = jax.jit(lambda few: Prefixes(*few).statistics()).lower(few).compile()
+    for found, value in zip(many(few), expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-4)
+    assert many.memory_analysis().temp_size_in_bytes < 1.5 * few.slots.nbytes
+
+
+def test_many_rows_are_predicted_piece_by_piece(problem, monkeypatch):
+    x, y, test_x, *_ = problem
+    fitted = translator_fit.fit(x, y, probes.label_draws(len(x), 2, 0), 64, CLASSES)
+    at_once = translator_fit.predict(fitted, test_x, CLASSES)
+    monkeypatch.setattr(translator_fit, "_AT_ONCE", 300)
+    pieces = translator_fit.predict(fitted, test_x, CLASSES)
+    np.testing.assert_allclose(pieces, at_once, atol=1e-5)
 
 
 def test_continuous_actions_are_scored_by_r_squared():

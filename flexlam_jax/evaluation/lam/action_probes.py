@@ -10,6 +10,7 @@ from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.inverse_model import fit_and_predict
 from flexlam_jax.evaluation.lam.settings import chosen_budgets, usable_label_counts
+from flexlam_jax.evaluation.prefixes import Prefixes
 from flexlam_jax.evaluation.translator_fit import ActionTarget, Recipe
 from flexlam_jax.reports.results import Column, Table
 
@@ -50,27 +51,22 @@ def _outputs(
     """(labels, probe, k, its outputs (L, N, size) of the measured split)."""
     settings, spec = data.settings, target(data)
     draws_LN = probes.label_draws(len(data.train), settings.draws, settings.seed)
-    train = {k: prefix_features(lam, data.train, k) for k in {*lam.budgets, *budgets}}
-    test = {k: prefix_features(lam, data.test, k) for k in budgets}
-    every_k = jnp.asarray(np.stack([train[k] for k in lam.budgets]))
+    slots = jnp.asarray(data.train["codes"]["slots"], jnp.float32)  # On the device once.
 
-    def fit(features: Any, count: int, recipe: Recipe) -> dict:
-        actions = data.train["action"]
+    def fit(budgets: Sequence[int], count: int, recipe: Recipe) -> dict:
+        features, actions = Prefixes.of(slots, budgets, lam.null), data.train["action"]
         return translator_fit.fit(
             features, actions, draws_LN, count, spec, recipe, seed=settings.seed
         )
 
     for count in counts:
-        translator = fit(every_k, count, translator_fit.TRANSLATOR)
+        translator = fit(lam.budgets, count, translator_fit.TRANSLATOR)
         for k in budgets:
-            yield (
-                count,
-                "translator",
-                k,
-                np.asarray(translator_fit.predict(translator, test[k], spec)),
-            )
-            linear = fit(train[k], count, translator_fit.LINEAR)
-            outputs = translator_fit.predict(linear, test[k], spec, translator_fit.LINEAR)
+            test = prefix_features(lam, data.test, k)
+            outputs = translator_fit.predict(translator, test, spec)
+            yield count, "translator", k, np.asarray(outputs)
+            linear = fit([k], count, translator_fit.LINEAR)
+            outputs = translator_fit.predict(linear, test, spec, translator_fit.LINEAR)
             yield count, "linear", k, np.asarray(outputs)
 
 
