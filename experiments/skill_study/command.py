@@ -41,6 +41,8 @@ def main(argv: Sequence[str]) -> None:
     source = _SOURCE.read()
     names = [name for name in lam_inputs.listed(_CHANGES) if name != "none"]
     changes = chosen([PRESET, *names], planted=source.planted)
+    if not source.planted:
+        next(source.sets())  # What is wrong with them is told before anything is trained.
     path = Path(lam_inputs.text(_OUT)).expanduser().absolute()
     out = output_folder.check(path, output_folder.SKILL_STUDY)
     with output_folder.Claim(out, output_folder.SKILL_STUDY):
