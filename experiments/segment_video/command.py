@@ -10,7 +10,7 @@ are taken over.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from experiments import lam_inputs, provenance, skill_inputs
 from experiments.progress_bar import progress
 from experiments.segment_video.chunks import Episode, chunks_of, cut_episodes, spread
 from experiments.segment_video.gallery import KINDS, Cut, facts, gallery, phases, summary
+from experiments.skill_episodes import Episodes
 from experiments.skill_inputs import SkillSource
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
@@ -40,8 +41,9 @@ def main(argv: Sequence[str]) -> None:
     out = Path(output_folder.check(lam_inputs.text(_OUT), output_folder.SEGMENTATION))
     source = skill_inputs.open_source(_INPUTS)
     split = lam_inputs.text(_SPLIT)
+    opened = {name: source.episodes(name, split) for name in source.data.names}
     with output_folder.Claim(out, output_folder.SEGMENTATION):
-        episodes = segmented(source, split)
+        episodes = segmented(source, opened, split)
         stages = [chunks_of(episodes, stage, KINDS) for stage in range(source.skills.stages)]
         cut = Cut(source.data.info, split, episodes, stages)
         made = provenance.made_by("experiments.segment_video")
@@ -53,15 +55,13 @@ def main(argv: Sequence[str]) -> None:
     print(out / "gallery.html")
 
 
-def segmented(source: SkillSource, split: str) -> list[Episode]:
-    """Episodes of every dataset, evenly over its groups.
+def segmented(source: SkillSource, opened: Mapping[str, Episodes], split: str) -> list[Episode]:
+    """Episodes of every dataset of the split, evenly over its groups.
 
     Raises:
-      DataError: as `SkillSource.episodes`.
       UserError: none has two steps.
     """
     found = []
-    opened = {name: source.episodes(name, split) for name in source.data.names}
     tick = progress("episodes", sum(min(_GROUPS, len(one)) for one in opened.values()))
     for name, one in opened.items():
         for number in np.linspace(0, len(one) - 1, min(_GROUPS, len(one))).astype(int):

@@ -42,7 +42,7 @@ def place(tmp_path_factory):
 def told(place):
     line = [f"--{name}={place / name}" for name in ("latents", "out")]
     line += [f"--checkpoint={place / 'skills'}", "--split=test", "--episodes=1"]
-    lines = [line, [*line[:-2], "--split=dev"]]
+    lines = [line, [line[0], f"--out={place / 'other'}", line[2], "--split=dev"]]
     return run_lines("segment_video.command", lines)
 
 
@@ -75,9 +75,9 @@ def test_the_page_shows_an_episode_with_its_stages_and_phases(place, told):
     assert "of skill A" in told[0][1]
 
 
-def test_a_split_that_is_not_there_is_refused(told):
+def test_a_split_that_is_not_there_is_refused(place, told):
     code, _, err, _ = told[1]
-    assert code == 1 and "has no split 'dev'" in err
+    assert code == 1 and "has no split 'dev'" in err and not (place / "other").exists()
 
 
 def test_frames_of_several_records_are_the_data_s(place):
