@@ -1,4 +1,4 @@
-"""A study as a list of commands, one per change: nothing runs here."""
+"""A study as a list of commands, one per change and one of no model: nothing runs here."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,10 +7,12 @@ from experiments.pieces.piece import Piece
 from experiments.skill_study.changes import Change
 from experiments.skill_study.sources import Source
 
+VISIBLE = "visible"  # The piece of no model.
+
 
 def pieces(out: Path, source: Source, changes: Sequence[Change]) -> list[Piece]:
-    """One piece per change, named as it is."""
-    return [
+    """What can be seen without skills, and one piece per change, named as it is."""
+    measured = [
         Piece(
             change.name,
             "experiments.skill_study.measure",
@@ -18,3 +20,5 @@ def pieces(out: Path, source: Source, changes: Sequence[Change]) -> list[Piece]:
         )
         for change in changes
     ]
+    flags = (f"--out={out / VISIBLE}", *source.flags())
+    return [Piece(VISIBLE, "experiments.skill_study.visible", flags), *measured]

@@ -16,6 +16,7 @@ from experiments import provenance
 from experiments.pieces.runner import Runner, seconds_by_stage
 from experiments.pieces.times import times_table
 from experiments.skill_study.changes import Change
+from experiments.skill_study.pieces import VISIBLE
 from experiments.skill_study.scores import CONTROLS, FILE, TOLERANCE
 from experiments.skill_study.sources import Source
 from flexlam_jax.evaluation.intervals import over_seeds
@@ -34,7 +35,8 @@ def write_results(runner: Runner, out: Path, source: Source, changes: Sequence[C
     """Writes results.json and results.md, and prints the tables."""
     rows = {change.name: _read(out / change.name / FILE) for change in changes}
     best = best_settings(rows)
-    shown = [*tables(rows, best), settings_table(changes), times_table(_times(runner))]
+    seen = visible_table(_read(out / VISIBLE / FILE))
+    shown = [seen, *tables(rows, best), settings_table(changes), times_table(_times(runner))]
     made = provenance.made_by("experiments.skill_study")
     told = {"format": FORMAT, **made, "chosen": best, "source": source.told(), "rows": rows}
     text = json.dumps(plain(told), indent=1, allow_nan=False) + "\n"
@@ -91,7 +93,7 @@ def _cells(rows: Rows, best: str, stage: int) -> Iterator[dict[str, Any]]:
 
 
 def _over_seeds(rows: Sequence[Row]) -> dict[str, Any]:
-    skip = ("sequences", "seed", "split", "stage")
+    skip = ("sequences", "seed", "split", "stage", "level")
     return {
         key: over_seeds([row[key] for row in rows], key)
         for key in rows[0]
@@ -123,6 +125,30 @@ def _boundary_table(stage: int, cells: Sequence[Row]) -> Table:
     )
     title = f"Stage {stage}: boundaries"
     return Table(title, cells, columns, index=("sequences", "setting"), caption=caption)
+
+
+def visible_table(rows: Sequence[Row]) -> Table:
+    """F1 of what is cut without a model, over seeds."""
+    kinds = dict.fromkeys((row["sequences"], row["level"]) for row in rows)
+    cells = [
+        {
+            "sequences": kind,
+            "level": level,
+            **_over_seeds([r for r in rows if (r["sequences"], r["level"]) == (kind, level)]),
+        }
+        for kind, level in kinds
+    ]
+    columns = [Column("sequences", "sequences"), Column("level", "boundaries of stage")]
+    columns += [Column(name, name) for name in (*CONTROLS, "probe")]
+    columns += [Column("chunk_jump", "jump of chunks"), Column("step_jump", "jump of steps")]
+    caption = (
+        "Each makes as many chunks as are true. probe: the likeliest steps by a logistic regression on "
+        "a step and the one before, trained on the true boundaries. Of the later stage, the largest "
+        "changes among the true boundaries of the one before: jump of chunks, from the first step of a "
+        "chunk to that of the next; jump of steps, from the step before."
+    )
+    title = "What can be seen: F1"
+    return Table(title, cells, columns, index=("sequences", "level"), caption=caption)
 
 
 def settings_table(changes: Sequence[Change]) -> Table:

@@ -34,7 +34,7 @@ def scores(sequences: Sequences, cut: Cut, seed: int) -> list[dict[str, Any]]:
             {
                 "stage": stage,
                 **score._asdict(),
-                **_controls(sequences, true, counts, seed),
+                **controls(sequences, true, counts, seed),
                 "chunks": float(counts.mean()),
                 "true_chunks": float(chunk_counts(true, valid).mean()),
                 "undecided": cut.metrics[f"undecided_{stage}"],
@@ -47,9 +47,10 @@ def scores(sequences: Sequences, cut: Cut, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _controls(
+def controls(
     sequences: Sequences, true: np.ndarray, counts: np.ndarray, seed: int
 ) -> dict[str, float]:
+    """F1 of each of CONTROLS at the boundaries `true` (E, T), with counts (E,) of chunks."""
     valid = sequences.valid
 
     def f1(cut: np.ndarray) -> float:

@@ -52,22 +52,36 @@ def jump_cuts(
 ) -> np.ndarray:
     """Chunks that begin where the latent actions change most, bool (B, T).
 
-    The changes |z_t - z_(t-1)| are taken in order of size, each unless it is less than `gap` steps
-    from one that was taken. A row with too little room for its chunks gets a smaller gap.
+    Args:
+      latents: float (B, T, F), whose changes |z_t - z_(t-1)| are taken; see `highest_cuts`.
+
+    Raises:
+      ValueError: counts that the rows do not have the steps for.
+    """
+    latents = np.asarray(latents, np.float32)
+    jump = np.linalg.norm(np.diff(latents, axis=1, prepend=latents[:, :1]), axis=-1)
+    return highest_cuts(jump, valid, counts, gap)
+
+
+def highest_cuts(
+    score: np.ndarray, valid: np.ndarray, counts: np.ndarray, gap: int = 3
+) -> np.ndarray:
+    """Chunks that begin at the steps of the highest scores, bool (B, T).
+
+    They are taken in order of their scores, each unless it is less than `gap` steps from one that
+    was taken. A row with too little room for its chunks gets a smaller gap.
 
     Args:
-      latents: float (B, T, F).
+      score: float (B, T); steps of -inf are never taken, so that there may be fewer chunks.
 
     Raises:
       ValueError: counts that the rows do not have the steps for.
     """
     _steps(valid, counts)
-    latents = np.asarray(latents, np.float32)
-    jump = np.linalg.norm(np.diff(latents, axis=1, prepend=latents[:, :1]), axis=-1)
-    cut = first_steps(valid)
+    cut, possible = first_steps(valid), np.asarray(valid) & (score > -np.inf)
     for row in range(len(cut)):
-        order = np.argsort(-jump[row], kind="stable")
-        order = order[np.asarray(valid)[row, order]]
+        order = np.argsort(-score[row], kind="stable")
+        order = order[possible[row, order]]
         for apart in range(gap, 0, -1):
             _take(cut[row], order, int(counts[row]), apart)
     return cut

@@ -9,7 +9,8 @@ Dimension keys: B rows, T positions of this stage, M the most chunks of a row, W
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -28,6 +29,9 @@ class Cutting:
       paper: query and key are paired and ties decided as in the paper, not the official code.
       temperature: of the router, see `chunking.boundary_probability`.
       offset: whether the router learns one, from 0; see there too.
+      neighbours: whether a stage inside another one compares the step at which a chunk begins with
+        the step before it, as the outermost encoder reads them, and not with the first step of the
+        chunk before.
       merge: boundaries at less than so many positions are one, see `chunking.merge_runs`.
       capacity: the most chunks, as a share of the positions; boundaries beyond them are dropped.
     """
@@ -35,6 +39,7 @@ class Cutting:
     paper: bool = False
     temperature: float = 1.0
     offset: bool = False
+    neighbours: bool = False
     merge: int = 1
     capacity: float = 1.0
 
@@ -62,6 +67,14 @@ class StageOutput:
     valid: jax.Array
     encoded: jax.Array
     chunks: chunking.Chunks
+
+
+class Steps(NamedTuple):
+    """Where a chunk begins: what the outermost encoder says of the step before, and of that step;
+    (..., V), V its width."""
+
+    before: jax.Array
+    here: jax.Array
 
 
 @flax.struct.dataclass
@@ -129,7 +142,8 @@ class Router(nn.Module):
         )
 
     def between(self, previous: jax.Array, x: jax.Array) -> jax.Array:
-        """Of one position, after the one before it: (B, W), (B, W) -> float32 (B,)."""
+        """Of positions with the one before each: (..., V), (..., V) -> float32 (...). V is W, or the
+        width of an outer stage."""
         asks, asked = (x, previous) if self.cutting.paper else (previous, x)
         return chunking.dissimilarity(
             self.query(asks), self.key(asked), self.cutting.temperature, self.offset
@@ -164,23 +178,32 @@ class ChunkStage(nn.Module):
         wider = self.inner.width - self.width
         self.pad = self.param("pad", nn.initializers.zeros, (wider,)) if wider else None
 
-    def __call__(self, x: jax.Array, valid: jax.Array) -> tuple[jax.Array, tuple[StageOutput, ...]]:
+    def __call__(
+        self, x: jax.Array, valid: jax.Array, steps: Steps | None = None
+    ) -> tuple[jax.Array, tuple[StageOutput, ...]]:
         """A sequence at once.
 
         Args:
           x: (B, T, W), T at least 2.
           valid: bool (B, T), padding at the end of a row.
+          steps: of a stage inside another, (B, T, V) each; None is the outermost stage.
 
         Returns:
           ((B, T, W), what this stage and those inside decided, the outer first).
         """
         h, _ = self.encoder(x, valid)
-        probability = self.router(h)
+        if steps is not None and self.cutting.neighbours:
+            probability = self.router.between(*steps).at[:, 0].set(1.0)
+        else:
+            probability = self.router(h)
         boundary = chunking.boundaries(probability, valid, ties=self.cutting.paper)
         most = self.cutting.most(x.shape[1])
         cut = chunking.first_boundaries(chunking.merge_runs(boundary, self.cutting.merge), most)
         chunks = chunking.select(h, cut, most)
-        inside, deeper = self.inner(self._widened(chunks.values), chunks.valid)
+        steps = steps or Steps(jnp.roll(h, 1, axis=1), h)
+        at = chunks.position[..., None]
+        there = Steps(*(jnp.take_along_axis(vectors, at, axis=1) for vectors in steps))
+        inside, deeper = self._inside(self.inner, self._widened(chunks.values), chunks.valid, there)
         weight = jnp.take_along_axis(probability, chunks.position, axis=1)
         average = chunking.dechunk(inside[..., : self.width], weight, chunks.valid)
         y = self._joined(chunking.spread(average, cut), h, probability, cut)
@@ -218,7 +241,7 @@ class ChunkStage(nn.Module):
         )
 
     def step(
-        self, x: jax.Array, go: jax.Array, state: StageState
+        self, x: jax.Array, go: jax.Array, state: StageState, steps: Steps | None = None
     ) -> tuple[jax.Array, StageState, tuple[StageStep, ...]]:
         """One position of each row.
 
@@ -227,16 +250,21 @@ class ChunkStage(nn.Module):
           go: bool (B,), the rows that have a new position; the others keep their state, and their
             output means nothing.
           state: from `start`, or from the step before.
+          steps: as in `__call__`, (B, V) each.
 
         Returns:
           ((B, W), state, what this stage and those inside decided, the outer first).
         """
         h, encoder, _ = self.encoder.step(x, go, state.encoder)
-        between = self.router.between(state.previous, h)
+        own = Steps(state.previous, h)
+        compared = steps if steps is not None and self.cutting.neighbours else own
+        between = self.router.between(*compared)
         probability = jnp.where(state.count == 0, 1.0, between)
         boundary = chunking.boundaries(probability, go, ties=self.cutting.paper)
         cut = boundary & (state.since >= self.cutting.merge) & (state.chunks < state.most)
-        inside, inner, deeper = self.inner.step(self._widened(h), cut, state.inner)
+        inside, inner, deeper = self._inside(
+            self.inner.step, self._widened(h), cut, state.inner, steps or own
+        )
         weight = chunking.ema_weight(probability, cut)[:, None]
         average = weight * inside[:, : self.width] + (1 - weight) * state.average
         y = self._joined(average, h, probability, cut)
@@ -256,6 +284,10 @@ class ChunkStage(nn.Module):
             most=state.most,
         )
         return out, state, (StageStep(cut, skill), *deeper)
+
+    def _inside(self, call: Callable[..., Any], *args: Any) -> Any:
+        """Calls what lies inside; a stack has no use for the last argument, steps."""
+        return call(*(args if isinstance(self.inner, ChunkStage) else args[:-1]))
 
     def _widened(self, x: jax.Array) -> jax.Array:
         if self.pad is None:

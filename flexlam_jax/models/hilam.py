@@ -104,12 +104,15 @@ class HiLam(nn.Module):
     Attributes:
       nest: the outermost `ChunkStage`.
       mean, scale: F numbers each, by which latent actions are normalised; () leaves them.
+      constant: a number that is read beside them, in units of sqrt(F), about the length of a
+        normalised latent action; 0 for none.
     """
 
     nest: ChunkStage
     size: int
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
+    constant: float = 0.0
     dtype: Any = jnp.float32
 
     def setup(self) -> None:
@@ -124,7 +127,7 @@ class HiLam(nn.Module):
           valid: bool (B, T), padding at the end of a row.
         """
         z = jnp.where(valid[..., None], self._normalised(latents), 0.0)
-        hidden, stages = self.nest(self.embed(z), valid)
+        hidden, stages = self.nest(self._embedded(z), valid)
         return HiLamOutput(z, self.head(hidden.astype(jnp.float32)), stages)
 
     def segment(self, latents: jax.Array, valid: jax.Array) -> Segmentation:
@@ -152,8 +155,14 @@ class HiLam(nn.Module):
           (the next latent action that is expected, float32 (B, F), not normalised; state; what each
           stage decided, the outer first). Of rows that do not go only the state means anything.
         """
-        hidden, state, told = self.nest.step(self.embed(self._normalised(latents)), go, state)
+        hidden, state, told = self.nest.step(self._embedded(self._normalised(latents)), go, state)
         return raw_latents(self, self.head(hidden.astype(jnp.float32))), state, told
+
+    def _embedded(self, z: jax.Array) -> jax.Array:
+        if not self.constant:
+            return self.embed(z)
+        one = jnp.full((*z.shape[:-1], 1), self.constant * self.size**0.5, z.dtype)
+        return self.embed(jnp.concatenate([z, one], axis=-1))
 
     def _normalised(self, latents: jax.Array) -> jax.Array:
         latents = latents.astype(jnp.float32)
@@ -169,6 +178,7 @@ def raw_latents(model: HiLam, normalised: jax.Array) -> jax.Array:
     return normalised * jnp.asarray(model.scale) + jnp.asarray(model.mean)
 
 
+COMPARED = ("chunks", "steps")
 _NUMBERS = Range(
     "numbers in brackets, or ()",
     lambda value: isinstance(value, (list, tuple)) and all(map(real(-3e38).holds, value)),
@@ -221,6 +231,17 @@ class HiLamSettings:
     )
     offset: bool = setting(
         False, range=SWITCH, help="every router learns at which angle a boundary is"
+    )
+    constant: float = setting(
+        0.0,
+        range=real(0),
+        help="a number beside those of every latent action, in their mean length: routers compare "
+        "directions, and with it a long and a short one differ in theirs; 0 for none",
+    )
+    compare: str = setting(
+        "chunks",
+        range=one_of(COMPARED),
+        help="what later stages compare: first steps of two chunks, or the two steps at a boundary",
     )
     bypass: bool = setting(
         True, range=SWITCH, help="the outer stage's vectors also go past the chunks"
@@ -275,6 +296,7 @@ def build_hilam(
         size=size,
         mean=tuple(statistics.mean) if settings.normalise else (),
         scale=tuple(statistics.scale) if settings.normalise else (),
+        constant=settings.constant,
         dtype=DTYPES[settings.dtype],
     )
 
@@ -303,6 +325,7 @@ def _nest(settings: HiLamSettings, stage: int) -> Any:
             paper=settings.router == "paper",
             temperature=settings.temperature,
             offset=settings.offset,
+            neighbours=settings.compare == "steps",
             merge=_merges(settings)[stage],
             capacity=settings.capacity,
         ),

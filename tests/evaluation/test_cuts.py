@@ -4,7 +4,13 @@ import jax
 import numpy as np
 import pytest
 
-from flexlam_jax.evaluation.cuts import chunk_counts, equal_cuts, jump_cuts, random_cuts
+from flexlam_jax.evaluation.cuts import (
+    chunk_counts,
+    equal_cuts,
+    highest_cuts,
+    jump_cuts,
+    random_cuts,
+)
 
 LENGTHS = np.array([12, 7, 1, 10])
 VALID = np.arange(12) < LENGTHS[:, None]
@@ -56,6 +62,14 @@ def test_jumps_are_the_largest_that_are_far_enough_apart():
     # Where the jump into padding is largest it is none.
     valid[0, 9:] = False
     assert np.flatnonzero(jump_cuts(z, valid, np.array([2]))).tolist() == [0, 4]
+
+
+def test_steps_without_a_score_are_never_taken():
+    score = np.array([[-np.inf, 1.0, 3.0, -np.inf, 2.0, -np.inf]])
+    cut = highest_cuts(score, np.ones((1, 6), bool), np.array([6]))
+    assert np.flatnonzero(cut).tolist() == [0, 1, 2, 4]
+    cut = highest_cuts(score, np.array([[True] * 4 + [False] * 2]), np.array([2]), gap=1)
+    assert np.flatnonzero(cut).tolist() == [0, 2]
 
 
 def test_more_jumps_than_the_gap_has_room_for():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import ConfigError
-from flexlam_jax.models.chunk_stage import ChunkStage
+from flexlam_jax.models.chunk_stage import ChunkStage, Cutting
 from flexlam_jax.models.chunking import first_boundaries, merge_runs
 from flexlam_jax.models.hilam import build_hilam, encoded, kept, segmentation
 from flexlam_jax.models.stepwise_stack import Stack
@@ -41,6 +41,7 @@ VARIANTS = {
         7,
         0.2,
     ),
+    "steps": ({"compare": "steps", "constant": 0.5, "encoder_layers": (0, 1)}, 2, 0.3),
 }
 
 
@@ -197,6 +198,42 @@ def test_a_router_begins_with_the_vectors_themselves_and_the_residual_with_nothi
     assert not params["residual"]["kernel"].any() and params["pad"].shape == (4,)
 
 
+def nested(**cutting):
+    """Two stages that cut by what they read."""
+    nothing, cutting = Stack(2, 0, BlockSettings(heads=1)), Cutting(**cutting)
+    inner = ChunkStage(nothing, nothing, nothing, 2, cutting)
+    return ChunkStage(nothing, inner, nothing, 2, cutting)
+
+
+@pytest.mark.parametrize("neighbours, expected", [(False, [1, 0, 0, 0]), (True, [1, 0, 1, 0])])
+def test_a_later_stage_compares_chunks_or_the_steps_at_a_boundary(neighbours, expected):
+    # The third step is turned away from the second, and at a sharp angle to the first.
+    x = np.array([[[3, 0], [1, 3], [1, -3], [2, -3]]], np.float32)
+    valid = np.ones((1, 4), bool)
+    stage = nested(neighbours=neighbours)
+    init = stage.init(jax.random.key(0), x, valid)
+    stages = stage.apply(init, x, valid)[1]
+    outer, inner = segmentation(stages).boundaries
+    np.testing.assert_array_equal(outer[0], [1, 0, 1, 0])
+    np.testing.assert_array_equal(inner[0], expected)
+
+
+def test_with_a_constant_a_latent_action_that_ends_is_a_change():
+    latents, valid = (
+        np.array([[[2.0, -2, 2, 2]] * 2 + [[0.02, -0.02, 0.02, 0.02]]]),
+        np.ones((1, 3)),
+    )
+
+    def probability(**changes):
+        model = make(normalise=False, encoder_layers=(0, 1), **changes)
+        init = jax.jit(model.init)(jax.random.key(0), latents, valid > 0)
+        return model.apply(init, latents, valid > 0).stages[0].probability[0]
+
+    np.testing.assert_allclose(probability(), [1, 0, 0], atol=1e-6)
+    found = probability(constant=1.0)
+    assert found[1] < 1e-6 and found[2] > 0.05
+
+
 def test_latents_of_another_scale_are_the_same_once_normalised(built):
     _, model, variables, whole = built
     latents, valid = sequences()
@@ -231,6 +268,7 @@ def test_the_first_slots_are_kept():
         ({"keep": 4}, "keep=4, but the latent actions have 3 slots"),
         ({"keep": 1}, "has 4 means and 4 scales, the latent actions 2 numbers"),
         ({"router": "both"}, "model.router='both' is not one of"),
+        ({"compare": "all"}, "model.compare='all' is not one of"),
     ],
 )
 def test_a_model_that_cannot_be_built(changes, message):

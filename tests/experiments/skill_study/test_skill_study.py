@@ -7,7 +7,7 @@ import pytest
 
 from experiments.skill_study.changes import CHANGES, PRESET, chosen
 from experiments.skill_study.fits import Budget, fit_and_cut
-from experiments.skill_study.pieces import pieces
+from experiments.skill_study.pieces import VISIBLE, pieces
 from experiments.skill_study.planted import PLANTED, planted
 from experiments.skill_study.sequences import SPLITS, normalised
 from experiments.skill_study.sources import Source
@@ -56,7 +56,7 @@ def test_every_setting_can_be_built(name, of_planted):
 def test_a_piece_per_setting_and_the_source_is_told(tmp_path):
     source = Source("data/scene", "latents", (0, 3), fast=True)
     found = pieces(tmp_path, source, chosen([PRESET], planted=False))
-    assert [piece.name for piece in found] == [PRESET]
+    assert [piece.name for piece in found] == [VISIBLE, PRESET]
     assert {
         f"--out={tmp_path / PRESET}",
         f"--change={PRESET}",
@@ -64,7 +64,8 @@ def test_a_piece_per_setting_and_the_source_is_told(tmp_path):
         "--latents=latents",
         "--seeds=0,3",
         "--fast",
-    } == set(found[0].flags)
+    } == set(found[1].flags)
+    assert f"--out={tmp_path / VISIBLE}" in found[0].flags and "--fast" in found[0].flags
 
 
 def test_what_cannot_be_compared_is_refused(tmp_path):
