@@ -122,9 +122,16 @@ def _with_latents(
     """
     config = ConfigDict(config.to_dict())
     there = bool(config.data.get("path") or config.data.get("mixture"))
-    encoded = bool(config.lam.checkpoint) and not _names_latents(config.data)
-    encoded &= config.latents.get("column", _SLOTS) == _SLOTS
+    slots = config.latents.get("column", _SLOTS) == _SLOTS
+    unnamed = slots and not _names_latents(config.data)
+    encoded = unnamed and bool(config.lam.checkpoint)
     row = (config.codes.slots, config.codes.slot_width)
+    if there and unnamed and not encoded:
+        raise ConfigError(
+            "config.data.sidecars names no latent actions; give the folder that "
+            "experiments.extract_latents wrote, config.data.sidecars.slots=latents, or the model that "
+            "makes them inside the step, config.lam.checkpoint=runs/lam"
+        )
     if there and not encoded:
         row = _read_sidecars(config, splits)
     lam = None

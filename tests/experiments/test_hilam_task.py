@@ -107,3 +107,8 @@ def test_latent_actions_that_are_all_alike_are_refused():
     rows[0, 0, 1] = 8
     mean, scale = moments([("there", rows)], 4)
     assert mean == (7, pytest.approx(7.2), 7, 7) and scale == (1, pytest.approx(0.4), 1, 1)
+
+
+def test_no_latent_actions_at_all(data):
+    with pytest.raises(ConfigError, match=r"sidecars.slots=latents, or .*config.lam.checkpoint="):
+        build_task(tiny_hilam.get_config(data))
