@@ -45,7 +45,7 @@ def visible(train: Sequences, test: Sequences, seed: int) -> list[dict[str, Any]
     rows: list[dict[str, Any]] = []
     for level, true in enumerate(test.levels):
         counts = chunk_counts(true, test.valid)
-        row = {"level": level + 1} | controls(test, true, counts, seed)
+        row: dict[str, Any] = {"level": level + 1, **controls(test, true, counts, seed)}
         row["probe"] = _f1(logits(train, level, test), test, true)
         finer = test.levels[level - 1] if level else None
         row["chunk_jump"] = None if finer is None else _f1(chunk_jumps(test, finer), test, true)

@@ -74,13 +74,21 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         "skill_study.command",
         [
             [out, "--changes=deeper"],
+            [out, "--changes=none", "--nopreset"],
             [out, "--seeds=a"],
             [out, "--latents=somewhere"],
             [out, f"--sequences={tmp_path / 'none'}", "--changes=none", "--jobs=0"],
             [out, f"--sequences={tmp_path / 'none'}", "--changes=none"],
         ],
     )
-    told = ("unknown deeper", "--seeds=a", "without --sequences", "jobs", f"error: {tmp_path}/none")
+    told = (
+        "unknown deeper",
+        "nothing to be measured",
+        "--seeds=a",
+        "without --sequences",
+        "jobs",
+        f"error: {tmp_path}/none",
+    )
     for (code, output, error, _), text in zip(said, told, strict=True):
         assert code and text in output + error
     assert not (tmp_path / "out").exists()
