@@ -230,14 +230,19 @@ class ChunkStage(nn.Module):
 
     def restart(self, state: StageState, ended: jax.Array) -> StageState:
         """The state with the rows `ended`, bool (B,), as before their first position."""
-        return state.replace(
+        return StageState(
             encoder=self.encoder.restart(state.encoder, ended),
             inner=self.inner.restart(state.inner, ended),
             decoder=self.decoder.restart(state.decoder, ended),
+            # The first position is a cut whatever these hold.
+            previous=state.previous,
+            skill=state.skill,
             average=jnp.where(ended[:, None], 0, state.average),
             count=jnp.where(ended, 0, state.count),
             chunks=jnp.where(ended, 0, state.chunks),
             since=jnp.where(ended, self.cutting.merge, state.since),
+            room=state.room,
+            most=state.most,
         )
 
     def step(

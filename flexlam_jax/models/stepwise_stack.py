@@ -60,7 +60,7 @@ class Stack(nn.Module):
 
     def restart(self, state: StackState, ended: jax.Array) -> StackState:
         """The state with the rows `ended`, bool (B,), as before their first position."""
-        return state.replace(count=jnp.where(ended, 0, state.count))
+        return StackState(state.keys, state.values, jnp.where(ended, 0, state.count))
 
     def step(
         self, x: jax.Array, go: jax.Array, state: StackState

@@ -131,10 +131,10 @@ def test_runs_are_merged_and_chunks_capped(built):
     name, _, _, whole = built
     stage = whole.stages[0]
     most = stage.chunks.valid.shape[1]
-    assert most == (T if name == "code" else 3)
-    merged = merge_runs(stage.boundary, 1 if name == "code" else 2)
+    assert most == (T if name != "paper" else 3)
+    merged = merge_runs(stage.boundary, 1 if name != "paper" else 2)
     np.testing.assert_array_equal(stage.cut, first_boundaries(merged, most))
-    assert (stage.cut == stage.boundary).all() == (name == "code")
+    assert (stage.cut == stage.boundary).all() == (name != "paper")
 
 
 def test_boundaries_of_a_stage_are_among_those_before_and_skills_are_constant_between(built):
