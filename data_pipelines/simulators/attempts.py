@@ -39,11 +39,12 @@ class _Trace(NamedTuple):
     at: str
 
 
-class _Views(Mapping):
+class _Views(Mapping[str, np.ndarray]):
     """The present pictures, drawn when somebody looks: most experts do not."""
 
     def __init__(self, simulator: Simulator):
-        self._simulator, self._drawn = simulator, None
+        self._simulator = simulator
+        self._drawn: Mapping[str, np.ndarray] | None = None
 
     def _pictures(self) -> Mapping[str, np.ndarray]:
         if self._drawn is None:
@@ -71,19 +72,24 @@ def attempt(
     Raises DataError for whatever the simulator says the user can mend, a task without an expert,
     and one of which nobody knows whether it is solved.
     """
-    attempts, traces = {}, {}
+    attempts: dict[int, Attempt] = {}
+    traces: dict[int, _Trace] = {}
     for seed, trace, lost, seconds in _each(kind, task, seeds, {}):
-        solved = trace is not None and trace.solved
-        length = len(trace.actions) if trace else 0
-        at = trace.at if trace and not solved else ""
-        attempts[seed] = Attempt(seed, solved, length, lost, None, seconds, at)
-        if solved and len(traces) < replays:
+        attempts[seed] = _attempt(seed, trace, lost, seconds)
+        if trace is not None and trace.solved and len(traces) < replays:
             traces[seed] = trace
-    for seed, trace, lost, seconds in _each(kind, task, list(traces)[::-1], traces):
-        equal = not lost and trace.solved and trace.states == traces[seed].states
+    for seed, trace, _, seconds in _each(kind, task, list(traces)[::-1], traces):
+        equal = trace is not None and trace.solved and trace.states == traces[seed].states
         both = attempts[seed].cpu_seconds + seconds
         attempts[seed] = attempts[seed]._replace(replayed=equal, cpu_seconds=both)
     return list(attempts.values())
+
+
+def _attempt(seed: int, trace: _Trace | None, lost: str, seconds: float) -> Attempt:
+    if trace is None:
+        return Attempt(seed, False, 0, lost, cpu_seconds=seconds)
+    at = "" if trace.solved else trace.at
+    return Attempt(seed, trace.solved, len(trace.actions), cpu_seconds=seconds, at=at)
 
 
 def _each(
