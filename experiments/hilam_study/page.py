@@ -15,7 +15,7 @@ TITLE = "HiLAM and BAKU by share of the demonstrations"
 INTERVALS = (
     "± is half of a 95 % bootstrap interval over training seeds and episodes; with one seed, seeds "
     "are not in it. A rate of 0 or 1 has none: of n episodes alone the true one may still be up to "
-    "3/n away. *ahead* is the policy minus BAKU with equal seeds, episode by episode."
+    "3/n away. Ahead of BAKU: the policy minus BAKU with equal seeds, episode by episode."
 )
 _CURVES = {BAKU: "BAKU", HILAM: "HiLAM"}
 _RATE, _AHEAD = Column("rate", "success"), Column("ahead", "ahead of BAKU")
