@@ -6,7 +6,7 @@ import pytest
 from experiments.skill_study.probe import features, logits
 from experiments.skill_study.results import visible_table
 from experiments.skill_study.sequences import Sequences
-from experiments.skill_study.visible import chunk_jumps, step_jumps, visible
+from experiments.skill_study.visibility import chunk_jumps, step_jumps, visible
 
 STEPS = 24
 
