@@ -16,7 +16,8 @@ with other inputs and targets:
 Sizes, batch and rate are those published; no run of this preset to the end has been measured yet. Of
 the variant ogbench one was: 60 demonstrations of `window` (48 to train on), about a minute of CPU
 time for the training, 19 of 20 episodes solved (95 % Wilson interval .76 to .99), see
-docs/data/ogbench.md.
+docs/data/ogbench.md; ogbench_tasks and high in docs/results/hilam.md, a smaller light in
+docs/data/libero.md.
 """
 
 from ml_collections import ConfigDict
