@@ -20,8 +20,8 @@ sequences that puts boundaries where segments begin, and the official code does 
 --config.model.offset=False --config.model.merge=1 --config.loss.ratio=0.03
 --config.optimizer.groups="{}".
 
-The variant ogbench was measured in docs/results/hilam.md, no run of this preset to the end. Sizes, targets, batch and rate are ours:
-those of the HiLAM paper are not public.
+The variant ogbench was measured in docs/results/hilam.md, no run of this preset to the end. Sizes,
+targets, batch and rate are ours: those of the HiLAM paper are not public.
 """
 
 from ml_collections import ConfigDict
