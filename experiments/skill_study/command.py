@@ -3,10 +3,10 @@
     python -m experiments.skill_study --out=runs/skill_study [--sequences=planted|DATA] \\
         [--latents=DIR] [--seeds=0,1,2] [--changes=official,...] [--fast]
 
-Trains every change of --changes (default all), and the preset unless --nopreset, on each kind of
-sequences with each seed, chooses by the validation split, and reports the test split beside equal,
-random and jump cuts of as many chunks. Killed, the same command goes on; more changes add to what is
-there. results.md and results.json come at the end, in --out.
+Trains the preset and every change of --changes (default all) on each kind of sequences with each
+seed, chooses by the validation split, and reports the test split beside equal, random and jump cuts
+of as many chunks, and what of the boundaries can be seen without a model. Killed, the same command
+goes on; more changes add to what is there. results.md and results.json come at the end, in --out.
 """
 
 import json
@@ -22,7 +22,6 @@ from experiments.skill_study.pieces import pieces
 from experiments.skill_study.results import write_results
 from experiments.skill_study.sources import define_flags
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
 from flexlam_jax.files import write_atomically
 
 _OUT = flags.DEFINE_string("out", None, "Folder for everything.", required=True)
@@ -33,7 +32,6 @@ _CHANGES = flags.DEFINE_list(
     + "; ".join(f"{one.name}: {one.about}" for one in CHANGES)
     + ".",
 )
-_PRESET = flags.DEFINE_bool("preset", True, "Whether the preset is measured beside its changes.")
 _SOURCE = define_flags()
 _JOBS = flags.DEFINE_integer("jobs", 1, "Commands side by side.", lower_bound=1)
 
@@ -42,10 +40,7 @@ def main(argv: Sequence[str]) -> None:
     del argv
     source = _SOURCE.read()
     names = [name for name in lam_inputs.listed(_CHANGES) if name != "none"]
-    names = [PRESET, *names] if _PRESET.value else names
-    if not names:
-        raise UserError("--nopreset and --changes=none leave nothing to be measured; name a change")
-    changes = chosen(names, planted=source.planted)
+    changes = chosen([PRESET, *names], planted=source.planted)
     if not source.planted:
         next(source.sets())  # What is wrong with them is told before anything is trained.
     path = Path(lam_inputs.text(_OUT)).expanduser().absolute()

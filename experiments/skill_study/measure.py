@@ -27,7 +27,7 @@ from flexlam_jax import output_folder
 from flexlam_jax.files import write_atomically
 
 _MEASURED = SPLITS[1:]
-_PLANTED, _RECORDED = Budget(), Budget(updates=500, steps_of_row=128)
+_PLANTED, _RECORDED = Budget(), Budget(updates=800, steps_of_row=128)
 _FAST = Budget(updates=4, batch=4)
 
 _OUT = flags.DEFINE_string("out", None, "Folder of scores.json.", required=True)

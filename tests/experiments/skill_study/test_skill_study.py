@@ -74,7 +74,6 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
         "skill_study.command",
         [
             [out, "--changes=deeper"],
-            [out, "--changes=none", "--nopreset"],
             [out, "--seeds=a"],
             [out, "--latents=somewhere"],
             [out, f"--sequences={tmp_path / 'none'}", "--changes=none", "--jobs=0"],
@@ -83,7 +82,6 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     )
     told = (
         "unknown deeper",
-        "nothing to be measured",
         "--seeds=a",
         "without --sequences",
         "jobs",
