@@ -1,17 +1,12 @@
-"""What was played so far: a line per episode, so that a killed command goes on."""
+"""What was played so far: attempts.jsonl gets a line per episode, see episode_lines.py."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_pipelines.simulators.attempts import Attempt
-from experiments.rollout.record import check_settings
-from flexlam_jax.files import write_atomically, writing_to
-from flexlam_jax.typed_json import parse_json
-
-_AGAIN = "remove the folder to play all episodes again"
+from experiments.episode_lines import add_lines, check_settings, read_lines
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +26,7 @@ class Attempts:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]):
         """Raises UserError for a folder that was made with other settings, or a damaged one."""
-        check_settings(folder / "settings.json", settings, "measurements")
+        check_settings(folder, settings, "measurements")
         self._path = folder / "attempts.jsonl"
         self._known: dict[tuple[str, int], Attempt] = {}
         self._read()
@@ -48,20 +43,11 @@ class Attempts:
 
     def add(self, task: str, attempts: Sequence[Attempt]) -> None:
         """Writes the lines of what was played. Raises UserError if they cannot be written."""
-        lines = [json.dumps({"task": task, **one._asdict()}) + "\n" for one in attempts]
-        with writing_to(self._path), open(self._path, "a") as file:
-            file.write("".join(lines))
+        add_lines(self._path, [{"task": task, **one._asdict()} for one in attempts])
         self._known |= {(task, one.seed): one for one in attempts}
 
     def _read(self) -> None:
-        if not self._path.exists():
-            return
-        text = self._path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # killed within a line
-            write_atomically(self._path, whole)
-        for number, row in enumerate(whole.splitlines(), 1):
-            where = f"line {number} of {self._path}"
-            values = dataclasses.asdict(parse_json(row, _Line, where=where, remedy=_AGAIN))
+        for line in read_lines(self._path, _Line):
+            values = dataclasses.asdict(line)
             task = values.pop("task")
-            self._known[task, values["seed"]] = Attempt(**values)
+            self._known[task, line.seed] = Attempt(**values)

@@ -1,22 +1,17 @@
-"""What was played so far: one line per episode, so that a killed command goes on.
+"""What was played so far: episodes.jsonl gets a line as an episode ends, see episode_lines.py.
 
-settings.json says by whom and how; a folder of other settings is refused. episodes.jsonl gets a
-line as an episode ends. Lost episodes have lines too, and are played once more by the next call.
+Lost episodes have lines too, and are played once more by the next call.
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flexlam_jax.errors import UserError
+from experiments.episode_lines import add_lines, check_settings, read_lines
 from flexlam_jax.evaluation.decision_rules import Rule
 from flexlam_jax.evaluation.rollouts import Episode, Outcome
-from flexlam_jax.files import write_atomically, writing_to
-from flexlam_jax.typed_json import parse_json, read_json
 
-_AGAIN = "remove the folder to play all episodes again"
 TEST, VALIDATION = "test", "validation"
 
 
@@ -37,7 +32,7 @@ class Record:
 
     def __init__(self, folder: Path, settings: Mapping[str, Any], noun: str = "rollouts"):
         """Raises UserError for a folder that was made with other settings, or a damaged one."""
-        check_settings(folder / "settings.json", settings, noun)
+        check_settings(folder, settings, noun)
         self._path = folder / "episodes.jsonl"
         self._outcomes: dict[tuple[str, Episode, str], Outcome] = {}
         self._read()
@@ -72,19 +67,10 @@ class Record:
             outcome.success,
         )
         values = {key: v for key, v in dataclasses.asdict(line).items() if v is not None}
-        with writing_to(self._path), open(self._path, "a") as file:
-            file.write(json.dumps(values) + "\n")
+        add_lines(self._path, [values])
 
     def _read(self) -> None:
-        if not self._path.exists():
-            return
-        text = self._path.read_text()
-        whole = text[: text.rfind("\n") + 1]
-        if whole != text:  # killed within a line
-            write_atomically(self._path, whole)
-        for number, row in enumerate(whole.splitlines(), 1):
-            where = f"line {number} of {self._path}"
-            line = parse_json(row, _Line, where=where, remedy=_AGAIN)
+        for line in read_lines(self._path, _Line):
             episode = Episode(line.task, line.seed)
             outcome = Outcome(episode, line.episode_return, line.length, line.lost, line.success)
             self._outcomes[line.split, episode, line.rule] = outcome
@@ -92,17 +78,3 @@ class Record:
 
 def _key(split: str, episode: Episode, rules: Mapping[str, Rule]) -> tuple[str, Episode, str]:
     return split, episode, str(rules.get(episode.task, ""))
-
-
-def check_settings(path: Path, settings: Mapping[str, Any], noun: str) -> None:
-    """Writes the settings of a folder. Raises UserError where it holds others, of `noun`."""
-    text = json.dumps(settings, indent=1) + "\n"
-    if not path.exists():
-        write_atomically(path, text)
-        return
-    old, new = read_json(path, dict[str, Any], remedy=_AGAIN), json.loads(text)
-    if old == new:
-        return
-    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    told = "; ".join(f"{key} was {old.get(key)}, is {new.get(key)}" for key in changed)
-    raise UserError(f"--out={path.parent} holds {noun} of other settings ({told}); give another")
