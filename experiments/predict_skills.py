@@ -20,8 +20,7 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start()
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,11 +36,11 @@ from data_pipelines.loading.sidecar_columns import chosen_array
 from data_pipelines.loading.views import frames_key
 from experiments import cli, lam_inputs
 from experiments.progress_bar import progress
+from experiments.skill_manifest import write_skill_manifest
 from experiments.written_before import rows_written
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.errors import UserError
-from flexlam_jax.files import write_atomically
 from flexlam_jax.loading.chunk_policy import LoadedChunkPolicy
 from flexlam_jax.loading.load import load_as
 
@@ -63,21 +62,6 @@ class Skills(NamedTuple):
     array: str
 
 
-class Errors(NamedTuple):
-    """Sums over rows of skills (N, W), for their prediction error and their variance."""
-
-    count: int
-    squared_error: np.ndarray
-    total: np.ndarray
-    squares: np.ndarray
-
-    def relative(self) -> float:
-        """The squared error, in units of the variance; both summed over W."""
-        mean = self.total / self.count
-        variance = float((self.squares / self.count - mean**2).sum())
-        return float(self.squared_error.sum()) / self.count / variance if variance > 0 else np.nan
-
-
 def main(argv):
     del argv
     out = Path(output_folder.check(_OUT.value, output_folder.SKILLS))
@@ -88,22 +72,21 @@ def main(argv):
     if not path:
         raise UserError("the policy was trained on a mixture; give --data=DIR")
     info = open_dataset(path)
-    names = lam_inputs.listed(_DATASETS) or _shown(high, info)
-    opened = {
-        (name, split): open_sidecar(given["path"], info, name, split)
-        for name in names
-        for split in splits
-    }
-    frames = [one.place for one in opened.values() if one.facts.alignment != "transition"]
-    if frames:
+    names = lam_inputs.listed(_DATASETS) or shown(high, info)
+    found = [open_sidecar(given["path"], info, name, split) for name in names for split in splits]
+    facts = found[0].facts
+    if facts.gap is None:
         raise UserError(
-            f"{frames[0]} has no row per transition; write it by experiments.extract_skills"
+            f"{found[0].place} has no row per transition; write it by experiments.extract_skills"
         )
+    skills = [Skills(one, chosen_array(one, column, given.get("array"))) for one in found]
+    # As the skills say of themselves, by which levels are matched, and who predicted them.
+    made_by = {**facts.made_by, "predicted_by": parameters_hash(high.variables)}
+    told = {"gap": facts.gap, "data": lam_inputs.Source(info, tuple(names), facts.gap).identity()}
     with output_folder.Claim(out, output_folder.SKILLS):
-        _write_manifest(out, high, next(iter(opened.values())).facts)
-        for (name, split), true in opened.items():
-            array = chosen_array(true, column, given.get("array"))
-            write(out, high, info, name, split, Skills(true, array))
+        write_skill_manifest(out, told | {"width": high.width} | made_by)
+        for one in skills:
+            write(out, high, info, one, made_by)
 
 
 def skills_of(high: LoadedChunkPolicy) -> tuple[str, dict[str, str]]:
@@ -126,66 +109,77 @@ def skills_of(high: LoadedChunkPolicy) -> tuple[str, dict[str, str]]:
     return column, {"path": given} if isinstance(given, str) else dict(given)
 
 
+def shown(high: LoadedChunkPolicy, info: DatasetInfo) -> list[str]:
+    """The datasets of its first camera, of those that it was trained on; UserError for none."""
+    trained = high.config["data"].get("datasets") or info.datasets
+    names = [name for name in trained if name in info.datasets]
+    camera = high.cameras[0]
+    names = [name for name in names if camera in ("frames", info.spec(name).camera)]
+    if not names:
+        raise UserError(
+            f"{info.path} holds none of the datasets that --policy was trained on; name some of "
+            f"{', '.join(info.datasets)} with --datasets"
+        )
+    return names
+
+
 def write(
-    out: Path, high: LoadedChunkPolicy, info: DatasetInfo, name: str, split: str, true: Skills
+    out: Path,
+    high: LoadedChunkPolicy,
+    info: DatasetInfo,
+    skills: Skills,
+    made_by: Mapping[str, Any],
 ) -> None:
     """Writes one split and prints how far the predictions are from the skills of the video."""
-    facts = true.sidecar.facts
+    facts = skills.sidecar.facts
     writer = SidecarWriter(
         out,
         info,
-        name,
-        split,
+        facts.dataset,
+        facts.split,
         kind=facts.kind,
         alignment=facts.alignment,
-        arrays={true.array: (np.float32, (high.width,))},
+        arrays={skills.array: (np.float32, (high.width,))},
         gap=facts.gap,
-        made_by=_made_by(high, facts),
-        block_rows=max(1, facts.rows),  # One block: errors are of all rows of a split.
+        made_by=made_by,
+        block_rows=max(1, facts.rows),  # One block: the error is that of all rows of a split.
     )
     if rows_written(writer) is not None:
         return
-    predicted, errors = predict(high, info, name, split, true)
-    writer.write(writer.blocks[0], {true.array: predicted})
+    predicted = predict(high, info, facts)
+    error = relative_error(predicted, skills.sidecar.array(skills.array))
+    writer.write(writer.blocks[0], {skills.array: predicted})
     writer.finish()
-    print(
-        f"{writer.place}: {facts.rows} transitions, error {errors.relative():.2f} of the variance"
-    )
+    print(f"{writer.place}: {facts.rows} transitions, error {error:.2f} of the variance")
 
 
-def predict(
-    high: LoadedChunkPolicy, info: DatasetInfo, name: str, split: str, true: Skills
-) -> tuple[np.ndarray, Errors]:
-    """(float32 (N, W) predicted at each transition of a split, how far they are from the true)."""
-    facts = true.sidecar.facts
-    rows, tick = [], progress(f"{name}/{split}", facts.rows)
-    errors = Errors(0, np.zeros(high.width), np.zeros(high.width), np.zeros(high.width))
-    held = true.sidecar.array(true.array)
-    for observation in _observations(high, info, name, split, facts.gap or 1):
-        skill = high.decide(*observation)[:, 0]
-        asked = np.asarray(held[errors.count : errors.count + len(skill)], np.float64)
-        errors = Errors(
-            errors.count + len(skill),
-            errors.squared_error + np.square(skill - asked).sum(0),
-            errors.total + asked.sum(0),
-            errors.squares + np.square(asked).sum(0),
-        )
-        rows.append(skill)
-        tick(len(skill))
-    return np.concatenate(rows), errors
+def predict(high: LoadedChunkPolicy, info: DatasetInfo, facts: Facts) -> np.ndarray:
+    """float32 (N, W), what is predicted at each transition of a split."""
+    rows, tick = [], progress(f"{facts.dataset}/{facts.split}", facts.rows)
+    for observation in _observations(high, info, facts):
+        rows.append(high.decide(*observation)[:, 0])
+        tick(len(rows[-1]))
+    return np.concatenate(rows)
+
+
+def relative_error(predicted: np.ndarray, true: np.ndarray) -> float:
+    """The squared error of rows (N, W), in units of the variance of the true ones."""
+    true = np.asarray(true, np.float64)
+    variance = np.square(true - true.mean(0)).sum()
+    return float(np.square(predicted - true).sum() / variance) if variance else np.nan
 
 
 def _observations(
-    high: LoadedChunkPolicy, info: DatasetInfo, name: str, split: str, gap: int
+    high: LoadedChunkPolicy, info: DatasetInfo, facts: Facts
 ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray | None, list[str] | None]]:
     """(frames, states, sentences) at the first frame of every transition, in order."""
     batches = ordered_batches(
         info.path,
-        (name,),
-        split,
+        (facts.dataset,),
+        facts.split,
         _ROWS,
         fields=("state",) if high.proprio_width else (),
-        gap=gap,
+        gap=facts.gap or 1,
         views=high.cameras[1:],
         language=high.reads_text,
     )
@@ -201,25 +195,6 @@ def _observations(
                 for language, task in zip(batch["language"], batch["task"], strict=True)
             ]
         yield frames, batch["state"][:, 0] if high.proprio_width else None, text
-
-
-def _shown(high: LoadedChunkPolicy, info: DatasetInfo) -> list[str]:
-    """The datasets of its first camera, of those that it was trained on."""
-    trained = high.config["data"].get("datasets") or info.datasets
-    names = [name for name in trained if name in info.datasets]
-    camera = high.cameras[0]
-    return [name for name in names if camera in ("frames", info.spec(name).camera)]
-
-
-def _made_by(high: LoadedChunkPolicy, facts: Facts) -> dict[str, Any]:
-    """What the skills say of themselves, which levels are met by, and who predicted them."""
-    return {**facts.made_by, "predicted_by": parameters_hash(high.variables)}
-
-
-def _write_manifest(out: Path, high: LoadedChunkPolicy, facts: Facts) -> None:
-    mine = {"format": 1, "kind": "skills", "gap": facts.gap, "width": high.width}
-    text = json.dumps(mine | _made_by(high, facts), indent=1) + "\n"
-    write_atomically(out / "manifest.json", text)
 
 
 if __name__ == "__main__":

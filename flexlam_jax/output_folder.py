@@ -99,7 +99,8 @@ def _is_study(folder: epath.Path) -> bool:
 
 def _is_skills(folder: epath.Path) -> bool:
     manifest = _object(folder / "manifest.json")
-    return manifest.get("kind") == "skills" and {"model", "lam", "stage", "cuts"} <= manifest.keys()
+    found = {"model", "lam", "stage", "cuts"} <= manifest.keys()
+    return manifest.get("kind") == "skills" and (found or "predicted_by" in manifest)
 
 
 def _is_segmentation(folder: epath.Path) -> bool:

@@ -1,7 +1,6 @@
 """Skills as sidecars, block by block."""
 
 import functools
-import json
 import zlib
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,10 @@ from experiments.extract_skills.skills import Wanted, skills_of
 from experiments.progress_bar import progress
 from experiments.skill_episodes import Episodes
 from experiments.skill_inputs import SkillSource
+from experiments.skill_manifest import write_skill_manifest
 from experiments.written_before import rows_written
-from flexlam_jax.errors import UserError
-from flexlam_jax.files import write_atomically
-from flexlam_jax.typed_json import read_json
 
 BLOCK_ROWS = 8192
-_MANIFEST, _FORMAT = "manifest.json", 1
 Rows = dict[str, np.ndarray]  # array -> its rows
 
 
@@ -33,18 +29,9 @@ def write_manifest(out: Path, source: SkillSource, wanted: Wanted) -> dict[str, 
     skills = source.skills
     lam = {key: skills.lam[key] for key in ("step", "fingerprint")}
     made_by = {"model": skills.fingerprint(), "step": skills.step, "lam": lam} | wanted.told()
-    mine = {"format": _FORMAT, "kind": "skills", "gap": skills.gap, "data": source.data.identity()}
+    mine = {"gap": skills.gap, "data": source.data.identity()}
     mine |= {"width": skills.widths[wanted.stage - 1]} | made_by
-    if (out / _MANIFEST).is_file():
-        found = read_json(out / _MANIFEST, dict[str, Any], remedy="give another --out")
-        differ = [key for key in mine | found if mine.get(key) != found.get(key)]
-        if differ:
-            raise UserError(
-                f"{out} holds other skills ("
-                + ", ".join(f"{key} {str(found.get(key))[:24]}" for key in differ)
-                + "); give another --out"
-            )
-    write_atomically(out / _MANIFEST, json.dumps(mine, indent=1) + "\n")
+    write_skill_manifest(out, mine)
     return made_by
 
 
