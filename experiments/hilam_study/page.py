@@ -33,8 +33,8 @@ def about(settings: Settings) -> str:
         f"{tasks}, {recorded}; {len(s.seeds)} training seeds, {s.episodes} episodes of each task and "
         f"policy{by}. Latent actions, skills and what policies learn of "
         "video are from all demonstrations without their actions; actions are those of whole "
-        "demonstrations, of so many the share says. Every training takes the steps of its preset: a "
-        "low level learns twice as long as BAKU, first of video."
+        "demonstrations, of so many the share says. Every training takes the steps of its preset: what "
+        "learns of video first learns twice as long as BAKU."
     )
 
 

@@ -4,14 +4,14 @@ Dimension keys: E sequences, T steps, N steps of all sequences, P features of on
 """
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from experiments.skill_study.sequences import Sequences
 from flexlam_jax.evaluation.cuts import first_steps
 
 HISTORY = 1  # steps before that are read beside each
 _RIDGE = 1.0  # of the weights of features of deviation 1, against a sum over all steps
-_STEPS = 25  # of Newton's method, which is done long before
-_DONE = 1e-5
 
 
 def logits(train: Sequences, level: int, test: Sequences) -> np.ndarray:
@@ -37,14 +37,10 @@ def features(latents: np.ndarray) -> np.ndarray:
 def _logistic(x: np.ndarray, true: np.ndarray) -> np.ndarray:
     """Weights (P + 1,), the last of a constant, of features (N, P) and 0 or 1 (N,)."""
     x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
-    ridge = _RIDGE * np.eye(x.shape[1])
-    weights = np.zeros(x.shape[1])
-    for _ in range(_STEPS):
-        likely = 1 / (1 + np.exp(-np.clip(x @ weights, -30, 30)))
-        gradient = x.T @ (likely - true) + ridge @ weights
-        curvature = (x * (likely * (1 - likely))[:, None]).T @ x + ridge
-        change = np.linalg.solve(curvature, gradient)
-        weights -= change
-        if np.abs(change).max() < _DONE:
-            break
-    return weights
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ weights
+        value = np.logaddexp(0, z).sum() - true @ z + _RIDGE / 2 * weights @ weights
+        return value, x.T @ (expit(z) - true) + _RIDGE * weights
+
+    return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B", tol=1e-10).x
