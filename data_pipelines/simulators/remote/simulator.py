@@ -176,7 +176,7 @@ class HostProcess:
             self._process.wait()
 
     def _gone(self) -> Exception:
-        """How it ended, in words."""
+        """The error that says how it ended."""
         try:
             code = self._process.wait(_GRACE)
         except subprocess.TimeoutExpired:
