@@ -83,6 +83,9 @@ class DatasetSpec:
     Datasets of one folder with the same non-empty `recording` are synchronous: equal episode and
     time mean the same instant, seen by another `camera` or with another `exogenous` process (a
     background, a distractor; not caused by the agent).
+
+    exogenous_state names those of `state_names` that the agent does not control (what a distractor
+    did); all other columns of the state are endogenous.
     """
 
     name: str
@@ -97,6 +100,7 @@ class DatasetSpec:
     camera: str = ""
     recording: str = ""
     exogenous: str = ""
+    exogenous_state: tuple[str, ...] = ()
     clip_stride: int = 8
     max_span: int = 8
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -114,6 +118,12 @@ class DatasetSpec:
             raise DataError(
                 f"dataset {self.name}: fps is {self.fps}; use stored frames per second, {FASTEST} "
                 "at most, or 0 where nobody knows"
+            )
+        lacking = [name for name in self.exogenous_state if name not in self.state_names]
+        if lacking or len(set(self.exogenous_state)) < len(self.exogenous_state):
+            raise DataError(
+                f"dataset {self.name}: exogenous_state is {self.exogenous_state}; name columns of "
+                f"the state, each once: {', '.join(self.state_names) or 'it has none'}"
             )
         for field in ("clip_stride", "max_span", "frame_skip"):
             if not 1 <= getattr(self, field) <= _MOST_FRAMES:
@@ -133,7 +143,10 @@ class DatasetSpec:
         return tuple(label for label in LABELS if held[label])
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self) | {"labels": self.labels}
+        written = dataclasses.asdict(self) | {"labels": self.labels}
+        if not self.exogenous_state:  # folders without distractors stay as they were, to the byte
+            del written["exogenous_state"]
+        return written
 
     @classmethod
     def from_json(cls, data: dict[str, Any], where: str = "dataset spec") -> DatasetSpec:

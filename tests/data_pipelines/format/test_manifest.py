@@ -54,6 +54,9 @@ SHARD = ("datasets", "square", "shards", "train", 0)
         ((*SPEC, "action"), {"kind": "both", "names": ["a"]}, "action spec needs a kind and names"),
         ((*SPEC, "action"), {"kind": "discrete"}, "field `action`.*missing required field `names`"),
         ((*SPEC, "state_names"), "xy", "field `state_names`.*'xy'"),
+        ((*SPEC, "exogenous_state"), ["z"], r"exogenous_state is .'z',.; name columns.*: x, y"),
+        ((*SPEC, "exogenous_state"), ["x", "x"], r"exogenous_state is .'x', 'x'.; .* each once"),
+        ((*SPEC, "exogenous_state"), 3, "field `exogenous_state`.*3"),
     ],
 )
 def test_what_does_not_fit_names_file_field_and_value(copy, path, value, message):
@@ -83,6 +86,15 @@ def test_manifests_of_older_and_newer_versions_open(copy):
     change_manifest(copy, other)
     assert open_dataset(copy).manifest["invented_later"] == [1]
     assert sum(len(batch["t"]) for batch in ordered_batches(copy, split="test")) == 26
+
+
+def test_exogenous_columns_are_written_where_there_are_any(copy):
+    assert "exogenous_state" not in (copy / "manifest.json").read_text()
+    assert open_dataset(copy).datasets["square"].exogenous_state == ()
+    change_manifest(copy, lambda manifest: set_at(manifest, (*SPEC, "exogenous_state"), ["y"]))
+    spec = open_dataset(copy).datasets["square"]
+    assert spec.exogenous_state == ("y",)
+    assert DatasetSpec.from_json(spec.to_json()) == spec
 
 
 BAD_NAMES = ["../x", "/etc/passwd", "a\0b", "a\nb", "..\\x", "a" * 300, "", ".hidden", "..", "-rf"]
