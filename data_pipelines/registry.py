@@ -54,6 +54,7 @@ RECIPES = {
     "metaworld": "data_pipelines.simulators.metaworld.recipe",
     "ogbench": "data_pipelines.simulators.ogbench.recipe",
     "robomimic": "data_pipelines.readers.robomimic.recipe",
+    "plant": "data_pipelines.simulators.plant.recipe",
     "synthetic": "data_pipelines.simulators.synthetic",
 }
 

@@ -21,11 +21,14 @@ from tensorflow_datasets.core import example_serializer
 
 from data_pipelines.conversion.examples import episode_examples
 from data_pipelines.conversion.output import writing
+from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import read_episode
+from data_pipelines.conversion.state_statistics import joined, statistics, sums_of
 from data_pipelines.format.clips import ClipRow, clip_rows, features
 from data_pipelines.format.layout import VERSION, dataset_folder, episodes_file, index_file
 from data_pipelines.format.manifest import file_hash
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.format.vectors import STATISTICS, is_vector
 from data_pipelines.whole_files import UNFINISHED, whole_file
 
 DONE = ".shards"
@@ -104,12 +107,15 @@ def _write_records(
 ) -> dict[str, Any]:
     """Writes the shard's records to `file`; returns what its `done_file` says."""
     episodes, record_bytes, records = [], 0, 0
+    sums = []
     with writing(job.file, RuntimeError):
         writer = array_record.ArrayRecordWriter(str(file), "group_size:1")
     for folder, number, episode in job.episodes:
         spooled = dataclasses.replace(
             read_episode(pathlib.Path(job.folder) / folder, number), episode=episode
         )
+        if is_vector(spec):
+            sums.append(sums_of(spooled.state))
         for _, example in episode_examples(spec, spooled):
             record = serialize(example)
             record_bytes += len(record)
@@ -131,6 +137,7 @@ def _write_records(
             "sha256": file_hash(file),
             "record_bytes": record_bytes,
             "episodes": episodes,
+            **({"state": joined(sums)} if sums else {}),
         }
 
 
@@ -143,14 +150,19 @@ def finish_dataset(
 ) -> dict[str, Any]:
     """Index, episode list and TFDS's JSON files of one dataset whose shards are all written.
 
-    Returns its entry of the manifest.
+    Returns its entry of the manifest; the spec of a dataset of vectors with the statistics of its
+    train split.
     """
     root = dataset_folder(folder, spec.name)
     splits: dict[str, list[dict[str, Any]]] = {}
     for job in jobs:
         splits.setdefault(job.split, []).append(json.loads(job.done_file.read_text()))
     counts, shards, infos = {}, {}, []
+    described = spec.to_json()
     for split, parts in splits.items():
+        sums = [part.pop("state") for part in parts if "state" in part]
+        if sums and split == SPLITS[0]:
+            described["details"] = described["details"] | {STATISTICS: statistics(joined(sums))}
         episodes = [facts for part in parts for facts in part.pop("episodes")]
         rows = [row for facts in episodes for row in _rows(spec, facts)]
         index = np.array(rows, np.int32).reshape(-1, 4)
@@ -175,7 +187,7 @@ def finish_dataset(
         check_data=False,  # it would read through TensorFlow
         description="Clips of consecutive frames with their labels.",
     )
-    return {"spec": spec.to_json(), "splits": counts, "shards": shards}
+    return {"spec": described, "splits": counts, "shards": shards}
 
 
 def _split_info(root, name: str, split: str, lengths: list[int], record_bytes: int):

@@ -20,6 +20,7 @@ import numpy as np
 from data_pipelines.conversion.output import writing
 from data_pipelines.format.codecs import check_frame, get_codec
 from data_pipelines.format.spec import DatasetSpec
+from data_pipelines.format.vectors import is_vector, row_hashes
 from data_pipelines.readers.recordings import ItemError
 
 BLANK_STD = 1.0  # a frame whose pixels deviate less than this (of 255) shows nothing
@@ -104,14 +105,17 @@ def write_episode(
     after it. Raises ItemError for a frame of the wrong shape, labels of the wrong length or range,
     fewer than two frames, or an episode in which every frame is blank or all frames are equal (a
     renderer that died says nothing else), OutputError where it cannot be written; nothing of the
-    episode is left then.
+    episode is left then. Of a dataset of vectors the rows of `state` are what is compared.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     where = f"{spec.name} episode {episode}" + (f" ({source})" if source else "")
     blob = folder / f"{episode:08d}.frames"
     try:
-        sizes, hashes, blank = _write_frames(blob, spec, frames, where)
+        if is_vector(spec):
+            sizes, hashes, blank = _write_placeholders(blob, frames, state, where)
+        else:
+            sizes, hashes, blank = _write_frames(blob, spec, frames, where)
         meta = {
             "episode": episode,
             "episode_return": float(episode_return),
@@ -154,11 +158,30 @@ def _write_frames(blob: pathlib.Path, spec: DatasetSpec, frames, where: str):
         with contextlib.suppress(OSError):  # what could not be flushed was told above
             file.close()
     count = len(sizes)
-    if count < 2:
-        raise ItemError("too short", f"{where}: {count} frames; an episode needs at least two")
+    _check_length(count, where)
     if blank == count or len(set(hashes)) == 1:
         raise ItemError("blank", f"{where}: all {count} frames are blank or equal")
     return sizes, hashes, blank
+
+
+def _write_placeholders(blob: pathlib.Path, frames, state, where: str):
+    """As _write_frames, for a dataset of vectors: its pictures show nothing, its state does."""
+    count = sum(1 for _ in frames)
+    _check_length(count, where)
+    rows = np.asarray([] if state is None else state, np.float32)
+    if rows.ndim != 2 or len(rows) != count:
+        raise ItemError("bad labels", f"{where}: state has shape {rows.shape}, {count} frames")
+    hashes = row_hashes(rows)
+    if (hashes == hashes[0]).all():
+        raise ItemError("blank", f"{where}: all {count} rows are equal")
+    with writing(blob):
+        blob.write_bytes(bytes(count))
+    return [1] * count, hashes, 0
+
+
+def _check_length(count: int, where: str) -> None:
+    if count < 2:
+        raise ItemError("too short", f"{where}: {count} frames; an episode needs at least two")
 
 
 def _checked_labels(spec, count, action, reward, state, where) -> dict[str, np.ndarray]:

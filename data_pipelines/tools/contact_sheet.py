@@ -9,7 +9,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo
-from data_pipelines.format.spec import ActionSpec
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.format.vectors import is_vector
 from data_pipelines.loading.windows import ClipReader, Windows
 
 COLUMNS = 6  # transitions per row
@@ -27,9 +28,15 @@ class Drawn(NamedTuple):
 
 
 def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
-    """Up to PER_DATASET transitions of every dataset; the same ones for the same seed."""
+    """Up to PER_DATASET transitions of every dataset; the same ones for the same seed.
+
+    Of a dataset of vectors there is nothing to draw, which a line says.
+    """
     tile = _TILE + _LINES * _LINE + _MARGIN
-    chosen = {name: choose(info, name, seed) for name in info.datasets}
+    chosen = {
+        name: [] if is_vector(spec) else choose(info, name, seed)
+        for name, spec in info.datasets.items()
+    }
     rows = sum(-(-len(drawn) // COLUMNS) for drawn in chosen.values())
     size = COLUMNS * (_WIDTH + _MARGIN), rows * tile + len(chosen) * _LINE
     sheet = Image.new("RGB", size, "white")
@@ -37,7 +44,7 @@ def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
     draw.font = ImageFont.load_default(12)
     y = 0
     for name, drawn in chosen.items():
-        draw.text((2, y), name, fill="black")
+        draw.text((2, y), _title(draw, info.spec(name)), fill="black")
         y += _LINE
         windows = {split: Windows(ClipReader(info, name, split), 1) for split, _ in drawn}
         for place, (split, window) in enumerate(drawn):
@@ -46,6 +53,15 @@ def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
             _draw_transition(sheet, draw, corner, windows[split], split, window)
         y += -(-len(drawn) // COLUMNS) * tile
     return sheet
+
+
+def _title(draw: ImageDraw.ImageDraw, spec: DatasetSpec) -> str:
+    if not is_vector(spec):
+        return spec.name
+    text = f"{spec.name}: no pictures, the observation is a vector: {', '.join(spec.state_names)}"
+    while draw.textlength(text) > COLUMNS * _WIDTH:
+        text = text.removesuffix("…")[:-1] + "…"
+    return text
 
 
 def choose(info: DatasetInfo, name: str, seed: int) -> list[Drawn]:

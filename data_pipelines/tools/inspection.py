@@ -14,6 +14,12 @@ from data_pipelines.conversion.output import writing
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.format.vectors import (
+    STATISTICS,
+    is_vector,
+    observed_columns,
+    state_statistics,
+)
 from data_pipelines.loading.ranges import check_ranges
 from data_pipelines.loading.windows import ClipReader
 from data_pipelines.tools.contact_sheet import contact_sheet
@@ -78,6 +84,7 @@ def page(info: DatasetInfo) -> str:
         *([f"source: {_listed(manifest['sources'])}"] if manifest.get("sources") else []),
         *_splits(info),
         *_datasets(info),
+        *_columns(info),
         *_actions(info),
         *_language(info),
         *_skipped(manifest),
@@ -149,7 +156,10 @@ def _datasets(info: DatasetInfo) -> Iterator[str]:
 
 
 def _facts(spec: DatasetSpec) -> Iterator[str]:
-    yield f"{'x'.join(map(str, spec.image_shape))} {spec.codec}"
+    if is_vector(spec):
+        yield f"no pictures, vectors of {len(observed_columns(spec))} numbers"
+    else:
+        yield f"{'x'.join(map(str, spec.image_shape))} {spec.codec}"
     yield f"{spec.fps:.4g} frames/s" if spec.fps else "frame rate unknown"
     if spec.camera:
         yield f"camera {spec.camera}"
@@ -158,6 +168,25 @@ def _facts(spec: DatasetSpec) -> Iterator[str]:
     yield f"labels {' '.join(spec.labels) or 'none (video only)'}"
     if spec.behaviour:
         yield _short(spec.behaviour)
+
+
+def _columns(info: DatasetInfo) -> Iterator[str]:
+    """Of every dataset of vectors its columns: what is observed, and what nobody controls."""
+    for name, spec in info.datasets.items():
+        if not is_vector(spec):
+            continue
+        of = f" ({name})" if len(info.datasets) > 1 else ""
+        seen = observed_columns(spec)
+        found = state_statistics(spec) if STATISTICS in spec.details else None
+        for i, column in list(enumerate(spec.state_names))[:_MOST]:
+            notes = ["" if i in seen else "not observed"]
+            notes.append("exogenous" if column in spec.exogenous_state else "")
+            if found:
+                mean, std, low, high = (found[key][i] for key in ("mean", "std", "min", "max"))
+                notes.append(f"{mean:.4g} ± {std:.2g}, {low:.4g} to {high:.4g} in train")
+            yield f"column {column}{of}: {', '.join(filter(None, notes))}"
+        if len(spec.state_names) > _MOST:
+            yield f"and {len(spec.state_names) - _MOST} more columns{of} (--json lists them)"
 
 
 def _actions(info: DatasetInfo) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""A plant of three tanks, whose operator need not have logged what he did."""
