@@ -1,0 +1,1 @@
+"""The linear latent action model: generators, closed forms, training beside them, metrics."""

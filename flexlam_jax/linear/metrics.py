@@ -1,0 +1,106 @@
+"""What a linear code says, exactly: least squares on codes whose covariances are known.
+
+Dimension keys: N numbers of g, O observation, W slots.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from flexlam_jax.errors import UserError
+from flexlam_jax.linear.checks import as_matrix, same_size
+from flexlam_jax.linear.lam import Params, encode
+from flexlam_jax.linear.objective import OWN, View
+from flexlam_jax.linear.process import Process, covariance
+
+FLOOR = 1e-3
+
+
+class Contents(NamedTuple):
+    """Normalised errors, 0 (the code says all) to 1 (nothing), of what a transition holds.
+
+    action: q, what the action changes.   exogenous: of the innovation.   observation: o.
+    """
+
+    action: float
+    exogenous: float
+    observation: float
+
+    @property
+    def llo(self) -> float:
+        """-action + exogenous + observation, at most 2. Source: arXiv 2506.15691, section 3."""
+        return -self.action + self.exogenous + self.observation
+
+
+def nmse(of: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
+    """Mean squared error of the best linear prediction of map (X, N) by map (W, N), over its variance.
+
+    Args:
+      noise: variance of what is added to every number of the code.
+
+    Raises:
+      UserError: matrices of other numbers, or a target that does not vary.
+    """
+    of, code = as_matrix(of, "of"), as_matrix(code, "code")
+    same_size(("of", of.shape[1]), ("code", code.shape[1]))
+    total = float(np.sum(of**2))
+    if not total:
+        raise UserError("what is predicted does not vary: no error can be normalised")
+    cov = covariance(code) + noise * np.eye(len(code))
+    both = covariance(of, code)
+    explained = np.trace(both @ np.linalg.pinv(cov, rcond=1e-12, hermitian=True) @ both.T)
+    return float(np.clip(1 - explained / total, 0, 1))
+
+
+def contents(process: Process, code: np.ndarray, noise: float = 0.0) -> Contents:
+    """What a code (W, N) says of the transition. A process without exogenous noise has NMSE 1 of it."""
+    exogenous = nmse(process.exogenous, code, noise) if process.exogenous.any() else 1.0
+    return Contents(nmse(process.change, code, noise), exogenous, nmse(process.now, code, noise))
+
+
+def true_code(params: Params, seen: View, keep: int | None = None) -> np.ndarray:
+    """(k, N'): the latent z itself, the first `keep` slots; with all that C puts there."""
+    return encode(params, seen.now.T, seen.next.T).T[:keep]
+
+
+def surrogate_code(
+    params: Params, seen: View, keep: int | None = None, *, term: str = OWN
+) -> np.ndarray:
+    """(O, N'): B^+ (o^' - o) through B: what of the prediction's change the slots can make.
+
+    C is not identified by the loss, so z may hold any part of o; this does not. Seen through B, as a
+    slot that the decoder hardly reads hardly counts; least squares on B z~ and on z~ are the same where
+    B has full rank. Source: arXiv 2506.15691, section 4.
+    """
+    reads, _ = seen.targets[term]
+    A, B = params[term]["now"], params[term]["slots"][:, :keep]
+    change = (A - np.eye(*A.shape)) @ reads + B @ true_code(params, seen, keep)
+    return B @ np.linalg.pinv(B, rcond=FLOOR) @ change
+
+
+def decoded_code(
+    params: Params, seen: View, keep: int | None = None, *, term: str = OWN
+) -> np.ndarray:
+    """(O, N'): B z, all that a decoder gets to know of the code."""
+    return params[term]["slots"][:, :keep] @ true_code(params, seen, keep)
+
+
+def subspace_angle(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest principal angle, in degrees, between the columns of (O, W) and (O, W).
+
+    Raises:
+      UserError: matrices of other shapes, or columns that span less than W dimensions.
+    """
+    one, other = as_matrix(one, "one"), as_matrix(other, "other")
+    same_size(("one", one.shape[0]), ("other", other.shape[0]))
+    same_size(("one", one.shape[1]), ("other", other.shape[1]))
+    bases = []
+    for name, matrix in (("one", one), ("other", other)):
+        left, singular, _ = np.linalg.svd(matrix, full_matrices=False)
+        if singular[-1] <= 1e-9 * singular[0]:
+            raise UserError(f"the columns of {name} span less than {matrix.shape[1]} dimensions")
+        bases.append(left)
+    # By the sine: the cosine of a small angle is 1 in all its digits.
+    beyond = bases[1] - bases[0] @ (bases[0].T @ bases[1])
+    sine = np.linalg.svd(beyond, compute_uv=False)[0]
+    return float(np.degrees(np.arcsin(np.clip(sine, 0, 1))))
