@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.models.lam import build_lam
+from flexlam_jax.models.lam import build_lam, frame_shape
 from flexlam_jax.training.checkpoint import Checkpoints
 from flexlam_jax.training.state import TrainState
 
@@ -30,7 +30,7 @@ MODEL = {
 
 def variables_of(model_config, seed):
     """Freshly initialised variables."""
-    frames = np.zeros((1, 2, SIZE, SIZE, 3), np.uint8)
+    frames = np.zeros((1, 2, *frame_shape(model_config)), np.uint8)
     return dict(jax.jit(build_lam(model_config).init)(jax.random.key(seed), frames))
 
 

@@ -14,6 +14,7 @@ from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
 from flexlam_jax.models.hilam import HiLamSettings, LatentStatistics
 from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
+from flexlam_jax.models.vectors import VectorSettings
 from flexlam_jax.objectives.hilam import HiLamLossSettings
 from flexlam_jax.objectives.lam import LossSettings
 from flexlam_jax.training.settings import RunSettings
@@ -39,6 +40,14 @@ class LamConfig(TaskSettings):
     data: LoaderOptions = section(LoaderOptions, required=True)
     model: LamSettings = section(LamSettings, required=True)
     loss: LossSettings = section(LossSettings, required=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorLamConfig(LamConfig):
+    """The config of a latent action model on vectors."""
+
+    kind: str = setting("vector_lam", range=TEXT, help="of the model")
+    vectors: VectorSettings = section(VectorSettings)
 
 
 @dataclasses.dataclass(frozen=True)

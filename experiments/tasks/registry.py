@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # Binaries that train nothing check their config without impo
 TASKS = {
     "lam": "experiments.tasks.lam",
     "lam_finetune": "experiments.tasks.lam_finetune",
+    "vector_lam": "experiments.tasks.vector_lam",
     "behaviour_cloning": "experiments.tasks.behaviour_cloning",
     "token_policy": "experiments.tasks.token_policy",
     "hilam": "experiments.tasks.hilam",

@@ -91,7 +91,8 @@ class _Programs:
 
         def decode(variables, o_t, codes):
             self.traces["decode"] += 1
-            return jnp.clip(model.apply(variables, o_t, codes, method="decode"), 0, 1)
+            predicted = model.apply(variables, o_t, codes, method="decode")
+            return jnp.clip(predicted, *getattr(model.decoder, "bounds", (0, 1)))
 
         self.encode, self.null_fill, self.decode = map(jax.jit, (encode, null_fill, decode))
         self.slots_of = jax.jit(slots_of)

@@ -31,10 +31,11 @@ KINDS = {
     "behaviour_cloning": "flexlam_jax.loading.behaviour_cloning",
     "token_policy": "flexlam_jax.loading.token_policy",
     "lam_finetune": "flexlam_jax.loading.lam_finetune",
+    "vector_lam": "flexlam_jax.loading.vector_lam",
     "hilam": "flexlam_jax.loading.hilam",
     "policy": "flexlam_jax.loading.chunk_policy",
 }
-SERVES_AS = {"lam_finetune": LAM}  # What is loaded is all that the other kind is.
+SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}  # What is loaded is all that the other kind is.
 
 
 def register(kind: str, module: str) -> None:

@@ -25,6 +25,7 @@ from tests.experiments import (
     tiny_hilam,
     tiny_policy,
     tiny_tokens,
+    tiny_vectors,
 )
 from tests.experiments.pretraining import Pretraining
 
@@ -32,6 +33,7 @@ CONFIGS = {
     "lam": tiny.get_config,
     "behaviour_cloning": tiny_cloning.get_config,
     "lam_finetune": tiny_finetune.get_config,
+    "vector_lam": tiny_vectors.get_config,
     "token_policy": tiny_tokens.get_config,
     "hilam": tiny_hilam.get_config,
     "policy": tiny_policy.get_config,

@@ -27,6 +27,7 @@ PRESETS = (
     "xl",
     "behaviour_cloning",
     "lam_finetune",
+    "plant",
     "token_policy",
     "baku",
     "hilam",

@@ -1,0 +1,59 @@
+"""A latent action model of vectors, for telemetry: what was done to a plant whose controls nobody logged.
+
+    python -m data_pipelines.prepare plant --out=data/plant
+    python -m experiments.train --config=experiments/configs/plant.py --workdir=runs/plant \
+        --config.data.path=data/plant
+
+Columns, units and their deviations are found in the data. Any dataset with a state will do: a table
+of your own (data_pipelines.prepare table), or the state of a simulator.
+
+Variants: memory=H (the encoder reads H instants of history by a recurrent network, the decoder does
+not), endogenous (the loss is of the columns that the agent controls), debug (a smoke run), fixed=K
+(the Fixed-K baseline).
+"""
+
+from experiments.configs import common
+from experiments.configs.keys import VectorLamConfig
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.models.lam import LamSettings, resolve_config
+
+MODEL = {
+    "image_size": (8, 1),  # On paper; a run finds its columns.
+    "channels": 1,
+    "slots": 3,
+    "encoder": {"kind": "vector"},
+    # One number a slot: the linear theory of docs/exogenous speaks of these.
+    "quantizer": {"kind": "gaussian", "width": 1, "beta": 1e-3},
+    "decoder": {"kind": "vector"},
+    "keep": {"kind": "uniform"},
+    "prefixes": 4,
+}
+
+
+def get_config(variant=""):
+    config = common.section_config(VectorLamConfig)
+    config.model = common.section_config(LamSettings, resolve_config(MODEL))
+    config.total_steps, config.batch_size = 2000, 256
+    config.optimizer.learning_rate = 2e-3
+    config.optimizer.warmup_steps = 50
+    config.checkpoint.every = config.eval.every = 500
+    config.eval.batches = 8
+    variants = {"memory": _memory, "endogenous": _endogenous, "debug": _debug}
+    return common.apply_variants(config, variant, variants)
+
+
+def _memory(config, value):
+    if not value.isdigit() or int(value) < 2:
+        raise ConfigError(f"variant memory={value}: give the instants, 2 or more, as in memory=8")
+    config.vectors.history = int(value)
+    config.data.clip_length = 2 * int(value)
+    config.model.encoder.memory, config.model.decoder.memory = "gru", "none"
+
+
+def _endogenous(config, _):
+    config.vectors.exogenous_weight = 0.0
+
+
+def _debug(config, _):
+    config.model.encoder.widths = config.model.decoder.widths = (16,)
+    common.shorten(config, steps=20, batch_size=32)

@@ -1,0 +1,91 @@
+"""The objective of a latent action model on vectors: that on frames, told what they are.
+
+Dimension keys: B batch, T instants of a clip, S columns, H history.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from flexlam_jax.models.vector_windows import now, windows
+from flexlam_jax.models.vectors import Units
+from flexlam_jax.objectives.objective import Batch, Mean, Objective, Outcome, Variables
+from flexlam_jax.objectives.terms import Term
+
+STATE = "state"  # What a batch has vectors under.
+COLUMNS = "columns"
+RECONSTRUCTION = "reconstruction"
+_OF_PICTURES = ("psnr", "copy_psnr")
+
+
+def vector_objective(
+    lam: Objective, units: Units, columns: Sequence[int], history: int
+) -> Objective:
+    """`lam_objective` of a model with vector encoder and decoder, on batches of vectors.
+
+    Args:
+      lam: the objective on frames (B, T, S, H, 1).
+      units: what the model sees; those of no columns change nothing.
+      columns: positions among the batch's, S of them; () for all as they are.
+      history: H.
+
+    Returns:
+      Objective whose loss reads batch["state"] float32 (B, T, all columns), raw. Errors are means
+      over the S columns of the instant that is predicted. Metrics: those of `lam` without PSNR, and
+      `copy`, the error of predicting no change: about 1 in units of changes, so that
+      `reconstruction` is the share of the changes' variance that is left.
+    """
+
+    def framed(batch: Batch) -> dict[str, Any]:
+        state = batch[STATE]
+        if columns:
+            state = state[..., jnp.asarray(columns)]
+        if units.scale:
+            state = units.of(state, jnp)
+        return {**batch, "frames": windows(state.astype(jnp.float32), history)}
+
+    def init(key: jax.Array, batch: Batch) -> Variables:
+        return lam.init(key, framed(batch))
+
+    def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
+        given = framed(batch)
+        found = lam.outcome(params, extra, given, key)
+        # All instants of a window but the last are copied without error.
+        error = found.terms[RECONSTRUCTION]
+        error = Mean(error.sum, error.weight / history)
+        vectors = now(given["frames"])
+        metrics = {k: v for k, v in found.metrics.items() if k not in _OF_PICTURES}
+        metrics["copy"] = Mean.of(jnp.square(vectors[:, 1:] - vectors[:, :-1]))
+        return dataclasses.replace(
+            found, terms={**found.terms, RECONSTRUCTION: error}, metrics=metrics
+        )
+
+    return dataclasses.replace(lam, init=init, outcome=outcome)
+
+
+def column_term(weights: Sequence[float]) -> Term:
+    """Weighted mean squared error over columns: the loss where not all of them count the same.
+
+    With weight 0 for what the agent does not control it is reconstruction in an endogenous
+    representation (arXiv 2605.20223; closed form: the innovation of the others alone), of which
+    all columns remain inputs.
+
+    Args:
+      weights: S numbers, not all 0.
+    """
+    scaled = jnp.asarray(weights, jnp.float32)
+
+    def compute(params: Any, outputs: Any, batch: Batch, key: jax.Array) -> Mean:
+        error = jnp.square(now(outputs.output.prediction) - now(outputs.target))
+        rows = jnp.float32(error.size / error.shape[-1])
+        return Mean((error * scaled).sum(), rows * scaled.sum())
+
+    return Term(COLUMNS, compute)
+
+
+def with_columns_alone(lam: Objective) -> Objective:
+    """The objective whose loss has `column_term` in the place of the reconstruction."""
+    return dataclasses.replace(lam, coefficients={**lam.coefficients, RECONSTRUCTION: 0.0})
