@@ -25,11 +25,13 @@ from flexlam_jax.models.motion_encoder import MotionEncoder
 from flexlam_jax.models.patches import POSITIONS
 from flexlam_jax.models.quantizers import QUANTIZERS
 from flexlam_jax.models.transformer import REMAT_NAMES
+from flexlam_jax.models.vector_decoder import VectorDecoder
+from flexlam_jax.models.vector_encoder import VectorEncoder
 from flexlam_jax.models.vit_decoder import VitDecoder
 from flexlam_jax.models.vit_encoder import VitEncoder
 
-ENCODERS = {"vit": VitEncoder, "motion": MotionEncoder}
-DECODERS = {"vit": VitDecoder, "motion": MotionDecoder}
+ENCODERS = {"vit": VitEncoder, "motion": MotionEncoder, "vector": VectorEncoder}
+DECODERS = {"vit": VitDecoder, "motion": MotionDecoder, "vector": VectorDecoder}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
