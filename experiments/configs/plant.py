@@ -1,4 +1,4 @@
-"""A latent action model of vectors, for telemetry: what was done to a plant whose controls nobody logged.
+"""A latent action model of vectors: what was done to a plant whose controls nobody logged.
 
     python -m data_pipelines.prepare plant --out=data/plant
     python -m experiments.train --config=experiments/configs/plant.py --workdir=runs/plant \

@@ -22,7 +22,7 @@ from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.models.heads import DETACHED_HEADS, HEADS
 from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 from flexlam_jax.models.vector_windows import now
-from flexlam_jax.models.vectors import Units, read_vectors
+from flexlam_jax.models.vectors import read_vectors
 
 
 def from_checkpoint(path: Any, step: int | None = None) -> "LoadedVectorLam":

@@ -26,7 +26,7 @@ class VectorSettings:
     columns: tuple[str, ...] = setting(
         (),
         range=NAMES,
-        help="of the data's state, in this order; () for those that the data's spec calls observed",
+        help="of the data's state; () for those that the data's spec calls observed",
     )
     history: int = setting(
         1, range=COUNT, help="instants that are known at t, itself included; see model.*.memory"
