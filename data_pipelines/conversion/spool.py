@@ -104,8 +104,9 @@ def write_episode(
     `frames` may be a generator; labels may be lists filled by that generator, since they are read
     after it. Raises ItemError for a frame of the wrong shape, labels of the wrong length or range,
     fewer than two frames, or an episode in which every frame is blank or all frames are equal (a
-    renderer that died says nothing else), OutputError where it cannot be written; nothing of the
-    episode is left then. Of a dataset of vectors the rows of `state` are what is compared.
+    renderer that died says nothing else; a mask may stay empty), OutputError where it cannot be
+    written; nothing of the episode is left then. Of a dataset of vectors the rows of `state` are
+    what is compared.
     """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,7 +160,7 @@ def _write_frames(blob: pathlib.Path, spec: DatasetSpec, frames, where: str):
             file.close()
     count = len(sizes)
     _check_length(count, where)
-    if blank == count or len(set(hashes)) == 1:
+    if not spec.is_map and (blank == count or len(set(hashes)) == 1):
         raise ItemError("blank", f"{where}: all {count} frames are blank or equal")
     return sizes, hashes, blank
 

@@ -31,16 +31,23 @@ def crop_box(
 
 def square_frame(image: Image.Image, size: int, fit: str) -> np.ndarray:
     """uint8 (size, size, 3), the crop_box of the picture resized by area."""
+    return _square(image.convert("RGB"), size, fit)
+
+
+def fit_frame(frame: np.ndarray, size: int, fit: str) -> np.ndarray:
+    """square_frame for an array uint8 (H, W, C), which keeps its channels, 1 or 3; a frame of the
+    right size comes back as it is."""
+    if frame.shape[:2] == (size, size) and frame.shape[-1] in (1, 3) and frame.dtype == np.uint8:
+        return np.ascontiguousarray(frame)
+    if frame.ndim == 3 and frame.shape[-1] == 1:
+        return _square(Image.fromarray(frame[..., 0]), size, fit)[..., None]
+    return square_frame(Image.fromarray(frame), size, fit)
+
+
+def _square(image: Image.Image, size: int, fit: str) -> np.ndarray:
     box = crop_box(*image.size, fit)
     # BOX averages all pixels when shrinking; when enlarging it would repeat them, so interpolate
     # there.
     shrinks = min(box[2] - box[0], box[3] - box[1]) >= size
     method = Image.Resampling.BOX if shrinks else Image.Resampling.BILINEAR
-    return np.asarray(image.convert("RGB").resize((size, size), method, box=box))
-
-
-def fit_frame(frame: np.ndarray, size: int, fit: str) -> np.ndarray:
-    """square_frame for an array uint8 (H, W, 3); a frame of the right size comes back as it is."""
-    if frame.shape == (size, size, 3) and frame.dtype == np.uint8:
-        return np.ascontiguousarray(frame)
-    return square_frame(Image.fromarray(frame), size, fit)
+    return np.asarray(image.resize((size, size), method, box=box))

@@ -18,6 +18,11 @@ LABELS = ("action", "reward", "state")
 # Larger frames are no frames but a trap for memory: 192 MB is a picture of 8000 x 8000.
 LARGEST_FRAME = 192_000_000  # bytes
 FASTEST = 1_000_000  # frames per second; faster cameras film for microseconds
+# Cameras whose one channel tells of each pixel of the frames beside it: 255 where the pixel shows the
+# agent (its body, what it holds), what was added and the agent does not control, or what is far; and
+# distance, in units of the simulator.
+AGENT_MASK, EXOGENOUS_MASK, BACKGROUND_MASK = "agent_mask", "exogenous_mask", "background_mask"
+DEPTH = "depth"
 _MOST_FRAMES = 2**31 - 1  # of a record: the index holds int32
 
 
@@ -131,6 +136,16 @@ class DatasetSpec:
                     f"dataset {self.name}: {field} is {getattr(self, field)}, it must be at least 1"
                     f" and at most {_MOST_FRAMES}"
                 )
+
+    @property
+    def is_mask(self) -> bool:
+        """Whether the pictures are 0 and 255 only: masks of the frames beside them."""
+        return self.camera in (AGENT_MASK, EXOGENOUS_MASK, BACKGROUND_MASK)
+
+    @property
+    def is_map(self) -> bool:
+        """Whether the pictures tell of the pixels of other frames and are no frames themselves."""
+        return self.image_shape[2] == 1 and (self.is_mask or self.camera == DEPTH)
 
     @property
     def labels(self) -> tuple[str, ...]:

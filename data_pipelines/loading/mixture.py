@@ -70,9 +70,15 @@ def _held(info: DatasetInfo, entry: Entry, split: str) -> tuple[str, ...]:
 def select_datasets(
     info: DatasetInfo, datasets: Iterable[str], cameras: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """Names of the datasets asked for; raises DataError listing what exists."""
+    """Names of the datasets asked for; raises DataError listing what exists.
+
+    Where neither datasets nor cameras are named, masks and depth are left out: they stand beside
+    frames (data.views) and are none.
+    """
     names = tuple(datasets) or tuple(info.datasets)
     specs = [info.spec(name) for name in names]
+    if not datasets and not cameras:
+        return tuple(spec.name for spec in specs if not spec.is_map) or names
     if not cameras:
         return names
     held = {spec.camera for spec in specs}
@@ -182,8 +188,11 @@ def common_image_shape(specs: list[DatasetSpec], options: LoaderOptions) -> tupl
             )
     if (
         options.resize
-        and first.image_shape[2] != 3
+        and first.image_shape[2] not in (1, 3)
         and any(spec.image_shape[:2] != (size, size) for spec in specs)
     ):
-        raise DataError(f"dataset {first.name} is not RGB; data.resize works on RGB frames only")
+        raise DataError(
+            f"dataset {first.name} has {first.image_shape[2]} channels; data.resize works on frames "
+            "of 1 or 3"
+        )
     return (size, size, first.image_shape[2]) if options.resize else first.image_shape

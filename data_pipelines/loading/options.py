@@ -169,8 +169,8 @@ class LoaderOptions(FolderOptions):
     views: tuple[str, ...] = option(
         (),
         NAMES,
-        "cameras whose frames stand beside `frames` in every row, as frames_<camera>; all: every "
-        "camera of the recording",
+        "cameras, masks and depth whose frames stand beside `frames` in every row, as "
+        "frames_<camera>; all: every one of the recording",
     )
     language: bool = option(
         False, SWITCH, "adds language and task of the episode, as numbers of their texts"

@@ -43,7 +43,11 @@ class PairedDatasets:
 
 def paired_names(dataset: OpenedDataset, pair_with: str) -> list[str]:
     """Synchronous datasets that differ in `pair_with` alone; raises DataError if there is none."""
-    names = synchronous_names(dataset, pair_with)
+    names = [
+        name
+        for name in synchronous_names(dataset, pair_with)
+        if dataset.info.datasets[name].is_map == dataset.spec.is_map
+    ]
     if not names:
         what = "camera" if pair_with == "camera" else "exogenous process"
         raise DataError(

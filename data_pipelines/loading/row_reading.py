@@ -85,7 +85,7 @@ def read_rows(rows: Sequence[RowReference], data: OpenedData) -> Batch:
         for row, piece in wanted.actions.get(place, ()):
             data.layout.write_chunk(batch, row, clip, reader.spec, piece)
         if place in wanted.chunks:
-            _read_frame_chunks(batch, clip, wanted.chunks[place])
+            _read_frame_chunks(batch, clip, reader.spec, wanted.chunks[place])
     return data.sidecars.join(batch) if data.sidecars else batch
 
 
@@ -139,10 +139,10 @@ def _read_clip(
         if out.shape[1:] == spec.image_shape:
             clip.decode_frames(windows[0], out=out)
         else:
-            out[:] = _decode(clip, windows[0], out.shape[1:])
+            out[:] = _decode(clip, windows[0], out.shape[1:], spec)
     else:
         offsets, places = np.unique(np.stack(windows), return_inverse=True)
-        frames = _decode(clip, offsets, batch[uses[0].key].shape[2:])
+        frames = _decode(clip, offsets, batch[uses[0].key].shape[2:], spec)
         for use, place in zip(uses, places.reshape(len(uses), -1), strict=True):
             batch[use.key][use.row] = frames[place]
     if layout.reads_labels:
@@ -151,10 +151,12 @@ def _read_clip(
                 layout.write_labels(batch, use.row, clip, spec, offsets, use.gap)
 
 
-def _read_frame_chunks(batch: Batch, clip: Clip, uses: list[tuple[int, ChunkPiece]]) -> None:
+def _read_frame_chunks(
+    batch: Batch, clip: Clip, spec: DatasetSpec, uses: list[tuple[int, ChunkPiece]]
+) -> None:
     """Fills what one record holds of the rows' chunks of frames; each frame is decoded once."""
     held = np.unique(np.concatenate([piece.first + np.arange(piece.count) for _, piece in uses]))
-    frames = _decode(clip, held, batch["frame_chunk"].shape[2:])
+    frames = _decode(clip, held, batch["frame_chunk"].shape[2:], spec)
     for row, piece in uses:
         place = slice(piece.place, piece.place + piece.count)
         first = np.searchsorted(held, piece.first)
@@ -162,9 +164,13 @@ def _read_frame_chunks(batch: Batch, clip: Clip, uses: list[tuple[int, ChunkPiec
         batch["frame_chunk_mask"][row, place] = True
 
 
-def _decode(clip: Clip, offsets: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """uint8 (N, H, W, C) of this shape; other sizes are resized by area, after a centre crop."""
+def _decode(
+    clip: Clip, offsets: np.ndarray, shape: tuple[int, int, int], spec: DatasetSpec
+) -> np.ndarray:
+    """uint8 (N, H, W, C) of this shape; other sizes are resized by area, after a centre crop, where
+    a pixel of a mask is set if at least half of what it shows was."""
     frames = clip.decode_frames(offsets)
     if frames.shape[1:] == shape:
         return frames
-    return np.stack([fit_frame(frame, shape[0], "crop") for frame in frames])
+    frames = np.stack([fit_frame(frame, shape[0], "crop") for frame in frames])
+    return np.where(frames >= 128, 255, 0).astype(np.uint8) if spec.is_mask else frames

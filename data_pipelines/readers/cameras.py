@@ -9,13 +9,15 @@ from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.names import check_name, plain_name
 
 
-def parse_cameras(text: str, known: Sequence[str] | None = None) -> list[str]:
+def parse_cameras(
+    text: str, known: Sequence[str] | None = None, flag: str = "--cameras"
+) -> list[str]:
     """'a,b' as ['a', 'b'], in the order given; raises DataError if empty, repeated or unknown."""
     cameras = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in cameras if known is not None and name not in known]
     if not cameras or len(set(cameras)) != len(cameras) or unknown:
         choices = f"some of {', '.join(known)}" if known else "names of cameras"
-        raise DataError(f"--cameras is {text!r}; give {choices}, separated by commas")
+        raise DataError(f"{flag} is {text!r}; give {choices}, separated by commas")
     return cameras
 
 

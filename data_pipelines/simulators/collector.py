@@ -25,6 +25,7 @@ from data_pipelines.conversion.output import writing
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import read_episode, write_episode
 from data_pipelines.conversion.success_rates import FAILED, LOST
+from data_pipelines.distractors.options import Distraction
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.processes import worker_pool
@@ -32,6 +33,7 @@ from data_pipelines.readers.recordings import Skipped
 from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.rollout import Episode, check_renderer, rollout
 from data_pipelines.simulators.simulator import EpisodeLost, Simulator
+from data_pipelines.simulators.streams import rendered, shown
 from data_pipelines.whole_files import whole_file
 
 MIN_FRAMES = 8  # an episode that ends sooner (a death at the start) is left out and counted
@@ -48,8 +50,8 @@ class Job:
     """One task, played by one behaviour until it has `transitions` transitions, or as many
     `demonstrations`: then episodes that were not solved are left out.
 
-    views: camera -> its dataset; folder: where episodes of each dataset are spooled, beside which
-    half-written ones lie in folders work-*.
+    views: key of a stream (a camera; see streams.py) -> its dataset; folder: where episodes of each
+    dataset are spooled, beside which half-written ones lie in folders work-*. added: distractors.
     """
 
     simulator: type[Simulator]
@@ -61,6 +63,7 @@ class Job:
     seed: int
     transitions: int
     demonstrations: int = 0
+    added: Distraction | None = None
 
     def folders(self) -> list[pathlib.Path]:
         """Of its datasets, the one that is written last at the end."""
@@ -188,9 +191,10 @@ def play_and_spool(job: Job, episode: int) -> Played:
         raise
     if not told.left_out:
         for camera, frames in played.frames.items():
-            check_renderer(
-                frames, job.simulator.min_distinct, f"{job.name} episode {episode}, {camera}"
-            )
+            if camera not in job.simulator.maps:  # a mask may stand still
+                check_renderer(
+                    frames, job.simulator.min_distinct, f"{job.name} episode {episode}, {camera}"
+                )
         _spool(job, episode, played)
     elif told.left_out in _MARKS:
         _mark(job, episode, told)
@@ -221,7 +225,7 @@ def play(job: Job, episode: int) -> Episode | None:
     """Plays one episode; it is a function of the job's seed and name, and its number."""
     behaviour = BEHAVIOURS[job.behaviour]
     simulator = _simulator(job)
-    sequence = np.random.SeedSequence([job.seed, zlib.crc32(job.name.encode()), episode])
+    sequence = np.random.SeedSequence(_seed(job, episode))
     world, actions = sequence.spawn(2)
     simulator.reset(int(world.generate_state(1)[0]), job.task)
     agent = behaviour.make(simulator, np.random.default_rng(actions))
@@ -231,21 +235,30 @@ def play(job: Job, episode: int) -> Episode | None:
     )
 
 
+def _seed(job: Job, episode: int) -> tuple[int, ...]:
+    return job.seed, zlib.crc32(job.name.encode()), episode
+
+
 def _spool(job: Job, episode: int, played: Episode) -> None:
     """Writes all views of an episode beside their place, then moves them: all, or to be redone."""
     with writing(job.folder):
         job.folder.mkdir(parents=True, exist_ok=True)
         work = pathlib.Path(tempfile.mkdtemp(dir=job.folder.parent, prefix="work-"))
     try:
-        for camera, spec in job.views.items():
+        action = _within(next(iter(job.views.values())).action, played.action)
+        streams = shown(
+            played.frames, played.state, action, job.views, job.added, _seed(job, episode)
+        )
+        for key, (frames, state) in streams:
+            spec = job.views[key]
             write_episode(
                 work / spec.name,
                 spec,
                 episode,
-                played.frames[camera],
-                action=_within(spec.action, played.action),
+                frames,
+                action=action,
                 reward=played.reward,
-                state=played.state,
+                state=state,
                 episode_return=played.episode_return,
                 source=f"seed {job.seed}/{episode}",
                 metadata=played.metadata,
@@ -270,12 +283,13 @@ def _simulator(job: Job) -> Simulator:
     size = next(iter(job.views.values())).image_shape[0]
     truth = BEHAVIOURS[job.behaviour].ground_truth
     task = job.task if job.simulator.one_task_per_process else None
-    key = (job.simulator, size, tuple(job.views), truth, task)
+    cameras = rendered(job.views, job.added)
+    key = (job.simulator, size, cameras, truth, task)
     if key not in _running:
         _close()  # one at a time keeps memory low
         atexit.unregister(_close)
         atexit.register(_close)
-        _running[key] = job.simulator(size=size, cameras=tuple(job.views), ground_truth=truth)
+        _running[key] = job.simulator(size=size, cameras=cameras, ground_truth=truth)
     return _running[key]
 
 

@@ -9,14 +9,22 @@ import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from data_pipelines.distractors import options as distractor_options
+from data_pipelines.distractors.options import distraction
 from data_pipelines.errors import DataError
-from data_pipelines.format.codecs import CODECS
+from data_pipelines.format.codecs import CODECS, get_codec
 from data_pipelines.format.spec import DatasetSpec
-from data_pipelines.readers.cameras import camera_datasets, parse_cameras
+from data_pipelines.readers.cameras import parse_cameras
 from data_pipelines.readers.recordings import Skipped
 from data_pipelines.simulators import collector
 from data_pipelines.simulators.behaviours import BEHAVIOURS
 from data_pipelines.simulators.simulator import Simulator, find_task
+from data_pipelines.simulators.streams import (
+    check_actions,
+    check_distraction,
+    recorded_maps,
+    stream_datasets,
+)
 
 FAST_SHARE = 0.1
 
@@ -61,6 +69,14 @@ class SimulatorRecipe:
                 default=",".join(self.views or self.simulator.cameras),
                 help="views to record, separated by commas; one dataset each",
             )
+        if self.simulator.maps:
+            parser.add_argument(
+                "--maps",
+                default="",
+                help="what the renderer knows of each pixel, recorded beside the frames, separated by "
+                f"commas; one dataset <name>_<map> each: {', '.join(self.simulator.maps)}",
+            )
+        distractor_options.add_arguments(parser)
 
     def add_amounts(self, parser: argparse.ArgumentParser) -> None:
         """The options of how much is played."""
@@ -82,7 +98,7 @@ class SimulatorRecipe:
         )
 
     def options(self, args: argparse.Namespace) -> dict[str, Any]:
-        """Raises DataError for a plan, a share or cameras that make no sense."""
+        """Raises DataError for a plan, a share, cameras or distractors that make no sense."""
         options = {
             "seed": args.seed,
             "plan": self.plan_of(args),
@@ -93,7 +109,21 @@ class SimulatorRecipe:
         }
         if len(self.simulator.cameras) > 1:
             options["cameras"] = parse_cameras(args.cameras, self.simulator.cameras)
+        # Folders of options that were not there yet stay as they were.
+        if self.simulator.maps and args.maps:
+            options["maps"] = parse_cameras(args.maps, self.simulator.maps, "--maps")
+        options |= distractor_options.options(args)
+        added = distraction(options)
+        check_distraction(self.simulator, self._cameras(options), self._maps(options), added)
+        for name in options["plan"]:
+            check_actions(find_task(self.simulator, self._parts(name)[0]).action, added, name)
         return options
+
+    def _cameras(self, options: dict[str, Any]) -> list[str]:
+        return options.get("cameras", list(self.simulator.cameras))
+
+    def _maps(self, options: dict[str, Any]) -> list[str]:
+        return recorded_maps(self.simulator, options.get("maps", ()), distraction(options))
 
     def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
         """How much is played of each <task>_<behaviour>; raises DataError as `options`."""
@@ -144,24 +174,29 @@ class SimulatorRecipe:
         return [spec for name in options["plan"] for spec in self._views(name, options).values()]
 
     def _views(self, name: str, options: dict[str, Any]) -> dict[str, DatasetSpec]:
-        """Camera -> spec of its dataset, for one <task>_<behaviour>."""
+        """Key of a stream -> spec of its dataset, for one <task>_<behaviour>."""
         task_name, behaviour_name = self._parts(name)
         task, behaviour = find_task(self.simulator, task_name), BEHAVIOURS[behaviour_name]
         rendering = self.simulator.rendering
-        cameras = options.get("cameras", list(self.simulator.cameras))
+        maps, added = self._maps(options), distraction(options)
+        streams = stream_datasets(name, self._cameras(options), maps, added)
+        lossless = options["codec"] if get_codec(options["codec"]).lossless else "zstd"
+        exogenous = added.columns if added else ()
         return {
-            camera: DatasetSpec(
+            stream.key: DatasetSpec(
                 name=dataset,
-                image_shape=(options["size"], options["size"], 3),
-                codec=options["codec"],
+                image_shape=(options["size"], options["size"], 1 if stream.camera in maps else 3),
+                codec=lossless if stream.camera in maps else options["codec"],
                 action=task.action,
                 has_reward=True,
-                state_names=task.state_names,
+                state_names=task.state_names + exogenous,
                 behaviour=behaviour.description.format(noise=self.simulator.noisy_share),
                 frame_skip=task.frame_skip,
                 fps=task.fps,
-                camera=camera if len(self.simulator.cameras) > 1 else "",
-                recording=name if len(cameras) > 1 else "",
+                camera=stream.camera if len(self.simulator.cameras) > 1 or maps else "",
+                recording=name if len(streams) > 1 else "",
+                exogenous=stream.world,
+                exogenous_state=exogenous,
                 clip_stride=options["clip_stride"],
                 max_span=options["max_span"],
                 details={
@@ -169,9 +204,10 @@ class SimulatorRecipe:
                     "max_steps": behaviour.max_steps,
                     "skip_steps": behaviour.skip_steps,
                     **({"rendering": rendering} if rendering else {}),
+                    **({"distractor": added.facts()} if added else {}),
                 },
             )
-            for camera, dataset in camera_datasets(name, cameras).items()
+            for stream, dataset in streams.items()
         }
 
     def collect(
@@ -194,4 +230,5 @@ class SimulatorRecipe:
             folder=spool,
             seed=options["seed"],
             transitions=options["plan"][name],
+            added=distraction(options),
         )

@@ -75,6 +75,8 @@ class Simulator(abc.ABC):
     Subclasses define `tasks`, `begin`, `step`, `frames`, and what else they know. Class attributes:
 
     cameras: names of all views; an instance shows those it was made with.
+    maps: names of further views of one channel, which are drawn when they are asked for; see
+      format/spec.py.
     rendering: how pictures come about, for the manifest.
     shows_end: whether frames() and state() can be read after the step that ends an episode. An
       instance may set it by then, where some ends are seen and others not.
@@ -85,6 +87,7 @@ class Simulator(abc.ABC):
     """
 
     cameras: ClassVar[tuple[str, ...]]
+    maps: ClassVar[tuple[str, ...]] = ()
     rendering: ClassVar[str] = ""
     shows_end: bool = True
     noisy_share: ClassVar[float] = 0.3
@@ -95,12 +98,14 @@ class Simulator(abc.ABC):
     def __init__(
         self, *, size: int = 64, cameras: tuple[str, ...] = (), ground_truth: bool = False
     ):
-        """cameras: those to render; () = all. ground_truth: a scripted expert will play."""
-        unknown = [camera for camera in cameras if camera not in type(self).cameras]
+        """cameras: those to render, maps among them; () = all cameras. ground_truth: a scripted
+        expert will play."""
+        known = type(self).cameras + type(self).maps
+        unknown = [camera for camera in cameras if camera not in known]
         if unknown:
             raise DataError(
                 f"{type(self).__name__} has no camera {', '.join(unknown)}; cameras: "
-                f"{', '.join(type(self).cameras)}"
+                f"{', '.join(known)}"
             )
         self.size, self.ground_truth = size, ground_truth
         self.views = tuple(cameras) or type(self).cameras
@@ -142,7 +147,8 @@ class Simulator(abc.ABC):
 
     @abc.abstractmethod
     def frames(self) -> dict[str, np.ndarray]:
-        """The present picture of every camera in `views`: uint8 (size, size, 3)."""
+        """The present picture of every camera in `views`: uint8 (size, size, 3), of maps (size, size,
+        1)."""
 
     def state(self) -> np.ndarray:
         """float32 (S,), in the order of the task's state_names."""

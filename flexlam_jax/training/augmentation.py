@@ -18,6 +18,7 @@ from flexlam_jax.frames import from_float, to_float
 from flexlam_jax.random import fold_name
 
 _YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))
+_COLOURLESS = ("_mask", "_depth")  # ends of the keys of what tells of pixels and is no picture
 Augment = Callable[[Mapping[str, Any], jax.Array], dict[str, Any]]
 
 
@@ -45,9 +46,9 @@ def make_augmentation(section: Mapping[str, Any] | None) -> Augment | None:
 
     Changes batch["frames"] and what else is named frames_..., a pair or further cameras: uint8 or
     floats in [0, 1], (B, T, H, W, C). They share crop and shift in relative coordinates, so that
-    scale and motion keep their relation; colours are drawn for each. Streams of a batch draw for
-    themselves. Draw it for the whole global batch: each row's numbers then depend on the key and
-    the row's place in it, not on the number of devices.
+    scale and motion keep their relation; colours are drawn for each, but not for masks and depth.
+    Streams of a batch draw for themselves. Draw it for the whole global batch: each row's numbers
+    then depend on the key and the row's place in it, not on the number of devices.
 
     Raises:
       ConfigError: unknown key or a value out of range.
@@ -72,7 +73,7 @@ def make_augmentation(section: Mapping[str, Any] | None) -> Augment | None:
             if geometric:
                 box = random_boxes(fold_name(key, "box"), frames.shape[0], settings)
                 frames = resample(frames, box, shift_pixels=settings.shift)
-            if colour:
+            if colour and not name.endswith(_COLOURLESS):
                 frames = jitter(frames, fold_name(key, f"colour {name}"), settings)
             out[name] = from_float(frames, batch[name].dtype)
         return out

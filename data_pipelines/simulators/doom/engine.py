@@ -17,6 +17,7 @@ from PIL import Image
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.simulators.doom.maps import MAPS
 from data_pipelines.simulators.doom.scenarios import Scenario
 from data_pipelines.simulators.simulator import Agent, Simulator, Step, TaskSpec
 
@@ -83,6 +84,7 @@ class DoomGame(Simulator):
     scenarios: ClassVar[Mapping[str, Scenario]]
     experts: ClassVar[Mapping[str, Callable[[DoomGame], Agent]]]
     cameras = ("player",)
+    maps = tuple(MAPS)
     rendering = "160x120 RGB, resized by area"
     shows_end = False
     min_distinct = 0.1  # a player who pushes against a wall sees a picture that stands still
@@ -156,6 +158,10 @@ class DoomGame(Simulator):
         )
         game.set_screen_resolution(getattr(vizdoom.ScreenResolution, self._resolution))
         game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+        # Frames are the same with and without them; drawing them takes time.
+        buffers = any(view in MAPS for view in self.views)
+        game.set_labels_buffer_enabled(buffers)
+        game.set_depth_buffer_enabled(buffers)
         game.set_window_visible(False)
         game.set_render_hud(False)
         game.set_mode(vizdoom.Mode.PLAYER)
@@ -201,9 +207,12 @@ class DoomGame(Simulator):
         )
 
     def frames(self) -> dict[str, np.ndarray]:
-        image = Image.fromarray(self._shown().screen_buffer)
-        picture = image.resize((self.size, self.size), Image.Resampling.BOX)
-        return dict.fromkeys(self.views, np.asarray(picture))
+        state = self._shown()
+        image = Image.fromarray(state.screen_buffer)
+        picture = np.asarray(image.resize((self.size, self.size), Image.Resampling.BOX))
+        return {
+            view: MAPS[view](state, self.size) if view in MAPS else picture for view in self.views
+        }
 
     def state(self) -> np.ndarray:
         return np.asarray(self._shown().game_variables, np.float32)
