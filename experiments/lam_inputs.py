@@ -13,9 +13,11 @@ from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import ordered_batches
+from experiments.vector_inputs import VectorReader, check_alike
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation.labels import Labels, read_labels
 from flexlam_jax.loading.load import LAM, load_as
+from flexlam_jax.loading.vector_lam import LoadedVectorLam, NormalisedVectorLam
 from flexlam_jax.typed_json import as_type
 
 BATCH_SIZE = 256  # the largest batch that a loaded model runs in one piece
@@ -24,11 +26,15 @@ flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Datasets of one folder, read as transitions `gap` frames apart."""
+    """Datasets of one folder, read as transitions `gap` frames apart.
+
+    vectors: for a model of vectors, what makes frames of the state.
+    """
 
     info: DatasetInfo
     names: tuple[str, ...]
     gap: int
+    vectors: VectorReader | None = None
 
     def batches(
         self,
@@ -39,16 +45,21 @@ class Source:
         spans: Sequence[range] | None = None,
     ) -> Iterator[dict]:
         """Every transition of a split once, in order; with `spans` those of these numbers."""
-        return ordered_batches(
-            self.info.path,
-            tuple(names or self.names),
-            split,
-            BATCH_SIZE,
-            fields=("action",) if actions else (),
-            clip_length=2,
-            gap=self.gap,
-            spans=spans,
-        )
+        fields = (*(("action",) if actions else ()), *(("state",) if self.vectors else ()))
+
+        def read(spans: Sequence[range] | None) -> Iterator[dict]:
+            return ordered_batches(
+                self.info.path,
+                tuple(names or self.names),
+                split,
+                BATCH_SIZE,
+                fields=fields,
+                clip_length=2,
+                gap=self.gap,
+                spans=spans,
+            )
+
+        return self.vectors.framed(read, spans, self.gap) if self.vectors else read(spans)
 
     def count(self, split: str, name: str | None = None) -> int:
         """Transitions of a split, as the manifest counts them (gap 1)."""
@@ -124,7 +135,10 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
             f"{', '.join(info.datasets)} with --datasets"
         )
     names = tuple(datasets) or known or tuple(info.datasets)
-    for name in names:
+    vectors = None
+    if isinstance(lam, NormalisedVectorLam):
+        vectors = VectorReader.of(lam, info, names)
+    for name in names if vectors is None else ():
         shape = tuple(info.spec(name).image_shape)
         if shape != lam.frame_shape:
             raise UserError(
@@ -134,11 +148,12 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
             )
     gap = trained_on.gap
     gap = tuple(gap) if isinstance(gap, list) else gap
-    return Source(info, names, gap_frames(gap, info.spec(names[0]))[0])
+    return Source(info, names, gap_frames(gap, info.spec(names[0]))[0], vectors)
 
 
 def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> dict:
-    """Loads --checkpoint and the NAME=WORKDIR items of --compare, in this order.
+    """Loads --checkpoint and the NAME=WORKDIR items of --compare, in this order; models of vectors
+    as those that read and give frames, see `LoadedVectorLam.normalised`.
 
     Raises:
       UserError: an item that is no NAME=WORKDIR, a name used twice, or models of other frame sizes.
@@ -153,6 +168,11 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
                 f"--compare names two models {name!r} (--checkpoint takes its folder's name)"
             )
         lams[name] = load_as(LAM, path)
+    lams = {
+        name: lam.normalised() if isinstance(lam, LoadedVectorLam) else lam
+        for name, lam in lams.items()
+    }
+    check_alike(lams)
     shapes = {name: lam.frame_shape for name, lam in lams.items()}
     if len(set(shapes.values())) > 1:
         sizes = ", ".join(f"{name} {_size(shape)}" for name, shape in shapes.items())
