@@ -48,6 +48,7 @@ RECIPES = {
     "libero": "data_pipelines.readers.libero.recipe",
     "libero-record": "data_pipelines.simulators.libero.recipe",
     "ssv2": "data_pipelines.readers.ssv2",
+    "table": "data_pipelines.readers.table.recipe",
     "videos": "data_pipelines.readers.video.recipe",
     "rlds": "data_pipelines.readers.rlds.recipe",
     "lerobot": "data_pipelines.readers.lerobot.recipe",

@@ -69,16 +69,21 @@ def read_dicts(
 
 
 def iter_batches(
-    table: Any, path: str | os.PathLike, columns: Sequence[str], row_groups: Sequence[int] | None
+    table: Any,
+    path: str | os.PathLike,
+    columns: Sequence[str],
+    row_groups: Sequence[int] | None,
+    *,
+    rows: int = BATCH_ROWS,
 ) -> Iterator:
-    """As `iter_dicts`, but pyarrow.RecordBatches of a few rows each."""
+    """As `iter_dicts`, but pyarrow.RecordBatches of a few rows each, `rows` at most."""
     groups = range(table.num_row_groups) if row_groups is None else row_groups
     for group in groups:
         largest = _largest_column(table.metadata.row_group(group), path, columns)
         # A column is an upper bound of its largest cell, which a dictionary can repeat in each row.
-        rows = min(BATCH_ROWS, max(1, BATCH_BYTES // max(1, largest)))
+        most = min(rows, max(1, BATCH_BYTES // max(1, largest)))
         try:
-            for batch in table.iter_batches(rows, row_groups=[group], columns=list(columns)):
+            for batch in table.iter_batches(most, row_groups=[group], columns=list(columns)):
                 values = sum(_leaves(column) for column in batch.columns)
                 if values > MAX_ROW_VALUES * max(1, batch.num_rows):
                     raise ItemError(

@@ -1,0 +1,1 @@
+"""Time series in CSV and Parquet files, whose rows are the observations."""

@@ -1,0 +1,82 @@
+"""The episodes of one file, as the plan laid them out."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from data_pipelines.format.vectors import placeholders
+from data_pipelines.readers.files.paths import inside
+from data_pipelines.readers.recordings import Item, ItemError, Recording
+from data_pipelines.readers.table import files
+from data_pipelines.readers.table.gathering import Gathered, gather
+from data_pipelines.readers.table.options import dialect, writing
+from data_pipelines.readers.table.stretches import Layout, Rules, layout
+from data_pipelines.readers.table.survey import Roles, Survey, survey
+
+
+def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
+    """The recordings of a file; raises ItemError for one that cannot be read, or has changed."""
+    given = item.payload
+    links = options.get("follow_links", True)
+    path = inside(files.root_of(options["source"]), item.name, follow_links=links)
+    columns = {key: tuple(given["roles"][key]) for key in ("state", "actions")}
+    roles = Roles(given["roles"]["time"], given["roles"]["series"], **columns)
+    found = survey(path, roles, dialect(options), writing(options))
+    complete = found.complete((*roles.state, *roles.actions))
+    laid = layout(found.seconds, found.series, complete, Rules(**given["rules"]), item.name)
+    if found.rows != given["rows"] or len(laid.stretches) != item.episodes:
+        raise ItemError(
+            "changed", f"{path}: has {found.rows} rows, it had {given['rows']} when it was planned"
+        )
+    names = tuple(given["names"])
+    for part in gather(path, laid, roles, names, dialect(options), writing(options)):
+        yield _recording(item, options, part, laid, found, names)
+
+
+def _recording(
+    item: Item,
+    options: dict[str, Any],
+    part: Gathered,
+    laid: Layout,
+    found: Survey,
+    names: tuple[str, ...],
+) -> Recording:
+    piece = laid.stretches[part.number]
+    series = found.names[piece.series] if found.series is not None else ""
+    first = int(laid.order[piece.start])
+    facts: dict[str, Any] = {"file": item.name, "first_row": first + 1}
+    if series:
+        facts["series"] = series
+    if found.seconds is not None:
+        facts["start"] = time_text(float(found.seconds[first]), found.kind)
+    if filled := int(laid.filled[piece.start : piece.stop].sum()):
+        facts["filled_rows"] = filled
+    whole = f"{item.name}:{series}" if series else item.name
+    group = {"series": series, "file": whole}.get(item.payload["split_by"])
+    action = None
+    if part.actions.shape[1]:
+        action = part.actions[:-1, 0].astype(np.int32) if names else part.actions[:-1]
+    return Recording(
+        f"{whole}:{part.number:05d}",
+        frames={options["name"]: placeholders(len(part.state))},
+        action=action,
+        state=part.state,
+        group=group,
+        split=piece.split,
+        metadata=facts,
+    )
+
+
+def time_text(seconds: float, kind: str) -> str | float:
+    """A time as ISO 8601 to the microsecond, with Z where its zone is known; or the number it was."""
+    if kind == "numbers":
+        return seconds
+    try:
+        moment = datetime.datetime(1970, 1, 1) + datetime.timedelta(seconds=seconds)
+    except OverflowError:
+        return seconds
+    return moment.isoformat() + ("Z" if kind == "utc" else "")

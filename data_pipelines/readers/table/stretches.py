@@ -1,0 +1,257 @@
+"""Which rows of a file make episodes: rows in order of time, one period apart, nothing missing.
+
+Pure functions of times and masks. Nothing is left out in silence: every row of the file is in a
+stretch or in `lost` under a reason.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from data_pipelines.conversion.splits import HELD_OUT, SPLITS
+from data_pipelines.readers.recordings import ItemError
+
+BACKWARD = ("refuse", "sort", "split")
+MOST_REPEATED = (
+    0.1  # share of rows at a time that was there already above which a column is missing
+)
+SHORT, HOLES, REPEATED = "short episodes", "missing values", "repeated times"
+UNPLACED, BETWEEN = "no time or series", "between splits"
+
+
+@dataclasses.dataclass(frozen=True)
+class Rules:
+    """gap: seconds between neighbours above which an episode ends. backward: what to do with times
+    that run back, one of BACKWARD. fill: rows in a row without a value that take the last one.
+    shortest and longest: rows of an episode. blocks: whether the series is cut into splits by time.
+    margin: rows left out between two such blocks.
+    """
+
+    gap: float
+    backward: str
+    fill: int
+    shortest: int
+    longest: int
+    blocks: bool = False
+    margin: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Stretch:
+    """Rows order[start:stop] of a layout, all of one series."""
+
+    series: int
+    start: int
+    stop: int
+    split: str | None = None
+
+
+@dataclasses.dataclass
+class Layout:
+    """order int64 (M,): rows of the file by series and time. filled bool (M,): rows without a value
+    of their own. lost: reason -> rows of the file, counting from 0. gaps: steps that were too long;
+    moved: times that ran back, and were sorted, or began an episode.
+    """
+
+    order: np.ndarray
+    filled: np.ndarray
+    stretches: list[Stretch]
+    lost: dict[str, np.ndarray]
+    gaps: int = 0
+    moved: int = 0
+
+
+def steps(seconds: np.ndarray, series: np.ndarray | None) -> np.ndarray:
+    """Seconds between rows of one series that follow on one another in the file, above 0 only."""
+    placed = ~np.isnan(seconds)
+    if series is None:
+        found = np.diff(seconds[placed])
+    else:
+        placed &= series >= 0
+        order = np.argsort(series[placed], kind="stable")
+        sorted_series, found = series[placed][order], np.diff(seconds[placed][order])
+        found = found[sorted_series[1:] == sorted_series[:-1]]
+    return found[found > 0]
+
+
+def layout(
+    seconds: np.ndarray | None,
+    series: np.ndarray | None,
+    complete: np.ndarray,
+    rules: Rules,
+    where: str,
+) -> Layout:
+    """The stretches of a file of N rows.
+
+    Args:
+      seconds: float64 (N,), NaN where a row has no time; None where rows are a period apart.
+      series: int32 (N,), -1 where a row has none; None where the file is one series.
+      complete: bool (N,), rows that have all values.
+      where: names the file in errors.
+
+    Raises:
+      ItemError: times that run back, where rules.backward is 'refuse'; so many repeated times that
+        a column that tells series apart must be missing.
+    """
+    lost: dict[str, np.ndarray] = {}
+    codes = np.zeros(len(complete), np.int32) if series is None else series
+    order = _placed(seconds, codes, lost)
+    order = order[np.argsort(codes[order], kind="stable")]
+    moved = gaps = 0
+    breaks = codes[order][1:] != codes[order][:-1]  # between row i and i + 1 of the order
+    if seconds is not None:
+        back = (np.diff(seconds[order]) < 0) & ~breaks
+        moved = int(back.sum())
+        if moved and rules.backward == "refuse":
+            raise _runs_back(seconds, order, back, where)
+        if moved and rules.backward == "sort":
+            order = order[np.lexsort((seconds[order], codes[order]))]
+            breaks = codes[order][1:] != codes[order][:-1]
+        elif moved:
+            breaks = breaks | back
+        order, breaks = _once(seconds, order, breaks, lost, where)
+        far = (np.diff(seconds[order]) > rules.gap) & ~breaks
+        gaps, breaks = int(far.sum()), breaks | far
+    filled = ~complete[order]
+    kept = _kept(filled, breaks, rules.fill)
+    lost[HOLES] = order[~kept]
+    order, filled, breaks = order[kept], filled[kept], _joined(breaks, kept)
+    pieces = _pieces(codes[order], breaks, filled, rules, lost, order)
+    long_enough = [piece for piece in pieces if piece.stop - piece.start >= rules.shortest]
+    short = [order[p.start : p.stop] for p in pieces if p.stop - p.start < rules.shortest]
+    lost[SHORT] = np.concatenate([np.zeros(0, np.int64), *short])
+    lost = {reason: rows for reason, rows in lost.items() if len(rows)}
+    return Layout(order, filled, long_enough, lost, gaps, moved)
+
+
+def _placed(seconds: np.ndarray | None, codes: np.ndarray, lost: dict) -> np.ndarray:
+    """Rows that have a time and a series, in the order of the file."""
+    placed = codes >= 0
+    if seconds is not None:
+        placed = placed & ~np.isnan(seconds)
+    lost[UNPLACED] = np.flatnonzero(~placed)
+    return np.flatnonzero(placed)
+
+
+def _runs_back(seconds: np.ndarray, order: np.ndarray, back: np.ndarray, where: str) -> ItemError:
+    first = int(np.argmax(back))
+    row, before = int(order[first + 1]) + 1, float(seconds[order[first]])
+    return ItemError(
+        "unsorted times",
+        f"{where}: {int(back.sum())} times run back, the first in row {row} ({before:.9g} s, then "
+        f"{float(seconds[order[first + 1]]):.9g} s); --backward=sort sorts the rows, "
+        "--backward=split begins a new episode there (a clock that starts again with every run), "
+        "--episode=COLUMN tells series apart",
+        episodes=None,
+    )
+
+
+def _once(
+    seconds: np.ndarray, order: np.ndarray, breaks: np.ndarray, lost: dict, where: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of rows at one time of one series the first of the file."""
+    again = np.zeros(len(order), bool)
+    again[1:] = (np.diff(seconds[order]) == 0) & ~breaks
+    count = int(again.sum())
+    if count > MOST_REPEATED * len(order):
+        row = int(order[np.argmax(again)]) + 1
+        raise ItemError(
+            "repeated times",
+            f"{where}: {count} of {len(order)} rows have the time of the row before, the first is "
+            f"row {row}; name the column that tells series apart with --episode, or another --time",
+        )
+    lost[REPEATED] = order[again]
+    return order[~again], _joined(breaks, ~again)
+
+
+def _joined(breaks: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Breaks between those that are kept: wherever there was one between them."""
+    if kept.all():
+        return breaks
+    before = np.concatenate([[0], np.cumsum(breaks)])[np.flatnonzero(kept)]
+    return np.diff(before) > 0
+
+
+def _kept(empty: np.ndarray, breaks: np.ndarray, fill: int) -> np.ndarray:
+    """All rows but runs of more than `fill` empty ones, or with none before them; `breaks` becomes
+    True, in place, where such a run is left out."""
+    if not empty.any():
+        return np.ones(len(empty), bool)
+    starts = np.flatnonzero(np.concatenate([[True], breaks | (empty[1:] != empty[:-1])]))
+    lengths = np.diff(np.append(starts, len(empty)))
+    first = np.concatenate([[True], breaks])[starts]  # nothing of its own before it
+    dropped = empty[starts] & ((lengths > fill) | first)
+    kept = np.repeat(~dropped, lengths)
+    ends = starts + lengths - 1
+    breaks[starts[dropped & (starts > 0)] - 1] = True
+    breaks[ends[dropped & (ends < len(empty) - 1)]] = True
+    return kept
+
+
+def _pieces(
+    codes: np.ndarray, breaks: np.ndarray, filled: np.ndarray, rules: Rules, lost: dict, order
+) -> list[Stretch]:
+    """Stretches without a break, cut into splits and into pieces of the longest length."""
+    bounds = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(codes)] if len(codes) else [0]
+    whole = [
+        Stretch(int(codes[start]), start, stop)
+        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+    ]
+    if rules.blocks:
+        whole, between = _in_blocks(whole, codes, filled, rules.margin)
+        lost[BETWEEN] = order[between]
+    return [piece for stretch in whole for piece in _cut(stretch, filled, rules.longest)]
+
+
+def _in_blocks(
+    stretches: Sequence[Stretch], codes: np.ndarray, filled: np.ndarray, margin: int
+) -> tuple[list[Stretch], np.ndarray]:
+    """Every series in three blocks of time; (parts of the stretches, places between the blocks).
+
+    Filled rows at the beginning of a block would have the values of another: they are left out too.
+    """
+    last = np.append(codes[1:] != codes[:-1], True)[: len(codes)]  # of its series
+    ends = (np.flatnonzero(last) + 1).tolist()
+    blocks: dict[int, list[tuple[int, int, str]]] = {}
+    start = 0
+    between = np.zeros(len(codes), bool)
+    for stop in ends:
+        held = max(1, round(HELD_OUT * (stop - start)))
+        cuts = (stop - 2 * held, stop - held)
+        for cut in cuts:
+            between[max(start, cut - margin) : cut] = True
+        limits = (start, cuts[0] - margin), (cuts[0], cuts[1] - margin), (cuts[1], stop)
+        blocks[int(codes[start])] = [
+            (*limit, split) for limit, split in zip(limits, SPLITS, strict=True)
+        ]
+        start = stop
+    parts = []
+    for stretch in stretches:
+        for low, high, split in blocks[stretch.series]:
+            low, high = max(low, stretch.start), min(high, stretch.stop)
+            while low < high and filled[low]:
+                between[low] = True
+                low += 1
+            if low < high:
+                parts.append(Stretch(stretch.series, low, high, split))
+    return parts, np.flatnonzero(between)
+
+
+def _cut(stretch: Stretch, filled: np.ndarray, longest: int) -> list[Stretch]:
+    """Pieces of about equal length, none of which begins with a row that is filled."""
+    count = -(-(stretch.stop - stretch.start) // longest)
+    cuts = np.linspace(stretch.start, stretch.stop, count + 1).round().astype(int).tolist()
+    bounds = [stretch.start]
+    for cut in cuts[1:-1]:
+        while cut < stretch.stop and filled[cut]:
+            cut += 1
+        bounds.append(cut)
+    bounds.append(stretch.stop)
+    return [
+        dataclasses.replace(stretch, start=low, stop=high)
+        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
+        if low < high
+    ]
