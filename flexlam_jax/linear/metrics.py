@@ -13,7 +13,7 @@ from flexlam_jax.linear.lam import Params, encode
 from flexlam_jax.linear.objective import OWN, View
 from flexlam_jax.linear.process import Process, covariance
 
-FLOOR = 1e-3
+FLOOR = 1e-3  # Singular values of B that count, relative to the largest.
 
 
 class Contents(NamedTuple):
@@ -53,9 +53,17 @@ def nmse(of: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
 
 
 def contents(process: Process, code: np.ndarray, noise: float = 0.0) -> Contents:
-    """What a code (W, N) says of the transition. A process without exogenous noise has NMSE 1 of it."""
-    exogenous = nmse(process.exogenous, code, noise) if process.exogenous.any() else 1.0
-    return Contents(nmse(process.change, code, noise), exogenous, nmse(process.now, code, noise))
+    """What a code (W, N') says of the transition, N' >= N as partners and shifts make it longer.
+
+    Of what does not vary nothing can be said: a process without noise has an exogenous NMSE of 1.
+    """
+
+    def of(part: np.ndarray) -> float:
+        if not part.any():
+            return 1.0
+        return nmse(np.pad(part, ((0, 0), (0, code.shape[1] - part.shape[1]))), code, noise)
+
+    return Contents(of(process.change), of(process.exogenous), of(process.now))
 
 
 def true_code(params: Params, seen: View, keep: int | None = None) -> np.ndarray:
@@ -66,23 +74,16 @@ def true_code(params: Params, seen: View, keep: int | None = None) -> np.ndarray
 def surrogate_code(
     params: Params, seen: View, keep: int | None = None, *, term: str = OWN
 ) -> np.ndarray:
-    """(O, N'): B^+ (o^' - o) through B: what of the prediction's change the slots can make.
+    """(O, N'): the surrogate latent z~ = B^+ (o^' - o), seen through B.
 
-    C is not identified by the loss, so z may hold any part of o; this does not. Seen through B, as a
-    slot that the decoder hardly reads hardly counts; least squares on B z~ and on z~ are the same where
-    B has full rank. Source: arXiv 2506.15691, section 4.
+    The loss does not identify C, so that z may hold any part of o; z~ does not. Least squares on B z~
+    and on z~ are the same; slots that the decoder hardly reads (FLOOR) are left out.
+    Source: arXiv 2506.15691, section 4.
     """
     reads, _ = seen.targets[term]
     A, B = params[term]["now"], params[term]["slots"][:, :keep]
     change = (A - np.eye(*A.shape)) @ reads + B @ true_code(params, seen, keep)
     return B @ np.linalg.pinv(B, rcond=FLOOR) @ change
-
-
-def decoded_code(
-    params: Params, seen: View, keep: int | None = None, *, term: str = OWN
-) -> np.ndarray:
-    """(O, N'): B z, all that a decoder gets to know of the code."""
-    return params[term]["slots"][:, :keep] @ true_code(params, seen, keep)
 
 
 def subspace_angle(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,7 +1,9 @@
 """Trains many linear latent action models at once, by the one small-fit routine.
 
 A fit has its own process, weights, chances of prefixes and seed; fits that see arrays of the same
-shapes share one vmapped program. Every batch is drawn anew from the process.
+shapes share one vmapped program. A batch is drawn anew from the process, or is the whole process: all
+is linear and Gaussian, so that the expected loss is a sum over the numbers of g (see lam.py). Its
+gradient has no noise, which near a threshold saves most of the steps.
 """
 
 import dataclasses
@@ -13,11 +15,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.config.ranges import COUNT, SEED, real
+from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, SEED, real
 from flexlam_jax.config.settings import check, setting
 from flexlam_jax.evaluation.small_fits import SmallFit, fit
 from flexlam_jax.linear.lam import Params, errors
-from flexlam_jax.linear.objective import ACTION, Objective, View, view
+from flexlam_jax.linear.objective import ACTION, CROSS, Objective, View, view
 from flexlam_jax.linear.process import Process
 
 
@@ -25,9 +27,11 @@ from flexlam_jax.linear.process import Process
 class Budget:
     """How long each is trained, by Adam with a cosine schedule."""
 
-    steps: int = setting(3000, range=COUNT, help="updates")
-    batch: int = setting(128, range=COUNT, help="transitions of an update")
-    learning_rate: float = setting(0.01, range=real(0, above=True), help="at the start")
+    steps: int = setting(2000, range=COUNT, help="updates")
+    batch: int = setting(
+        0, range=COUNT_OR_NONE, help="transitions of an update; 0 is the expectation"
+    )
+    learning_rate: float = setting(0.02, range=real(0, above=True), help="at the start")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,10 @@ class Fit:
 
 @dataclasses.dataclass(frozen=True)
 class _Shape:
-    """What fits of one program have in common. rows: of each target, what it reads and predicts."""
+    """What fits of one program have in common.
+
+    rows: of each target, what it reads and predicts.   prefixes: that some fit trains, 1 to slots.
+    """
 
     observation: int
     slots: int
@@ -50,6 +57,7 @@ class _Shape:
     shared: bool
     numbers: int
     batch: int
+    prefixes: tuple[int, ...] = ()
 
 
 def train(fits: Sequence[Fit], budget: Budget = Budget()) -> list[Params]:
@@ -65,10 +73,11 @@ def train(fits: Sequence[Fit], budget: Budget = Budget()) -> list[Params]:
         groups.setdefault(_shape(one.objective, of, budget.batch), []).append(number)
     found: dict[int, Params] = {}
     for shape, numbers in groups.items():
-        data = _stacked([(fits[i].objective, seen[i]) for i in numbers], shape)
+        chances = np.array([fits[i].objective.chances for i in numbers])
+        used = tuple(int(k) + 1 for k in np.flatnonzero(chances.any(0)))
         params, _ = fit(
-            _problem(shape),
-            data,
+            _problem(dataclasses.replace(shape, prefixes=used)),
+            _stacked([(fits[i].objective, seen[i]) for i in numbers], shape),
             np.arange(len(numbers))[:, None],  # A fit reads one row: its own process and weights.
             1,
             np.array([fits[i].seed for i in numbers]),
@@ -91,25 +100,26 @@ def _shape(objective: Objective, seen: View, batch: int) -> _Shape:
 
 def _stacked(of: Sequence[tuple[Objective, View]], shape: _Shape) -> dict[str, jax.Array]:
     """What each fit reads, on a leading axis: one map to all that a batch holds."""
-    maps = [
-        np.concatenate(
-            [seen.now, seen.next, *(part for two in seen.targets.values() for part in two)]
-        )
-        for _, seen in of
-    ]
-    weight = [[getattr(objective, term) for term in shape.terms] for objective, _ in of]
-    return {
-        "map": jnp.asarray(np.stack(maps), jnp.float32),
-        "weight": jnp.asarray(weight, jnp.float32),
-        "chances": jnp.asarray([objective.chances for objective, _ in of], jnp.float32),
-        "labelled": jnp.asarray([objective.labelled for objective, _ in of], jnp.float32),
+
+    def whole(seen: View) -> np.ndarray:
+        parts = [part for two in seen.targets.values() for part in two]
+        return np.concatenate([seen.now, seen.next, *parts])
+
+    stacked = {
+        "map": [whole(seen) for _, seen in of],
+        "weight": [[getattr(objective, term) for term in shape.terms] for objective, _ in of],
+        "chances": [objective.chances for objective, _ in of],
+        "labelled": [objective.labelled for objective, _ in of],
     }
+    return {name: jnp.asarray(np.stack(x), jnp.float32) for name, x in stacked.items()}
 
 
 @functools.cache
 def _problem(shape: _Shape) -> SmallFit:
     size, slots = shape.observation, shape.slots
     ends = np.cumsum([size, size, *(n for two in shape.rows for n in two)])[:-1]
+    prefixes = np.array(shape.prefixes)
+    kept = (np.arange(slots) < prefixes[:, None])[:, None].astype(np.float32)  # (P, 1, W)
 
     def init(key: jax.Array, data: Any, rows: jax.Array, count: jax.Array) -> tuple[Any, Any]:
         keys = iter(jax.random.split(key, 2 + len(shape.terms)))
@@ -118,35 +128,47 @@ def _problem(shape: _Shape) -> SmallFit:
             return jax.random.normal(next(keys), (rows, columns)) / np.sqrt(columns)
 
         params = {"encoder": {"now": small(slots, size), "next": small(slots, size)}}
-        for term, (_, out) in list(zip(shape.terms, shape.rows, strict=True)):
-            if not (shape.shared and term == "cross"):
-                # Frames start as copies of what is read.
+        for term, (_, out) in zip(shape.terms, shape.rows, strict=True):
+            if not (shape.shared and term == CROSS):
+                # A frame is first predicted to stay as it is.
                 now = jnp.zeros((out, size)) if term == ACTION else jnp.eye(size)
                 params[term] = {"now": now, "slots": small(out, slots)}
-        return params, {name: data[name][rows[0]] for name in ("weight",)}
+        return params, {name: data[name][rows[0]] for name in ("weight", "chances", "labelled")}
 
     def draw(data: Any, rows: jax.Array, key: jax.Array) -> Any:
-        g_key, keep_key, label_key = jax.random.split(key, 3)
-        g = jax.random.normal(g_key, (shape.batch, shape.numbers))
-        now, following, *parts = jnp.split(g @ data["map"][rows[0]].T, ends, axis=1)
+        """Rows of observations and targets, and which slots each keeps, (B, W) or (P, 1, W)."""
+        whole = data["map"][rows[0]].T
+        batch = {"kept": kept}
+        if shape.batch:
+            g_key, keep_key, label_key = jax.random.split(key, 3)
+            whole = jax.random.normal(g_key, (shape.batch, shape.numbers)) @ whole
+            chances = jnp.log(data["chances"][rows[0]])
+            keep = 1 + jax.random.categorical(keep_key, chances, shape=(shape.batch,))
+            batch["kept"] = (jnp.arange(slots) < keep[:, None]).astype(jnp.float32)
+            batch["has_label"] = jax.random.uniform(label_key, (shape.batch,))
+        else:
+            whole = whole * np.sqrt(shape.numbers)  # Rows whose mean is the expectation.
+        now, following, *parts = jnp.split(whole, ends, axis=1)
         reads = zip(parts[::2], parts[1::2], strict=True)
-        chances = data["chances"][rows[0]]
-        keep = 1 + jax.random.categorical(keep_key, jnp.log(chances), shape=(shape.batch,))
-        labelled = jax.random.uniform(label_key, (shape.batch,)) < data["labelled"][rows[0]]
         return {
             "now": now,
             "next": following,
             "targets": dict(zip(shape.terms, reads, strict=True)),
-            "kept": jnp.arange(slots) < keep[:, None],
-            "labelled": labelled,
-        }
+        } | batch
 
     def loss(params: Any, fixed: Any, batch: Any) -> jax.Array:
-        of = errors(params, batch, batch["kept"])
-        if ACTION in of:
-            of[ACTION] = of[ACTION] * batch["labelled"]  # Summed over those with labels alone.
-        return sum(
-            w * of[term].mean() for term, w in zip(shape.terms, fixed["weight"], strict=True)
-        )
+        of, labelled = errors(params, batch, batch["kept"]), fixed["labelled"]
+        if shape.batch:
+            if ACTION in of:  # Summed over those with labels, and over nobody else.
+                of[ACTION] = of[ACTION] * (batch["has_label"] < labelled)
+            means = [of[term].mean() for term in shape.terms]
+        else:
+            chances = fixed["chances"][prefixes - 1]
+            means = [chances @ of[term].mean(-1) for term in shape.terms]
+            means = [
+                mean * labelled if term == ACTION else mean
+                for term, mean in zip(shape.terms, means, strict=True)
+            ]
+        return sum(w * mean for w, mean in zip(fixed["weight"], means, strict=True))
 
-    return SmallFit(init, loss, draw, batch_size=shape.batch)
+    return SmallFit(init, loss, draw, batch_size=1)

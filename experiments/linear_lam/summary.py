@@ -1,0 +1,172 @@
+"""Rows of measurements as numbers over seeds, curves and tables."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.linear_lam.measure import GAP, Row
+from experiments.linear_lam.sweeps import SWEEPS, Sweep
+from flexlam_jax.evaluation.intervals import over_seeds
+from flexlam_jax.reports.results import Cell, Column, Curve, Number, Series, Table
+
+Point = Mapping[str, Any]
+MEASURED = ("action", "exogenous")
+LIMITS = {"excess": 0.01, "angle": 2.0, "turn": 0.1}  # What the study has to reach.
+
+
+def points(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """A point per sweep, arm, x and prefix: numbers over seeds."""
+    groups: dict[tuple, list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row["sweep"], row["arm"], row["x"], row["prefix"]), []).append(row)
+    return [
+        dict(zip(("sweep", "arm", "x", "prefix"), key, strict=True)) | _over_seeds(of)
+        for key, of in groups.items()
+    ]
+
+
+def _over_seeds(rows: Sequence[Row]) -> dict[str, Number]:
+    named = [name for name in rows[0] if name not in ("sweep", "arm", "x", "prefix", "seed")]
+    return {
+        name: over_seeds([row[name] for row in rows], name)
+        for name in named
+        if all(row[name] is not None for row in rows)
+    }
+
+
+def reached(rows: Sequence[Row]) -> dict[str, float]:
+    """The worst of all fits: loss over its minimum, angle in degrees, turning point off by."""
+    turns = [abs(one["turn"].mean - 1) for one in turning_points(rows)]
+    return {
+        "excess": max(row["excess"] for row in rows),
+        "angle": max(row["angle"] for row in rows if row["angle"] is not None),
+        "turn": max(turns, default=float("nan")),
+    }
+
+
+def turning_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Of every arm of the sweep "threshold": where the action NMSE is 1/2, over the prediction."""
+    arms = dict.fromkeys(row["arm"] for row in rows if row["sweep"] == "threshold")
+    found = []
+    for arm in arms:
+        mine = [row for row in rows if (row["sweep"], row["arm"]) == ("threshold", arm)]
+        seeds = dict.fromkeys(row["seed"] for row in mine)
+        turns = [_crossing([row for row in mine if row["seed"] == seed]) for seed in seeds]
+        found.append({"arm": arm, "turn": over_seeds(turns, "of the prediction")})
+    return found
+
+
+def _crossing(rows: Sequence[Row]) -> float:
+    """x where the action NMSE passes 1/2, on the line between its neighbours; inf where it does not."""
+    ordered = sorted(rows, key=lambda row: row["x"])
+    for one, other in zip(ordered, ordered[1:], strict=False):
+        high = (one["action"] - 0.5, other["action"] - 0.5)
+        if high[0] * high[1] <= 0 and high[0] != high[1]:
+            return one["x"] + (other["x"] - one["x"]) * high[0] / (high[0] - high[1])
+    return float("inf")
+
+
+def curves(found: Sequence[Point], sweep: Sweep) -> list[Curve]:
+    """What is drawn of a sweep: trained as markers with intervals, closed forms as lines."""
+    mine = [point for point in found if point["sweep"] == sweep.name]
+    if sweep.name != "prefixes":
+        return [_curve(mine, sweep, name, "x") for name in _drawn(sweep)]
+    mine = [point for point in mine if "sampled" not in point["arm"]]
+    return [
+        _curve([point for point in mine if point["x"] == noise], sweep, name, "prefix", noise)
+        for noise in dict.fromkeys(point["x"] for point in mine)
+        for name in _drawn(sweep)
+    ]
+
+
+def _drawn(sweep: Sweep) -> tuple[str, ...]:
+    return ("observation_true", "llo_true") if sweep.name == "shift" else MEASURED
+
+
+_NAMES = {"action": "action", "exogenous": "exogenous", "observation_true": "observation"}
+
+
+def _curve(
+    points: Sequence[Point], sweep: Sweep, name: str, at: str, noise: float | None = None
+) -> Curve:
+    series = []
+    for arm in dict.fromkeys(point["arm"] for point in points):
+        of = [point for point in points if point["arm"] == arm]
+        words = arm if noise is None else arm.partition(", noise")[0]
+        for end, how in (("", "trained"), ("_closed", "closed form")):
+            along = [(point[at], point[name + end]) for point in of]
+            series.append(Series(f"{words}, {how}", along, joined=bool(end)))
+    title = sweep.title if noise is None else f"{sweep.title}, noise {noise:g}"
+    label = f"NMSE {_NAMES[name]}" if name in _NAMES else "LLO"
+    return Curve(f"{title}: {label}", series, (), sweep.x, label, sweep.x)
+
+
+def tables(found: Sequence[Point], rows: Sequence[Row]) -> list[Table]:
+    """What was reached, then a table per sweep."""
+    shown = [_reached_table(rows), _turn_table(rows)]
+    return [*shown, *(_sweep_table(found, sweep) for sweep in SWEEPS)]
+
+
+def _reached_table(rows: Sequence[Row]) -> Table:
+    told = reached(rows)
+    words = {
+        "excess": ("trained loss over its closed form", "{:.3%}", "1 %"),
+        "angle": ("angle to the closed-form subspace", "{:.2f}°", "2°"),
+        "turn": ("turning point off its prediction", "{:.1%}", "10 %"),
+    }
+    cells = [
+        {"what": what, "worst": Cell(form.format(told[name])), "limit": Cell(limit)}
+        for name, (what, form, limit) in words.items()
+    ]
+    columns = [Column("what", "what"), Column("worst", "worst of all"), Column("limit", "at most")]
+    return Table("What was to be reached", cells, columns, ("what",), _worst(rows))
+
+
+def _worst(rows: Sequence[Row]) -> str:
+    angles = [row for row in rows if row["angle"] is not None]
+    loss, angle = (
+        max(of, key=lambda row: row[key]) for of, key in ((rows, "excess"), (angles, "angle"))
+    )
+
+    def told(row: Row) -> str:
+        return f"{row['sweep']}, {row['arm']}, x = {row['x']:g}, seed {row['seed']}"
+
+    median = float(np.median([row["angle"] for row in angles]))
+    return (
+        f"Worst loss: {told(loss)}. Worst angle: {told(angle)}; the median of {len(angles)} is "
+        f"{median:.2f}°. An angle needs a gain that is {GAP:.0%} of the largest ahead of the next."
+    )
+
+
+def _turn_table(rows: Sequence[Row]) -> Table:
+    columns = [Column("arm", "objective"), Column("turn", "turns at, of the prediction", 3)]
+    return Table("Where the order turns", turning_points(rows), columns, ("arm",))
+
+
+def _sweep_table(found: Sequence[Point], sweep: Sweep) -> Table:
+    mine = [point for point in found if point["sweep"] == sweep.name]
+    rows = [{**point, "x": Cell(f"{point['x']:g}")} for point in mine]
+    columns = [Column("arm", "arm"), *_position(sweep)]
+    columns += [Column("minimum", "closed-form loss", 3), Column("loss", "trained loss", 3)]
+    columns += list(_columns(sweep))
+    return Table(sweep.title, rows, columns, ("arm", "x", "prefix"), sweep.about)
+
+
+def _position(sweep: Sweep) -> Iterator[Column]:
+    yield Column("prefix", sweep.x) if sweep.name == "prefixes" else Column("x", sweep.x)
+
+
+def _columns(sweep: Sweep) -> Iterator[Column]:
+    yield Column("angle", "angle, degrees")
+    if sweep.name == "shift":
+        yield from (Column("observation_true", "NMSE of o by z"), Column("llo_true", "LLO of z"))
+        yield from (
+            Column("observation_true_closed", "closed form"),
+            Column("llo_true_closed", "closed form"),
+        )
+        return
+    for name in MEASURED:
+        yield Column(name, f"NMSE {name}")
+        yield Column(f"{name}_closed", "closed form")
+    yield Column("llo", "LLO of the surrogate")
