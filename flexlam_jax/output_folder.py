@@ -134,6 +134,11 @@ def _is_expert(folder: epath.Path) -> bool:
     return settings.get("kind") == "expert" and {"simulator", "replays"} <= settings.keys()
 
 
+def _is_grid_world(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "grid_world" and {"conditions", "budget"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -150,6 +155,7 @@ HIERARCHY = Kind("hilam_study", "a study of the hierarchy", "--out", _is_hierarc
 SKILL_STUDY = Kind("skill_study", "a study of boundaries", "--out", _is_skill_study)
 SKILL_SCORES = Kind("skill_scores", "scores of boundaries", "--out", _is_skill_scores)
 EXPERT = Kind("expert", "measurements of a scripted expert", "--out", _is_expert)
+GRID_WORLD = Kind("grid_world", "a study of the grid world", "--out", _is_grid_world)
 _KINDS = (
     RUN,
     REPORT,
@@ -165,6 +171,7 @@ _KINDS = (
     SKILL_STUDY,
     SKILL_SCORES,
     EXPERT,
+    GRID_WORLD,
 )
 
 
