@@ -23,7 +23,7 @@ _MAGIC = (
     (b"\x89HDF\r\n\x1a\n", "HDF5", ("hdf5",)),
     (b"PAR1", "Parquet", ("parquet",)),
     (b"PK\x03\x04", "a ZIP archive; unpack it first", ("npz",)),
-    (b"\x1f\x8b", "gzip; unpack it first", ("tfrecord",)),
+    (b"\x1f\x8b", "gzip; unpack it first", ("tfrecord", "gzipped")),
     (b"\x28\xb5\x2f\xfd", "zstd; unpack it first", ()),
     (b"BZh", "bzip2; unpack it first", ()),
     (b"\xfd7zXZ\x00", "xz; unpack it first", ()),

@@ -13,7 +13,8 @@ from data_pipelines.format.spec import ActionSpec
 from data_pipelines.readers.table.survey import Column, Roles, Survey
 
 _FEW = 64  # different whole numbers of a column of actions that are taken for names, not amounts
-_COARSE = 1e-3  # of a column's range: float32 that rounds more than this is told
+# Of a column's range: float32 that rounds more than this is told, or refused.
+_COARSE, _LOST = 1e-3, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,8 @@ def asked(held: Sequence[str], options: Mapping[str, Any]) -> Roles:
 def choose(roles: Roles, surveys: Sequence[Survey], options: Mapping[str, Any]) -> Chosen:
     """What is kept, when all files are surveyed.
 
-    Raises DataError where no observed column changes, or actions are neither numbers nor few words.
+    Raises DataError where no observed column changes, where float32 cannot tell the numbers of one
+    apart, or actions are neither numbers nor few words.
     """
     values = (*roles.state, *roles.actions)
     whole = {name: _joined([survey.columns[name] for survey in surveys]) for name in values}
@@ -87,15 +89,23 @@ def choose(roles: Roles, surveys: Sequence[Survey], options: Mapping[str, Any]) 
             f"--source: no observed column ever changes ({', '.join(constant) or 'none is left'}); "
             "--constant=keep keeps them"
         )
-    coarse = tuple(name for name in state if _is_coarse(whole[name]))
+    rounding = {name: _rounding(whole[name]) for name in state}
+    if lost := [name for name in state if rounding[name] > _LOST]:
+        column = whole[lost[0]]
+        raise DataError(
+            f"--source: column {lost[0]!r} runs from {column.low!r} to {column.high!r}, and float32, "
+            "which records hold, has no more than a few numbers in between; subtract an offset in "
+            f"the table, or --drop={','.join(lost)}"
+        )
+    coarse = tuple(name for name in state if rounding[name] > _COARSE)
     kept = dataclasses.replace(roles, state=state)
     return Chosen(kept, _action(kept, whole, surveys, options), hidden, constant, coarse)
 
 
 def _joined(columns: Sequence[Column]) -> Column:
     return Column(
-        low=min(column.low for column in columns),
-        high=max(column.high for column in columns),
+        low=float(min(column.low for column in columns)),
+        high=float(max(column.high for column in columns)),
         missing=sum(column.missing for column in columns),
         infinite=sum(column.infinite for column in columns),
         words=next((column.words for column in columns if column.words), None),
@@ -103,10 +113,12 @@ def _joined(columns: Sequence[Column]) -> Column:
     )
 
 
-def _is_coarse(column: Column) -> bool:
+def _rounding(column: Column) -> float:
+    """Distance of neighbouring float32 numbers in a column, over its range; 0 if it is constant."""
+    if column.constant:
+        return 0.0
     largest = max(abs(column.low), abs(column.high))
-    step = float(np.spacing(np.float32(largest)))
-    return bool(step > _COARSE * (column.high - column.low) > 0)
+    return float(np.spacing(np.float32(largest))) / (column.high - column.low)
 
 
 def _action(

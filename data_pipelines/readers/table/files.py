@@ -7,9 +7,13 @@ the first rows.
 
 from __future__ import annotations
 
+import codecs
 import collections
+import contextlib
 import dataclasses
+import gzip
 import pathlib
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -24,6 +28,7 @@ from data_pipelines.readers.recordings import ItemError
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _BLOCK = 1 << 22  # bytes of a CSV file that are parsed at once
+_HEAD = 1 << 16  # bytes that must be text
 _ROWS = 1 << 16  # of a Parquet file likewise
 MOST_ROWS = 500_000_000  # of a file; some 20 bytes of memory each while it is surveyed
 
@@ -85,7 +90,7 @@ def columns(path: pathlib.Path, dialect: Dialect) -> list[str]:
 
 
 def _header(path: pathlib.Path, dialect: Dialect) -> list[str]:
-    _check_csv(path)
+    _check_csv(path, dialect)
     with _open(path, dialect, []) as reader:
         names = [name.strip() for name in reader.schema.names]
     if not dialect.names and all(map(_is_number, names)):
@@ -111,11 +116,31 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _check_csv(path: pathlib.Path) -> None:
-    kind = "a gzip CSV file" if path.name.lower().endswith(".gz") else "a CSV file"
-    found = opening.fault(path, kind)
-    if found is not None and not (kind.startswith("a gzip") and "is gzip" in str(found)):
+def _kind(path: pathlib.Path) -> str:
+    return "a gzipped CSV file" if path.name.lower().endswith(".gz") else "a CSV file"
+
+
+def _check_csv(path: pathlib.Path, dialect: Dialect) -> None:
+    """Raises ItemError for what begins like something else, or is no text."""
+    found = opening.fault(path, _kind(path))
+    if found is not None:
         raise found
+    with contextlib.suppress(OSError, EOFError, zlib.error):  # told when it is parsed
+        opened = gzip.open if path.name.lower().endswith(".gz") else open
+        with opened(path, "rb") as file:
+            head = file.read(_HEAD)
+        try:
+            text = codecs.getincrementaldecoder(dialect.encoding)().decode(head)
+        except LookupError as error:
+            raise DataError(f"--encoding is {dialect.encoding!r}, which is none") from error
+        except UnicodeDecodeError as error:
+            raise ItemError(
+                "encoding",
+                f"{path}: is no {dialect.encoding} text (byte {error.start}); give --encoding, e.g. "
+                "latin1 or utf-16, if it is a table",
+            ) from error
+        if "\0" in text:
+            raise ItemError("other format", f"{path}: holds zero bytes, so it is no CSV file")
 
 
 def batches(
@@ -151,7 +176,6 @@ def _parquet(path: pathlib.Path, wanted: Sequence[str]) -> Iterator[pa.RecordBat
 def _csv(
     path: pathlib.Path, wanted: Sequence[str], dialect: Dialect, ragged: list[int]
 ) -> Iterator[pa.RecordBatch]:
-    _check_csv(path)
     with _open(path, dialect, []) as reader:
         held = {name.strip(): name for name in reader.schema.names}
     stored = [held[name] for name in wanted]
@@ -159,7 +183,7 @@ def _csv(
         with _open(path, dialect, stored, ragged) as reader:
             yield from reader
     except (OSError, ValueError) as error:
-        raise opening.unreadable(path, error, "a CSV file") from error
+        raise opening.unreadable(path, error, _kind(path)) from error
 
 
 def _open(
@@ -191,7 +215,7 @@ def _open(
                 column_types=dict.fromkeys(wanted, pa.string()), include_columns=list(wanted)
             ),
         )
-    except (OSError, ValueError, LookupError) as error:
+    except (OSError, ValueError) as error:
         if "Empty CSV" in str(error):
             raise ItemError("empty file", f"{path}: no rows") from error
-        raise opening.unreadable(path, error, "a CSV file") from error
+        raise opening.unreadable(path, error, _kind(path)) from error

@@ -78,10 +78,19 @@ def jitter(file: str, survey: Survey, rules: Rules, period: float) -> str:
 
 
 def notes(
-    facts: Mapping[str, Any], chosen: Chosen, extra: Sequence[str], options: Mapping[str, Any]
+    facts: Mapping[str, Any],
+    chosen: Chosen,
+    extra: Sequence[str],
+    unnamed: bool,
+    options: Mapping[str, Any],
 ) -> list[str]:
-    """What a user should know, a line each."""
+    """What a user should know, a line each.
+
+    extra: columns that the first table lacks; unnamed: whether tables have columns without a name.
+    """
     lines = []
+    if unnamed:
+        lines.append("a column without a name is left out")
     if chosen.constant:
         lines.append(f"columns left out, they never change: {', '.join(chosen.constant)}")
     if chosen.coarse:
@@ -93,13 +102,13 @@ def notes(
         lines.append(f"columns left out, the first table has none: {', '.join(extra[:8])}")
     if gaps := facts.get("gaps"):
         lines.append(
-            f"{gaps} gaps: steps above {options['gap_factor']:g} times the median end an episode"
+            f"gaps: {gaps} (steps above {options['gap_factor']:g} times the median end an episode)"
         )
     if moved := facts.get("times_that_ran_back"):
         what = "rows were sorted" if options["backward"] == "sort" else "an episode began at each"
-        lines.append(f"{moved} times ran back; {what}")
+        lines.append(f"times that ran back: {moved} ({what})")
     if count := facts.get("filled_rows"):
-        lines.append(f"{count} rows took a missing value from the row before")
+        lines.append(f"filled rows: {count} (a missing value was taken from the row before)")
     if facts["split_by"] == "blocks of time":
         lines.append("fewer than three series: train, validation and test are blocks of time")
     found = facts.get("seconds_between_rows", [])

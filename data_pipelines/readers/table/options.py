@@ -48,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-span", type=int, default=32, help="longest window, in rows minus one"
     )
     parser.add_argument(
-        "--max-failures", type=float, default=0.1, help="share of the rows that may be unusable"
+        "--max-failures",
+        type=float,
+        default=0.1,
+        help="share of the episodes that may be unusable; lost rows count as episodes of mean length",
     )
     parser.add_argument(
         "--leaks",

@@ -76,7 +76,10 @@ def _why(skipped: Sequence[Skipped]) -> str:
 def _surveyed(
     listing: Listing, options: Mapping[str, Any], skipped: list[Skipped]
 ) -> tuple[Roles | None, dict[str, Survey], set[str]]:
-    """(roles by the first table that can be opened, file -> its survey, columns of other files)."""
+    """(roles by the first table that can be opened, file -> its survey, columns of other files).
+
+    The latter holds "" where a column has no name.
+    """
     roles, used, found, extra = None, set(), {}, set()
     for path in listing.files:
         name = path.relative_to(listing.root).as_posix()
@@ -84,7 +87,7 @@ def _surveyed(
             held = files.columns(path, dialect(options))
             if roles is None:
                 roles = columns.asked(held, options)
-                used = {*held, *options["drop"]}
+                used = {*held, *options["drop"]} - {""}
             lacking = [column for column in roles.needed if column not in held]
             if lacking:
                 raise ItemError(
@@ -96,7 +99,7 @@ def _surveyed(
         except ItemError as error:
             skipped.append(Skipped(name, error.reason, str(error), episodes=None))
         else:
-            extra |= {column for column in held if column and column not in used}
+            extra |= {column for column in held if not column or column not in used}
     return roles, found, extra
 
 
@@ -261,7 +264,7 @@ def _facts(
         facts["seconds_between_rows"] = sorted(
             {float(f"{period:.9g}") for period in (periods[0], periods[-1])}
         )
-    notes = losses.notes(facts, chosen, sorted(extra), options)
+    notes = losses.notes(facts, chosen, sorted(extra - {""}), "" in extra, options)
     notes += [
         note
         for table in tables

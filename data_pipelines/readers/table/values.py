@@ -163,13 +163,12 @@ def _parsed(array: pa.Array, form: str) -> Times:
 
 
 def _first_no_time(array: pa.Array, fallback: tuple[str, int]) -> tuple[str, int]:
-    """Which cell fits neither kind, or not the kind of the first one."""
-    kinds = (pa.timestamp("ns"), _UTC)
+    """The first cell that is no time, or not of the kind that all before it are."""
     held = None
     for row, cell in enumerate(array.to_pylist()):
         if cell is None:
             continue
-        fits = {kind for kind in kinds if _casts(cell, kind)}
+        fits = {kind for kind in (pa.float64(), pa.timestamp("ns"), _UTC) if _casts(cell, kind)}
         held = fits if held is None else held & fits
         if not held:
             return cell, row
