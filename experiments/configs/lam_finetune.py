@@ -7,8 +7,14 @@
 Give the model section of the run that it starts from (fixed=K for a Fixed-K LAM). What comes out is
 a latent action model: evaluate_lam, align_translator and extract_latents take it as --checkpoint.
 
-Variants: debug (a smoke run from random weights), of=PRESET (model, loss and data of another LAM's
-preset, FILE or FILE:variant, several of these with a plus between), fixed=K (the Fixed-K baseline).
+Variants: debug (a smoke run from random weights), scratch (no run to start from: as long as the LAM's
+own training, for action supervision from the beginning), of=PRESET (model, loss and data of another
+LAM's preset, FILE or FILE:variant, several of these with a plus between), fixed=K (the Fixed-K
+baseline).
+
+    python -m experiments.train --config=experiments/configs/lam_finetune.py:scratch \
+        --workdir=runs/supervised --config.data.path=data/doom --config.labelled.labels=1% \
+        [--config.translator.slots=1 --config.loss.own=stopped]
 """
 
 from experiments.configs import common
@@ -31,7 +37,14 @@ def get_config(variant=""):
     config.optimizer.learning_rate = 3e-4
     config.optimizer.warmup_steps = 30
     config.checkpoint.every = config.eval.every = 100
-    return common.apply_variants(config, variant, {"debug": _debug, "of": _of})
+    return common.apply_variants(config, variant, {"debug": _debug, "of": _of, "scratch": _scratch})
+
+
+def _scratch(config, _):
+    config.init_from = {}
+    config.total_steps, config.optimizer.learning_rate = 1100, 2e-3
+    config.optimizer.warmup_steps = 100
+    config.checkpoint.every = config.eval.every = 275
 
 
 def _of(config, preset):

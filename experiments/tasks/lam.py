@@ -11,6 +11,7 @@ from experiments.configs.keys import LamConfig
 from experiments.data_hashes import data_hashes
 from experiments.tasks import lam_evaluators
 from experiments.tasks.clips import check_rows, check_sizes, data_of, held_out_loss, training_data
+from experiments.tasks.remedies import beside_frames, check_partners
 from experiments.tasks.task import Task
 from flexlam_jax.models.lam import build_lam, frame_shape
 from flexlam_jax.objectives.lam import lam_objective
@@ -24,7 +25,8 @@ def build(config: Any) -> Task:
 
     Raises:
       ConfigError: a model or loss that cannot be built, or a `data.image_size` that is not the
-        model's, or rows for streams, which its batches lack.
+        model's, or rows for streams, which its batches lack; remedies that the data section does
+        not serve.
     """
     check_sizes(config)
     check_rows(config)
@@ -35,7 +37,10 @@ def build(config: Any) -> Task:
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
         objective=objective,
-        batch={"frames": jax.ShapeDtypeStruct((config.batch_size, *clip), jnp.uint8)},
+        batch={
+            "frames": jax.ShapeDtypeStruct((config.batch_size, *clip), jnp.uint8),
+            **beside_frames(config, config.batch_size),
+        },
         data=functools.partial(_training, config),
         evaluators=functools.partial(_evaluators, config, objective, model),
         data_hashes=lambda: data_hashes(data_of(config, config.data.split), splits),
@@ -43,7 +48,9 @@ def build(config: Any) -> Task:
 
 
 def _training(config: Any, rows: Sequence[int]):
-    return training_data(config, data_of(config, config.data.split), rows)
+    data = data_of(config, config.data.split)
+    check_partners(config, data)
+    return training_data(config, data, rows)
 
 
 def _evaluators(

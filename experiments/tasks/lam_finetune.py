@@ -1,5 +1,7 @@
 """A latent action model and a translator together: all video, and few labelled transitions of it.
 
+From scratch, or from a trained model (`init_from`): see objectives/lam_finetune.py.
+
 Which transitions are labelled is what experiments.align_translator draws with the same --labels,
 --draw, --seed and --datasets, so that what is compared has seen the same labels.
 """
@@ -20,18 +22,20 @@ from data_pipelines.loading.options import loader_options
 from experiments.configs.keys import LamConfig
 from experiments.data_hashes import data_hashes
 from experiments.tasks.clips import check_sizes, data_of
+from experiments.tasks.remedies import beside_frames, check_partners
 from experiments.tasks.task import Task
 from flexlam_jax.config.ranges import COUNT_OR_NONE, SEED, Range
 from flexlam_jax.config.settings import read, section, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.evaluation.labels import count_of, read_labels
 from flexlam_jax.models.lam import build_lam, frame_shape
-from flexlam_jax.objectives.lam import lam_objective
+from flexlam_jax.objectives.lam import LossSettings, lam_objective
 from flexlam_jax.objectives.lam_finetune import (
     LABELLED,
     VIDEO,
     TranslatorSettings,
     finetune_objective,
+    supervision,
 )
 from flexlam_jax.parallel.streams import is_streams
 from flexlam_jax.training.loop import Evaluate
@@ -86,12 +90,13 @@ def build(config: Any) -> Task:
     _check(config)
     shape, length = frame_shape(config.model), config.data.clip_length
     model = build_lam(config.model)
+    told = supervision(config.translator)
     objective = finetune_objective(
-        lam_objective(model, config.model, config.loss, clip_length=length),
+        lam_objective(model, config.model, config.loss, clip_length=length, **told),
         model,
         config.model,
         config.translator,
-        clip_length=length,
+        feature_width=read("loss", config.loss, LossSettings).feature_width,
     )
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
@@ -129,13 +134,16 @@ def _batch(config: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     def frames(stream: str, length: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((rows[stream], length, *shape), jnp.uint8)
 
-    return {
-        VIDEO: {"frames": frames(VIDEO, config.data.clip_length)},
-        LABELLED: {
-            "frames": frames(LABELLED, 2),
-            "action": jax.ShapeDtypeStruct((rows[LABELLED], 1, *action[0]), action[1]),
-        },
+    labelled = {
+        "frames": frames(LABELLED, 2),
+        "action": jax.ShapeDtypeStruct((rows[LABELLED], 1, *action[0]), action[1]),
     }
+    if steps := head.get("steps", 0):
+        labelled["frame_chunk"] = frames(LABELLED, steps + 1)
+        held = (rows[LABELLED], steps + 1)
+        labelled["frame_chunk_mask"] = jax.ShapeDtypeStruct(held, jnp.bool_)
+    video = {"frames": frames(VIDEO, config.data.clip_length)}
+    return {VIDEO: video | beside_frames(config, rows[VIDEO]), LABELLED: labelled}
 
 
 def _streams(config: Any, split: str, *, drawn: bool) -> dict[str, dict[str, Any]]:
@@ -147,7 +155,7 @@ def _streams(config: Any, split: str, *, drawn: bool) -> dict[str, dict[str, Any
     """
     video = data_of(config, split)
     settings = read("labelled", config.get("labelled"), LabelledSettings)
-    given = loader_options(video)
+    given, steps = loader_options(video), config.translator.get("steps", 0)
     labelled = {
         **video,
         # Names alone, as there are no weights: all labels count the same.
@@ -156,6 +164,10 @@ def _streams(config: Any, split: str, *, drawn: bool) -> dict[str, dict[str, Any
         "pairs_per_clip": 1,
         "gap": given.gap[0] if isinstance(given.gap, tuple) else given.gap,  # As lam_inputs does.
         "fields": ("action",),
+        "frame_chunk": steps + 1 if steps else 0,
+        "pair_with": "",
+        "views": (),
+        "sidecars": {},
         "transitions": 0,
         "fraction": 1.0,
     }
@@ -198,6 +210,7 @@ def _check_actions(config: Any, labelled: Mapping[str, Any]) -> None:
 
 def _training(config: Any, rows: Mapping[str, Sequence[int]]) -> JointBatches:
     streams = _streams(config, config.data.split, drawn=True)
+    check_partners(config, streams[VIDEO])
     return joint_batches(streams, seed=config.seed, batch_size=dict(config.batch_size), rows=rows)
 
 

@@ -29,7 +29,7 @@ from flexlam_jax.loading import gain
 from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
 from flexlam_jax.models.gain_head import least_budget
-from flexlam_jax.models.heads import DETACHED_HEADS, HEADS
+from flexlam_jax.models.heads import DETACHED_HEADS, HEAD_STATE, HEADS
 from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 
 
@@ -47,7 +47,7 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
 
     # Heads of other terms of the loss served training, whoever's they are.
     variables, config, step = restore_params(
-        path, abstract_variables, step, beside=(HEADS, DETACHED_HEADS)
+        path, abstract_variables, step, beside=(HEADS, DETACHED_HEADS), without=(HEADS,)
     )
     variables = jax.device_put(variables, jax.local_devices()[0])
     return LoadedLam(built["model"], variables, config, step)
@@ -144,7 +144,8 @@ class LoadedLam:
             for name, part in variables["params"].items()
             if name not in (HEADS, DETACHED_HEADS)
         }
-        self._variables = {**variables, "params": model_alone}
+        rest = {name: part for name, part in variables.items() if name != HEAD_STATE}
+        self._variables = {**rest, "params": model_alone}
         self.chooses = self._gain is not None
         self.programs = _programs(
             json.dumps(
@@ -287,6 +288,11 @@ class LoadedLam:
             (o_t, codes) if batched else (o_t[None], codes[None]),
             batched,
         )
+
+    def as_frames(self, predicted: Array) -> Array:
+        """What `decode` gave as frames that `encode` reads: uint8 (B, H, W, C)."""
+        xp = np if isinstance(predicted, np.ndarray) else jnp
+        return xp.rint(255 * predicted).astype(xp.uint8)
 
     @property
     def variables(self) -> Mapping[str, Any]:

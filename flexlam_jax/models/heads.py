@@ -5,3 +5,4 @@ A head is a small network of one term of a loss (objectives/terms.py), and lies 
 
 HEADS = "heads"  # Trained with the model.
 DETACHED_HEADS = "detached_heads"  # The model never feels them.
+HEAD_STATE = "head_state"  # Collection of what heads keep beside parameters, as averaged targets.

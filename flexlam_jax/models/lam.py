@@ -23,7 +23,7 @@ from flexlam_jax.models.attention import IMPLEMENTATIONS, resolve_implementation
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
 from flexlam_jax.models.patches import POSITIONS
-from flexlam_jax.models.quantizers import QUANTIZERS
+from flexlam_jax.models.quantizers import QUANTIZERS, Quantized
 from flexlam_jax.models.transformer import REMAT_NAMES
 from flexlam_jax.models.vector_decoder import VectorDecoder
 from flexlam_jax.models.vector_encoder import VectorEncoder
@@ -116,10 +116,20 @@ class LatentActionModel(nn.Module):
         Raises ValueError for a clip of fewer than two frames or frames of another type.
         """
         frames = to_float(frames)
-        quantized = self._quantise(frames, train)
-        slots = quantized.values
+        return self.reconstruct(frames[:, :-1], self.quantise(frames, train), keep)
+
+    def reconstruct(
+        self, o_t: jax.Array, quantized: Quantized, keep: jax.Array | None = None
+    ) -> LamOutput:
+        """Decodes one or several prefixes of the codes of every transition.
+
+        Args:
+          o_t: float frames in [0, 1] that the codes are applied to, (B, T-1, H, W, C).
+          quantized: of (B, T-1, K, D).
+          keep: as `__call__`.
+        """
+        slots = sent = quantized.values
         keep = jnp.asarray(self.slots if keep is None else keep)
-        o_t, sent = frames[:, :-1], slots
         if keep.ndim == 3:  # P behind B and T: rows of a device stay its own.
             o_t, sent = (
                 jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:])) for x in (o_t, slots)
@@ -140,7 +150,7 @@ class LatentActionModel(nn.Module):
 
     def encode(self, frames: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """frames (B, T, H, W, C) -> slots (B, T-1, K, D), ids (B, T-1, K) or None."""
-        quantized = self._quantise(to_float(frames), train=False)
+        quantized = self.quantise(frames)
         return quantized.values, quantized.ids
 
     def decode(self, o_t: jax.Array, slots: jax.Array) -> jax.Array:
@@ -166,7 +176,9 @@ class LatentActionModel(nn.Module):
         """ids (..., K) -> slots (..., K, D); raises ValueError for continuous slots."""
         return self.quantizer.ids_to_values(ids)
 
-    def _quantise(self, frames, train):
+    def quantise(self, frames: jax.Array, train: bool = False) -> Quantized:
+        """The codes (B, T-1, K, D) of every transition; arguments and errors as `__call__`."""
+        frames = to_float(frames)
         if frames.ndim != 5 or frames.shape[1] < 2:
             raise ValueError(
                 f"frames have shape {frames.shape}; expected (B, T, H, W, C) with at least two"

@@ -1,11 +1,14 @@
-"""Fine-tuning of a latent action model together with the translator that reads it.
+"""A latent action model together with the translator that reads it: action supervision.
 
 The model learns from all video as ever, and from few labelled transitions: the translator reads
 the null-filled prefix of a sampled length, and the gradient of its action loss passes the prefix
 and the quantiser to the encoder. The same for FlexLAM and Fixed-K, which differ in the lengths that
-are sampled.
+are sampled. From a trained model it is fine-tuning; from scratch it is the remedy of arXiv 2506.15691
+(Prop. 4.4) and LAOM (2502.00379). In the linear case, where noise has variance s_w^2 and actions s_a^2
+at scale c, actions win a slot iff coefficient > s_w^2 / s_a^2 - c^2. With `slots` = j only prefixes of
+at most j slots are supervised, and with `loss.own` the rest of the loss leaves those alone.
 
-Dimension keys: B batch, T frames of a clip, K slots, D slot width, A actions.
+Dimension keys: B batch, T frames of a clip, K slots, D slot width, A actions, N steps.
 """
 
 import dataclasses
@@ -16,12 +19,18 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from flexlam_jax.config.ranges import COUNT, SWITCH, real
+from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, SWITCH, real, whole
 from flexlam_jax.config.settings import read, setting
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.bottleneck import sample_keep
+from flexlam_jax.models.heads import HEADS
 from flexlam_jax.models.lam import LatentActionModel, resolve_config
 from flexlam_jax.models.translator import Translator, prefix_features
 from flexlam_jax.objectives.objective import Batch, Mean, Objective, Outcome, Variables
+from flexlam_jax.objectives.remedies import inverse_dynamics
+from flexlam_jax.objectives.remedies.features import ENCODER, FEATURE
+from flexlam_jax.objectives.remedies.inverse_dynamics import InverseDynamics
+from flexlam_jax.objectives.remedies.order import within_first
 from flexlam_jax.random import fold_name
 
 MODEL = "lam"  # Its parameters, and what other collections have of it, lie under this name.
@@ -41,6 +50,25 @@ class TranslatorSettings:
     coefficient: float = setting(
         0.01, range=real(0), help="of the action loss beside the reconstruction"
     )
+    slots: int = setting(
+        0, range=COUNT_OR_NONE, help="first slots that actions supervise, 0 for all"
+    )
+    steps: int = setting(
+        0,
+        range=whole(0, 1000),
+        help="most steps between frames that tell actions apart, to learn the feature space "
+        "'inverse' of the loss; 0 for none",
+    )
+    steps_coefficient: float = setting(1.0, range=real(0), help="of that loss")
+    bottleneck: float = setting(
+        0.01, range=real(0), help="what a nat of these features costs in that loss"
+    )
+
+
+def supervision(translator_config: Mapping[str, Any]) -> dict[str, Any]:
+    """What `lam_objective` is told of the labels beside it: its `first_slots` and `inverse`."""
+    head = read("translator", translator_config, TranslatorSettings)
+    return {"first_slots": head.slots, "inverse": head.steps > 0}
 
 
 def finetune_objective(
@@ -49,35 +77,50 @@ def finetune_objective(
     model_config: Mapping[str, Any],
     translator_config: Mapping[str, Any],
     *,
-    clip_length: int = 2,
+    feature_width: int = 64,
 ) -> Objective:
     """The objective of a LAM on one stream and of a translator on another.
 
     Args:
-      lam: `lam_objective` of the model, for the stream of video.
+      lam: `lam_objective` of the model, for the stream of video; told by `supervision`.
       model: from build_lam(model_config).
       translator_config: see `TranslatorSettings`.
-      clip_length: frames of a row of video; a labelled row has two.
+      feature_width: `loss.feature_width`, of the feature space that actions shape.
 
     Returns:
       Objective whose loss reads batch["video"] = {"frames": uint8 (B, T, H, W, C)} and
       batch["labelled"] = {"frames": uint8 (B, 2, H, W, C), "action": int32 (B, 1) or float32
-      (B, 1, A)}. Metrics: those of `lam`, `action` (cross-entropy, or squared error) and, of
-      classes, `action_accuracy`. Parameters: "lam", and the translator's under "heads/action".
+      (B, 1, A)}; with `steps` also frame_chunk and its mask, see remedies/inverse_dynamics.py.
+      Metrics: those of `lam`, `action` (cross-entropy, or squared error) and, of classes,
+      `action_accuracy`; with `steps` the loss `inverse`. Parameters: "lam", and the translator's
+      under "heads/action".
 
     Raises:
-      ConfigError: a wrong key or value.
+      ConfigError: a wrong key or value, or more slots to supervise than there are.
     """
     settings = resolve_config(model_config)
     head = read("translator", translator_config, TranslatorSettings)
     translator = Translator(head.outputs, head.hidden)
+    slots = settings["slots"]
+    if head.slots > slots:
+        raise ConfigError(f"config.translator.slots={head.slots} of config.model.slots={slots}")
+    supervised = head.slots or slots
+    sampler = within_first(settings["keep"], slots, supervised)
+    inverse = None
+    if head.steps:
+        inverse = InverseDynamics(
+            head.outputs, head.discrete, head.steps, feature_width, head.bottleneck
+        )
 
     def init(key: jax.Array, batch: Batch) -> Variables:
         variables = lam.init(key, batch[VIDEO])
         features = jnp.zeros((1, settings["slots"] * model.quantizer.width))
         fresh = translator.init(fold_name(key, f"head {TERM}"), features)["params"]
+        heads = {TERM: fresh}
+        if inverse:
+            heads[inverse_dynamics.TERM] = inverse.init(fold_name(key, "head inverse"))
         nested = {collection: {MODEL: tree} for collection, tree in variables.items()}
-        return {**nested, "params": {**nested["params"], "heads": {TERM: fresh}}}
+        return {**nested, "params": {**nested["params"], HEADS: heads}}
 
     def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
         own = {collection: tree[MODEL] for collection, tree in extra.items()}
@@ -90,8 +133,16 @@ def finetune_objective(
             metrics["action_accuracy"] = Mean.of(outputs.argmax(-1) == action)
         else:
             error = jnp.square(outputs - action).mean(-1)
+        terms = {**video.terms, TERM: Mean.of(error)}
+        if inverse:
+            terms[inverse_dynamics.TERM] = inverse.error(
+                params[HEADS][inverse_dynamics.TERM],
+                params[MODEL][HEADS][FEATURE][ENCODER],
+                batch[LABELLED],
+                fold_name(key, inverse_dynamics.TERM),
+            )
         return Outcome(
-            {**video.terms, TERM: Mean.of(error)},
+            terms,
             metrics,
             video.totals,
             {collection: {MODEL: tree} for collection, tree in video.extra.items()},
@@ -101,20 +152,21 @@ def finetune_objective(
         """Frames (B, 2, H, W, C) -> outputs (B, 1, A) of the translator at a sampled length."""
         variables = {"params": params[MODEL], **own}
         slots, _ = model.apply(variables, frames, method="encode")
-        keep = sample_keep(key, settings["keep"], slots.shape[:-2], slots=settings["slots"])
+        keep = sample_keep(key, sampler, slots.shape[:-2], slots=supervised)
         features = prefix_features(model.apply(variables, slots, keep, method="null_fill"))
         statistics = identity_statistics(features.shape[-1], head.outputs)
-        return translator.apply(
-            {"params": params["heads"][TERM], "statistics": statistics}, features
-        )
+        return translator.apply({"params": params[HEADS][TERM], "statistics": statistics}, features)
 
+    coefficients = {**lam.coefficients, TERM: head.coefficient}
+    if inverse:
+        coefficients[inverse_dynamics.TERM] = head.steps_coefficient
     return dataclasses.replace(
         lam,
         init=init,
         outcome=outcome,
-        coefficients={**lam.coefficients, TERM: head.coefficient},
+        coefficients=coefficients,
         flops_per_row=None,
-        transitions_per_row={VIDEO: clip_length - 1, LABELLED: 1},
+        transitions_per_row={VIDEO: lam.transitions_per_row, LABELLED: 1},
     )
 
 

@@ -37,6 +37,12 @@ class Mean:
         mask = jnp.broadcast_to(mask, x.shape)
         return cls(jnp.sum(jnp.where(mask, x, 0.0)), jnp.sum(mask, dtype=jnp.float32))
 
+    @classmethod
+    def weighted(cls, x: jax.Array, weight: jax.Array) -> "Mean":
+        """Over all elements of x (...), each as often as `weight`, broadcast to x, says."""
+        weight = jnp.broadcast_to(weight, x.shape).astype(jnp.float32)
+        return cls(jnp.sum(x.astype(jnp.float32) * weight), jnp.sum(weight))
+
     @property
     def value(self) -> jax.Array:
         """sum / weight; 0 where the weight is 0."""

@@ -28,6 +28,7 @@ class Term:
       detached: the model is trained as if the term were not there. Its gradient stops at the
         outputs; its head lies under params["detached_heads"] and is clipped by itself; neither
         `loss` nor `grad_norm` of the metrics knows of it.
+      head: the term whose head it reads, where it has none of its own.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Term:
     coefficient: float = 1.0
     splittable: bool = True
     detached: bool = False
+    head: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +97,7 @@ def objective_of(
         return Outcome(
             {
                 term.name: term.compute(
-                    heads.get(term.name, {}),
+                    heads.get(term.head or term.name, {}),
                     still if term.detached else outputs,
                     batch,
                     fold_name(key, f"term {term.name}"),
