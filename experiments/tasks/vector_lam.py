@@ -41,7 +41,10 @@ from flexlam_jax.training.loop import Evaluate
 
 SETTINGS = VectorLamConfig
 _VECTOR = "vector"
-_OF_PICTURES = {"multiscale": 0.0, "motion": 0.0, "gain": False}
+_OF_PICTURES = {
+    **{"multiscale": 0.0, "motion": 0.0, "gain": False},
+    **{"mask": "", "shift": 0, "cross": 0.0, "feature": 0.0},
+}
 
 
 def build(config: Any) -> Task:
