@@ -16,8 +16,8 @@ def background(moves: Moves, size: int, strength: float, rng: np.random.Generato
     """state: how far the pattern is scrolled to the right and down, and its last move, in pixels."""
     pattern = _pattern(size, rng)
     steps = SPEED * size * moves.speeds(rng)
-    path = (rng.uniform(0, size, 2) + np.cumsum(steps, axis=0)) % size
-    shift = np.floor(path).astype(int)
+    path = ((rng.uniform(0, size, 2) + np.cumsum(steps, axis=0)) % size).astype(np.float32)
+    shift = np.floor(path).astype(int)  # what the state says, to the pixel
 
     def paint(t, frame, mask, far):
         if not strength:

@@ -23,9 +23,9 @@ def sprites(moves: Moves, size: int, strength: float, rng: np.random.Generator) 
         start = rng.uniform(0, size, 2)
         shape, colours = _figure(side, rng)
         steps = SPEED * size * moves.speeds(rng)
-        path = (start + np.cumsum(steps, axis=0)) % size
+        path = ((start + np.cumsum(steps, axis=0)) % size).astype(np.float32)
         states.append(np.concatenate([path, steps], axis=1))
-        places.append(np.floor(path).astype(int) % size)
+        places.append(np.floor(path).astype(int) % size)  # what the state says, to the pixel
         figures.append((shape, colours))
 
     def paint(t, frame, mask, far):

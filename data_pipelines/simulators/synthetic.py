@@ -6,8 +6,9 @@ action shows only in the motion.
 
 `--distractors` adds squares that move by themselves. `--exogenous-pairs` writes every episode
 twice, with equal actions and agent, but another background and other distractors; `--cameras=2`
-adds a second view, the first one turned by 90 degrees. The datasets of one episode are synchronous:
-`recording` is equal in their specs.
+adds a second view, the first one turned by 90 degrees; `--masks` adds where the square shows and
+where the distractors do. The datasets of one episode are synchronous: `recording` is equal in their
+specs. The state holds the places and moves of the distractors after the square's.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from __future__ import annotations
 import argparse
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import list_episodes, write_episode
 from data_pipelines.errors import DataError
-from data_pipelines.format.spec import ActionSpec, DatasetSpec
+from data_pipelines.format.codecs import get_codec
+from data_pipelines.format.spec import AGENT_MASK, EXOGENOUS_MASK, ActionSpec, DatasetSpec
 from data_pipelines.readers.recordings import Skipped
 
 DESCRIPTION = (
@@ -31,7 +33,8 @@ DESCRIPTION = (
 NAME = "square"
 ACTIONS = ("stay", "left", "right", "up", "down")
 MOVES = np.array([[0, 0], [-1, 0], [1, 0], [0, -1], [0, 1]])  # (x, y) per action
-DEFAULT_EXTRA = {"distractors": 0, "exogenous_pairs": False, "cameras": 1}
+MASKS = (AGENT_MASK, EXOGENOUS_MASK)
+DEFAULT_EXTRA = {"distractors": 0, "exogenous_pairs": False, "cameras": 1, "masks": False}
 STICKY = 0.7  # an action is kept with this probability, as in the doom recipe
 
 
@@ -50,6 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--exogenous-pairs", action="store_true", help="each episode with two backgrounds"
     )
     parser.add_argument("--cameras", type=int, default=1, choices=(1, 2), help="views")
+    parser.add_argument(
+        "--masks",
+        action="store_true",
+        help="also where the square and where distractors show: datasets square_agent_mask and "
+        "square_exogenous_mask",
+    )
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
@@ -63,11 +72,14 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
 def streams(options: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """{dataset: (exogenous process, camera)}; both are "" where there is only one."""
     worlds = ("a", "b") if options.get("exogenous_pairs") else ("",)
-    cameras = ("top", "side") if options.get("cameras", 1) == 2 else ("",)
+    # Of one view the frames' dataset keeps its name, with masks beside it or without.
+    named = {"top": "top", "side": "side"} if options.get("cameras", 1) == 2 else {"": ""}
+    if options.get("masks"):
+        named = {"": "top"} | {mask: mask for mask in MASKS}
     return {
-        "_".join(filter(None, (NAME, world, camera))): (world, camera)
+        "_".join(filter(None, (NAME, world, name))): (world, camera)
         for world in worlds
-        for camera in cameras
+        for name, camera in named.items()
     }
 
 
@@ -83,20 +95,37 @@ def _background(rng: np.random.Generator, size: int) -> np.ndarray:
     return np.repeat(np.repeat(coarse, block, axis=0), block, axis=1)[:size, :size]
 
 
+class Simulated(NamedTuple):
+    """One episode: frames uint8 (N, S, S, 3), action int32 (N-1,), reward float32 (N-1,), state
+    float32 (N, 2 + 4 D) with D distractors; where the square and where distractors show: bool (N, S,
+    S)."""
+
+    frames: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    state: np.ndarray
+    agent: np.ndarray
+    exogenous: np.ndarray
+
+
 def _exogenous(
     rng: np.random.Generator, background: np.ndarray, length: int, distractors: int
-) -> np.ndarray:
-    """uint8 (N, S, S, 3): the background, and on it squares that walk at random."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The background, and on it squares that walk at random: frames uint8 (N, S, S, 3), where the
+    squares are bool (N, S, S), state float32 (N, 4 D)."""
     frames, size = np.repeat(background[None], length, axis=0), len(background)
     side, step = max(2, size // 6), max(1, size // 16)
+    mask, states = np.zeros(frames.shape[:3], bool), [np.zeros((length, 0))]
     for _ in range(distractors):
         colour = rng.integers(160, 200, 3, dtype=np.uint8)
         moves = MOVES[rng.integers(len(MOVES), size=length)] * step
         corners = (rng.integers(0, size, 2) + np.cumsum(moves, axis=0)) % size
-        for frame, corner in zip(frames, corners, strict=True):
+        states.append(np.concatenate([corners, moves], axis=1))
+        for frame, covered, corner in zip(frames, mask, corners, strict=True):
             columns, rows = ((corner[i] + np.arange(side)) % size for i in (0, 1))
             frame[np.ix_(rows, columns)] = colour
-    return frames
+            covered[np.ix_(rows, columns)] = True
+    return frames, mask, np.concatenate(states, axis=1).astype(np.float32)
 
 
 def simulate(
@@ -105,12 +134,12 @@ def simulate(
     size: int,
     distractors: int = 0,
     exogenous: np.random.Generator | None = None,
-) -> tuple[np.ndarray, ...]:
-    """One episode: frames uint8 (N, S, S, 3), action int32 (N-1,), reward float32 (N-1,), state (N,
-    2).
+) -> Simulated:
+    """One episode.
 
-    The state is the square's corner (x, y) in pixels; the reward is 1 while it is in the left half.
-    `rng` decides the agent, and the background too unless `exogenous` does; distractors need it.
+    The state is the square's corner (x, y) in pixels, and of every distractor its corner and the
+    move that brought it there; the reward is 1 while the square is in the left half. `rng` decides
+    the agent, and the background too unless `exogenous` does; distractors need it.
     """
     background, square, step = _background(rng, size), max(2, size // 5), max(1, size // 16)
     if exogenous is not None:
@@ -118,19 +147,22 @@ def simulate(
     colour = rng.integers(200, 256, 3, dtype=np.uint8)
     position = rng.integers(0, size, 2)
     action = int(rng.integers(len(ACTIONS)))
-    frames = _exogenous(exogenous, background, length, distractors)
+    frames, mask, added = _exogenous(exogenous, background, length, distractors)
+    agent = np.zeros_like(mask)
     actions, states = np.zeros(length - 1, np.int32), np.zeros((length, 2), np.float32)
     for t in range(length):
         states[t] = position
         columns, rows = ((position[i] + np.arange(square)) % size for i in (0, 1))
         frames[t][np.ix_(rows, columns)] = colour
+        agent[t][np.ix_(rows, columns)] = True
         if t < length - 1:
             if rng.random() >= STICKY:
                 action = int(rng.integers(len(ACTIONS)))
             actions[t] = action
             position = (position + step * MOVES[action]) % size
     reward = (states[1:, 0] < size / 2).astype(np.float32)
-    return frames, actions, reward, states
+    whole = np.concatenate([states, added], axis=1)
+    return Simulated(frames, actions, reward, whole, agent, mask & ~agent)
 
 
 def episodes(options: dict[str, Any]) -> Iterator[tuple[np.ndarray, ...]]:
@@ -140,33 +172,46 @@ def episodes(options: dict[str, Any]) -> Iterator[tuple[np.ndarray, ...]]:
 
 
 def episode(options: dict[str, Any], i: int, world: str, camera: str) -> tuple[np.ndarray, ...]:
-    """Episode i as one stream shows it: frames, action, reward, state; see simulate."""
+    """Episode i as one stream shows it: frames or mask, action, reward, state; see simulate."""
     exogenous, distractors = None, options.get("distractors", 0)
     if world or distractors:
         exogenous = np.random.default_rng([options["seed"], i, 1 + (world == "b")])
-    frames, *labels = simulate(
+    simulated = simulate(
         np.random.default_rng([options["seed"], i]),
         options["length"],
         options["size"],
         distractors,
         exogenous,
     )
-    return np.rot90(frames, axes=(1, 2)) if camera == "side" else frames, *labels
+    frames = simulated.frames
+    if camera in MASKS:
+        shows = simulated.agent if camera == AGENT_MASK else simulated.exogenous
+        frames = np.where(shows, 255, 0).astype(np.uint8)[..., None]
+    if camera == "side":
+        frames = np.rot90(frames, axes=(1, 2))
+    return frames, simulated.action, simulated.reward, simulated.state
 
 
 def _spec(options: dict[str, Any], name: str, world: str, camera: str) -> DatasetSpec:
+    exogenous = tuple(
+        f"distractor{i}_{column}"
+        for i in range(options.get("distractors", 0))
+        for column in ("x", "y", "dx", "dy")
+    )
+    lossy = camera in MASKS and not get_codec(options["codec"]).lossless
     return DatasetSpec(
         name=name,
-        image_shape=(options["size"], options["size"], 3),
-        codec=options["codec"],
+        image_shape=(options["size"], options["size"], 1 if camera in MASKS else 3),
+        codec="zstd" if lossy else options["codec"],
         action=ActionSpec("discrete", ACTIONS),
         has_reward=True,
-        state_names=("x", "y"),
+        state_names=("x", "y", *exogenous),
         behaviour=f"random, action kept with probability {STICKY}",
         fps=10.0,
         camera=camera,
         recording=NAME if world or camera else "",
         exogenous=world,
+        exogenous_state=exogenous,
         clip_stride=options["clip_stride"],
         max_span=options["max_span"],
     )
@@ -178,6 +223,10 @@ def specs(options: dict[str, Any]) -> list[DatasetSpec]:
             f"synthetic: --size must be at least 16 and --length at least 2, got {options['size']} "
             f"and {options['length']}; --distractors is a count"
         )
+    if options.get("masks") and not options.get("distractors"):
+        raise DataError("synthetic: --masks without a distractor; give --distractors, a count")
+    if options.get("masks") and options.get("cameras", 1) != 1:
+        raise DataError("synthetic: --masks are of one view; leave out --cameras")
     if options["episodes"] < len(SPLITS):
         raise DataError(
             f"dataset {NAME} has {options['episodes']} episodes; three are needed for "

@@ -260,3 +260,25 @@ def test_a_continued_run_draws_what_the_whole_run_drew(tmp_path):
     train("parts", 3, settings)
     np.testing.assert_array_equal(train("parts", 6, settings), whole)
     assert (train("plain", 6, {}) != whole).any()
+
+
+def test_masks_and_depth_move_with_the_frames_and_keep_their_values():
+    rng = np.random.default_rng(0)
+    shape = (4, 2, 16, 16)
+    mask = np.repeat(np.where(rng.random((4, 1, 16, 16, 1)) < 0.5, 255, 0), 2, 1).astype(np.uint8)
+    batch = {
+        "frames": rng.integers(0, 255, (*shape, 3), dtype=np.uint8),
+        "frames_exogenous_mask": mask,
+        "frames_depth": rng.integers(0, 255, (*shape, 1), dtype=np.uint8),
+    }
+    key = jax.random.key(0)
+    colours = make_augmentation({"brightness": 0.5, "contrast": 0.5, "saturation": 0.5, "hue": 0.1})
+    out = colours(batch, key)
+    assert (np.asarray(out["frames"]) != batch["frames"]).mean() > 0.5
+    for name in ("frames_exogenous_mask", "frames_depth"):
+        np.testing.assert_array_equal(out[name], batch[name])
+    # A frame that shows its own mask shows it after a shift too.
+    shown = {"frames": np.repeat(mask, 3, -1), "frames_exogenous_mask": mask}
+    moved = make_augmentation({"shift": 4})(shown, key)
+    np.testing.assert_array_equal(moved["frames"][..., :1], moved["frames_exogenous_mask"])
+    assert (np.asarray(moved["frames_exogenous_mask"]) != mask).any()

@@ -117,8 +117,8 @@ def test_dead_renderer_stops_the_build(tmp_path, monkeypatch):
     original = synthetic.simulate
 
     def black(rng, *sizes):
-        frames, *labels = original(rng, *sizes)
-        return np.zeros_like(frames), *labels
+        simulated = original(rng, *sizes)
+        return simulated._replace(frames=np.zeros_like(simulated.frames))
 
     monkeypatch.setattr(synthetic, "simulate", black)
     with pytest.raises(DataError, match="square episode 0.*all 20 frames are blank or equal"):

@@ -39,9 +39,11 @@ def test_both_worlds_have_equal_agents_and_splits(paired):
     assert list(info.datasets) == ["square_a_top", "square_a_side", "square_b_top", "square_b_side"]
     assert {spec.recording for spec in info.datasets.values()} == {"square"}
     a, b = (synthetic.episode(options, 3, world, "top") for world in "ab")
-    for one, other in zip(a[1:], b[1:], strict=True):
+    spec = info.datasets["square_a_top"]
+    assert spec.state_names[2:] == spec.exogenous_state != ()
+    for one, other in zip((*a[1:3], a[3][:, :2]), (*b[1:3], b[3][:, :2]), strict=True):
         np.testing.assert_array_equal(one, other)
-    assert (a[0] != b[0]).mean() > 0.3
+    assert (a[0] != b[0]).mean() > 0.3 and (a[3][:, 2:] != b[3][:, 2:]).mean() > 0.3
     for split in ("train", "validation", "test"):
         indices = [windows.ClipReader(info, name, split).index for name in info.datasets]
         assert all((index == indices[0]).all() for index in indices)
