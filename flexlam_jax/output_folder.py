@@ -139,6 +139,11 @@ def _is_grid_world(folder: epath.Path) -> bool:
     return settings.get("kind") == "grid_world" and {"conditions", "budget"} <= settings.keys()
 
 
+def _is_exogenous(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "exogenous_study" and {"strengths", "remedies"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -156,6 +161,9 @@ SKILL_STUDY = Kind("skill_study", "a study of boundaries", "--out", _is_skill_st
 SKILL_SCORES = Kind("skill_scores", "scores of boundaries", "--out", _is_skill_scores)
 EXPERT = Kind("expert", "measurements of a scripted expert", "--out", _is_expert)
 GRID_WORLD = Kind("grid_world", "a study of the grid world", "--out", _is_grid_world)
+EXOGENOUS = Kind(
+    "exogenous_study", "a study of what the agent does not control", "--out", _is_exogenous
+)
 _KINDS = (
     RUN,
     REPORT,
@@ -172,6 +180,7 @@ _KINDS = (
     SKILL_SCORES,
     EXPERT,
     GRID_WORLD,
+    EXOGENOUS,
 )
 
 
