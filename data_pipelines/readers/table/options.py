@@ -43,7 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, default=0.0, help="rows per second; 0 = by --time")
     parser.add_argument("--name", default=NAME, help="name of the dataset in the folder")
     parser.add_argument("--seed", type=int, default=0, help="decides the split")
-    parser.add_argument("--clip-stride", type=int, default=32, help="transitions owned by a record")
+    parser.add_argument(
+        "--clip-stride", type=int, default=128, help="transitions owned by a record"
+    )
     parser.add_argument(
         "--max-span", type=int, default=32, help="longest window, in rows minus one"
     )

@@ -99,7 +99,8 @@ def layout(
     lost: dict[str, np.ndarray] = {}
     codes = np.zeros(len(complete), np.int32) if series is None else series
     order = _placed(seconds, codes, lost)
-    order = order[np.argsort(codes[order], kind="stable")]
+    if series is not None:
+        order = order[np.argsort(codes[order], kind="stable")]
     moved = gaps = 0
     breaks = codes[order][1:] != codes[order][:-1]  # between row i and i + 1 of the order
     if seconds is not None:

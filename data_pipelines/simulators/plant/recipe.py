@@ -75,7 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="nobody logged the actions: powers are columns of the state that are not observed",
     )
-    parser.add_argument("--clip-stride", type=int, default=32, help="transitions owned by a record")
+    parser.add_argument(
+        "--clip-stride", type=int, default=128, help="transitions owned by a record"
+    )
     parser.add_argument(
         "--max-span", type=int, default=32, help="longest window, in rows minus one"
     )

@@ -171,7 +171,7 @@ def test_folders_of_vectors_are_inspected_and_validated(tmp_path, capsys):
     assert main(["validate", str(tmp_path / "out")]) == 0
     assert main(["inspect", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    assert "valid: 8 records, 236 transitions, 0 blank_frames" in text
+    assert "valid: 4 records, 236 transitions, 0 blank_frames" in text
     assert "tanks: no pictures, vectors of 3 numbers, 0.1 frames/s, labels state" in text
     assert "column demand: not observed, exogenous, " in text
     assert "column level_1: " in text and "no actions" in text
