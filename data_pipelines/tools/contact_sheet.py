@@ -12,6 +12,7 @@ from data_pipelines.format.manifest import DatasetInfo
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.format.vectors import is_vector
 from data_pipelines.loading.windows import ClipReader, Windows
+from data_pipelines.tools.curves import curves
 
 COLUMNS = 6  # transitions per row
 PER_DATASET = 12
@@ -30,7 +31,7 @@ class Drawn(NamedTuple):
 def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
     """Up to PER_DATASET transitions of every dataset; the same ones for the same seed.
 
-    Of a dataset of vectors there is nothing to draw, which a line says.
+    A dataset of vectors has no pictures, which a line says; curves of its columns are drawn.
     """
     tile = _TILE + _LINES * _LINE + _MARGIN
     chosen = {
@@ -38,7 +39,11 @@ def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
         for name, spec in info.datasets.items()
     }
     rows = sum(-(-len(drawn) // COLUMNS) for drawn in chosen.values())
-    size = COLUMNS * (_WIDTH + _MARGIN), rows * tile + len(chosen) * _LINE
+    width = COLUMNS * (_WIDTH + _MARGIN)
+    vectors = [name for name, spec in info.datasets.items() if is_vector(spec)]
+    plots = {name: curves(info, name, width) for name in vectors}
+    plotted = sum(plot.height for plot in plots.values())
+    size = width, rows * tile + plotted + len(chosen) * _LINE
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
     draw.font = ImageFont.load_default(12)
@@ -46,6 +51,9 @@ def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
     for name, drawn in chosen.items():
         draw.text((2, y), _title(draw, info.spec(name)), fill="black")
         y += _LINE
+        if name in plots:
+            sheet.paste(plots[name], (0, y))
+            y += plots[name].height
         windows = {split: Windows(ClipReader(info, name, split), 1) for split, _ in drawn}
         for place, (split, window) in enumerate(drawn):
             row, column = divmod(place, COLUMNS)
