@@ -11,6 +11,11 @@ Scarce labels: --label_counts takes numbers, all, and shares of all train transi
 Narrow labels: --labels_from=deadly_corridor_sticky fits the probes on that dataset, and --datasets
 are those they are measured on, each by itself and their mean. --inverse_model adds what
 supervision alone reaches: a network on the pixels of both frames and all labels (a minute).
+
+Rows that need no label, and a verdict, are always there; leakage, what the code tells of what the
+agent does not control, where the data hold that ground truth (docs/exogenous/report.md). --leakage
+insists on it, --noleakage leaves it out. --features=dino=FOLDER puts another encoder's features of
+the two frames beside the code: a sidecar, aligned with frames or transitions.
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.
@@ -25,6 +30,7 @@ from pathlib import Path
 from absl import flags
 
 from experiments import cli, lam_inputs, provenance
+from experiments.exogenous_truth import Truth, truth_of
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
@@ -32,7 +38,14 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.labels import read_labels
 from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
-from flexlam_jax.evaluation.lam import probe_rows, report_page, report_summary, report_tables
+from flexlam_jax.evaluation.lam import (
+    probe_rows,
+    report_page,
+    report_summary,
+    report_tables,
+    report_verdict,
+)
+from flexlam_jax.evaluation.lam.fields import FEATURES
 from flexlam_jax.evaluation.lam.settings import Settings
 from flexlam_jax.files import write_atomically
 from flexlam_jax.reports.results import plain
@@ -63,6 +76,14 @@ _DECODE = flags.DEFINE_integer(
 _PICTURES = flags.DEFINE_integer(
     "pictures", 6, "Transitions in the picture grid.", lower_bound=1, upper_bound=1000
 )
+_LEAKAGE = flags.DEFINE_bool(
+    "leakage",
+    None,
+    "Measure leakage, or stop and say what is missing for it; default where the data allow it.",
+)
+_FEATURES = flags.DEFINE_list(
+    "features", [], "Features of other encoders as NAME=FOLDER of a sidecar, probed as the code is."
+)
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Folder that keeps compiled programs for the next call; default none."
 )
@@ -90,11 +111,16 @@ def main(argv):
     action, no_actions = source.beside(labelled).actions()
     if labels_from and action is None:
         raise UserError(f"--labels_from: {no_actions}")
+    truth, features = _truth(source, labelled), _features()
+    if features and not (action or truth.exogenous_state):
+        raise UserError(f"--features: nothing can be read from them, for {no_actions}")
     source.check_splits([_SPLIT.value])
-    if action:
+    if action or truth.exogenous_state:
         labelled.check_splits(["train"])
     with output_folder.Claim(out, output_folder.REPORT):
-        evaluation = evaluate(lams, source, labelled, tuple(budgets), tuple(label_counts))
+        evaluation = evaluate(
+            lams, source, labelled, tuple(budgets), tuple(label_counts), truth, features
+        )
         report = evaluation.report
         complete(report, main_name, lams)
         text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
@@ -104,7 +130,8 @@ def main(argv):
         write_atomically(out / "report.html", report_page.render(report, evaluation.pictures))
     for table in report_tables.all_tables(report):
         print(f"\n{as_text(table)}")
-    print("", *report["summary"], *report["notes"], f"\n{out / 'report.html'}", sep="\n")
+    told = [*report["summary"], *report_verdict.sentences(report), *report["notes"]]
+    print("", *told, f"\n{out / 'report.html'}", sep="\n")
 
 
 def evaluate(
@@ -113,14 +140,22 @@ def evaluate(
     labelled: lam_inputs.Source,
     budgets: tuple,
     label_counts: tuple,
+    truth: Truth,
+    features: dict[str, str],
 ):
     """What the library measures of the models on the source, by the flags."""
     action, no_actions = source.beside(labelled).actions()
     totals = {"encode train": labelled.count("train"), "encode test": source.count(_SPLIT.value)}
+    beside = {
+        "actions": action is not None,
+        "state": bool(truth.exogenous_state),
+        "sidecars": {f"{FEATURES}{name}": folder for name, folder in features.items()},
+    }
+    probed = action is not None or truth.exogenous_state
     evaluation = lam_evaluation.evaluate(
         lams,
-        labelled.batches("train", actions=True) if action else None,
-        source.batches(_SPLIT.value, actions=action is not None),
+        labelled.batches("train", **beside) if probed else None,
+        source.batches(_SPLIT.value, **beside, views=truth.masks),
         Settings(
             budgets=budgets,
             label_counts=label_counts,
@@ -133,8 +168,13 @@ def evaluate(
             datasets=source.names,
             inverse_model=_INVERSE.value,
             fit_frames_every=math.ceil(totals["encode train"] / inverse_model.PAIRS) or 1,
+            state_names=truth.state_names,
+            exogenous_state=truth.exogenous_state,
+            masks=truth.masks,
+            encoders=tuple(features),
         ),
         no_actions=no_actions,
+        no_leakage=truth.why,
         stage=lambda name, total: progress(name, total or totals.get(name)),
     )
     evaluation.report["data"] |= {
@@ -143,6 +183,7 @@ def evaluate(
         "split": _SPLIT.value,
         "gap": source.gap,
         "action_names": list(action.names) if action else [],
+        **({"exogenous_state": list(truth.exogenous_state)} if truth.exogenous_state else {}),
     }
     return evaluation
 
@@ -173,6 +214,27 @@ def complete(report: dict, main_name: str, lams: dict) -> None:
         "versions": provenance.versions(),
         "date": provenance.date(),
     }
+
+
+def _truth(source: lam_inputs.Source, labelled: lam_inputs.Source) -> Truth:
+    """What leakage is measured by, as --leakage says."""
+    if _LEAKAGE.value is False:
+        return Truth(why="--noleakage was given")
+    truth = truth_of(source, labelled)
+    if _LEAKAGE.value:
+        truth.check_asked()
+    return truth
+
+
+def _features() -> dict[str, str]:
+    """The items of --features, {name: folder}."""
+    folders = {}
+    for item in lam_inputs.listed(_FEATURES):
+        name, equals, folder = item.partition("=")
+        if not (name and equals and folder) or name in folders:
+            raise UserError(f"--features item {item!r} is not NAME=FOLDER, with a name of its own")
+        folders[name] = folder
+    return folders
 
 
 def _out() -> str:

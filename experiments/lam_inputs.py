@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
@@ -43,9 +43,16 @@ class Source:
         actions: bool = False,
         names: Sequence[str] | None = None,
         spans: Sequence[range] | None = None,
+        state: bool = False,
+        views: Sequence[str] = (),
+        sidecars: Mapping[str, str] | None = None,
     ) -> Iterator[dict]:
-        """Every transition of a split once, in order; with `spans` those of these numbers."""
-        fields = (*(("action",) if actions else ()), *(("state",) if self.vectors else ()))
+        """Every transition of a split once, in order; with `spans` those of these numbers.
+
+        Actions, the state, other views (masks) and columns of sidecars come where they are asked for.
+        """
+        state = state or self.vectors is not None
+        fields = (*(("action",) if actions else ()), *(("state",) if state else ()))
 
         def read(spans: Sequence[range] | None) -> Iterator[dict]:
             return ordered_batches(
@@ -57,6 +64,8 @@ class Source:
                 clip_length=2,
                 gap=self.gap,
                 spans=spans,
+                views=tuple(views),
+                sidecars=sidecars,
             )
 
         return self.vectors.framed(read, spans, self.gap) if self.vectors else read(spans)
@@ -134,7 +143,9 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
             f"{path} holds no dataset {absent[0]!r}, which the model was trained on; name some of "
             f"{', '.join(info.datasets)} with --datasets"
         )
-    names = tuple(datasets) or known or tuple(info.datasets)
+    # Masks and depth are no frames, but stand beside them.
+    names = tuple(datasets) or known
+    names = names or tuple(n for n, spec in info.datasets.items() if not spec.is_map)
     vectors = None
     if isinstance(lam, NormalisedVectorLam):
         vectors = VectorReader.of(lam, info, names)

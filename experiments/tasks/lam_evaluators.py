@@ -20,19 +20,28 @@ from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.training.loop import Evaluate
 
 SETTINGS = Settings(label_counts=(ALL,), draws=2)  # Training waits for them.
+# What reads more of the data than training does.
+AFTERWARDS = ("leakage", "leakage_baselines", "exogenous_region")
 
 
 def asked_for(config: Any) -> list[Evaluator]:
     """The evaluators that `eval.evaluators` names.
 
     Raises:
-      ConfigError: one that does not exist, or `eval.batches` is 0, so that they have no rows.
+      ConfigError: one that does not exist or is of AFTERWARDS, or `eval.batches` is 0, so that they
+        have no rows.
     """
     names = config.eval.get("evaluators", ())
     if names and not config.eval.batches:
         raise ConfigError(
             f"config.eval.evaluators={tuple(names)} measure config.eval.batches batches, which is "
             "0; raise it, or leave out config.eval.evaluators"
+        )
+    later = [name for name in names if name in AFTERWARDS]
+    if later:
+        raise ConfigError(
+            f"config.eval.evaluators names {', '.join(later)}, which read the state and masks: they are "
+            "measured after training, by experiments.evaluate_lam; leave them out"
         )
     return chosen(EVALUATORS, names)
 

@@ -53,6 +53,11 @@ def test_training_logs_what_the_saved_model_gets_afterwards(tmp_path):
     [
         (("probes", "speed"), 2, "'speed'; there are reconstruction, copy, codes"),
         (("codes",), 0, "config.eval.batches batches, which is 0"),
+        (
+            ("codes", "leakage"),
+            2,
+            "names leakage, which .* after training, by experiments.evaluate_lam",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated_is_told_when_the_task_is_built(names, batches, message):

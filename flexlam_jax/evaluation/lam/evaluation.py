@@ -11,13 +11,30 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
-from flexlam_jax.evaluation.evaluator import Batches, Data, Measured, Stage, gather, run, silent
+from flexlam_jax.evaluation.evaluator import (
+    Batches,
+    Data,
+    Evaluator,
+    Measured,
+    Stage,
+    gather,
+    run,
+    silent,
+)
 from flexlam_jax.evaluation.labels import count_of, name_of
-from flexlam_jax.evaluation.lam.action_probes import INVERSE_MODEL, target
+from flexlam_jax.evaluation.lam.action_probes import (
+    INVERSE_MODEL,
+    PROBE_BASELINES,
+    PROBES,
+    target,
+)
+from flexlam_jax.evaluation.lam.carried import Targets
 from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
+from flexlam_jax.evaluation.lam.leakage import EXOGENOUS_REGION, LEAKAGE, LEAKAGE_BASELINES
 from flexlam_jax.evaluation.lam.pictures import PICTURES
 from flexlam_jax.evaluation.lam.settings import Settings, usable_label_counts
+from flexlam_jax.evaluation.lam.verdict import verdict
 from flexlam_jax.reports.results import PictureGrid
 
 SCHEMA = 1
@@ -30,6 +47,10 @@ PLACED = (
     "probe_baselines",
     "inverse_model",
     "pictures",
+    "label_free",
+    "leakage",
+    "leakage_baselines",
+    "exogenous_region",
 )
 
 
@@ -46,16 +67,19 @@ def evaluate(
     settings: Settings = Settings(),
     *,
     no_actions: str = "the data hold no actions",
+    no_leakage: str = "the data do not tell what the agent does not control",
     stage: Stage = silent,
 ) -> Evaluation:
     """Evaluates models side by side; the first one is the main one, whose pictures are shown.
 
     Args:
       lams: name -> loaded model, in the order of the tables.
-      train: batches with actions that probes are fitted on, or None to leave the probes out.
+      train: batches that probes are fitted on, or None to leave the probes out. Without actions,
+        those of leakage are left.
       test: batches of the split that is reported (see `fields` for what they hold).
       settings: see `Settings`.
-      no_actions: why the probes are left out, told in the report when `train` is None.
+      no_actions: why there are no actions, told in the report where there are none.
+      no_leakage: why no exogenous state is known, told in the verdict where none is.
       stage: progress; called with a stage's name and number of ticks, returns its tick function.
 
     Returns:
@@ -70,14 +94,16 @@ def evaluate(
         metric     {name: "accuracy" or "R^2", discrete, size}, or None without actions
         data       {test_transitions, test_episodes, decoded_transitions, train_transitions}
         settings, notes
+        label_free {model: rows of label_free.py}
+        leakage    {models: {model: rows}, baselines: rows, left_out: {column: why}, regions: {model:
+                   rows}}, those that were measured, see leakage.py; without any, no such key
+        verdict    see verdict.py
         others     {evaluator: {model: its results}}, if there are evaluators beside these
       With several datasets, rows of probes have `by_dataset` {dataset: Number, "mean": Number}.
       Every measured number is a `Number`; `results.plain` makes JSON of them. `labels` is an int,
       `labels_name` "all" where that is the whole train split.
     """
-    asked = settings.inverse_model
-    evaluators = [one for one in EVALUATORS.values() if one is not INVERSE_MODEL or asked]
-    evaluators.append(PICTURES)
+    evaluators = _asked(settings)
     data = gather(
         evaluators,
         lams,
@@ -89,6 +115,10 @@ def evaluate(
         fit_every=settings.fit_frames_every,
         stage=stage,
     )
+    if not _labelled(data):
+        evaluators = [
+            one for one in evaluators if one not in (PROBES, PROBE_BASELINES, INVERSE_MODEL)
+        ]
     measured = run(evaluators, lams, data)
     main = next(iter(lams))
     report = {
@@ -105,11 +135,44 @@ def evaluate(
         "metric": _metric(data),
         "data": _counts(data),
         "settings": settings.reported(),
+        "label_free": {name: _rows(measured, "label_free", name) for name in lams},
     }
+    if leakage := _leakage(measured, main, data):
+        report["leakage"] = leakage
+    report["verdict"] = verdict(report, no_leakage)
     if others := {name: of for name, of in measured.items() if _shown(name, of)}:
         report["others"] = others
     pictures: Any = measured["pictures"][main]
     return Evaluation(report, pictures)
+
+
+def _asked(settings: Settings) -> list[Evaluator]:
+    """The evaluators that the settings ask for."""
+    probed = bool(settings.exogenous_state or settings.encoders)
+    optional = {
+        INVERSE_MODEL.name: settings.inverse_model,
+        LEAKAGE.name: probed,
+        LEAKAGE_BASELINES.name: probed,
+        EXOGENOUS_REGION.name: bool(settings.masks),
+    }
+    return [*(one for one in EVALUATORS.values() if optional.get(one.name, True)), PICTURES]
+
+
+def _labelled(data: Data) -> bool:
+    return data.train is not None and data.train["action"] is not None
+
+
+def _leakage(measured: Measured, main: str, data: Data) -> dict[str, Any]:
+    """What was measured of it."""
+    found: dict[str, Any] = {}
+    if "leakage" in measured:
+        found["models"] = {name: list(one.rows) for name, one in measured["leakage"].items()}
+        found["baselines"] = _rows(measured, "leakage_baselines", main)
+        found["left_out"] = dict(Targets.of(data).left_out)
+    if "exogenous_region" in measured:
+        regions = measured["exogenous_region"]
+        found["regions"] = {name: list(one.rows) for name, one in regions.items()}
+    return found
 
 
 def _shown(evaluator: str, by_model: Mapping[str, Any]) -> bool:
@@ -142,7 +205,7 @@ def _rows(measured: Measured, evaluator: str, model: str) -> list[Mapping[str, A
 
 
 def _metric(data: Data) -> dict[str, Any] | None:
-    if data.train is None:
+    if not _labelled(data):
         return None
     spec = target(data)
     return {"name": spec.metric, "discrete": spec.discrete, "size": spec.size}
@@ -159,7 +222,7 @@ def _counts(data: Data) -> dict[str, int]:
 
 def _notes(data: Data, no_actions: str) -> list[str]:
     """What a reader has to know of what was left out."""
-    if data.train is None:
+    if not _labelled(data):
         return [f"No probes: {no_actions}."]
     asked, there = data.settings.label_counts, len(data.train)
     shares = [count for count in asked if isinstance(count, Fraction)]

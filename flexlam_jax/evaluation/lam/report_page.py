@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from flexlam_jax.evaluation.lam import report_verdict
 from flexlam_jax.evaluation.lam.report_curves import probe_curves, reconstruction_curves
 from flexlam_jax.evaluation.lam.report_summary import explanation
 from flexlam_jax.evaluation.lam.report_tables import all_tables, metric_name
@@ -20,6 +21,7 @@ def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
     parts: list[Section] = [
         Text(explanation(report), "about"),
         Findings("What this shows", report["summary"]),
+        report_verdict.findings(report),
         *map(Text, report["notes"]),
         Pictures("Look at it", pictures),
         Charts("Reconstruction by prefix length", reconstruction_curves(report)),
@@ -33,6 +35,7 @@ def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
                 "transitions of the train split; the pixel baselines got the same labels.",
             )
         )
+    parts += report_verdict.charts(report)
     for name, by_model in report.get("others", {}).items():
         if curves := curves_of(name, by_model):
             parts.append(Charts(name.replace("_", " ").capitalize(), curves))

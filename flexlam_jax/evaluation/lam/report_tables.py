@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from flexlam_jax.evaluation.lam import report_verdict
 from flexlam_jax.reports.results import Cell, Column, Number, Table
 from flexlam_jax.reports.sections import tables_of
 from flexlam_jax.reports.tables import format_number
@@ -27,6 +28,7 @@ def all_tables(report: Mapping) -> list[Table]:
         tables.append(probe_table(report))
         tables += dataset_tables(report)
     tables.append(code_table(report))
+    tables += report_verdict.tables(report)
     for name, by_model in report.get("others", {}).items():
         tables += tables_of(name, by_model)
     return tables

@@ -24,6 +24,10 @@ class Settings:
       datasets: names of those that are measured; with several, probes are told for each.
       inverse_model: also fit a network to the pixels of both frames and all labels; see there.
       fit_frames_every: it is fitted on every n-th train transition.
+      state_names: columns of the state, where batches hold it.
+      exogenous_state: those that the agent does not control; with some, leakage is measured.
+      masks: those that batches hold, of fields.MASKS; with some, errors are told inside of them.
+      encoders: other encoders whose features batches hold; with some, leakage tells of them.
     """
 
     budgets: tuple[int, ...] = ()
@@ -37,6 +41,10 @@ class Settings:
     datasets: tuple[str, ...] = ()
     inverse_model: bool = False
     fit_frames_every: int = 1
+    state_names: tuple[str, ...] = ()
+    exogenous_state: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
+    encoders: tuple[str, ...] = ()
 
     def reported(self) -> dict[str, Any]:
         """The settings that a report tells; of the data's own it speaks elsewhere."""
@@ -46,6 +54,7 @@ class Settings:
             for count in self.label_counts
         ]
         elsewhere = {"num_actions", "action_names", "datasets"}
+        elsewhere |= {"state_names", "exogenous_state", "masks", "encoders"}
         if not self.inverse_model:
             elsewhere |= {"inverse_model", "fit_frames_every"}
         return {k: v for k, v in values.items() if k not in elsewhere}

@@ -118,7 +118,13 @@ def test_report_without_actions_renders(world):
     }
     page = report_page.render(report, result.pictures)
     assert "No probes: nothing is labelled." in page and "True action" not in page
-    assert len(report_tables.all_tables(report)) == 2
+    assert [table.title for table in report_tables.all_tables(report)] == [
+        "What each slot buys",
+        "Code usage per slot",
+        "Without labels",
+        "Checks without labels",
+    ]
+    assert "Verdict" in page and "Not measured: leakage probes" in page
 
 
 def test_an_evaluator_that_is_added_to_the_table_is_in_the_report(world, monkeypatch):

@@ -1,0 +1,155 @@
+"""What the numbers of a report mean for somebody who has to decide, in plain words."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from flexlam_jax.evaluation.lam.thresholds import CHECKS, LEAKS, MOSTLY
+from flexlam_jax.reports.results import Number
+from flexlam_jax.reports.tables import format_number
+
+CAUTION = (
+    "The checks without labels were not validated on your data: they tell whether the code behaves as "
+    "an action would, not whose action it is. A few labelled transitions tell more."
+)
+
+
+def verdict(report: Mapping[str, Any], no_leakage: str) -> dict[str, Any]:
+    """The verdict on a report of `evaluation.evaluate`.
+
+    Args:
+      no_leakage: why no exogenous state is known.
+
+    Returns:
+      lines    sentences on every model
+      checks   {model: [{check, k, value, wanted, passes, why}]}, at the longest prefix measured; `why`
+               says what a check that fails means
+      missing  [{rows, why}] of what was not measured
+      caution  CAUTION
+    """
+    checks = {model["name"]: list(_checks(report, model)) for model in report["models"]}
+    lines = []
+    for model in report["models"]:
+        own = [*_leakage(report, model), _told(checks[model["name"]])]
+        lines += [f"{model['name']}: {line}" for line in own] if len(checks) > 1 else own
+    missing = list(_missing(report, no_leakage))
+    return {"lines": lines, "checks": checks, "missing": missing, "caution": CAUTION}
+
+
+def _checks(report: Mapping, model: Mapping) -> Iterator[dict[str, Any]]:
+    """Every check that there is a number for."""
+    last = model["reconstruction"][-1]
+    rows = {row["k"]: row for row in report["label_free"].get(model["name"], [])}
+    numbers = {**last, **rows.get(last["k"], {}), "slots_in_use": _slots_in_use(model, last["k"])}
+    for check in CHECKS:
+        number = numbers.get(check.key)
+        if number is not None:
+            yield {
+                "check": check.title,
+                "k": last["k"],
+                "value": number,
+                "wanted": check.wanted,
+                "passes": check.passed(number),
+                "why": check.why,
+            }
+
+
+def _slots_in_use(model: Mapping, k: int) -> Number | None:
+    """Share of the slots of a discrete code that do not nearly always say the same."""
+    slots = [slot["perplexity"].mean >= 2 for slot in model["codes"][:k] if "perplexity" in slot]
+    share = sum(slots) / len(slots) if slots else 0.0
+    return Number(share, share, share, len(slots), "share", "slots") if slots else None
+
+
+def _told(checks: list[dict[str, Any]]) -> str:
+    """The checks as one sentence."""
+    failed = [
+        f"{one['check']} ({format_number(one['value'], 2)}, wanted {one['wanted']}: {one['why']})"
+        for one in checks
+        if not one["passes"]
+    ]
+    text = f"Without labels, {len(checks) - len(failed)} of {len(checks)} checks pass"
+    return f"{text}; not: {'; '.join(failed)}." if failed else f"{text}."
+
+
+def _leakage(report: Mapping, model: Mapping) -> Iterator[str]:
+    """What the shortest and the longest prefix carry, and the slot that is the least the agent's."""
+    found = report.get("leakage", {})
+    rows = found.get("models", {}).get(model["name"], [])
+    prefixes = [row for row in rows if row.get("k")]
+    for row in dict.fromkeys((0, len(prefixes) - 1)) if prefixes else ():
+        yield from _of_prefix(prefixes[row], found["baselines"])
+    slots = [row for row in rows if "slot" in row and "exogenous_share" in row]
+    if worst := max(slots, key=lambda row: row["exogenous_share"].mean, default=None):
+        share = worst["exogenous_share"].mean
+        yield f"Of single slots, slot {worst['slot']} is the most exogenous: {share:.0%}."
+    for region in found.get("regions", {}).get(model["name"], [])[-1:]:
+        parts = [f"{name} {region[name].mean:.0%}" for name in region if name != "k"]
+        yield (
+            f"Of what changes in the pixels, {_slots(region['k'])} predict, by region (rest: what no "
+            f"mask shows): {', '.join(parts)}."
+        )
+
+
+def _of_prefix(row: Mapping, baselines: list[Mapping]) -> Iterator[str]:
+    others = {one["features"]: one for one in baselines}
+    name = _slots(row["k"])
+    key = "accuracy" if "accuracy" in row else "action"
+    if key in row:
+        measure = "accuracy" if key == "accuracy" else "R^2"
+        beside = ", ".join(
+            f"{other} {others[other][key].mean:.2f}" for other in _yardsticks(others)
+        )
+        yield f"From {name} the action is read with {measure} {row[key].mean:.2f} ({beside})."
+        for other in others:
+            if other.startswith("features ") and others[other][key].low > row[key].high:
+                yield f"{other[9:]}'s features of the two frames tell more of the action than {name}."
+    if "exogenous" in row:
+        yield _of_exogenous(name, row, others.get("true action", {}).get("exogenous"))
+
+
+def _yardsticks(others: Mapping[str, Any]) -> list[str]:
+    return [name for name in others if name != "true action"]
+
+
+def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
+    """How much of the exogenous change is read, and whether that is much."""
+    exogenous, share = row["exogenous"], row.get("exogenous_share")
+    own = f", of the agent's {row['endogenous'].mean:.2f}" if "endogenous" in row else ""
+    text = (
+        f"Of the change that the agent does not control, {name} tell{'s' * (row['k'] == 1)} R^2 "
+        f"{exogenous.mean:.2f} [{exogenous.low:.2f}, {exogenous.high:.2f}]{own}"
+    )
+    if share is None:
+        return f"{text}: the code carries hardly anything of either."
+    text += f"; {share.mean:.0%} of what is read is exogenous"
+    if exogenous.high <= LEAKS:
+        return f"{text}: no leakage to speak of (at most {LEAKS})."
+    if exogenous.low <= LEAKS:
+        return f"{text}: whether it leaks is open, the interval holds {LEAKS}."
+    if true_action and true_action.low > LEAKS:
+        text += (
+            f" (the true action alone tells R^2 {true_action.mean:.2f} of it, for the two go together "
+            "in these data)"
+        )
+    if share.low > MOSTLY:
+        return f"{text}: plainly, this code is a disturbance more than the agent's action."
+    return f"{text}: it leaks."
+
+
+def _slots(k: int) -> str:
+    return "one slot" if k == 1 else f"{k} slots"
+
+
+def _missing(report: Mapping, no_leakage: str) -> Iterator[dict[str, str]]:
+    """What was not measured, and why."""
+    found = report.get("leakage", {})
+    probed = [row for rows in found.get("models", {}).values() for row in rows]
+    if not any("exogenous" in row for row in probed):
+        yield {"rows": "leakage probes", "why": no_leakage}
+    if "regions" not in found:
+        why = "the data have no exogenous_mask beside their frames"
+        yield {"rows": "errors by region", "why": why}
+    rows = [row for rows in report["label_free"].values() for row in rows]
+    if rows and not any("additivity" in row for row in rows):
+        why = "no two transitions that follow one another were read together"
+        yield {"rows": "additivity", "why": why}
