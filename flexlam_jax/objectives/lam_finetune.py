@@ -3,10 +3,13 @@
 The model learns from all video as ever, and from few labelled transitions: the translator reads
 the null-filled prefix of a sampled length, and the gradient of its action loss passes the prefix
 and the quantiser to the encoder. The same for FlexLAM and Fixed-K, which differ in the lengths that
-are sampled. From a trained model it is fine-tuning; from scratch it is the remedy of arXiv 2506.15691
-(Prop. 4.4) and LAOM (2502.00379). In the linear case, where noise has variance s_w^2 and actions s_a^2
-at scale c, actions win a slot iff coefficient > s_w^2 / s_a^2 - c^2. With `slots` = j only prefixes of
-at most j slots are supervised, and with `loss.own` the rest of the loss leaves those alone.
+are sampled.
+
+From a trained model it is fine-tuning; from scratch it is the remedy of arXiv 2506.15691 (Prop. 4.4)
+and LAOM (2502.00379). In the linear case, where noise has variance s_w^2 and actions s_a^2 at scale
+c, actions win a slot iff coefficient > (s_w^2 / s_a^2 - c^2) / N, N numbers of a frame. With
+`slots` = j only prefixes of at most j slots are supervised, and with `loss.own` the rest of the loss
+leaves those alone.
 
 Dimension keys: B batch, T frames of a clip, K slots, D slot width, A actions, N steps.
 """

@@ -7,9 +7,9 @@ actions), and own frames must not pull there. The second is `loss.own`:
 
   all      own frames train every prefix. The first slots are the agent's only where the other
            term's weight is above a threshold that grows with the noise.
-  longer   own frames see prefixes of more than j slots only. What they want of the first j is then
-           the same as of the rest, so that noise finds a place where it costs nothing, if the
-           slots behind j are enough for it.
+  longer   own frames see prefixes of more than j slots only. They do not care which of these holds
+           what, so that any weight of the other term decides, where the shortest of them hold all
+           of both; else a threshold is left, a lower one.
   stopped  own frames read all slots, and their gradient stops at the first j. These learn what the
            other term teaches, at any noise; the rest learns what they leave over.
 
