@@ -3,6 +3,7 @@
 Dimension keys: N transitions, L probes, K slots, F features, H W image.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from flexlam_jax.evaluation import probes, translator_fit
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
-from flexlam_jax.evaluation.lam.action_probes import PIXEL_DRAWS, prefix_features
+from flexlam_jax.evaluation.lam.action_probes import prefix_features
 from flexlam_jax.evaluation.lam.carried import ACTION, Targets
 from flexlam_jax.evaluation.lam.code_agreement import relative
 from flexlam_jax.evaluation.lam.reconstruction import kept_transitions
@@ -19,6 +20,13 @@ from flexlam_jax.evaluation.translator_fit import ActionTarget
 from flexlam_jax.reports.results import Column, Number, Table
 
 Features = tuple[np.ndarray, np.ndarray]  # (N, F) of the train split, and of the measured one
+# As the translator of the report's other probes, but for the most steps: many features are read here.
+RECIPE = dataclasses.replace(translator_fit.TRANSLATOR, many_steps=1000)
+DRAWS, WIDE_DRAWS, WIDE = (
+    3,
+    1,
+    512,
+)  # probes of each set of features; fewer of wide ones, which are slow
 REGIONS = {"exogenous_mask": "exogenous", "agent_mask": "agent"}
 COLUMNS = (
     Column("features", "features"),
@@ -146,7 +154,7 @@ class _Prober:
 
     def _fitted(self, features: Features, wanted: np.ndarray, spec: ActionTarget) -> np.ndarray:
         train, settings = self.data.train, self.data.settings
-        draws = min(settings.draws, PIXEL_DRAWS)
+        draws = min(settings.draws, WIDE_DRAWS if features[0].shape[1] > WIDE else DRAWS)
         return probes.probe(
             features[0],
             wanted,
@@ -154,7 +162,7 @@ class _Prober:
             labels=len(train),
             draws_LN=probes.label_draws(len(train), draws, settings.seed),
             spec=spec,
-            recipe=translator_fit.TRANSLATOR,
+            recipe=RECIPE,
             seed=settings.seed,
         )
 
