@@ -1,0 +1,1 @@
+"""The command `python -m experiments.grid_world`; see command.py."""
