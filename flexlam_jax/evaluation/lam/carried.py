@@ -4,11 +4,12 @@ Dimension keys: N transitions, S columns of the state, L probes, Y columns of al
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import intervals
 from flexlam_jax.evaluation.evaluator import Data
 from flexlam_jax.evaluation.lam.state_changes import LEAST, changes
@@ -39,6 +40,9 @@ class Targets:
 
         What is new in the state: see `state_changes.changes`. The level of exogenous columns is that
         at t + 1.
+
+        Raises:
+          UserError: states that are not finite, or nothing that ever changes.
         """
         parts: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
         left_out: dict[str, str] = {}
@@ -52,6 +56,7 @@ class Targets:
         for target, names in groups.items() if settings.exogenous_state else ():
             places = [settings.state_names.index(name) for name in names]
             states = [split["state"][..., places] for split in (data.train, data.test)]
+            _check_finite(states, names)
             found = changes(states[0], states[1], names)
             left_out |= found.left_out
             if not found.train:
@@ -60,6 +65,11 @@ class Targets:
             if target == EXOGENOUS:
                 kept = [names.index(name) for name in found.train]
                 parts[LEVEL] = [(states[0][:, 1, i], states[1][:, 1, i]) for i in kept]
+        if not parts:
+            raise UserError(
+                f"leakage: neither actions nor a column of {', '.join(settings.state_names)} ever "
+                "changes in the train split; use --noleakage, or data in which something happens"
+            )
         columns, first = {}, 0
         for target, held in parts.items():
             columns[target] = np.arange(first, first + len(held))
@@ -103,7 +113,7 @@ class Targets:
 
 
 def _actions(data: Data) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
-    """Columns of the actions of both splits."""
+    """Columns of the actions of both splits; None without any that differ."""
     train, test = (split["action"] for split in (data.train, data.test))
     if train is None or test is None:
         return None
@@ -111,7 +121,18 @@ def _actions(data: Data) -> tuple[list[np.ndarray], list[np.ndarray]] | None:
         size = max(data.settings.num_actions or 0, int(max(train.max(), test.max())) + 1)
         train, test = np.eye(size)[train], np.eye(size)[test]
     used = np.flatnonzero(train.std(0) >= LEAST)
+    if not len(used):
+        return None
     return [train[:, i] for i in used], [test[:, i] for i in used]
+
+
+def _check_finite(states: Sequence[np.ndarray], names: Sequence[str]) -> None:
+    finite = np.logical_and.reduce([np.isfinite(one).all((0, 1)) for one in states])
+    if broken := [name for name, fine in zip(names, finite, strict=True) if not fine]:
+        raise UserError(
+            f"leakage: the state's columns {', '.join(broken)} hold NaN or infinity; prepare the data "
+            "without, or use --noleakage"
+        )
 
 
 def _r2(sums: Mapping[str, Any], name: str) -> np.ndarray:

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.evaluator import evaluate as run_evaluators
 from flexlam_jax.evaluation.lam import leakage
 from flexlam_jax.evaluation.lam.evaluation import evaluate
@@ -198,3 +199,20 @@ def test_the_report_is_json_with_tables(report):
     json.dumps(plain(report), allow_nan=False)
     titles = [table.title for table in all_tables(report)]
     assert "What the code carries" in titles and "What is reconstructed where" in titles
+
+
+@pytest.mark.parametrize(
+    "value, message",
+    [(np.nan, "columns noise hold NaN or infinity"), (3.0, "nor a column of x, still, noise ever")],
+)
+def test_states_that_tell_nothing_are_one_message(value, message):
+    def broken(seed):
+        for batch in batches(seed, episodes=2, actions=False):
+            batch["state"][..., 2] = value
+            batch["state"][..., 0] = 1
+            yield batch
+
+    with pytest.raises(UserError, match=message):
+        run_evaluators(
+            [EVALUATORS["leakage"]], {"m": Lam("agent")}, FIELDS, broken(1), broken(0), SETTINGS
+        )
