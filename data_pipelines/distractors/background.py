@@ -14,7 +14,7 @@ _WAVES, _FINEST = 12, 5  # cosines in the pattern, and periods across it at most
 
 def background(moves: Moves, size: int, strength: float, rng: np.random.Generator) -> Layer:
     """state: how far the pattern is scrolled to the right and down, and its last move, in pixels."""
-    pattern = _pattern(size, rng)
+    pattern = np.tile(_pattern(size, rng), (2, 2, 1))  # scrolling is then a choice of rows
     steps = SPEED * size * moves.speeds(rng)
     path = ((rng.uniform(0, size, 2) + np.cumsum(steps, axis=0)) % size).astype(np.float32)
     shift = np.floor(path).astype(int)  # what the state says, to the pixel
@@ -22,10 +22,10 @@ def background(moves: Moves, size: int, strength: float, rng: np.random.Generato
     def paint(t, frame, mask, far):
         if not strength:
             return
-        x, y = shift[t]
-        behind = np.roll(pattern, (y, x), axis=(0, 1))[far].astype(np.float32)
-        seen = frame[far]
-        frame[far] = np.rint(seen + np.float32(strength) * (behind - seen)).astype(np.uint8)
+        left, top = -shift[t] % size
+        behind = pattern[top : top + size, left : left + size]
+        shown = frame + np.float32(strength) * (behind - frame.astype(np.float32))
+        np.copyto(frame, np.rint(shown).astype(np.uint8), where=far[..., None])
         mask |= far
 
     return Layer(np.concatenate([path, steps], axis=1).astype(np.float32), paint)

@@ -11,6 +11,7 @@ import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.codecs import get_codec
+from data_pipelines.format.maps import DEPTH, MASKS
 from data_pipelines.names import check_name
 from data_pipelines.typed_json import as_type
 
@@ -18,11 +19,6 @@ LABELS = ("action", "reward", "state")
 # Larger frames are no frames but a trap for memory: 192 MB is a picture of 8000 x 8000.
 LARGEST_FRAME = 192_000_000  # bytes
 FASTEST = 1_000_000  # frames per second; faster cameras film for microseconds
-# Cameras whose one channel tells of each pixel of the frames beside it: 255 where the pixel shows the
-# agent (its body, what it holds), what was added and the agent does not control, or what is far; and
-# distance, in units of the simulator.
-AGENT_MASK, EXOGENOUS_MASK, BACKGROUND_MASK = "agent_mask", "exogenous_mask", "background_mask"
-DEPTH = "depth"
 _MOST_FRAMES = 2**31 - 1  # of a record: the index holds int32
 
 
@@ -140,7 +136,7 @@ class DatasetSpec:
     @property
     def is_mask(self) -> bool:
         """Whether the pictures are 0 and 255 only: masks of the frames beside them."""
-        return self.camera in (AGENT_MASK, EXOGENOUS_MASK, BACKGROUND_MASK)
+        return self.camera in MASKS
 
     @property
     def is_map(self) -> bool:

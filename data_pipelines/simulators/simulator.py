@@ -76,7 +76,7 @@ class Simulator(abc.ABC):
 
     cameras: names of all views; an instance shows those it was made with.
     maps: names of further views of one channel, which are drawn when they are asked for; see
-      format/spec.py.
+      format/maps.py.
     rendering: how pictures come about, for the manifest.
     shows_end: whether frames() and state() can be read after the step that ends an episode. An
       instance may set it by then, where some ends are seen and others not.

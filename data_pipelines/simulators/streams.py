@@ -15,13 +15,8 @@ from data_pipelines.distractors.composite import Distractors, distract, distract
 from data_pipelines.distractors.moves import Moves, action_directions
 from data_pipelines.distractors.options import Distraction
 from data_pipelines.errors import DataError
-from data_pipelines.format.spec import (
-    AGENT_MASK,
-    BACKGROUND_MASK,
-    EXOGENOUS_MASK,
-    ActionSpec,
-    DatasetSpec,
-)
+from data_pipelines.format.maps import AGENT_MASK, BACKGROUND_MASK, EXOGENOUS_MASK
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.readers.cameras import camera_datasets
 from data_pipelines.simulators.simulator import Simulator
 

@@ -24,7 +24,8 @@ from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.conversion.spool import list_episodes, write_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.codecs import get_codec
-from data_pipelines.format.spec import AGENT_MASK, EXOGENOUS_MASK, ActionSpec, DatasetSpec
+from data_pipelines.format.maps import AGENT_MASK, EXOGENOUS_MASK
+from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.readers.recordings import Skipped
 
 DESCRIPTION = (

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_pipelines.format.spec import AGENT_MASK, BACKGROUND_MASK, DEPTH
+from data_pipelines.format.maps import AGENT_MASK, BACKGROUND_MASK, DEPTH
 
 PLAYER = "DoomPlayer"
 _WALL, _PLANE = 0, 1  # labels

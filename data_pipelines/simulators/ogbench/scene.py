@@ -24,6 +24,7 @@ from ogbench.manipspace.oracles.plan.plan_oracle import PlanOracle
 from ogbench.manipspace.oracles.plan.window_plan import WindowPlanOracle
 
 from data_pipelines.simulators.ogbench.chain import Chain
+from data_pipelines.simulators.ogbench.maps import MAPS, draw_map
 from data_pipelines.simulators.ogbench.tasks import BUTTON_OF, TASKS, Readings, Stage, holds
 from data_pipelines.simulators.remote.host import Unusable, World
 
@@ -99,7 +100,11 @@ class Scene(World):
         return float(self.success()), self.success() or given_up
 
     def frames(self) -> dict[str, np.ndarray]:
-        return {camera: self._render(camera) for camera in self.cameras}
+        shown = next((view for view in self.cameras if view not in MAPS), self.cameras[0])
+        return {
+            view: draw_map(self._env, view, shown) if view in MAPS else self._render(view)
+            for view in self.cameras
+        }
 
     def state(self) -> np.ndarray:
         info = self._env.compute_ob_info()

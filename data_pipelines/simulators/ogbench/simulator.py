@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines.format.spec import ActionSpec
+from data_pipelines.simulators.ogbench.maps import MAPS
 from data_pipelines.simulators.ogbench.tasks import TASKS
 from data_pipelines.simulators.remote.environments import ENVIRONMENTS
 from data_pipelines.simulators.remote.simulator import RemoteSimulator
@@ -42,6 +43,7 @@ class OgbenchScene(RemoteSimulator):
     """
 
     cameras = ("front_pixels", "side")
+    maps = MAPS
     environment = ENVIRONMENTS["ogbench"]
     world = "data_pipelines.simulators.ogbench.scene:Scene"
     settings = SETTINGS

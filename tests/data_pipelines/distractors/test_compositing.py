@@ -80,6 +80,22 @@ def test_a_sprite_is_where_its_state_says_and_moves_by_its_move():
     assert not mask[~box].any() and mask[box].mean() > 0.4
 
 
+def test_the_background_is_one_pattern_scrolled_as_the_state_says():
+    frames, far = scene()
+    process = added(["background"], 1.0)
+    drawn = distract(frames, process, np.full_like(far, 255)).frames
+    x, y = np.floor(process.state[:, :2]).astype(int).T
+    for t in range(LENGTH):
+        np.testing.assert_array_equal(
+            np.roll(drawn[t], (-y[t], -x[t]), (0, 1)), drawn_at_zero(drawn, x, y)
+        )
+    assert len(set(zip(x, y, strict=True))) > LENGTH / 2 and drawn[0].std() > 30
+
+
+def drawn_at_zero(drawn, x, y):
+    return np.roll(drawn[0], (-y[0], -x[0]), (0, 1))
+
+
 def test_the_walker_stands_on_the_floor_and_is_larger_when_near():
     frames, _ = scene()
     process = added(["agent"], 1.0)

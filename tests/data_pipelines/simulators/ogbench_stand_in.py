@@ -19,6 +19,32 @@ class Joint:
         self.qpos = np.zeros(3)
 
 
+class Renderer:
+    """Draws pictures, but while a mode is enabled maps: metres, or (number of the geom, kind)."""
+
+    def __init__(self):
+        self.scene, self.mode = types.SimpleNamespace(flags=np.ones(2)), "picture"
+
+    def enable_depth_rendering(self):
+        self.mode = "depth"
+
+    def enable_segmentation_rendering(self):
+        self.mode = "segmentation"
+
+    def disable_depth_rendering(self):
+        self.mode = "picture"
+
+    disable_segmentation_rendering = disable_depth_rendering
+
+    def update_scene(self, data, camera):
+        CALLS.append((self.mode, camera))
+
+    def render(self):
+        if self.mode == "depth":
+            return np.array([[0.5, 1.0], [1.004, 9.0]], np.float32)
+        return np.stack([np.array([[-1, 0], [1, 2]]), np.full((2, 2), 5)], axis=-1)
+
+
 class World:
     """An environment of the class SceneEnv."""
 
@@ -30,7 +56,11 @@ class World:
         self.data = types.SimpleNamespace(
             joint=self.joints.__getitem__, qvel=np.ones(4), time=0.0, **mocap
         )
+        # Bodies: world, arm, gripper (of the arm), cube; geoms: floor, arm, gripper, cube.
         self.model = types.SimpleNamespace(
+            body=lambda name: types.SimpleNamespace(id=["world", "ur5e/"].index(name)),
+            body_rootid=np.array([0, 1, 1, 3]),
+            geom_bodyid=np.array([0, 1, 2, 3]),
             site=lambda name: self.sites.setdefault(name, types.SimpleNamespace(pos=np.zeros(3))),
             vis=types.SimpleNamespace(quality=types.SimpleNamespace(offsamples=4)),
         )
@@ -50,7 +80,7 @@ class World:
 
     def _initialize_renderer(self):
         CALLS.append(("renderer", self.model.vis.quality.offsamples))
-        self._renderer = types.SimpleNamespace(scene=types.SimpleNamespace(flags=np.ones(2)))
+        self._renderer = Renderer()
 
     def render(self, camera):
         return np.full((4, 4, 3), 100 + len(self.moves), np.uint8)

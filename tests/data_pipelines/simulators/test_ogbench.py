@@ -135,6 +135,29 @@ def run(world, seed, task, most=200):
     return np.array(actions), steps
 
 
+def test_maps_are_of_the_camera_beside_them(scene):
+    """The arm shows in two of four pixels; depth is in centimetres, up to 255."""
+    world = scene.Scene(2, ["side", "depth", "agent_mask"], dict(SETTINGS))
+    world.begin(0, next(iter(TASKS)))
+    ogbench_stand_in.CALLS.clear()
+    frames = world.frames()
+    assert list(frames) == world.cameras and frames["side"].shape[-1] == 3
+    assert ogbench_stand_in.CALLS == [("depth", "side"), ("segmentation", "side")]
+    np.testing.assert_array_equal(frames["agent_mask"][..., 0], [[0, 0], [255, 255]])
+    np.testing.assert_array_equal(frames["depth"][..., 0], [[50, 100], [100, 255]])
+    assert frames["depth"].dtype == frames["agent_mask"].dtype == np.uint8
+    assert world._env._renderer.mode == "picture"
+    options = recipe_options("ogbench", "--cameras=side", "--distractor=sprites", "--masks")
+    names = [spec.name for spec in get_recipe("ogbench").specs(options)[:3]]
+    assert [name.partition("_expert")[2] for name in names] == [
+        "",
+        "_agent_mask",
+        "_exogenous_mask",
+    ]
+    with pytest.raises(DataError, match="OgbenchScene does not say where its background shows"):
+        recipe_options("ogbench", "--distractor=background")
+
+
 def test_the_scene_is_drawn_as_the_settings_say(scene):
     world = scene.Scene(4, ["front_pixels"], dict(SETTINGS))
     assert ("renderer", 0) in ogbench_stand_in.CALLS  # set before the renderer is made
