@@ -15,13 +15,11 @@ from pathlib import Path
 from absl import flags
 
 from experiments import lam_inputs
-from experiments.linear_lam.measure import Budgets, measure
+from experiments.linear_lam.measure import measure
 from experiments.linear_lam.results import NAME, write_results
 from experiments.linear_lam.sweeps import cases
 from flexlam_jax import output_folder
 from flexlam_jax.linear.training import Budget
-
-_SMOKE = Budgets(Budget(steps=10), Budget(steps=10, batch=16))
 
 
 def _is_linear_study(folder: Path) -> bool:
@@ -44,16 +42,20 @@ _FAST = flags.DEFINE_bool("fast", False, "A smoke run: the ends of each sweep, n
 def main(argv: Sequence[str]) -> None:
     del argv
     seeds = lam_inputs.whole_numbers("seeds", lam_inputs.listed(_SEEDS), 0)
-    budgets = _SMOKE if _FAST.value else Budgets()
     out = output_folder.check(lam_inputs.text(_OUT), LINEAR_STUDY)
     with output_folder.Claim(out, LINEAR_STUDY) as folder:
         chosen = cases(fast=_FAST.value)
         print(f"{len(chosen)} cases, {len(chosen) * len(seeds)} fits")
         start, cpu = time.monotonic(), time.process_time()
-        rows = measure(chosen, seeds, budgets)
+        rows = measure(chosen, seeds)
         settings = {
             "seeds": ", ".join(map(str, seeds)),
-            "training": budgets.told(),
+            "training": "; ".join(map(_told, dict.fromkeys(case.budget for case in chosen))),
             "time": f"{time.monotonic() - start:.0f} s, {time.process_time() - cpu:.0f} s of CPU",
         }
         write_results(Path(folder), rows, settings)
+
+
+def _told(budget: Budget) -> str:
+    of = f"{budget.batch} transitions" if budget.batch else "the expected loss"
+    return f"{budget.steps} steps of {of}, Adam, cosine from {budget.learning_rate:g}"

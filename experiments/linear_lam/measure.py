@@ -3,7 +3,6 @@
 Dimension keys: O observation, W slots.
 """
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,41 +10,31 @@ import numpy as np
 
 from experiments.linear_lam.sweeps import Case
 from flexlam_jax.linear.lam import Params, expected_loss
-from flexlam_jax.linear.metrics import contents, subspace_angle, surrogate_code, true_code
+from flexlam_jax.linear.metrics import (
+    contents,
+    innovation_code,
+    said_of,
+    subspace_angle,
+    surrogate_code,
+    true_code,
+)
 from flexlam_jax.linear.objective import CROSS, OWN, Objective, View, view
 from flexlam_jax.linear.optimum import Optimum, optimum
 from flexlam_jax.linear.process import Process
-from flexlam_jax.linear.training import Budget, Fit, train
+from flexlam_jax.linear.training import Fit, train
 
 Row = dict[str, Any]
 GAP = 0.02  # Between gains, relative to the largest: below, no subspace is the best one.
 _ZERO = 1e-3  # A least loss below this share of the loss without a code counts as 0.
 
 
-@dataclasses.dataclass(frozen=True)
-class Budgets:
-    """How long fits of the expected loss are trained, and those on samples."""
-
-    expected: Budget = Budget(steps=4000, learning_rate=0.05)
-    sampled: Budget = Budget(steps=5000, batch=128, learning_rate=0.01)
-
-    def told(self) -> str:
-        one, other = self.expected, self.sampled
-        return (
-            f"Adam with a cosine schedule: {one.steps} steps on the expected loss from "
-            f"{one.learning_rate:g}; sampled: {other.steps} of {other.batch} transitions from "
-            f"{other.learning_rate:g}"
-        )
-
-
-def measure(cases: Sequence[Case], seeds: Sequence[int], budgets: Budgets) -> list[Row]:
+def measure(cases: Sequence[Case], seeds: Sequence[int]) -> list[Row]:
     """A row per case, seed and prefix."""
     rows: dict[tuple[Case, int], list[Row]] = {}
-    for sampled in (False, True):
-        every = [(case, seed) for case in cases if case.sampled == sampled for seed in seeds]
+    for budget in dict.fromkeys(case.budget for case in cases):
+        every = [(case, seed) for case in cases if case.budget == budget for seed in seeds]
         fits = [Fit(case.drawn(seed), case.objective, seed) for case, seed in every]
-        trained = train(fits, budgets.sampled if sampled else budgets.expected)
-        for key, one, params in zip(every, fits, trained, strict=True):
+        for key, one, params in zip(every, fits, train(fits, budget), strict=True):
             rows[key] = _rows(*key, one.process, params)
     return [row for case in cases for seed in seeds for row in rows[case, seed]]
 
@@ -74,11 +63,18 @@ def _rows(case: Case, seed: int, process: Process, params: Params) -> list[Row]:
 
 
 def _contents(process: Process, params: Params, seen: View, keep: int, end: str) -> Row:
-    """Of the surrogate latent; llo_true and observation_true of the latent itself."""
-    told = contents(process, surrogate_code(params, seen, keep, term=_term(seen)))
+    """NMSE of a - E[a | o] and of the exogenous innovation by the code, without what C puts there; the
+    LLO of the paper, of the surrogate latent; NMSE of o and LLO of the latent itself."""
+    code = innovation_code(params, seen, keep, term=_term(seen))
+    surrogate = contents(process, surrogate_code(params, seen, keep, term=_term(seen)))
     true = contents(process, true_code(params, seen, keep))
-    found = {"action": told.action, "exogenous": told.exogenous, "llo": told.llo}
-    found |= {"observation_true": true.observation, "llo_true": true.llo}
+    found = {
+        "action": said_of(process.action_innovation(), code),
+        "exogenous": said_of(process.exogenous, code),
+        "llo": surrogate.llo,
+        "observation_true": true.observation,
+        "llo_true": true.llo,
+    }
     return {f"{name}{end}": value for name, value in found.items()}
 
 

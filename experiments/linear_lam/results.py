@@ -28,7 +28,7 @@ def write_results(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -
     shown = summary.tables(found, rows)
     made = provenance.made_by("experiments.linear_lam")
     told = {"format": FORMAT, **made, **settings, "reached": summary.reached(rows)}
-    text = json.dumps({**told, "points": plain(found)}, indent=1) + "\n"
+    text = json.dumps({**told, "points": plain(found)}, indent=1, allow_nan=False) + "\n"
     write_atomically(out / f"{NAME}.json", text)
     write_atomically(out / f"{NAME}.csv", as_csv(rows))
     drawn = {sweep.name: summary.curves(found, sweep) for sweep in SWEEPS}
@@ -59,7 +59,7 @@ def markdown(shown: Sequence[Table], made: Mapping[str, str], settings: Mapping[
     about = (
         "What each line means and why: [the derivations](../exogenous/linear.md). ± is half of a 95 % "
         "interval (Student's t) over seeds, of directions, initialisation and batches alike. NMSE: 0, "
-        "the code says all, 1, nothing; of the surrogate latent. A dash: no subspace is the best."
+        "the code says all, 1, nothing, of what o does not tell. A dash: no subspace is the best."
     )
     parts = [f"# {TITLE}", about, facts]
     titles = {sweep.title: sweep.name for sweep in SWEEPS}

@@ -12,7 +12,6 @@ from flexlam_jax.reports.results import Cell, Column, Curve, Number, Series, Tab
 
 Point = Mapping[str, Any]
 MEASURED = ("action", "exogenous")
-LIMITS = {"excess": 0.01, "angle": 2.0, "turn": 0.1}  # What the study has to reach.
 
 
 def points(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -35,36 +34,41 @@ def _over_seeds(rows: Sequence[Row]) -> dict[str, Number]:
     }
 
 
-def reached(rows: Sequence[Row]) -> dict[str, float]:
-    """The worst of all fits: loss over its minimum, angle in degrees, turning point off by."""
-    turns = [abs(one["turn"].mean - 1) for one in turning_points(rows)]
+def reached(rows: Sequence[Row]) -> dict[str, float | None]:
+    """The worst of all fits: loss over its minimum, angle in degrees, turning point off by (None: some
+    order never turns)."""
+    turns = [one.get("turn") for one in turning_points(rows)]
     return {
         "excess": max(row["excess"] for row in rows),
         "angle": max(row["angle"] for row in rows if row["angle"] is not None),
-        "turn": max(turns, default=float("nan")),
+        "turn": max(abs(turn.mean - 1) for turn in turns) if all(turns) else None,
     }
 
 
 def turning_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Of every arm of the sweep "threshold": where the action NMSE is 1/2, over the prediction."""
+    """Of every arm of the sweep "threshold": where the action NMSE is 1/2, over the prediction.
+
+    "turn" is missing where it is 1/2 nowhere, with some seed.
+    """
     arms = dict.fromkeys(row["arm"] for row in rows if row["sweep"] == "threshold")
     found = []
     for arm in arms:
         mine = [row for row in rows if (row["sweep"], row["arm"]) == ("threshold", arm)]
         seeds = dict.fromkeys(row["seed"] for row in mine)
         turns = [_crossing([row for row in mine if row["seed"] == seed]) for seed in seeds]
-        found.append({"arm": arm, "turn": over_seeds(turns, "of the prediction")})
+        turned = {"turn": over_seeds(turns, "of the prediction")} if None not in turns else {}
+        found.append({"arm": arm} | turned)
     return found
 
 
-def _crossing(rows: Sequence[Row]) -> float:
-    """x where the action NMSE passes 1/2, on the line between its neighbours; inf where it does not."""
+def _crossing(rows: Sequence[Row]) -> float | None:
+    """x where the action NMSE passes 1/2, on the line between its neighbours; None if nowhere."""
     ordered = sorted(rows, key=lambda row: row["x"])
     for one, other in zip(ordered, ordered[1:], strict=False):
         high = (one["action"] - 0.5, other["action"] - 0.5)
         if high[0] * high[1] <= 0 and high[0] != high[1]:
             return one["x"] + (other["x"] - one["x"]) * high[0] / (high[0] - high[1])
-    return float("inf")
+    return None
 
 
 def curves(found: Sequence[Point], sweep: Sweep) -> list[Curve]:
@@ -72,7 +76,6 @@ def curves(found: Sequence[Point], sweep: Sweep) -> list[Curve]:
     mine = [point for point in found if point["sweep"] == sweep.name]
     if sweep.name != "prefixes":
         return [_curve(mine, sweep, name, "x") for name in _drawn(sweep)]
-    mine = [point for point in mine if "sampled" not in point["arm"]]
     return [
         _curve([point for point in mine if point["x"] == noise], sweep, name, "prefix", noise)
         for noise in dict.fromkeys(point["x"] for point in mine)
@@ -116,7 +119,11 @@ def _reached_table(rows: Sequence[Row]) -> Table:
         "turn": ("turning point off its prediction", "{:.1%}", "10 %"),
     }
     cells = [
-        {"what": what, "worst": Cell(form.format(told[name])), "limit": Cell(limit)}
+        {
+            "what": what,
+            "worst": Cell("–" if told[name] is None else form.format(told[name])),
+            "limit": Cell(limit),
+        }
         for name, (what, form, limit) in words.items()
     ]
     columns = [Column("what", "what"), Column("worst", "worst of all"), Column("limit", "at most")]

@@ -2,14 +2,21 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 from flexlam_jax.linear.generators import Controllable, ExBmdp, controllable, ex_bmdp
 from flexlam_jax.linear.objective import Objective, nested
 from flexlam_jax.linear.process import Process
 from flexlam_jax.linear.thresholds import own_frame_threshold, supervision_threshold
+from flexlam_jax.linear.training import Budget
 
 SLOTS = 6  # actions and exogenous dimensions: all that an innovation has
 WIDTH = 3  # as many as the action has
+EXPECTED = Budget(steps=2000, learning_rate=0.05)
+NEAR = Budget(
+    steps=4000, learning_rate=0.05
+)  # Close to a threshold two orders gain almost the same.
+SAMPLED = Budget(steps=4000, batch=128, learning_rate=0.01)
 NOISE = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
 
@@ -18,7 +25,7 @@ class Case:
     """One setting of a sweep, trained with every seed.
 
     sweep, arm: names.   x: what the sweep varies.   prefixes: the numbers of slots that are measured.
-    sampled: by batches of transitions; else by the expected loss.
+    budget: how it is trained: on the expected loss, or on samples.
     """
 
     sweep: str
@@ -27,7 +34,7 @@ class Case:
     process: Controllable | ExBmdp
     objective: Objective
     prefixes: tuple[int, ...] = (WIDTH,)
-    sampled: bool = False
+    budget: Budget = EXPECTED
 
     def drawn(self, seed: int) -> Process:
         """The process with directions of this seed."""
@@ -100,13 +107,23 @@ SWEEPS = (
 
 
 def cases(*, fast: bool = False) -> list[Case]:
-    """All of them; with `fast` the ends of the first arm of each sweep."""
+    """All of them; with `fast` the ends of the first arm of each sweep, and nothing is learned."""
     every = (_noise, _process, _width, _policy, _labels, _threshold, _shift, _prefixes)
     found = [list(of()) for of in every]
     if not fast:
         return [case for of in found for case in of]
-    arms = ([case for case in of if case.arm == of[0].arm] for of in found)
-    return [case for of in arms for case in dict.fromkeys((of[0], of[-1]))]
+    arms = [[case for case in of if case.arm == of[0].arm] for of in found]
+    ends = [case for of in arms for case in dict.fromkeys((of[0], of[-1]))]
+    return [
+        dataclasses.replace(case, budget=dataclasses.replace(case.budget, steps=10))
+        for case in ends
+    ]
+
+
+def first(width: int, **settings: Any) -> Objective:
+    """A code of `width`: the first of SLOTS slots, always. Codes of all widths are one program."""
+    keep = tuple(float(k == width) for k in range(1, SLOTS + 1))
+    return Objective(SLOTS, keep, **settings)
 
 
 def _noise() -> Iterator[Case]:
@@ -119,9 +136,12 @@ def _noise() -> Iterator[Case]:
     }
     for arm, (process, objective) in arms.items():
         for noise in NOISE:
-            yield Case(
-                "noise", arm, noise, ExBmdp(noise=noise, **process), Objective(WIDTH, **objective)
-            )
+            at = ExBmdp(noise=noise, **process)
+            yield Case("noise", arm, noise, at, first(WIDTH, **objective))
+    for noise in NOISE[::2]:
+        at = ExBmdp(noise=noise)
+        arm = "reconstruction, sampled"
+        yield Case("noise", arm, noise, at, Objective(WIDTH), budget=SAMPLED)
 
 
 def _process() -> Iterator[Case]:
@@ -133,16 +153,13 @@ def _process() -> Iterator[Case]:
 
 
 def _width() -> Iterator[Case]:
-    """Codes of all widths are one program: of six slots the first are kept, always."""
     for width in range(1, SLOTS + 1):
-        keep = tuple(float(k == width) for k in range(1, SLOTS + 1))
-        objective = Objective(SLOTS, keep)
-        yield Case("width", "reconstruction", width, ExBmdp(noise=0.5), objective, (width,))
+        yield Case("width", "reconstruction", width, ExBmdp(noise=0.5), first(width), (width,))
 
 
 def _policy() -> Iterator[Case]:
     for chi in (0.0, 0.2, 0.4, 0.6, 0.8):
-        yield Case("policy", "reconstruction", chi, ExBmdp(noise=0.5, policy=chi), Objective(WIDTH))
+        yield Case("policy", "reconstruction", chi, ExBmdp(noise=0.5, policy=chi), first(WIDTH))
 
 
 def _labels() -> Iterator[Case]:
@@ -150,7 +167,7 @@ def _labels() -> Iterator[Case]:
         for product in (0.6, 1.0, 1.5, 2.5):
             objective = Objective(WIDTH, action=product / share, labelled=share)
             arm = f"{share:.0%} labelled"
-            yield Case("labels", arm, product, ExBmdp(noise=1.5), objective, sampled=True)
+            yield Case("labels", arm, product, ExBmdp(noise=1.5), objective, budget=SAMPLED)
 
 
 def _threshold() -> Iterator[Case]:
@@ -158,15 +175,15 @@ def _threshold() -> Iterator[Case]:
     for noise in (1.5, 2.0):
         at = supervision_threshold(noise**2, 1.0, 1.0)
         for ratio in ratios:
-            objective = Objective(WIDTH, action=at * ratio)
+            objective = first(WIDTH, action=at * ratio)
             arm = f"action prediction, noise {noise:g}"
-            yield Case("threshold", arm, ratio, ExBmdp(noise=noise), objective)
+            yield Case("threshold", arm, ratio, ExBmdp(noise=noise), objective, budget=NEAR)
     for shared in (False, True):
         at = own_frame_threshold(4.0, 1.0, 1.0, shared=shared)
         for ratio in ratios:
             arm = "own and partner's, one decoder" if shared else "own and partner's, two decoders"
             objective = Objective(SLOTS, nested(SLOTS), at * ratio, 1.0, shared)
-            yield Case("threshold", arm, ratio, ExBmdp(noise=2.0), objective)
+            yield Case("threshold", arm, ratio, ExBmdp(noise=2.0), objective, budget=NEAR)
 
 
 def _shift() -> Iterator[Case]:
@@ -188,7 +205,4 @@ def _prefixes() -> Iterator[Case]:
         objective = Objective(SLOTS, nested(SLOTS), **remedy)
         for noise in (0.5, 1.5, 2.0):
             arm = f"{name}, noise {noise:g}"
-            yield Case("prefixes", arm, noise, ExBmdp(noise=noise), objective, every)
-        if name in ("variance", "action prediction", "partner's frame, two decoders"):
-            arm = f"{name}, noise 1.5, sampled"
-            yield Case("prefixes", arm, 1.5, ExBmdp(noise=1.5), objective, every, sampled=True)
+            yield Case("prefixes", arm, noise, ExBmdp(noise=noise), objective, every, NEAR)

@@ -11,7 +11,7 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.linear.checks import as_matrix, same_size
 from flexlam_jax.linear.lam import Params, encode
 from flexlam_jax.linear.objective import OWN, View
-from flexlam_jax.linear.process import Process, covariance
+from flexlam_jax.linear.process import Process, covariance, regression
 
 FLOOR = 1e-3  # Singular values of B that count, relative to the largest.
 
@@ -53,17 +53,22 @@ def nmse(of: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
 
 
 def contents(process: Process, code: np.ndarray, noise: float = 0.0) -> Contents:
-    """What a code (W, N') says of the transition, N' >= N as partners and shifts make it longer.
+    """What a code (W, N') says of the transition. Raises: as `nmse`."""
+    return Contents(
+        said_of(process.change, code, noise),
+        said_of(process.exogenous, code, noise),
+        said_of(process.now, code, noise),
+    )
 
-    Of what does not vary nothing can be said: a process without noise has an exogenous NMSE of 1.
+
+def said_of(part: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
+    """`nmse` of a map (X, N) of a process by a code (W, N'): partners and shifts make N' longer.
+
+    Of what does not vary nothing can be said: 1.
     """
-
-    def of(part: np.ndarray) -> float:
-        if not part.any():
-            return 1.0
-        return nmse(np.pad(part, ((0, 0), (0, code.shape[1] - part.shape[1]))), code, noise)
-
-    return Contents(of(process.change), of(process.exogenous), of(process.now))
+    if not part.any():
+        return 1.0
+    return nmse(np.pad(part, ((0, 0), (0, code.shape[1] - part.shape[1]))), code, noise)
 
 
 def true_code(params: Params, seen: View, keep: int | None = None) -> np.ndarray:
@@ -81,9 +86,29 @@ def surrogate_code(
     Source: arXiv 2506.15691, section 4.
     """
     reads, _ = seen.targets[term]
+    return _through(params, seen, reads, keep, term)
+
+
+def innovation_code(
+    params: Params, seen: View, keep: int | None = None, *, term: str = OWN
+) -> np.ndarray:
+    """(O, N'): the same of o^' - E[o' | o], for worlds that move by themselves. Ours.
+
+    Where E[o' | o] = o the two are one. Elsewhere the surrogate also holds the change that o tells: the
+    decoder's, not the code's. Of an optimum this is D r, seen through B.
+    """
+    reads, target = seen.targets[term]
+    return _through(params, seen, regression(target, reads) @ reads, keep, term)
+
+
+def _through(
+    params: Params, seen: View, base: np.ndarray, keep: int | None, term: str
+) -> np.ndarray:
+    """(O, N'): o^' - base, on what the columns of B span."""
     A, B = params[term]["now"], params[term]["slots"][:, :keep]
-    change = (A - np.eye(*A.shape)) @ reads + B @ true_code(params, seen, keep)
-    return B @ np.linalg.pinv(B, rcond=FLOOR) @ change
+    reads, _ = seen.targets[term]
+    predicted = A @ reads + B @ true_code(params, seen, keep)
+    return B @ np.linalg.pinv(B, rcond=FLOOR) @ (predicted - base)
 
 
 def subspace_angle(one: np.ndarray, other: np.ndarray) -> float:

@@ -133,42 +133,46 @@ def _problem(shape: _Shape) -> SmallFit:
                 # A frame is first predicted to stay as it is.
                 now = jnp.zeros((out, size)) if term == ACTION else jnp.eye(size)
                 params[term] = {"now": now, "slots": small(out, slots)}
-        return params, {name: data[name][rows[0]] for name in ("weight", "chances", "labelled")}
+        # Read here once, what makes a fit is not gathered again in every step.
+        return params, {name: of[rows[0]] for name, of in data.items()}
 
-    def draw(data: Any, rows: jax.Array, key: jax.Array) -> Any:
-        """Rows of observations and targets, and which slots each keeps, (B, W) or (P, 1, W)."""
-        whole = data["map"][rows[0]].T
-        batch = {"kept": kept}
-        if shape.batch:
-            g_key, keep_key, label_key = jax.random.split(key, 3)
-            whole = jax.random.normal(g_key, (shape.batch, shape.numbers)) @ whole
-            chances = jnp.log(data["chances"][rows[0]])
-            keep = 1 + jax.random.categorical(keep_key, chances, shape=(shape.batch,))
-            batch["kept"] = (jnp.arange(slots) < keep[:, None]).astype(jnp.float32)
-            batch["has_label"] = jax.random.uniform(label_key, (shape.batch,))
-        else:
-            whole = whole * np.sqrt(shape.numbers)  # Rows whose mean is the expectation.
-        now, following, *parts = jnp.split(whole, ends, axis=1)
-        reads = zip(parts[::2], parts[1::2], strict=True)
+    def parts(whole: jax.Array) -> dict[str, Any]:
+        now, following, *rest = jnp.split(whole, ends, axis=1)
+        targets = zip(rest[::2], rest[1::2], strict=True)
         return {
             "now": now,
             "next": following,
-            "targets": dict(zip(shape.terms, reads, strict=True)),
-        } | batch
+            "targets": dict(zip(shape.terms, targets, strict=True)),
+        }
+
+    def draw(data: Any, rows: jax.Array, key: jax.Array) -> Any:
+        """Numbers of g, and what is drawn beside them; nothing for the expectation."""
+        if not shape.batch:
+            return {}
+        g_key, keep_key, label_key = jax.random.split(key, 3)
+        return {
+            "g": jax.random.normal(g_key, (shape.batch, shape.numbers)),
+            "keep": jax.random.uniform(keep_key, (shape.batch,)),
+            "label": jax.random.uniform(label_key, (shape.batch,)),
+        }
+
+    def sampled(params: Any, fixed: Any, batch: Any) -> list[jax.Array]:
+        below = jnp.cumsum(fixed["chances"])
+        last = jnp.sum(batch["keep"][:, None] >= below, axis=1, keepdims=True)  # kept slot
+        of = errors(params, parts(batch["g"] @ fixed["map"].T), jnp.arange(slots) <= last)
+        if ACTION in of:  # Summed over those with labels, and over nobody else.
+            of[ACTION] = of[ACTION] * (batch["label"] < fixed["labelled"])
+        return [of[term].mean() for term in shape.terms]
+
+    def expected(params: Any, fixed: Any, batch: Any) -> list[jax.Array]:
+        chances = fixed["chances"][prefixes - 1]
+        rows = fixed["map"].T * np.sqrt(shape.numbers)  # Their mean is the expectation.
+        of = errors(params, parts(rows), kept)
+        share = {ACTION: fixed["labelled"]}
+        return [share.get(term, 1.0) * (chances @ of[term].mean(-1)) for term in shape.terms]
 
     def loss(params: Any, fixed: Any, batch: Any) -> jax.Array:
-        of, labelled = errors(params, batch, batch["kept"]), fixed["labelled"]
-        if shape.batch:
-            if ACTION in of:  # Summed over those with labels, and over nobody else.
-                of[ACTION] = of[ACTION] * (batch["has_label"] < labelled)
-            means = [of[term].mean() for term in shape.terms]
-        else:
-            chances = fixed["chances"][prefixes - 1]
-            means = [chances @ of[term].mean(-1) for term in shape.terms]
-            means = [
-                mean * labelled if term == ACTION else mean
-                for term, mean in zip(shape.terms, means, strict=True)
-            ]
+        means = (sampled if shape.batch else expected)(params, fixed, batch)
         return sum(w * mean for w, mean in zip(fixed["weight"], means, strict=True))
 
     return SmallFit(init, loss, draw, batch_size=1)
