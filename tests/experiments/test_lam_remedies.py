@@ -74,6 +74,18 @@ def test_a_batch_of_the_data_is_what_the_task_says(data, kind):
         assert not {"frames_pair", "frames_agent_mask"} & set(batch["labelled"])
 
 
+def test_an_inverse_space_and_first_slots_of_actions_train(data, tmp_path):
+    keys = {"translator__steps": 2, "translator__slots": 1, "loss__own": "longer"}
+    keys |= {"loss__feature": 0.5, "loss__feature_space": "inverse", "loss__feature_width": 4}
+    config = config_on(data, "lam_finetune", **keys)
+    config.optimizer.warmup_steps, config.eval.batches = 1, 0
+    config.total_steps, config.checkpoint.every = 2, 2
+    train(config, tmp_path)
+    last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
+    assert all(np.isfinite(last[name]) for name in ("inverse", "action", "feature"))
+    assert flexlam_jax.load(tmp_path).slots == 2
+
+
 def test_everything_at_once_trains_and_is_loaded_without_its_heads(data, tmp_path):
     config = config_on(data, **EVERYTHING)
     config.optimizer.warmup_steps = 1

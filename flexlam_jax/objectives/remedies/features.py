@@ -47,6 +47,7 @@ def feature_terms(settings: RemedySettings) -> list[Term]:
     def init(key: jax.Array, outputs: Any, batch: Batch) -> Any:
         slots, params = outputs.slots, {}
         if settings.learned_space:
+            _check_sides(outputs.o_t.shape[-3:-1], encoder.patch)
             params[ENCODER] = encoder.init(key, outputs.o_t)["params"]
             features = jnp.zeros((*slots.shape[:-2], settings.feature_width))
         else:
@@ -94,6 +95,14 @@ def feature_terms(settings: RemedySettings) -> list[Term]:
             )
         )
     return terms
+
+
+def _check_sides(sides: tuple[int, int], patch: int) -> None:
+    if any(side % patch for side in sides):
+        raise ConfigError(
+            f"config.loss.feature: learned features are of frames whose sides are multiples of {patch}, "
+            f"not {sides[0]}x{sides[1]}; change config.model.image_size, or name a column of features"
+        )
 
 
 def _supplied(column: str, batch: Batch) -> tuple[jax.Array, jax.Array | None]:
