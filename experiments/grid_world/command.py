@@ -1,7 +1,8 @@
 """Does a latent action tell the action or the noise, in a world where both are known exactly?
 
     python -m experiments.grid_world --out=runs/grid_world [--seeds=0,1,2,3,4] \\
-        [--conditions=low_noise,high_noise,...] [--labels=0.01] [--fast]
+        [--conditions=low_noise,high_noise,...] [--labels=0.01] \\
+        [--low=1] [--high=2] [--fast]
 
 Trains small latent action models of a 4x4 grid with a noise row under every condition of
 arXiv 2506.15691's table, under some of them crossed, with a codebook that is not kept in use, and
@@ -19,7 +20,7 @@ from typing import Any
 from absl import flags
 
 from experiments import lam_inputs
-from experiments.grid_world.conditions import Group, chosen, groups
+from experiments.grid_world.conditions import HIGH, LABELS, LOW, Group, chosen, groups
 from experiments.grid_world.fits import FAST, Budget, fit_and_score
 from experiments.grid_world.results import write_results
 from experiments.progress_bar import progress
@@ -30,7 +31,11 @@ from flexlam_jax.typed_json import read_json
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 _SEEDS = flags.DEFINE_list("seeds", list("01234"), "Seeds of data, labels and training.")
 _CONDITIONS = flags.DEFINE_list("conditions", [], "Conditions that are trained; default all.")
-_LABELS = flags.DEFINE_float("labels", 0.01, "Share of labelled transitions, where there are some.")
+_LABELS = flags.DEFINE_float(
+    "labels", LABELS, "Share of labelled transitions, where there are some."
+)
+_LOW = flags.DEFINE_float("low", LOW, "Value of a noise cell that is on.")
+_HIGH = flags.DEFINE_float("high", HIGH, "The same, where there is more noise.")
 _FAST = flags.DEFINE_bool("fast", False, "A smoke run: every part works, nothing is learned.")
 
 
@@ -39,7 +44,8 @@ def main(argv: Sequence[str]) -> None:
     out = output_folder.check(lam_inputs.text(_OUT), output_folder.GRID_WORLD)
     seeds = lam_inputs.whole_numbers("seeds", lam_inputs.listed(_SEEDS), 0)
     names = lam_inputs.listed(_CONDITIONS)
-    wanted = chosen(names, _LABELS.value) if names else groups(_LABELS.value)
+    wanted = groups(_LABELS.value, _LOW.value, _HIGH.value)
+    wanted = chosen(wanted, names) if names else wanted
     budget = FAST if _FAST.value else Budget()
     settings = {
         "kind": "grid_world",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from flexlam_jax.errors import UserError
 from flexlam_jax.grid_world.world import check_intensity, check_share, policy
 
-LOW, HIGH = 1.0, 2.0  # intensities of the paper
+LOW, HIGH, LABELS = 1.0, 2.0, 0.01  # intensities and share of labels of the paper
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Condition:
     """
 
     name: str
-    intensity: float = LOW
+    intensity: float
     policy: str = "uniform"
     shift: bool = False
     labels: float = 0.0
@@ -69,28 +69,32 @@ class Group:
 DEFAULT = "low_noise"  # of the paper: uniform policy, no augmentation, no labels
 
 
-def groups(labels: float) -> tuple[Group, ...]:
-    """All that the study trains; `labels` is the share of labels where there are some.
+def groups(labels: float = LABELS, low: float = LOW, high: float = HIGH) -> tuple[Group, ...]:
+    """All that the study trains.
+
+    Args:
+      labels: share of labelled transitions, where there are some.
+      low, high: intensities of the noise.
 
     Raises:
-      UserError: a share outside (0, 1].
+      UserError: a share outside (0, 1], or an intensity below 0.
     """
     check_share(labels)
     paper = (
-        Condition("no_noise", intensity=0.0),
-        Condition(DEFAULT),
-        Condition("high_noise", intensity=HIGH),
-        Condition("correlated", policy="correlated"),
-        Condition("augmentation", shift=True),
-        Condition("labels", labels=labels),
+        Condition("no_noise", 0.0),
+        Condition(DEFAULT, low),
+        Condition("high_noise", high),
+        Condition("correlated", low, policy="correlated"),
+        Condition("augmentation", low, shift=True),
+        Condition("labels", low, labels=labels),
     )
     crossed = (
-        Condition("augmentation_labels", shift=True, labels=labels),
-        Condition("high_augmentation", HIGH, shift=True),
-        Condition("high_labels", HIGH, labels=labels),
-        Condition("high_augmentation_labels", HIGH, shift=True, labels=labels),
-        Condition("correlated_augmentation", policy="correlated", shift=True),
-        Condition("correlated_labels", policy="correlated", labels=labels),
+        Condition("augmentation_labels", low, shift=True, labels=labels),
+        Condition("high_augmentation", high, shift=True),
+        Condition("high_labels", high, labels=labels),
+        Condition("high_augmentation_labels", high, shift=True, labels=labels),
+        Condition("correlated_augmentation", low, policy="correlated", shift=True),
+        Condition("correlated_labels", low, policy="correlated", labels=labels),
     )
     plain = tuple(
         dataclasses.replace(one, name=f"plain_{one.name}", codebook=PLAIN) for one in paper
@@ -108,13 +112,12 @@ def groups(labels: float) -> tuple[Group, ...]:
     )
 
 
-def chosen(names: Sequence[str], labels: float) -> tuple[Group, ...]:
+def chosen(every: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
     """The groups of these conditions, with them alone.
 
     Raises:
-      UserError: a name that is not known, or `labels` outside (0, 1].
+      UserError: a name that is not known.
     """
-    every = groups(labels)
     known = [one.name for group in every for one in group.conditions]
     unknown = [name for name in names if name not in known]
     if unknown:
