@@ -27,8 +27,7 @@ from data_pipelines.readers.recordings import ItemError
 
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_BLOCK = 1 << 22  # bytes of a CSV file that are parsed at once
-_FIRST = 1 << 20  # likewise, for the names of columns alone
+_BLOCK = 1 << 20  # bytes of a CSV file that are parsed at once; pyarrow holds some twenty of them
 _HEAD = 1 << 16  # bytes that must be text
 _ROWS = 1 << 16  # of a Parquet file likewise
 MOST_ROWS = 500_000_000  # of a file; some 20 bytes of memory each while it is surveyed
@@ -205,7 +204,7 @@ def _open(
             read_options=csv.ReadOptions(
                 # With threads the numbers of rows are unknown; the rest is as fast.
                 use_threads=False,
-                block_size=_BLOCK if wanted else _FIRST,
+                block_size=_BLOCK,
                 column_names=list(dialect.names) or None,
                 encoding=dialect.encoding,
             ),

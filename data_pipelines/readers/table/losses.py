@@ -10,7 +10,7 @@ import numpy as np
 from data_pipelines.readers.recordings import Skipped
 from data_pipelines.readers.table import stretches
 from data_pipelines.readers.table.columns import Chosen
-from data_pipelines.readers.table.stretches import Layout, Rules, steps
+from data_pipelines.readers.table.stretches import Layout, Rules
 from data_pipelines.readers.table.survey import Roles, Survey
 
 _IRREGULAR = 0.05  # share of uneven steps that is told
@@ -62,19 +62,22 @@ def filled(layout: Layout) -> int:
     return sum(int(layout.filled[p.start : p.stop].sum()) for p in layout.stretches)
 
 
-def jitter(file: str, survey: Survey, rules: Rules, period: float) -> str:
-    """A note on rows that are not one period apart; '' if they are."""
-    if not period:
-        return ""
-    between = steps(survey.seconds, survey.series)
-    between = between[between <= rules.gap]
-    uneven = np.abs(between / period - 1) > _UNEVEN
-    if not len(between) or uneven.mean() <= _IRREGULAR:
-        return ""
-    return (
-        f"{file}: {uneven.mean():.0%} of the steps differ by more than a tenth from their median, "
+def uneven(between: np.ndarray, rules: Rules, period: float) -> float:
+    """Share of the steps (N,), gaps left out, that differ by more than a tenth from their median."""
+    within = between[between <= rules.gap]
+    within /= period
+    within -= 1
+    return float((np.abs(within, out=within) > _UNEVEN).mean()) if len(within) else 0.0
+
+
+def jitter(file: str, share: float, period: float) -> list[str]:
+    """A note on rows that are not one period apart; none if they are."""
+    if share <= _IRREGULAR:
+        return []
+    return [
+        f"{file}: {share:.0%} of the steps differ by more than a tenth from their median, "
         f"{period:.6g} s; rows are taken as one step apart"
-    )
+    ]
 
 
 def notes(

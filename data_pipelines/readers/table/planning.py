@@ -29,12 +29,17 @@ _MARGIN = 0.01  # of the rows of a series, left out between blocks of time
 
 @dataclasses.dataclass
 class Table:
-    """A file that can be used. period: seconds between rows, the median; 0 where there are no times."""
+    """A file that can be used.
+
+    period: seconds between rows, the median; 0 where there are no times. uneven: share of the steps
+    that differ much from it.
+    """
 
     name: str
     path: pathlib.Path
     survey: Survey
     period: float
+    uneven: float
     rules: Rules
     layout: Layout | None = None
 
@@ -141,7 +146,8 @@ def _table(root: pathlib.Path, name: str, found: Survey, options: Mapping[str, A
         longest=options["cut"],
         margin=options["margin"] or max(options["max_span"], round(_MARGIN * found.rows)),
     )
-    return Table(name, root / name, found, period, rules)
+    uneven = losses.uneven(between, rules, period) if period else 0.0
+    return Table(name, root / name, found, period, uneven, rules)
 
 
 def _lay_out(
@@ -265,9 +271,6 @@ def _facts(
             {float(f"{period:.9g}") for period in (periods[0], periods[-1])}
         )
     notes = losses.notes(facts, chosen, sorted(extra - {""}), "" in extra, options)
-    notes += [
-        note
-        for table in tables
-        if (note := losses.jitter(table.name, table.survey, table.rules, table.period))
-    ][:3]
+    jitter = [losses.jitter(table.name, table.uneven, table.period) for table in tables]
+    notes += sum(jitter, [])[:3]
     return facts | {"notes": notes}

@@ -33,8 +33,18 @@ def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
             "changed", f"{path}: has {found.rows} rows, it had {given['rows']} when it was planned"
         )
     names = tuple(given["names"])
+    starts = _starts(laid, found)
+    found.seconds = None  # of a large file, before its values are read
     for part in gather(path, laid, roles, names, dialect(options), writing(options)):
-        yield _recording(item, options, part, laid, found, names)
+        yield _recording(item, options, part, laid, found, starts, names)
+
+
+def _starts(laid: Layout, found: Survey) -> list[str | float] | None:
+    """When each stretch begins; None where there are no times."""
+    if found.seconds is None:
+        return None
+    firsts = [found.seconds[laid.order[piece.start]] for piece in laid.stretches]
+    return [time_text(float(first), found.kind) for first in firsts]
 
 
 def _recording(
@@ -43,6 +53,7 @@ def _recording(
     part: Gathered,
     laid: Layout,
     found: Survey,
+    starts: list[str | float] | None,
     names: tuple[str, ...],
 ) -> Recording:
     piece = laid.stretches[part.number]
@@ -51,8 +62,8 @@ def _recording(
     facts: dict[str, Any] = {"file": item.name, "first_row": first + 1}
     if series:
         facts["series"] = series
-    if found.seconds is not None:
-        facts["start"] = time_text(float(found.seconds[first]), found.kind)
+    if starts is not None:
+        facts["start"] = starts[part.number]
     if filled := int(laid.filled[piece.start : piece.stop].sum()):
         facts["filled_rows"] = filled
     whole = f"{item.name}:{series}" if series else item.name

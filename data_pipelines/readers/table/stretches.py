@@ -51,7 +51,7 @@ class Stretch:
 
 @dataclasses.dataclass
 class Layout:
-    """order int64 (M,): rows of the file by series and time. filled bool (M,): rows without a value
+    """order int32 (M,): rows of the file by series and time. filled bool (M,): rows without a value
     of their own. lost: reason -> rows of the file, counting from 0. gaps: steps that were too long;
     moved: times that ran back, and were sorted, or began an episode.
     """
@@ -97,44 +97,64 @@ def layout(
         a column that tells series apart must be missing.
     """
     lost: dict[str, np.ndarray] = {}
-    codes = np.zeros(len(complete), np.int32) if series is None else series
-    order = _placed(seconds, codes, lost)
+    order = _placed(len(complete), seconds, series, lost)
     if series is not None:
-        order = order[np.argsort(codes[order], kind="stable")]
+        order = order[np.argsort(series[order], kind="stable")]
+    breaks = _changes(series, order)  # between row i and i + 1 of the order
     moved = gaps = 0
-    breaks = codes[order][1:] != codes[order][:-1]  # between row i and i + 1 of the order
     if seconds is not None:
-        back = (np.diff(seconds[order]) < 0) & ~breaks
+        between = np.diff(seconds[order])
+        back = (between < 0) & ~breaks
         moved = int(back.sum())
         if moved and rules.backward == "refuse":
             raise _runs_back(seconds, order, back, where)
         if moved and rules.backward == "sort":
-            order = order[np.lexsort((seconds[order], codes[order]))]
-            breaks = codes[order][1:] != codes[order][:-1]
+            keys = (seconds[order],) if series is None else (seconds[order], series[order])
+            order = order[np.lexsort(keys)]
+            between, breaks = np.diff(seconds[order]), _changes(series, order)
         elif moved:
-            breaks = breaks | back
-        order, breaks = _once(seconds, order, breaks, lost, where)
-        far = (np.diff(seconds[order]) > rules.gap) & ~breaks
-        gaps, breaks = int(far.sum()), breaks | far
+            breaks |= back
+        again = np.append(False, (between == 0) & ~breaks)
+        if again.any():
+            order, breaks = _once(order, breaks, again, lost, where)
+            between = np.diff(seconds[order])
+        far = (between > rules.gap) & ~breaks
+        gaps = int(far.sum())
+        breaks |= far
+        del between, back, again, far  # of large files, before more is made
     filled = ~complete[order]
     kept = _kept(filled, breaks, rules.fill)
-    lost[HOLES] = order[~kept]
-    order, filled, breaks = order[kept], filled[kept], _joined(breaks, kept)
-    pieces = _pieces(codes[order], breaks, filled, rules, lost, order)
+    if not kept.all():
+        lost[HOLES] = order[~kept]
+        order, filled, breaks = order[kept], filled[kept], _joined(breaks, kept)
+    codes = np.zeros(len(order), np.int8) if series is None else series[order]
+    pieces = _pieces(codes, breaks, filled, rules, lost, order)
     long_enough = [piece for piece in pieces if piece.stop - piece.start >= rules.shortest]
     short = [order[p.start : p.stop] for p in pieces if p.stop - p.start < rules.shortest]
-    lost[SHORT] = np.concatenate([np.zeros(0, np.int64), *short])
+    lost[SHORT] = np.concatenate([order[:0], *short])
     lost = {reason: rows for reason, rows in lost.items() if len(rows)}
     return Layout(order, filled, long_enough, lost, gaps, moved)
 
 
-def _placed(seconds: np.ndarray | None, codes: np.ndarray, lost: dict) -> np.ndarray:
-    """Rows that have a time and a series, in the order of the file."""
-    placed = codes >= 0
+def _changes(series: np.ndarray | None, order: np.ndarray) -> np.ndarray:
+    """bool (M - 1,): where a row is of another series than the one before."""
+    if series is None:
+        return np.zeros(max(0, len(order) - 1), bool)
+    codes = series[order]
+    return codes[1:] != codes[:-1]
+
+
+def _placed(
+    count: int, seconds: np.ndarray | None, series: np.ndarray | None, lost: dict
+) -> np.ndarray:
+    """int32: rows that have a time and a series, in the order of the file."""
+    placed = np.ones(count, bool)
     if seconds is not None:
-        placed = placed & ~np.isnan(seconds)
-    lost[UNPLACED] = np.flatnonzero(~placed)
-    return np.flatnonzero(placed)
+        placed &= ~np.isnan(seconds)
+    if series is not None:
+        placed &= series >= 0
+    lost[UNPLACED] = np.flatnonzero(~placed).astype(np.int32)
+    return np.flatnonzero(placed).astype(np.int32)
 
 
 def _runs_back(seconds: np.ndarray, order: np.ndarray, back: np.ndarray, where: str) -> ItemError:
@@ -151,11 +171,9 @@ def _runs_back(seconds: np.ndarray, order: np.ndarray, back: np.ndarray, where: 
 
 
 def _once(
-    seconds: np.ndarray, order: np.ndarray, breaks: np.ndarray, lost: dict, where: str
+    order: np.ndarray, breaks: np.ndarray, again: np.ndarray, lost: dict, where: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Of rows at one time of one series the first of the file."""
-    again = np.zeros(len(order), bool)
-    again[1:] = (np.diff(seconds[order]) == 0) & ~breaks
+    """Without the rows that have the time of the row before: the first of the file is kept."""
     count = int(again.sum())
     if count > MOST_REPEATED * len(order):
         row = int(order[np.argmax(again)]) + 1
@@ -170,8 +188,6 @@ def _once(
 
 def _joined(breaks: np.ndarray, kept: np.ndarray) -> np.ndarray:
     """Breaks between those that are kept: wherever there was one between them."""
-    if kept.all():
-        return breaks
     before = np.concatenate([[0], np.cumsum(breaks)])[np.flatnonzero(kept)]
     return np.diff(before) > 0
 
@@ -186,9 +202,7 @@ def _kept(empty: np.ndarray, breaks: np.ndarray, fill: int) -> np.ndarray:
     first = np.concatenate([[True], breaks])[starts]  # nothing of its own before it
     dropped = empty[starts] & ((lengths > fill) | first)
     kept = np.repeat(~dropped, lengths)
-    ends = starts + lengths - 1
     breaks[starts[dropped & (starts > 0)] - 1] = True
-    breaks[ends[dropped & (ends < len(empty) - 1)]] = True
     return kept
 
 

@@ -13,6 +13,7 @@ from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.vectors import observed_columns, state_statistics
 from data_pipelines.loading.windows import ClipReader
 from data_pipelines.prepare import main
+from data_pipelines.readers.table import files
 from data_pipelines.registry import recipe_options
 
 COUNT = 60
@@ -188,6 +189,31 @@ def test_a_shuffled_file_is_sorted_if_asked(tmp_path):
     train = next(state for split, state, _ in found.values() if split == "train")
     assert np.array_equal(train[:, 1], columns["flow"][: len(train)].astype(np.float32))
     assert any("rows were sorted" in n for n in info.manifest["sources"]["notes"])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_files_are_read_a_batch_at_a_time_whatever_they_hold(tmp_path, monkeypatch, suffix):
+    """Small batches give what one batch gives: series, missing values, words and order among them."""
+    machines = [log(i, 300, start=1000.0 * i) for i in range(3)]
+    columns = {
+        name: np.concatenate([machine[name] for machine in machines]) for name in machines[0]
+    }
+    columns["machine"] = np.repeat(["a", "b", "c"], 300)
+    columns["valve"] = np.array(["shut", "half", "open"])[columns["valve"]]
+    columns["flow"][[40, 41, 500]] = np.nan
+    order = np.random.default_rng(0).permutation(900)
+    file = write(tmp_path / f"a{suffix}", {name: values[order] for name, values in columns.items()})
+    arguments = ("--time=t", "--episode=machine", "--actions=valve", "--backward=sort", "--fill=1")
+    whole = made(file, tmp_path / "whole", *arguments)
+    monkeypatch.setattr(files, "_BLOCK", 2000)
+    monkeypatch.setattr(files, "_ROWS", 40)
+    assert len(list(files.batches(file, ["t"], files.Dialect(), []))) > 10
+    parts = made(file, tmp_path / "parts", *arguments)
+    assert whole.manifest["content_hash"] == parts.manifest["content_hash"]
+    assert whole.manifest["skipped_items"] == parts.manifest["skipped_items"]
+    found = episodes(parts)
+    first = found[min(source for source in found if ":a:" in source)]
+    assert np.array_equal(first[1][:, 1], columns["flow"][:40].astype(np.float32))
 
 
 def test_filled_rows_take_the_values_before(tmp_path):
