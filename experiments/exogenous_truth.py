@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from data_pipelines.format.spec import AGENT_MASK, EXOGENOUS_MASK, DatasetSpec
+from data_pipelines.format.maps import AGENT_MASK, EXOGENOUS_MASK
+from data_pipelines.format.spec import DatasetSpec
 from experiments.lam_inputs import Source
 from flexlam_jax.errors import UserError
 

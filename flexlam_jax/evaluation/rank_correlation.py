@@ -10,6 +10,7 @@ Dimension keys: M models, R resamples.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 from scipy import stats
@@ -93,14 +94,11 @@ def table(
     for name, x in scores.items():
         for against, y in labelled.items():
             both = [(a, b) for a, b in zip(x, y, strict=True) if _there(a) and _there(b)]
-            row = {"score": name, "against": against, "models": len(both)}
+            row: dict[str, Any] = {"score": name, "against": against, "models": len(both)}
+            own, other = [a for a, _ in both], [b for _, b in both]
             for key, correlation in (("spearman", spearman), ("kendall", kendall)):
                 enough = len(both) >= FEWEST
-                row[key] = (
-                    over_models(*zip(*both, strict=True), correlation, seed=seed)
-                    if enough
-                    else None
-                )
+                row[key] = over_models(own, other, correlation, seed=seed) if enough else None
             rows.append(row)
     columns = [
         Column("score", "score"),
@@ -118,7 +116,7 @@ def table(
     )
 
 
-def _there(value: Score) -> bool:
+def _there(value: Score) -> TypeGuard[float]:
     return value is not None and math.isfinite(value)
 
 

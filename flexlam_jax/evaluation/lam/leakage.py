@@ -4,7 +4,7 @@ Dimension keys: N transitions, L probes, K slots, F features, H W image.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -71,13 +71,8 @@ def leakage(lam: Any, data: Data) -> Table:
     prober, tick = _Prober(data), data.stage("leakage", len(wanted))
     rows = []
     for name, (key, number) in wanted.items():
-        features = tuple(
-            prefix_features(lam, split, number)
-            if key == "k"
-            else np.asarray(split["codes"]["slots"])[:, number - 1]
-            for split in (data.train, data.test)
-        )
-        rows.append({"features": name, key: number, **prober.scores(features)})
+        of = _prefix(lam, number) if key == "k" else _slot(number - 1)
+        rows.append({"features": name, key: number, **prober.scores(_of_both(data, of))})
         tick()
     return table("What the code carries", rows)
 
@@ -168,19 +163,35 @@ class _Prober:
 
 
 def _baselines(lam: Any, data: Data, prober: _Prober) -> Iterator[tuple[str, Features]]:
-    splits = (data.train, data.test)
     if (columns := prober.targets.columns.get(ACTION)) is not None:
         yield "true action", (prober.targets.train[:, columns], prober.targets.test[:, columns])
-    k, seed = chosen_budgets(lam, data.settings.budgets)[-1], data.settings.seed
+    longest = _prefix(lam, chosen_budgets(lam, data.settings.budgets)[-1])
+    seed = data.settings.seed
     yield (
         "shuffled codes",
-        tuple(prefix_features(lam, one, k)[probes.shuffled_rows(len(one), seed)] for one in splits),
+        _of_both(data, lambda split: longest(split)[probes.shuffled_rows(len(split), seed)]),
     )
-    pixels = [split["pixels"] for split in splits]
-    yield "observation", tuple(one["o_t"] for one in pixels)
-    yield "pixel pair", tuple(np.concatenate([one["o_t"], one["o_next"]], 1) for one in pixels)
-    for name in data.train["features"]:
-        yield f"features {name}", tuple(split["features"][name] for split in splits)
+    yield "observation", _of_both(data, lambda split: split["pixels"]["o_t"])
+    yield "pixel pair", _of_both(data, lambda split: np.concatenate([*split["pixels"].values()], 1))
+    for name in data.settings.encoders:
+        yield f"features {name}", _of_both(data, _encoder(name))
+
+
+def _of_both(data: Data, of: Callable[[Any], np.ndarray]) -> Features:
+    """The features of the train split, and of the measured one."""
+    return of(data.train), of(data.test)
+
+
+def _prefix(lam: Any, k: int) -> Callable[[Any], np.ndarray]:
+    return lambda split: prefix_features(lam, split, k)
+
+
+def _slot(slot: int) -> Callable[[Any], np.ndarray]:
+    return lambda split: np.asarray(split["codes"]["slots"])[:, slot]
+
+
+def _encoder(name: str) -> Callable[[Any], np.ndarray]:
+    return lambda split: split["features"][name]
 
 
 def _one_minus(number: Number) -> Number:
@@ -195,9 +206,9 @@ def _by_pixel(prediction_NHWC: np.ndarray, target_NHWC: np.ndarray) -> np.ndarra
 def _explained(error_NHW, copied_NHW, inside, episode_N) -> dict[str, Number]:
     found = {}
     for name, mask in inside.items():
-        errors = [(one * mask).sum((1, 2)) for one in (error_NHW, copied_NHW)]
-        if errors[1].any():
-            found[name] = relative(*errors, episode_N)
+        error, copied = ((one * mask).sum((1, 2)) for one in (error_NHW, copied_NHW))
+        if copied.any():
+            found[name] = relative(error, copied, episode_N)
     return found
 
 
