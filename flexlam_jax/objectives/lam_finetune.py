@@ -161,6 +161,7 @@ def finetune_objective(
         return translator.apply({"params": params[HEADS][TERM], "statistics": statistics}, features)
 
     coefficients = {**lam.coefficients, TERM: head.coefficient}
+    video_transitions: int = lam.transitions_per_row
     if inverse:
         coefficients[inverse_dynamics.TERM] = head.steps_coefficient
     return dataclasses.replace(
@@ -169,7 +170,7 @@ def finetune_objective(
         outcome=outcome,
         coefficients=coefficients,
         flops_per_row=None,
-        transitions_per_row={VIDEO: lam.transitions_per_row, LABELLED: 1},
+        transitions_per_row={VIDEO: video_transitions, LABELLED: 1},
     )
 
 
