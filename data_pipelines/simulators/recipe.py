@@ -115,7 +115,7 @@ class SimulatorRecipe:
         options |= distractor_options.options(args)
         added = distraction(options)
         check_distraction(self.simulator, self._cameras(options), self._maps(options), added)
-        for name in options["plan"]:
+        for name in options["plan"] if added else ():
             check_actions(find_task(self.simulator, self._parts(name)[0]).action, added, name)
         return options
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 
 from data_pipelines.conversion.spool import list_episodes, read_episode
+from data_pipelines.distractors.options import distraction
 from data_pipelines.errors import DataError
 from data_pipelines.format.codecs import get_codec
 from data_pipelines.format.spec import DatasetSpec
@@ -61,7 +62,10 @@ class LiberoRecipe(DemonstrationRecipe):
 
     def options(self, args: argparse.Namespace) -> dict[str, Any]:
         own = {"rendering": args.rendering, "hdf5": args.hdf5}
-        return super().options(args) | own
+        options = super().options(args)
+        if args.hdf5 and distraction(options):
+            raise DataError("--hdf5 writes what LIBERO shows; leave out --distractor, or --hdf5")
+        return options | own
 
     def chosen_tasks(self, args: argparse.Namespace) -> list[str]:
         """Raises DataError for suites and tasks that do not exist."""

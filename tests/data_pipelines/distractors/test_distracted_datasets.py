@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from data_pipelines.conversion.build import Engine, prepare
+from data_pipelines.distractors.options import Distraction
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.registry import recipe_options
+from data_pipelines.simulators.streams import check_actions
 from data_pipelines.tools.validation import validate
 
 LAMP = "tests.data_pipelines.simulators.lamp"
@@ -150,6 +153,20 @@ def test_all_cameras_show_the_same_distractors(tmp_path):
 def test_what_makes_no_sense_is_refused_with_one_message(arguments, message):
     with pytest.raises(DataError, match=message):
         lamp_options(*arguments)
+
+
+@pytest.mark.parametrize(
+    "action, message",
+    [
+        (None, "here has no actions to choose from, so no distractor can follow them"),
+        (ActionSpec("discrete", ("stay",)), "here has no actions to choose from"),
+        (ActionSpec("continuous", ("x",)), "actions x have no bounds"),
+    ],
+)
+def test_actions_that_cannot_be_followed(action, message):
+    check_actions(action, Distraction({"sprites": 0.5}), "here")
+    with pytest.raises(DataError, match=message):
+        check_actions(action, Distraction({"sprites": 0.5}, correlation=0.1), "here")
 
 
 def test_options_are_kept_in_one_order():

@@ -175,6 +175,13 @@ def test_a_renderer_that_died(package, tmp_path, monkeypatch):
         prepare("libero-record", tmp_path / "out", options("--tasks=0"), engine=Engine(workers=1))
 
 
+def test_files_in_liberos_layout_have_no_distractors(package, tmp_path):
+    added = ("--distractor=sprites", "--cameras=agentview")
+    assert options(*added)["distractor"] == {"sprites": 0.5}
+    with pytest.raises(DataError, match="--hdf5 writes what LIBERO shows; leave out --distractor"):
+        options(*added, f"--hdf5={tmp_path}")
+
+
 @pytest.mark.parametrize(
     "arguments, told",
     [
