@@ -141,7 +141,14 @@ def _is_grid_world(folder: epath.Path) -> bool:
 
 def _is_exogenous(folder: epath.Path) -> bool:
     settings = _object(folder / "settings.json")
-    return settings.get("kind") == "exogenous_study" and {"strengths", "remedies"} <= settings.keys()
+    return (
+        settings.get("kind") == "exogenous_study" and {"strengths", "remedies"} <= settings.keys()
+    )
+
+
+def _is_linear_study(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "linear_lam" and {"seeds", "cases"} <= settings.keys()
 
 
 RUN = Kind("run", "a training run", "--workdir", _is_run)
@@ -164,6 +171,9 @@ GRID_WORLD = Kind("grid_world", "a study of the grid world", "--out", _is_grid_w
 EXOGENOUS = Kind(
     "exogenous_study", "a study of what the agent does not control", "--out", _is_exogenous
 )
+LINEAR_STUDY = Kind(
+    "linear_lam", "a study of linear latent action models", "--out", _is_linear_study
+)
 _KINDS = (
     RUN,
     REPORT,
@@ -181,6 +191,7 @@ _KINDS = (
     EXPERT,
     GRID_WORLD,
     EXOGENOUS,
+    LINEAR_STUDY,
 )
 
 

@@ -3,7 +3,7 @@
     python -m experiments.linear_lam --out=runs/linear [--seeds=0,1,2] [--fast]
 
 Sweeps strength of the noise, width, policy, share of labels and weight of the action, and shows what
-every prefix says under nested dropout, with and without each remedy. About --minutes-- on two cores.
+every prefix says under nested dropout, with and without each remedy. Minutes on two cores.
 Writes exogenous_linear.md, .csv, .json and a picture per sweep to --out. See docs/exogenous/linear.md.
 """
 
@@ -16,23 +16,11 @@ from absl import flags
 
 from experiments import lam_inputs
 from experiments.linear_lam.measure import measure
-from experiments.linear_lam.results import NAME, write_results
+from experiments.linear_lam.results import write_results
 from experiments.linear_lam.sweeps import cases
 from flexlam_jax import output_folder
+from flexlam_jax.files import write_atomically
 from flexlam_jax.linear.training import Budget
-
-
-def _is_linear_study(folder: Path) -> bool:
-    try:
-        found = json.loads((folder / f"{NAME}.json").read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(found, dict) and {"reached", "points"} <= found.keys()
-
-
-LINEAR_STUDY = output_folder.Kind(
-    "linear_lam", "a study of linear latent action models", "--out", _is_linear_study
-)
 
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Seeds of directions and of training.")
@@ -42,9 +30,11 @@ _FAST = flags.DEFINE_bool("fast", False, "A smoke run: the ends of each sweep, n
 def main(argv: Sequence[str]) -> None:
     del argv
     seeds = lam_inputs.whole_numbers("seeds", lam_inputs.listed(_SEEDS), 0)
-    out = output_folder.check(lam_inputs.text(_OUT), LINEAR_STUDY)
-    with output_folder.Claim(out, LINEAR_STUDY) as folder:
+    out = output_folder.check(lam_inputs.text(_OUT), output_folder.LINEAR_STUDY)
+    with output_folder.Claim(out, output_folder.LINEAR_STUDY) as folder:
         chosen = cases(fast=_FAST.value)
+        told = {"kind": output_folder.LINEAR_STUDY.name, "seeds": seeds, "cases": len(chosen)}
+        write_atomically(Path(folder) / "settings.json", json.dumps(told, indent=1) + "\n")
         print(f"{len(chosen)} cases, {len(chosen) * len(seeds)} fits")
         start, cpu = time.monotonic(), time.process_time()
         rows = measure(chosen, seeds)

@@ -11,13 +11,17 @@ from flexlam_jax.reports.svg import nice_ticks
 COLORS = ("#1a5fb4", "#c64600", "#26802f", "#8b3db3", "#a1640a", "#0a7d83")
 PAPER, INK, SOFT, RULE = "#fbfbf9", "#1d2126", "#5c6570", "#d9dce0"
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM, LINE = 620, 400, 64, 20, 44, 52, 22
+BESIDE = 5  # Arms stand beside one another: many have the same values.
 _SCALE = 2  # Drawn larger and made smaller: smooth lines.
 
 
 def png(curves: Sequence[Curve], columns: int = 2) -> bytes:
-    """The charts side by side, each with its legend below: circles are trained, lines closed forms."""
-    legends = max(len(curve.series) for curve in curves)
-    high = HEIGHT + LINE * legends + 12
+    """The charts side by side, each with its legend below.
+
+    Series come in twos: markers of what was trained, and the line of its closed form, in one color.
+    """
+    legends = max(len(curve.series) // 2 for curve in curves)
+    high = HEIGHT + LINE * (legends + 1) + 12
     rows, columns = -(-len(curves) // columns), min(columns, len(curves))
     image = Image.new("RGB", (_SCALE * WIDTH * columns, _SCALE * high * rows), PAPER)
     for number, curve in enumerate(curves):
@@ -25,7 +29,7 @@ def png(curves: Sequence[Curve], columns: int = 2) -> bytes:
         _Chart(ImageDraw.Draw(image), place, curve).draw()
     stream = io.BytesIO()
     small = image.resize((WIDTH * columns, high * rows), Image.Resampling.LANCZOS)
-    small.quantize(64).save(stream, format="PNG", optimize=True)
+    small.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(stream, format="PNG", optimize=True)
     return stream.getvalue()
 
 
@@ -49,21 +53,19 @@ class _Chart:
         for tick in self._xs:
             self._text((self._x(tick), HEIGHT - BOTTOM + 8), f"{tick:g}", 13, SOFT, "ma")
         self._text(((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 22), curve.x_label, 13, SOFT, "ma")
-        for number, one in enumerate(curve.series):
-            # Trained and closed form of an arm come one after the other, in one colour.
-            color = COLORS[number // 2 % len(COLORS)]
-            at = [(self._x(x), self._y(value.mean)) for x, value in one.points]
-            if one.joined:
-                self._line(at, color, 2)
-            else:
-                for x, value in one.points:
-                    self._marker(x, value, color)
+        pairs = list(zip(curve.series[::2], curve.series[1::2], strict=True))
+        for number, (trained, closed) in enumerate(pairs):
+            color, aside = COLORS[number % len(COLORS)], BESIDE * (number - (len(pairs) - 1) / 2)
+            line = [(self._x(x) + aside, self._y(value.mean)) for x, value in closed.points]
+            self._line(line, color, 2)
+            for x, value in trained.points:
+                self._marker(self._x(x) + aside, value, color)
             y = HEIGHT + LINE * number + 8
-            if one.joined:
-                self._line([(LEFT, y), (LEFT + 26, y)], color, 2)
-            else:
-                self._dot(LEFT + 13, y, color)
-            self._text((LEFT + 36, y), one.name, 14, INK, "lm")
+            self._line([(LEFT, y), (LEFT + 26, y)], color, 2)
+            self._dot(LEFT + 13, y, color)
+            self._text((LEFT + 36, y), trained.name.removesuffix(", trained"), 14, INK, "lm")
+        told = "markers: trained, with 95 % intervals over seeds; lines: closed form"
+        self._text((LEFT, HEIGHT + LINE * len(pairs) + 8), told, 13, SOFT, "lm")
 
     def _x(self, x: float) -> float:
         low, high = self._xs[0], self._xs[-1]
@@ -74,8 +76,8 @@ class _Chart:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - low) / (high - low)
 
     def _marker(self, x: float, value: Number, color: str) -> None:
-        self._line([(self._x(x), self._y(value.low)), (self._x(x), self._y(value.high))], color, 2)
-        self._dot(self._x(x), self._y(value.mean), color)
+        self._line([(x, self._y(value.low)), (x, self._y(value.high))], color, 2)
+        self._dot(x, self._y(value.mean), color)
 
     def _dot(self, x: float, y: float, color: str) -> None:
         left, top = (_SCALE * (of + at) for of, at in zip((x, y), self._place, strict=True))
