@@ -21,20 +21,22 @@ MODEL = {
     "image_size": (8, 1),  # On paper; a run finds its columns.
     "channels": 1,
     "slots": 3,
-    "encoder": {"kind": "vector"},
+    "encoder": {"kind": "vector", "widths": (64, 64)},
     # One number a slot: the linear theory of docs/exogenous speaks of these.
     "quantizer": {"kind": "gaussian", "width": 1, "beta": 1e-3},
-    "decoder": {"kind": "vector"},
+    "decoder": {"kind": "vector", "widths": (64, 64)},
     "keep": {"kind": "uniform"},
-    "prefixes": 4,
+    "prefixes": 2,
 }
 
 
 def get_config(variant=""):
     config = common.section_config(VectorLamConfig)
     config.model = common.section_config(LamSettings, resolve_config(MODEL))
-    config.total_steps, config.batch_size = 2000, 256
-    config.optimizer.learning_rate = 2e-3
+    # A record holds 32 transitions: reading it for one of them would cost most of the time.
+    config.data.clip_length = 33
+    config.total_steps, config.batch_size = 1000, 16
+    config.optimizer.learning_rate = 3e-3
     config.optimizer.warmup_steps = 50
     config.checkpoint.every = config.eval.every = 500
     config.eval.batches = 8
@@ -46,14 +48,13 @@ def _memory(config, value):
     if not value.isdigit() or int(value) < 2:
         raise ConfigError(f"variant memory={value}: give the instants, 2 or more, as in memory=8")
     config.vectors.history = int(value)
-    config.data.clip_length = 2 * int(value)
     config.model.encoder.memory, config.model.decoder.memory = "gru", "none"
 
 
 def _endogenous(config, _):
-    config.vectors.exogenous_weight = 0.0
+    config.loss.mask = "exogenous_mask"
 
 
 def _debug(config, _):
     config.model.encoder.widths = config.model.decoder.widths = (16,)
-    common.shorten(config, steps=20, batch_size=32)
+    common.shorten(config, steps=20, batch_size=8)

@@ -23,27 +23,17 @@ from experiments.tasks.task import Task
 from experiments.vector_statistics import vector_columns
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.lam import build_lam, frame_shape
-from flexlam_jax.models.vectors import (
-    column_weights,
-    level_scales,
-    positions,
-    read_vectors,
-)
+from flexlam_jax.models.vectors import VectorSettings, level_scales, positions, read_vectors
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.objectives.objective import Objective
-from flexlam_jax.objectives.vector_lam import (
-    STATE,
-    column_term,
-    vector_objective,
-    with_columns_alone,
-)
+from flexlam_jax.objectives.vector_lam import STATE, vector_objective
 from flexlam_jax.training.loop import Evaluate
 
 SETTINGS = VectorLamConfig
 _VECTOR = "vector"
 _OF_PICTURES = {
     **{"multiscale": 0.0, "motion": 0.0, "gain": False},
-    **{"mask": "", "shift": 0, "cross": 0.0, "feature": 0.0},
+    **{"shift": 0, "cross": 0.0, "feature": 0.0},
 }
 
 
@@ -58,25 +48,13 @@ def build(config: Any) -> Task:
     _check(config)
     config, held = _with_columns(config)
     settings, units = read_vectors(config.vectors)
-    weights = column_weights(settings)
-    weighted = len(set(weights)) > 1
-    if settings.exogenous and not any(weights):
-        raise ConfigError(
-            "config.vectors.exogenous_weight=0 and all columns are exogenous: nothing is left to "
-            "predict; raise it, or name what the agent controls"
-        )
+    if held:
+        _check_mask(config.loss, settings)
     model = build_lam(config.model)
-    lam = lam_objective(
-        model,
-        config.model,
-        config.loss,
-        clip_length=config.data.clip_length,
-        terms=[column_term(weights)] if weighted else (),
-    )
+    lam = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)
     columns = positions(settings.columns, held) if held else ()
-    objective = vector_objective(
-        with_columns_alone(lam) if weighted else lam, units, columns, settings.history
-    )
+    outside = positions(settings.exogenous, settings.columns) if held else ()
+    objective = vector_objective(lam, units, columns, settings.history, outside)
     width = len(held) or frame_shape(config.model)[0]
     state = (config.batch_size, config.data.clip_length, width)
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
@@ -111,6 +89,17 @@ def _check(config: Any) -> None:
         raise ConfigError(
             f"config.eval.evaluators={tuple(names)}: config.kind='vector_lam' tells the held-out loss "
             "only; run experiments.evaluate_lam on its checkpoints"
+        )
+
+
+def _check_mask(loss: Any, settings: VectorSettings) -> None:
+    """Masks are of columns. Raises ConfigError where none, or all, are exogenous."""
+    mask, outside = loss.get("mask", ""), len(settings.exogenous)
+    if mask and not 0 < outside < len(settings.columns):
+        raise ConfigError(
+            f"config.loss.mask={mask!r} weighs columns that the agent does not control, and "
+            f"{'all' if outside else 'none'} of {', '.join(settings.columns)} are such; name them with "
+            "config.vectors.exogenous, or leave out config.loss.mask"
         )
 
 

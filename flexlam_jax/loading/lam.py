@@ -289,11 +289,6 @@ class LoadedLam:
             batched,
         )
 
-    def as_frames(self, predicted: Array) -> Array:
-        """What `decode` gave as frames that `encode` reads: uint8 (B, H, W, C)."""
-        xp = np if isinstance(predicted, np.ndarray) else jnp
-        return xp.rint(255 * predicted).astype(xp.uint8)
-
     @property
     def variables(self) -> Mapping[str, Any]:
         """What `programs` take first; for programs that hold more than this model."""

@@ -37,13 +37,11 @@ class VectorSettings:
         help="errors of a column count in units of the deviation of its change from one instant to "
         "the next, or of its level",
     )
-    exogenous_weight: float = setting(
-        1.0,
-        range=real(0),
-        help="weight in the loss of columns that the data's spec says the agent does not control",
-    )
     exogenous: tuple[str, ...] = setting(
-        (), range=NAMES, help="those columns; () for what the spec says"
+        (),
+        range=NAMES,
+        help="columns that the agent does not control, () for what the data's spec says; loss.mask="
+        "exogenous_mask weighs their errors",
     )
     mean: tuple[float, ...] = setting((), range=_NUMBERS, help="of each column, found in the data")
     level: tuple[float, ...] = setting(
@@ -97,12 +95,6 @@ def level_scales(settings: VectorSettings) -> tuple[float, ...]:
     if settings.units == "level":
         return (1.0,) * len(settings.level)
     return tuple(a / b for a, b in zip(settings.level, settings.change, strict=True))
-
-
-def column_weights(settings: VectorSettings) -> tuple[float, ...]:
-    """The weight of each column in the loss."""
-    outside = set(settings.exogenous)
-    return tuple(settings.exogenous_weight if c in outside else 1.0 for c in settings.columns)
 
 
 def positions(columns: Sequence[str], held: Sequence[str]) -> tuple[int, ...]:

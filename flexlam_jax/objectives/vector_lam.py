@@ -13,16 +13,19 @@ import jax.numpy as jnp
 from flexlam_jax.models.vector_windows import now, windows
 from flexlam_jax.models.vectors import Units
 from flexlam_jax.objectives.objective import Batch, Mean, Objective, Outcome, Variables
-from flexlam_jax.objectives.terms import Term
+from flexlam_jax.objectives.remedies.settings import AGENT_MASK, EXOGENOUS_MASK
 
 STATE = "state"  # What a batch has vectors under.
-COLUMNS = "columns"
 RECONSTRUCTION = "reconstruction"
 _OF_PICTURES = ("psnr", "copy_psnr")
 
 
 def vector_objective(
-    lam: Objective, units: Units, columns: Sequence[int], history: int
+    lam: Objective,
+    units: Units,
+    columns: Sequence[int],
+    history: int,
+    exogenous: Sequence[int] = (),
 ) -> Objective:
     """`lam_objective` of a model with vector encoder and decoder, on batches of vectors.
 
@@ -31,6 +34,9 @@ def vector_objective(
       units: what the model sees; those of no columns change nothing.
       columns: positions among the batch's, S of them; () for all as they are.
       history: H.
+      exogenous: which of the S columns the agent does not control, from 0. They are the pixels of
+        the masks that `loss.mask` names: with weight 0 the loss is of an endogenous representation
+        (arXiv 2605.20223), of which all columns remain inputs.
 
     Returns:
       Objective whose loss reads batch["state"] float32 (B, T, all columns), raw. Errors are means
@@ -45,7 +51,15 @@ def vector_objective(
             state = state[..., jnp.asarray(columns)]
         if units.scale:
             state = units.of(state, jnp)
-        return {**batch, "frames": windows(state.astype(jnp.float32), history)}
+        frames = windows(state.astype(jnp.float32), history)
+        outside = jnp.zeros(frames.shape[2], bool).at[jnp.asarray(exogenous, int)].set(True)
+        masks = {
+            f"frames_{name}": jnp.broadcast_to(
+                jnp.where(where, jnp.uint8(255), jnp.uint8(0))[:, None, None], frames.shape
+            )
+            for name, where in ((EXOGENOUS_MASK, outside), (AGENT_MASK, ~outside))
+        }
+        return {**batch, **masks, "frames": frames}
 
     def init(key: jax.Array, batch: Batch) -> Variables:
         return lam.init(key, framed(batch))
@@ -64,28 +78,3 @@ def vector_objective(
         )
 
     return dataclasses.replace(lam, init=init, outcome=outcome)
-
-
-def column_term(weights: Sequence[float]) -> Term:
-    """Weighted mean squared error over columns: the loss where not all of them count the same.
-
-    With weight 0 for what the agent does not control it is reconstruction in an endogenous
-    representation (arXiv 2605.20223; closed form: the innovation of the others alone), of which
-    all columns remain inputs.
-
-    Args:
-      weights: S numbers, not all 0.
-    """
-    scaled = jnp.asarray(weights, jnp.float32)
-
-    def compute(params: Any, outputs: Any, batch: Batch, key: jax.Array) -> Mean:
-        error = jnp.square(now(outputs.output.prediction) - now(outputs.target))
-        rows = jnp.float32(error.size / error.shape[-1])
-        return Mean((error * scaled).sum(), rows * scaled.sum())
-
-    return Term(COLUMNS, compute)
-
-
-def with_columns_alone(lam: Objective) -> Objective:
-    """The objective whose loss has `column_term` in the place of the reconstruction."""
-    return dataclasses.replace(lam, coefficients={**lam.coefficients, RECONSTRUCTION: 0.0})

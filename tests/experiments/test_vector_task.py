@@ -92,30 +92,30 @@ def test_a_run_learns_and_what_it_wrote_reads_raw_vectors(run, data):
     assert error < np.square((nothing - o_next) / scale).mean()
 
 
-def test_the_loss_of_endogenous_columns_does_not_hold_the_others(data):
-    objective = build_task(config_of(data, "debug,endogenous")).objective
-    key, state = jax.random.key(0), states(data)[:32]
-    variables = dict(objective.init(key, {"state": state}))
-    params = variables.pop("params")
-    params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])  # Codes say nothing.
+def test_a_masked_loss_holds_the_columns_that_the_agent_controls(data):
+    state, key = states(data)[:32], jax.random.key(0)
 
-    def values(state):
-        outcome = objective.outcome(params, variables, {"state": state}, key)
-        return objective.values(outcome)
+    def felt(variant, columns):
+        objective = build_task(config_of(data, variant)).objective
+        variables = dict(objective.init(key, {"state": state}))
+        params = variables.pop("params")
+        params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])  # Codes say nothing.
 
-    def felt(name, columns):
-        of_state = jax.grad(lambda state: values(state)[name])(state)
+        def loss(state):
+            return objective.values(objective.outcome(params, variables, {"state": state}, key))
+
+        of_state = jax.grad(lambda state: loss(state)["loss"])(state)
         return float(jnp.abs(of_state[:, 1, columns]).max())
 
-    disturbances = slice(3, 5)
-    assert felt("reconstruction", disturbances) > 0 and felt("columns", slice(0, 3)) > 0
-    assert felt("columns", disturbances) == felt("loss", disturbances) == 0
+    levels, disturbances = slice(0, 3), slice(3, 5)
+    assert felt("debug", disturbances) > 0 and felt("debug,endogenous", levels) > 0
+    assert felt("debug,endogenous", disturbances) == 0
 
 
 def test_on_paper_there_are_as_many_columns_as_the_config_says():
     objective, batch = on_paper(plant.get_config("memory=3"))
-    assert batch["state"].shape == (256, 6, 8)
-    assert objective.transitions_per_row == 5
+    assert batch["state"].shape == (16, 33, 8)
+    assert objective.transitions_per_row == 32
 
 
 @pytest.mark.parametrize(
@@ -126,6 +126,7 @@ def test_on_paper_there_are_as_many_columns_as_the_config_says():
         ("loss.motion", 0.1, "config.loss.motion=0.1 is for pictures"),
         ("eval.evaluators", ("codes",), "run experiments.evaluate_lam"),
         ("vectors.exogenous", ("lvel",), "names 'lvel', and the data's state has level_1, "),
+        ("loss.shift", 2, "config.loss.shift=2 is for pictures"),
         ("vectors.mean", (1.0, 2.0), "numbers of"),
     ],
 )
@@ -136,6 +137,14 @@ def test_bad_configs(key, value, message, data):
         config[section][name] = value
     with pytest.raises(ConfigError, match=message):
         build_task(config)
+
+
+def test_a_mask_of_no_columns_is_refused(tmp_path):
+    config = config_of(make(tmp_path / "levels"), "debug,endogenous")
+    with pytest.raises(ConfigError, match="none of level_1, level_2, level_3 are such; name them"):
+        build_task(config)
+    config.vectors.exogenous = ("level_3",)
+    build_task(config)
 
 
 def with_states(monkeypatch, change):

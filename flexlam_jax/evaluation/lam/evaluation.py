@@ -33,11 +33,17 @@ from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.evaluation.lam.leakage import EXOGENOUS_REGION, LEAKAGE, LEAKAGE_BASELINES
 from flexlam_jax.evaluation.lam.pictures import PICTURES
+from flexlam_jax.evaluation.lam.reconstruction import are_vectors
 from flexlam_jax.evaluation.lam.settings import Settings, usable_label_counts
 from flexlam_jax.evaluation.lam.verdict import verdict
 from flexlam_jax.reports.results import PictureGrid
 
 SCHEMA = 1
+VECTORS = (
+    "The observations are vectors: PSNR is -10 log10 of the mean squared error in the model's units (0 "
+    "dB: a column's deviation), SSIM and pictures are left out, and the rows that otherwise read pooled "
+    "pixels read the vectors themselves."
+)
 # What the report has a place for; the results of other evaluators stand under `others`.
 PLACED = (
     "reconstruction",
@@ -222,16 +228,21 @@ def _counts(data: Data) -> dict[str, int]:
 
 def _notes(data: Data, no_actions: str) -> list[str]:
     """What a reader has to know of what was left out."""
+    notes = [VECTORS] if are_vectors(data.test["frames"]) else []
     if not _labelled(data):
-        return [f"No probes: {no_actions}."]
+        return [*notes, f"No probes: {no_actions}."]
     asked, there = data.settings.label_counts, len(data.train)
     shares = [count for count in asked if isinstance(count, Fraction)]
     dropped = usable_label_counts(asked, there)[1]
     return [
-        f"{name_of(share)} of {there} train transitions are {count_of(share, there)} labels."
-        for share in shares
-    ] + [
-        f"{count} labels were asked for; the train split has {there} "
-        "transitions, so this count is left out."
-        for count in dropped
+        *notes,
+        *(
+            f"{name_of(share)} of {there} train transitions are {count_of(share, there)} labels."
+            for share in shares
+        ),
+        *(
+            f"{count} labels were asked for; the train split has {there} "
+            "transitions, so this count is left out."
+            for count in dropped
+        ),
     ]

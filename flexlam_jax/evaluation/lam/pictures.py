@@ -7,7 +7,7 @@ import numpy as np
 
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.image_metrics import psnr_from_mse
-from flexlam_jax.evaluation.lam.reconstruction import kept_transitions
+from flexlam_jax.evaluation.lam.reconstruction import are_vectors, kept_transitions
 from flexlam_jax.reports.pictures import to_bytes
 from flexlam_jax.reports.results import Picture, PictureGrid, Sample, Slider
 
@@ -17,6 +17,9 @@ ERROR_WHITE = 64 / 255  # absolute error drawn as white
 def picture_grid(lam: Any, data: Data) -> PictureGrid:
     """Random transitions from the half in which most changes, decoded at every trained length."""
     o_t, o_next, _ = kept_transitions(data)
+    if are_vectors(o_t):
+        nothing = Slider("slots kept", "k", [lam.slots], [f"k = {lam.slots} of {lam.slots}"])
+        return PictureGrid([], nothing, "The observations are vectors: there are no pictures.")
     kept = _lively(o_t, o_next, data.settings.pictures, data.settings.seed)
     rows = data.test.rows[kept]
     o_t, o_next, slots_NKD = o_t[kept], o_next[kept], data.test["codes"]["slots"][rows]

@@ -23,9 +23,14 @@ _jitted_ssim = jax.jit(image_metrics.ssim)
 def image_errors(
     prediction_NHWC: jax.Array | np.ndarray, target_NHWC: jax.Array | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32."""
+    """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32.
+
+    Of vectors, which are floats (N, S, H, 1), "mse" of the last instant: those before are known.
+    """
     metrics = {"mse": _jitted_mse}
-    if min(target_NHWC.shape[1:3]) >= image_metrics.SSIM_WINDOW:
+    if are_vectors(target_NHWC):
+        prediction_NHWC, target_NHWC = prediction_NHWC[:, :, -1:], target_NHWC[:, :, -1:]
+    elif min(target_NHWC.shape[1:3]) >= image_metrics.SSIM_WINDOW:
         metrics["ssim"] = _jitted_ssim
     parts = {name: [] for name in metrics}
     for start in range(0, len(target_NHWC), CHUNK):
@@ -40,6 +45,11 @@ def image_errors(
         for name, metric in metrics.items():
             parts[name].append(np.asarray(metric(prediction, target))[:size])
     return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def are_vectors(frames: jax.Array | np.ndarray) -> bool:
+    """Whether frames are those of a model of vectors (models/vector_windows.py); pictures are uint8."""
+    return np.issubdtype(frames.dtype, np.floating)
 
 
 def reconstruction(lam: Any, data: Data) -> Table:
