@@ -9,6 +9,7 @@ from flexlam_jax.linear.lam import expected_loss
 from flexlam_jax.linear.metrics import innovation_code, said_of, subspace_angle
 from flexlam_jax.linear.objective import Objective, nested, view
 from flexlam_jax.linear.optimum import optimum
+from flexlam_jax.linear.process import regression
 from flexlam_jax.linear.training import Budget, Fit, train
 
 SMALL = {"observation": 8, "state": 2, "actions": 2, "world": 2}
@@ -19,8 +20,9 @@ def process(noise, seed=0, **settings):
 
 
 def check(fits, keep, expected, budget):
-    """Loss within 1 %, subspace within 2 degrees, and NMSE of the action as `expected`."""
-    for one, params, action in zip(fits, train(fits, budget), expected, strict=True):
+    """Loss within 1 %, subspace within 2 degrees, NMSE of the action as `expected`; what was trained."""
+    trained = train(fits, budget)
+    for one, params, action in zip(fits, trained, expected, strict=True):
         best, seen = optimum(one.process, one.objective), view(one.process, one.objective)
         loss = expected_loss(params, one.process, one.objective)
         assert best.loss * (1 - 1e-6) < loss < 1.01 * best.loss
@@ -29,6 +31,7 @@ def check(fits, keep, expected, budget):
         assert subspace_angle(*columns) < 2
         code = innovation_code(params, seen, keep, term=term)
         assert said_of(one.process.action_innovation(), code) == pytest.approx(action, abs=0.01)
+    return trained
 
 
 EXPECTED = Budget(steps=1500, learning_rate=0.05)
@@ -56,7 +59,13 @@ def test_prefixes_hold_the_action_first_beside_a_partner():
     fits = [
         Fit(process(2.0), Objective(4, nested(4), own=own, cross=1.0), 0) for own in (0.25, 0.45)
     ]
-    check(fits, 2, [0, 1], Budget(steps=2500, learning_rate=0.05))  # Turns at 1/3.
+    budget = Budget(steps=2500, learning_rate=0.05)
+    for one, params in zip(fits, check(fits, 2, [0, 1], budget), strict=True):  # Turns at 1/3.
+        # Nested dropout identifies C: what slots after the first say of o is C + D P, and is nothing.
+        by_now = regression(one.process.next, one.process.now)
+        encoder = params["encoder"]
+        of_now = (encoder["now"] + encoder["next"] @ by_now) @ one.process.now
+        assert np.abs(of_now[1:]).max() < 0.02 < np.abs(of_now[0]).max()
 
 
 def test_samples_teach_the_same():
