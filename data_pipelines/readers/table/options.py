@@ -6,6 +6,7 @@ import argparse
 import math
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from data_pipelines.errors import DataError
@@ -189,14 +190,14 @@ def _listed(text: str, flag: str) -> list[str]:
     return names
 
 
-def dialect(options: dict[str, Any]) -> Dialect:
+def dialect(options: Mapping[str, Any]) -> Dialect:
     from data_pipelines.readers.table.files import Dialect
 
     delimiter = options["delimiter"].replace("\\t", "\t")
     return Dialect(delimiter, options["encoding"], tuple(options["names"]))
 
 
-def writing(options: dict[str, Any]) -> Writing:
+def writing(options: Mapping[str, Any]) -> Writing:
     from data_pipelines.readers.table.values import Writing
 
     missing, unit = tuple(options["missing"]), options["time_unit"]

@@ -2,46 +2,20 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-import math
-import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.errors import DataError
-from data_pipelines.format.spec import FASTEST, DatasetSpec
-from data_pipelines.format.vectors import SPEC_FIELDS, vector_details
 from data_pipelines.readers.files.listing import Listing
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Skipped
 from data_pipelines.readers.table import columns, files, losses
 from data_pipelines.readers.table.columns import Chosen
+from data_pipelines.readers.table.describing import Table, facts_of, spec_of, table_of
 from data_pipelines.readers.table.options import dialect, writing
-from data_pipelines.readers.table.stretches import Layout, Rules, layout, steps
+from data_pipelines.readers.table.stretches import Layout, layout
 from data_pipelines.readers.table.survey import Roles, Survey, survey, words_of
-
-_SAME_RATE = 0.01  # by which the periods of files may differ to be one
-_MARGIN = 0.01  # of the rows of a series, left out between blocks of time
-
-
-@dataclasses.dataclass
-class Table:
-    """A file that can be used.
-
-    period: seconds between rows, the median; 0 where there are no times. uneven: share of the steps
-    that differ much from it.
-    """
-
-    name: str
-    path: pathlib.Path
-    survey: Survey
-    period: float
-    uneven: float
-    rules: Rules
-    layout: Layout | None = None
 
 
 def plan(options: dict[str, Any]) -> Plan:
@@ -53,7 +27,7 @@ def plan(options: dict[str, Any]) -> Plan:
         raise DataError(f"--source {options['source']}: no table can be used{_why(skipped)}")
     surveys = _without_words(roles, surveys, skipped)
     chosen = columns.choose(roles, list(surveys.values()), options)
-    tables = [_table(listing.root, name, s, options) for name, s in surveys.items()]
+    tables = [table_of(listing.root, name, s, options) for name, s in surveys.items()]
     split_by = _lay_out(tables, chosen, options, skipped)
     items = [_item(table, chosen, split_by) for table in tables if table.layout.stretches]
     for table in tables:
@@ -63,9 +37,9 @@ def plan(options: dict[str, Any]) -> Plan:
             f"--source {options['source']}: no {options['min_length']} rows in a row can be used"
             f"{_why(skipped)}"
         )
-    facts = _facts(listing, tables, chosen, extra, split_by, options)
+    facts = facts_of(listing, tables, chosen, extra, split_by, options)
     return Plan(
-        specs=[_spec(tables, chosen, options)],
+        specs=[spec_of(tables, chosen, options)],
         items=items,
         skipped=skipped,
         sources=facts,
@@ -135,21 +109,6 @@ def _without_words(
     return kept
 
 
-def _table(root: pathlib.Path, name: str, found: Survey, options: Mapping[str, Any]) -> Table:
-    between = steps(found.seconds, found.series) if found.seconds is not None else np.zeros(0)
-    period = float(np.median(between)) if len(between) else 0.0
-    rules = Rules(
-        gap=options["gap_factor"] * period if period else math.inf,
-        backward=options["backward"],
-        fill=options["fill"],
-        shortest=options["min_length"],
-        longest=options["cut"],
-        margin=options["margin"] or max(options["max_span"], round(_MARGIN * found.rows)),
-    )
-    uneven = losses.uneven(between, rules, period) if period else 0.0
-    return Table(name, root / name, found, period, uneven, rules)
-
-
 def _lay_out(
     tables: list[Table], chosen: Chosen, options: Mapping[str, Any], skipped: list[Skipped]
 ) -> str:
@@ -207,70 +166,3 @@ def _item(table: Table, chosen: Chosen, split_by: str) -> Item:
     }
     size = table.path.stat().st_size
     return Item(table.name, payload, size, episodes=len(table.layout.stretches))
-
-
-def _spec(tables: Sequence[Table], chosen: Chosen, options: Mapping[str, Any]) -> DatasetSpec:
-    roles = chosen.roles
-    observed = [name for name in roles.state if name not in chosen.hidden]
-    details = {"action": "action t leads from row t to row t + 1"} if roles.actions else {}
-    if roles.time:
-        details["time"] = roles.time
-    return DatasetSpec(
-        name=options["name"],
-        action=chosen.action,
-        state_names=roles.state,
-        exogenous_state=tuple(name for name in options["exogenous"] if name in roles.state),
-        behaviour="rows of tables",
-        fps=options["fps"] or _rate(tables),
-        clip_stride=options["clip_stride"],
-        max_span=options["max_span"],
-        details=vector_details(observed) | details,
-        **SPEC_FIELDS,
-    )
-
-
-def _rate(tables: Sequence[Table]) -> float:
-    """Rows per second; 0 where there are no times, or files differ."""
-    periods = [table.period for table in tables]
-    if min(periods) <= 0 or max(periods) > (1 + _SAME_RATE) * min(periods):
-        return 0.0
-    return min(float(FASTEST), 1 / float(np.median(periods)))
-
-
-def _facts(
-    listing: Listing,
-    tables: Sequence[Table],
-    chosen: Chosen,
-    extra: set[str],
-    split_by: str,
-    options: Mapping[str, Any],
-) -> dict[str, Any]:
-    """JSON-able, for the manifest; `notes` are printed."""
-    rows = sum(table.survey.rows for table in tables)
-    used = sum(p.stop - p.start for table in tables for p in table.layout.stretches)
-    facts: dict[str, Any] = {
-        "folder": str(listing.root),
-        "files": len(listing.files),
-        "rows": rows,
-        "used_rows": used,
-        "split_by": {"series": f"column {options['episode']}", "file": "file"}.get(
-            split_by, "blocks of time"
-        ),
-    }
-    counts = collections.Counter()
-    for table in tables:
-        counts["gaps"] += table.layout.gaps
-        counts["times_that_ran_back"] += table.layout.moved
-        counts["filled_rows"] += losses.filled(table.layout)
-    facts |= {key: count for key, count in counts.items() if count}
-    if chosen.constant:
-        facts["constant_columns"] = list(chosen.constant)
-    periods = sorted(table.period for table in tables)
-    if periods[-1]:
-        facts["seconds_between_rows"] = sorted(
-            {float(f"{period:.9g}") for period in (periods[0], periods[-1])}
-        )
-    notes = losses.notes(facts, chosen, sorted(extra - {""}), "" in extra, options)
-    jitter = [losses.jitter(table.name, table.uneven, table.period) for table in tables]
-    notes += sum(jitter, [])[:3]
-    return facts | {"notes": notes}

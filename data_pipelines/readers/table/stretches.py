@@ -7,12 +7,11 @@ stretch or in `lost` under a reason.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
 import numpy as np
 
-from data_pipelines.conversion.splits import HELD_OUT, SPLITS
 from data_pipelines.readers.recordings import ItemError
+from data_pipelines.readers.table.pieces import Stretch, cut, in_blocks, unbroken
 
 BACKWARD = ("refuse", "sort", "split")
 MOST_REPEATED = (
@@ -37,16 +36,6 @@ class Rules:
     longest: int
     blocks: bool = False
     margin: int = 0
-
-
-@dataclasses.dataclass(frozen=True)
-class Stretch:
-    """Rows order[start:stop] of a layout, all of one series."""
-
-    series: int
-    start: int
-    stop: int
-    split: str | None = None
 
 
 @dataclasses.dataclass
@@ -128,7 +117,11 @@ def layout(
         lost[HOLES] = order[~kept]
         order, filled, breaks = order[kept], filled[kept], _joined(breaks, kept)
     codes = np.zeros(len(order), np.int8) if series is None else series[order]
-    pieces = _pieces(codes, breaks, filled, rules, lost, order)
+    whole = unbroken(codes, breaks)
+    if rules.blocks:
+        whole, between_blocks = in_blocks(whole, codes, filled, rules.margin)
+        lost[BETWEEN] = order[between_blocks]
+    pieces = [piece for stretch in whole for piece in cut(stretch, filled, rules.longest)]
     long_enough = [piece for piece in pieces if piece.stop - piece.start >= rules.shortest]
     short = [order[p.start : p.stop] for p in pieces if p.stop - p.start < rules.shortest]
     lost[SHORT] = np.concatenate([order[:0], *short])
@@ -204,69 +197,3 @@ def _kept(empty: np.ndarray, breaks: np.ndarray, fill: int) -> np.ndarray:
     kept = np.repeat(~dropped, lengths)
     breaks[starts[dropped & (starts > 0)] - 1] = True
     return kept
-
-
-def _pieces(
-    codes: np.ndarray, breaks: np.ndarray, filled: np.ndarray, rules: Rules, lost: dict, order
-) -> list[Stretch]:
-    """Stretches without a break, cut into splits and into pieces of the longest length."""
-    bounds = [0, *(np.flatnonzero(breaks) + 1).tolist(), len(codes)] if len(codes) else [0]
-    whole = [
-        Stretch(int(codes[start]), start, stop)
-        for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
-    ]
-    if rules.blocks:
-        whole, between = _in_blocks(whole, codes, filled, rules.margin)
-        lost[BETWEEN] = order[between]
-    return [piece for stretch in whole for piece in _cut(stretch, filled, rules.longest)]
-
-
-def _in_blocks(
-    stretches: Sequence[Stretch], codes: np.ndarray, filled: np.ndarray, margin: int
-) -> tuple[list[Stretch], np.ndarray]:
-    """Every series in three blocks of time; (parts of the stretches, places between the blocks).
-
-    Filled rows at the beginning of a block would have the values of another: they are left out too.
-    """
-    last = np.append(codes[1:] != codes[:-1], True)[: len(codes)]  # of its series
-    ends = (np.flatnonzero(last) + 1).tolist()
-    blocks: dict[int, list[tuple[int, int, str]]] = {}
-    start = 0
-    between = np.zeros(len(codes), bool)
-    for stop in ends:
-        held = max(1, round(HELD_OUT * (stop - start)))
-        cuts = (stop - 2 * held, stop - held)
-        for cut in cuts:
-            between[max(start, cut - margin) : cut] = True
-        limits = (start, cuts[0] - margin), (cuts[0], cuts[1] - margin), (cuts[1], stop)
-        blocks[int(codes[start])] = [
-            (*limit, split) for limit, split in zip(limits, SPLITS, strict=True)
-        ]
-        start = stop
-    parts = []
-    for stretch in stretches:
-        for low, high, split in blocks[stretch.series]:
-            low, high = max(low, stretch.start), min(high, stretch.stop)
-            while low < high and filled[low]:
-                between[low] = True
-                low += 1
-            if low < high:
-                parts.append(Stretch(stretch.series, low, high, split))
-    return parts, np.flatnonzero(between)
-
-
-def _cut(stretch: Stretch, filled: np.ndarray, longest: int) -> list[Stretch]:
-    """Pieces of about equal length, none of which begins with a row that is filled."""
-    count = -(-(stretch.stop - stretch.start) // longest)
-    cuts = np.linspace(stretch.start, stretch.stop, count + 1).round().astype(int).tolist()
-    bounds = [stretch.start]
-    for cut in cuts[1:-1]:
-        while cut < stretch.stop and filled[cut]:
-            cut += 1
-        bounds.append(cut)
-    bounds.append(stretch.stop)
-    return [
-        dataclasses.replace(stretch, start=low, stop=high)
-        for low, high in zip(bounds[:-1], bounds[1:], strict=True)
-        if low < high
-    ]
