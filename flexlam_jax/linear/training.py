@@ -105,7 +105,7 @@ def _stacked(of: Sequence[tuple[Objective, View]], shape: _Shape) -> dict[str, j
         parts = [part for two in seen.targets.values() for part in two]
         return np.concatenate([seen.now, seen.next, *parts])
 
-    stacked = {
+    stacked: dict[str, list[Any]] = {
         "map": [whole(seen) for _, seen in of],
         "weight": [[getattr(objective, term) for term in shape.terms] for objective, _ in of],
         "chances": [objective.chances for objective, _ in of],
