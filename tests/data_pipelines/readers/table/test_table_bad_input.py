@@ -9,13 +9,7 @@ from data_pipelines.errors import DataError
 from data_pipelines.prepare import main
 from data_pipelines.readers.table import recipe
 from data_pipelines.registry import recipe_options
-from tests.data_pipelines.readers.table.test_table_recipe import (
-    csv_text,
-    episodes,
-    log,
-    made,
-    write,
-)
+from tests.data_pipelines.readers.table.table_files import csv_text, episodes, log, made, write
 
 ROLES = ("--time=t", "--actions=valve")
 LINES = csv_text(log(count=500)).splitlines(keepends=True)
