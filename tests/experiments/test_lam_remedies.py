@@ -12,10 +12,8 @@ from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.sidecar_writing import write_sidecar
 from data_pipelines.format.sidecars import split_episodes
-from data_pipelines.loading.opening import open_data
-from data_pipelines.loading.options import loader_options
-from data_pipelines.loading.pairing import check_shared_agent
 from data_pipelines.registry import recipe_options
+from experiments.tasks import remedies
 from experiments.tasks.registry import build_task
 from experiments.train import train
 from flexlam_jax.errors import ConfigError
@@ -150,19 +148,11 @@ def test_data_without_what_a_remedy_needs(tmp_path):
             task.data(range(8))
 
 
-def test_partners_of_other_deeds_are_refused(data, monkeypatch):
-    opened = open_data(loader_options({"path": data, "pair_with": "exogenous"}))
-    check_shared_agent(opened.datasets, opened.pairs)
-    own = opened.datasets[0].reader.clip(0)
-    for label in ("action", "state"):
-        changed = own.decode_label(label).copy()
-        changed[..., :1] += 1
+def test_partners_are_compared_before_training(data, monkeypatch):
+    def differ(datasets, pairs):
+        raise DataError("they differ")
 
-        def lying(self, asked, real=type(own).decode_label, label=label, changed=changed):
-            lie = asked == label and self._spec.name == opened.datasets[0].spec.name
-            return changed if lie else real(self, asked)
-
-        monkeypatch.setattr(type(own), "decode_label", lying)
-        with pytest.raises(DataError, match=f"{label} is not that of its partner square_b"):
-            check_shared_agent(opened.datasets, opened.pairs)
-        monkeypatch.undo()
+    monkeypatch.setattr(remedies, "check_shared_agent", differ)
+    build_task(config_on(data)).data(range(8)).close()
+    with pytest.raises(DataError, match="they differ"):
+        build_task(config_on(data, **CROSS)).data(range(8))
