@@ -148,7 +148,7 @@ def _is_exogenous(folder: epath.Path) -> bool:
 
 def _is_linear_study(folder: epath.Path) -> bool:
     settings = _object(folder / "settings.json")
-    return settings.get("kind") == "linear_lam" and {"seeds", "cases"} <= settings.keys()
+    return settings.get("kind") == "linear_lam" and {"seeds", "fast"} <= settings.keys()
 
 
 RUN = Kind("run", "a training run", "--workdir", _is_run)

@@ -5,15 +5,15 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from experiments import provenance
 from experiments.linear_lam import summary
 from experiments.linear_lam.measure import Row
 from experiments.linear_lam.png import png
-from experiments.linear_lam.sweeps import SWEEPS
+from experiments.linear_lam.record import Record
+from experiments.linear_lam.sweeps import SWEEPS, Sweep, cases
 from flexlam_jax.files import write_atomically
-from flexlam_jax.reports.figure import figure
+from flexlam_jax.linear.training import Budget
 from flexlam_jax.reports.results import Table, plain
 from flexlam_jax.reports.tables import as_markdown, as_text
 
@@ -22,23 +22,36 @@ FORMAT = 1
 NAME = "exogenous_linear"  # of all files, which docs/results holds too
 
 
-def write_results(out: Path, rows: Sequence[Row], settings: Mapping[str, Any]) -> None:
-    """Writes NAME.csv, .json, .md, and a .png and .svg per sweep; prints the tables."""
+def write_results(out: Path, record: Record) -> None:
+    """Writes NAME.csv, .json, .md, and a picture per sweep; prints the tables."""
+    there = [sweep for sweep in SWEEPS if sweep.name in record.rows]
+    rows = [row for sweep in there for row in record.rows[sweep.name]]
     found = summary.points(rows)
-    shown = summary.tables(found, rows)
-    made = provenance.made_by("experiments.linear_lam")
-    told = {"format": FORMAT, **made, **settings, "reached": summary.reached(rows)}
-    text = json.dumps({**told, "points": plain(found)}, indent=1, allow_nan=False) + "\n"
-    write_atomically(out / f"{NAME}.json", text)
+    shown = summary.tables(found, rows, there)
+    facts = {**provenance.made_by("experiments.linear_lam"), **_facts(record)}
+    told = {"format": FORMAT, **facts, "reached": summary.reached(rows), "points": plain(found)}
+    write_atomically(out / f"{NAME}.json", json.dumps(told, indent=1, allow_nan=False) + "\n")
     write_atomically(out / f"{NAME}.csv", as_csv(rows))
-    drawn = {sweep.name: summary.curves(found, sweep) for sweep in SWEEPS}
-    for name, curves in drawn.items():
-        write_atomically(out / f"{NAME}_{name}.png", png(curves))
-    write_atomically(out / f"{NAME}_noise.svg", figure(drawn["noise"]))
-    write_atomically(out / f"{NAME}.md", markdown(shown, made, settings))
+    for sweep in there:
+        write_atomically(out / f"{NAME}_{sweep.name}.png", png(summary.curves(found, sweep)))
+    write_atomically(out / f"{NAME}.md", markdown(shown, facts, there))
     for table in shown:
         print(f"\n{as_text(table)}")
     print(out / f"{NAME}.md")
+
+
+def _facts(record: Record) -> dict[str, str]:
+    budgets = dict.fromkeys(case.budget for case in cases(fast=record.fast))
+    return {
+        "seeds": ", ".join(map(str, record.seeds)),
+        "training": "; ".join(map(_told, budgets)),
+        "time": f"{record.seconds:.0f} s, {record.cpu_seconds:.0f} s of CPU",
+    }
+
+
+def _told(budget: Budget) -> str:
+    of = f"{budget.batch} transitions" if budget.batch else "the expected loss"
+    return f"{budget.steps} steps of {of}, Adam, cosine from {budget.learning_rate:g}"
 
 
 def as_csv(rows: Sequence[Row]) -> str:
@@ -53,19 +66,18 @@ def as_csv(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def markdown(shown: Sequence[Table], made: Mapping[str, str], settings: Mapping[str, Any]) -> str:
+def markdown(shown: Sequence[Table], facts: Mapping[str, str], sweeps: Sequence[Sweep]) -> str:
     """The page for docs/results, where the pictures lie beside it."""
-    facts = "\n".join(f"- {key}: {text}" for key, text in {**made, **settings}.items())
     about = (
         "What each line means and why: [the derivations](../exogenous/linear.md). ± is half of a 95 % "
         "interval (Student's t) over seeds, of directions, initialisation and batches alike. NMSE: 0, "
         "the code says all, 1, nothing, of what o does not tell. A dash: no subspace is the best."
     )
-    parts = [f"# {TITLE}", about, facts]
-    titles = {sweep.title: sweep.name for sweep in SWEEPS}
+    parts = [f"# {TITLE}", about, "\n".join(f"- {key}: {text}" for key, text in facts.items())]
+    pictures = {sweep.title: f"{NAME}_{sweep.name}.png" for sweep in sweeps}
     for table in shown:
         parts.append(f"## {table.title}")
-        if table.title in titles and table is not shown[1]:
-            parts.append(f"![{table.title}]({NAME}_{titles[table.title]}.png)")
+        if table.title in pictures:
+            parts.append(f"![{table.title}]({pictures[table.title]})")
         parts.append(as_markdown(table))
     return "\n\n".join(parts) + "\n"

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from experiments.linear_lam.measure import GAP, Row
-from experiments.linear_lam.sweeps import SWEEPS, Sweep
+from experiments.linear_lam.sweeps import Sweep
 from flexlam_jax.evaluation.intervals import over_seeds
 from flexlam_jax.reports.results import Cell, Column, Curve, Number, Series, Table
 
@@ -41,7 +41,7 @@ def reached(rows: Sequence[Row]) -> dict[str, float | None]:
     return {
         "excess": max(row["excess"] for row in rows),
         "angle": max(row["angle"] for row in rows if row["angle"] is not None),
-        "turn": max(abs(turn.mean - 1) for turn in turns) if all(turns) else None,
+        "turn": max(abs(turn.mean - 1) for turn in turns) if turns and all(turns) else None,
     }
 
 
@@ -105,10 +105,10 @@ def _curve(
     return Curve(f"{title}: {label}", series, (), sweep.x, label, sweep.x)
 
 
-def tables(found: Sequence[Point], rows: Sequence[Row]) -> list[Table]:
+def tables(found: Sequence[Point], rows: Sequence[Row], sweeps: Sequence[Sweep]) -> list[Table]:
     """What was reached, then a table per sweep."""
-    shown = [_reached_table(rows), _turn_table(rows)]
-    return [*shown, *(_sweep_table(found, sweep) for sweep in SWEEPS)]
+    turns = [_turn_table(rows)] if any(sweep.name == "threshold" for sweep in sweeps) else []
+    return [_reached_table(rows), *turns, *(_sweep_table(found, sweep) for sweep in sweeps)]
 
 
 def _reached_table(rows: Sequence[Row]) -> Table:
@@ -148,7 +148,7 @@ def _worst(rows: Sequence[Row]) -> str:
 
 def _turn_table(rows: Sequence[Row]) -> Table:
     columns = [Column("arm", "objective"), Column("turn", "turns at, of the prediction", 3)]
-    return Table("Where the order turns", turning_points(rows), columns, ("arm",))
+    return Table("Turning points", turning_points(rows), columns, ("arm",))
 
 
 def _sweep_table(found: Sequence[Point], sweep: Sweep) -> Table:

@@ -32,11 +32,8 @@ class Contents(NamedTuple):
         return -self.action + self.exogenous + self.observation
 
 
-def nmse(of: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
+def nmse(of: np.ndarray, code: np.ndarray) -> float:
     """Mean squared error of the best linear prediction of map (X, N) by map (W, N), over its variance.
-
-    Args:
-      noise: variance of what is added to every number of the code.
 
     Raises:
       UserError: matrices of other numbers, or a target that does not vary.
@@ -46,29 +43,28 @@ def nmse(of: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
     total = float(np.sum(of**2))
     if not total:
         raise UserError("what is predicted does not vary: no error can be normalised")
-    cov = covariance(code) + noise * np.eye(len(code))
-    both = covariance(of, code)
-    explained = np.trace(both @ np.linalg.pinv(cov, rcond=1e-12, hermitian=True) @ both.T)
+    both, inverse = covariance(of, code), np.linalg.pinv(covariance(code), 1e-12, hermitian=True)
+    explained = np.trace(both @ inverse @ both.T)
     return float(np.clip(1 - explained / total, 0, 1))
 
 
-def contents(process: Process, code: np.ndarray, noise: float = 0.0) -> Contents:
+def contents(process: Process, code: np.ndarray) -> Contents:
     """What a code (W, N') says of the transition. Raises: as `nmse`."""
     return Contents(
-        said_of(process.change, code, noise),
-        said_of(process.exogenous, code, noise),
-        said_of(process.now, code, noise),
+        said_of(process.change, code),
+        said_of(process.exogenous, code),
+        said_of(process.now, code),
     )
 
 
-def said_of(part: np.ndarray, code: np.ndarray, noise: float = 0.0) -> float:
+def said_of(part: np.ndarray, code: np.ndarray) -> float:
     """`nmse` of a map (X, N) of a process by a code (W, N'): partners and shifts make N' longer.
 
     Of what does not vary nothing can be said: 1.
     """
     if not part.any():
         return 1.0
-    return nmse(np.pad(part, ((0, 0), (0, code.shape[1] - part.shape[1]))), code, noise)
+    return nmse(np.pad(part, ((0, 0), (0, code.shape[1] - part.shape[1]))), code)
 
 
 def true_code(params: Params, seen: View, keep: int | None = None) -> np.ndarray:

@@ -68,10 +68,3 @@ def orthonormal(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray
     if not 0 < columns <= rows:
         raise UserError(f"{columns} orthonormal directions do not fit into {rows} dimensions")
     return np.linalg.qr(rng.normal(size=(rows, columns)))[0]
-
-
-def sample(process: Process, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Transitions as arrays: {"now", "next" (count, O), "action" (count, A), "exogenous"}."""
-    g = np.random.default_rng(seed).normal(size=(count, process.now.shape[1]))
-    maps = {"now": process.now, "next": process.next, "action": process.action}
-    return {name: g @ of.T for name, of in (maps | {"exogenous": process.exogenous}).items()}

@@ -78,7 +78,10 @@ def lines(out):
     return run_lines(
         "linear_lam.command",
         [
+            [f"--out={out}/study", "--fast", "--seeds=0,1", "--sweeps=threshold,policy"],
             [f"--out={out}/study", "--fast", "--seeds=0,1"],
+            [f"--out={out}/study", "--seeds=0,1"],
+            [f"--out={out}/new", "--sweeps=nois"],
             [f"--out={out}/theirs", "--fast"],
             [f"--out={out}/study", "--seeds=0,x"],
             [f"--out={out}/study", "--seeds=0,0"],
@@ -88,8 +91,10 @@ def lines(out):
 
 
 def test_the_smoke_run_writes_everything(lines, out):
-    code, text, error, _ = lines[0]
+    assert lines[0][0] == 0, lines[0]
+    code, text, error, _ = lines[1]
     assert code == 0, error
+    assert "15 cases of 2 seeds, 11 of them to be trained" in text  # Two sweeps were there.
     told = json.loads((out / "study" / "exogenous_linear.json").read_text())
     assert told["reached"].keys() == {"excess", "angle", "turn"} and told["seeds"] == "0, 1"
     rows = list(csv.DictReader((out / "study" / "exogenous_linear.csv").open()))
@@ -102,11 +107,14 @@ def test_the_smoke_run_writes_everything(lines, out):
     assert "What was to be reached" in text and "nan" not in page.lower()
 
 
-def test_what_is_refused_is_one_message(lines, out):
-    for line, told in zip(
-        lines[1:],
-        ["holds notes.txt, not", "give whole numbers", "names 0 more than once", "whole numbers"],
-        strict=True,
-    ):
-        code, _, error, _ = line
+def test_what_is_refused_is_one_message(lines):
+    refused = [
+        "of a smoke run",
+        "unknown nois; known: noise",
+        "holds notes.txt, not",
+        "give whole numbers",
+        "names 0 more than once",
+        "give whole numbers",
+    ]
+    for (code, _, error, _), told in zip(lines[2:], refused, strict=True):
         assert code == 1 and told in error and len(error.strip().splitlines()) == 1
