@@ -142,6 +142,30 @@ def test_additivity_is_of_steps_that_follow_one_another(gap):
     assert row["additivity"].mean == pytest.approx(1) and row["additivity"].n == 12
 
 
+def test_vectors_are_encoded_again_as_they_are():
+    class Moved(Codes):
+        def read(self, o_t, o_next):
+            return (o_next - o_t)[:, :1, 0, 0]
+
+        def decode(self, o_t, codes):
+            return o_t + np.asarray(codes)[:, 0, 0][:, None, None, None]
+
+    rng = np.random.default_rng(3)
+    state = np.cumsum(rng.normal(size=(10, 9, 1)), 1)  # Ten episodes of one column.
+    t = np.tile(np.arange(8), 10)
+    batch = {
+        "frames": np.stack([state[:, :-1], state[:, 1:]], 2).reshape(80, 2, 1, 1, 1),
+        "episode": np.repeat(np.arange(10), 8),
+        "t": t,
+        "dataset": 0 * t,
+        "gap": 0 * t + 1,
+    }
+    batch["frames"] = batch["frames"].astype(np.float32)
+    row = row_of(Moved(), [batch])
+    for key in ("cycle", "transfer", "additivity", "reversibility"):
+        assert row[key].mean == pytest.approx(1), key
+
+
 def test_neighbours_of_another_gap_or_episode_are_none():
     batches = list(clips(episodes=2, length=3))
     read = FIELDS["later"].read(None, batches[0])
