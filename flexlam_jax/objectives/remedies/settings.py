@@ -37,8 +37,12 @@ class RemedySettings:
     own: str = setting(
         ALL,
         range=one_of((ALL, LONGER, STOPPED)),
-        help="own frames train the first slots too, or as part of longer prefixes, or not at all; "
-        "the first ones are those of cross_slots or translator.slots",
+        help="own frames train the first slots too, or as part of longer prefixes, or not at all",
+    )
+    own_slots: int = setting(
+        0,
+        range=COUNT_OR_NONE,
+        help="how many these are, 0 for those of cross_slots or translator.slots",
     )
     pixels: float = setting(
         1.0, range=real(0, 1), help="share of the gradient of own pixels that passes the code"
@@ -117,15 +121,21 @@ def check_remedies(
 
 def _first_slots(settings: RemedySettings, slots: int, first: int) -> int:
     if settings.own == ALL:
+        if settings.own_slots:
+            raise ConfigError(
+                f"config.loss.own_slots={settings.own_slots} and config.loss.own='all': own frames "
+                "train all slots alike; give 'longer' or 'stopped', or leave out own_slots"
+            )
         return 0
-    both = {settings.cross_slots, first} - {0}
-    if len(both) != 1:
+    given = {settings.own_slots, settings.cross_slots, first} - {0}
+    if len(given) != 1:
         raise ConfigError(
             f"config.loss.own={settings.own!r} treats the first slots apart: give their number, "
-            f"config.loss.cross_slots (it is {settings.cross_slots}) or, of lam_finetune, "
-            f"config.translator.slots (it is {first}), and the same where both are given"
+            f"config.loss.own_slots (it is {settings.own_slots}), config.loss.cross_slots (it is "
+            f"{settings.cross_slots}) or, of lam_finetune, config.translator.slots (it is {first}), "
+            "and the same where several are given"
         )
-    (count,) = both
+    (count,) = given
     if count >= slots:
         raise ConfigError(
             f"config.loss.own={settings.own!r} with {count} first slots of config.model.slots="

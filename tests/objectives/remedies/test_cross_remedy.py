@@ -171,8 +171,10 @@ def test_prefixes_made_longer_are_drawn_about_as_often():
         (
             {"own": "stopped", "cross": 1.0, "cross_slots": 1},
             {"first_slots": 2},
-            "the same where both are given",
+            "the same where several are given",
         ),
+        ({"own_slots": 1}, {}, "own frames train all slots alike"),
+        ({"own": "longer", "own_slots": 3}, {}, "leaves no slot to own frames"),
         ({"own": "some"}, {}, "config.loss.own='some'"),
         ({"feature": 1.0, "feature_space": "inverse"}, {}, "config.translator.steps"),
         ({"cross": 1.0, "feature": 1.0, "feature_space": "dino"}, {}, "of the frames alone"),

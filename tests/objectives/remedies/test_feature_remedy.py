@@ -114,13 +114,11 @@ def test_supplied_features_are_predicted_where_there_are_some():
 def test_first_slots_hear_features_where_own_pixels_are_stopped():
     batch = batch_of()
     objective, params, extra = built(
-        EMA | {"own": "stopped", "pixels": 0.0},
-        config={"keep": {"kind": "fixed"}},
-        first_slots=1,
+        EMA | {"own": "stopped", "own_slots": 1}, config={"keep": {"kind": "fixed"}}
     )
     params = moved(params)
     assert slots_reached(objective, params, extra, batch, "feature") == [True] * 3
-    assert slots_reached(objective, params, extra, batch, "reconstruction") == [False] * 3
+    assert slots_reached(objective, params, extra, batch, "reconstruction") == [False, True, True]
 
 
 def test_columns_that_are_no_features_are_refused():
