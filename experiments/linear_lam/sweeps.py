@@ -4,10 +4,10 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
+from flexlam_jax.linear.closed_forms import own_frame_threshold, supervision_threshold
 from flexlam_jax.linear.generators import Controllable, ExBmdp, controllable, ex_bmdp
 from flexlam_jax.linear.objective import Objective, nested
 from flexlam_jax.linear.process import Process
-from flexlam_jax.linear.thresholds import own_frame_threshold, supervision_threshold
 from flexlam_jax.linear.training import Budget
 
 SLOTS = 6  # actions and exogenous dimensions: all that an innovation has

@@ -5,8 +5,7 @@
 r is the innovation, its covariance is Sigma_r. Every objective here comes down to a regression of
 rank `width` of some target on r (Izenman 1975; Eckart-Young), solved by eigenvectors. Those of a
 smaller width are the first of a larger one, so the same solution serves nested dropout: slot j is
-the j-th eigenvector (Rippel et al. 2014, for PCA). docs/exogenous/linear.md derives what is here;
-sources are named per function, and what has none is ours.
+the j-th eigenvector (Rippel et al. 2014, for PCA). docs/exogenous/linear.md derives what is here.
 
 Dimension keys: X of a regressor, Y of a target, A of an action, W width.
 """
@@ -112,9 +111,6 @@ def reduced_rank_regression(
 ) -> ReducedRank:
     """The best prediction of y by `width` linear numbers of x.
 
-    With y the innovation of the partner of a pair and x one's own, this is cross-exogenous
-    reconstruction: what the two do not share has no covariance, and no slot.
-
     Source: Izenman 1975.
 
     Args:
@@ -135,6 +131,20 @@ def reduced_rank_regression(
     minimum = max(float(np.trace(target) - gains[:width].sum()), 0.0)
     used = gains[:width] > _NOTHING * max(np.trace(target), gains[0])
     return ReducedRank(minimum, gains, decoder, used[:, None] * right[:width] @ whitening)
+
+
+def cross_exogenous(
+    innovation_covariance: np.ndarray, shared: np.ndarray, width: int
+) -> ReducedRank:
+    """Encode one of a pair, decode the other's next frame: `reduced_rank_regression` of r2 on r1.
+
+    The rank of `shared` is that of what the agent does; slots beyond it are empty at any width, and what
+    the two do not share is in none. Ours; arXiv 2605.20223 names the objective.
+
+    Args:
+      innovation_covariance: Cov(r1) = Cov(r2), (X, X).   shared: Cov(r2, r1), (X, X).
+    """
+    return reduced_rank_regression(innovation_covariance, shared, innovation_covariance, width)
 
 
 def canonical_correlations(
@@ -192,6 +202,48 @@ def endogenous_projection(innovation_covariance: np.ndarray, projection: np.ndar
     projection = as_matrix(projection, "projection")
     same_size(("innovation_covariance", len(matrix)), ("projection", projection.shape[1]))
     return projection @ matrix @ projection.T
+
+
+def supervision_threshold(noise_variance: float, action_variance: float, scale: float) -> float:
+    """The weight of action prediction above which slots hold the action: nu / sa^2 - scale^2. Ours.
+
+    Of an Ex-BMDP whose action moves orthonormal directions by `scale`, all of a~ alike likely, all of w,
+    too. An action slot gains mu = scale^2 sa^2 by reconstruction and weight sa^2 by the head, an
+    exogenous one nu. Negative where reconstruction alone prefers the action. With a share p of labels, p
+    times the weight counts.
+
+    Args:
+      noise_variance: of w, per dimension.   action_variance: sa^2, of a - E[a | o], per dimension.
+      scale: length of the change by an action of size 1.
+
+    Raises:
+      UserError: numbers that are not finite, or not positive.
+    """
+    noise = as_number(noise_variance, "noise_variance")
+    action = as_number(action_variance, "action_variance", above=True)
+    return noise / action - as_number(scale, "scale", above=True) ** 2
+
+
+def own_frame_threshold(
+    noise_variance: float, action_variance: float, scale: float, *, shared: bool = False
+) -> float:
+    """The weight beta of one's own frame beside the partner's, below which the action comes first. Ours.
+
+    With a decoder for each, an action slot gains (1 + beta) mu and an exogenous one beta nu: beta < mu /
+    (nu - mu). With one decoder for both (`shared`) an exogenous slot gains beta^2 nu / (1 + beta), which
+    gives beta < 1 / (sqrt(nu / mu) - 1), but decodes it at beta / (1 + beta) of its size.
+
+    Returns:
+      The threshold; inf where nu <= mu, as then any weight will do.   Raises: as above.
+    """
+    noise = as_number(noise_variance, "noise_variance")
+    action = as_number(action_variance, "action_variance", above=True)
+    controllable = action * as_number(scale, "scale", above=True) ** 2
+    if noise <= controllable:
+        return float("inf")
+    if shared:
+        return float(1 / (np.sqrt(noise / controllable) - 1))
+    return controllable / (noise - controllable)
 
 
 def _inverse_root(matrix: np.ndarray) -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.linear import closed_forms as cf
+from flexlam_jax.linear.closed_forms import own_frame_threshold, supervision_threshold
 from flexlam_jax.linear.metrics import subspace_angle
-from flexlam_jax.linear.thresholds import own_frame_threshold, supervision_threshold
 
 
 def some_covariance(size, seed=0):
@@ -73,7 +73,7 @@ def test_partners_that_share_the_action_alone_give_it_alone():
     rng = np.random.default_rng(0)
     action, noise = rng.normal(size=(8, 2)), 5 * rng.normal(size=(8, 3))
     own = action @ action.T + noise @ noise.T
-    found = cf.reduced_rank_regression(own, action @ action.T, own, 5)
+    found = cf.cross_exogenous(own, action @ action.T, 5)
     assert np.abs(found.encoder[:2] @ noise).max() < 1e-6
     assert np.abs(found.encoder[:2] @ action).max() > 0.5
     assert not found.encoder[2:].any()

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 
 from flexlam_jax.errors import ConfigError, UserError
-from flexlam_jax.linear.closed_forms import reconstruction_minimum
+from flexlam_jax.linear.closed_forms import (
+    own_frame_threshold,
+    reconstruction_minimum,
+    supervision_threshold,
+)
 from flexlam_jax.linear.generators import Controllable, ExBmdp, controllable, ex_bmdp
 from flexlam_jax.linear.lam import errors, expected_loss
 from flexlam_jax.linear.metrics import innovation_code, said_of
 from flexlam_jax.linear.objective import CROSS, OWN, Objective, nested, view
 from flexlam_jax.linear.optimum import optimum
 from flexlam_jax.linear.process import covariance
-from flexlam_jax.linear.thresholds import own_frame_threshold, supervision_threshold
 
 LOUD = ex_bmdp(ExBmdp(noise=2.0))
 PROCESSES = {
