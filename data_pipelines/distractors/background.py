@@ -1,5 +1,5 @@
-"""A pattern that scrolls behind the scene: where the renderer says that sky, ceiling or a far wall
-shows, and nowhere else."""
+"""A pattern or a video that scrolls behind the scene: where the renderer says that sky, ceiling or a
+far wall shows, and nowhere else."""
 
 from __future__ import annotations
 
@@ -7,23 +7,36 @@ import numpy as np
 
 from data_pipelines.distractors.layer import Kind, Layer
 from data_pipelines.distractors.moves import Moves
+from data_pipelines.distractors.video import video_frames
 
 SPEED = 1 / 16  # root mean square of a move, as a share of the picture's side
 _WAVES, _FINEST = 12, 5  # cosines in the pattern, and periods across it at most
 
 
-def background(moves: Moves, size: int, strength: float, rng: np.random.Generator) -> Layer:
-    """state: how far the pattern is scrolled to the right and down, and its last move, in pixels."""
-    pattern = np.tile(_pattern(size, rng), (2, 2, 1))  # scrolling is then a choice of rows
+def background(
+    moves: Moves, size: int, strength: float, rng: np.random.Generator, *, video: str = ""
+) -> Layer:
+    """state: how far the pattern is scrolled to the right and down, and its last move, in pixels.
+
+    video: folder of a dataset whose frames are the pattern, one after the other, beside their mirror
+    images, so that they have no seam either; "" for a pattern that is drawn and stays.
+    """
+    if video:
+        pattern = video_frames(video, moves.frames, size, rng)
+        pattern = np.concatenate([pattern, pattern[:, ::-1]], axis=1)
+        pattern = np.concatenate([pattern, pattern[:, :, ::-1]], axis=2)
+    else:
+        pattern = _pattern(size, rng)[None]
+    period = pattern.shape[1]
     steps = SPEED * size * moves.speeds(rng)
-    path = ((rng.uniform(0, size, 2) + np.cumsum(steps, axis=0)) % size).astype(np.float32)
+    path = ((rng.uniform(0, period, 2) + np.cumsum(steps, axis=0)) % period).astype(np.float32)
     shift = np.floor(path).astype(int)  # what the state says, to the pixel
 
     def paint(t, frame, mask, far):
         if not strength:
             return
-        left, top = -shift[t] % size
-        behind = pattern[top : top + size, left : left + size]
+        columns, rows = (np.arange(size) - start for start in shift[t])
+        behind = pattern[t % len(pattern)].take(rows, 0, mode="wrap").take(columns, 1, mode="wrap")
         shown = frame + np.float32(strength) * (behind - frame.astype(np.float32))
         np.copyto(frame, np.rint(shown).astype(np.uint8), where=far[..., None])
         mask |= far

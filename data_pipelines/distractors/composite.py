@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,15 +45,21 @@ def columns(strengths: Mapping[str, float]) -> tuple[str, ...]:
 
 
 def distractors(
-    moves: Moves, size: int, strengths: Mapping[str, float], seed: tuple[int, ...]
+    moves: Moves,
+    size: int,
+    strengths: Mapping[str, float],
+    seed: tuple[int, ...],
+    *,
+    video: str = "",
 ) -> Distractors:
     """Those of one episode: a function of these arguments alone.
 
     strengths: by kind. seed: whole numbers; every kind draws for itself, so that one does the same
-    whether others are there or not, at any strength.
+    whether others are there or not, at any strength. video: folder of the dataset that is the
+    background, "" for a pattern.
     """
     layers = tuple(
-        KINDS[kind].make(
+        _made(kind, video)(
             moves, size, strengths[kind], np.random.default_rng([*seed, zlib.crc32(kind.encode())])
         )
         for kind in _ordered(strengths)
@@ -72,6 +79,11 @@ def distract(frames: np.ndarray, added: Distractors, far: np.ndarray | None = No
         for layer in added.layers:
             layer.paint(t, frame, mask[t], behind)
     return Distracted(frames, np.where(mask, 255, 0).astype(np.uint8)[..., None])
+
+
+def _made(kind: str, video: str) -> Callable[..., Layer]:
+    make = KINDS[kind].make
+    return functools.partial(background.background, video=video) if kind == "background" else make
 
 
 def _ordered(strengths: Mapping[str, float]) -> list[str]:

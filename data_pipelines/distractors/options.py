@@ -5,15 +5,23 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines.distractors.composite import KINDS, columns
+from data_pipelines.distractors.video import content_of
 from data_pipelines.errors import DataError
 
 STRENGTH = 0.5
-_FLAGS = ("distractor_strength", "distractor_correlation", "distractor_memory")
-_NEED_A_DISTRACTOR = (*_FLAGS, "exogenous_pairs", "masks")
+_NEED_A_DISTRACTOR = (
+    "distractor_strength",
+    "distractor_correlation",
+    "distractor_memory",
+    "distractor_video",
+    "exogenous_pairs",
+    "masks",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +30,8 @@ class Distraction:
 
     strengths: by kind of distractor, in 0..1, see KINDS for what that means of each. correlation of
     their moves with the actions and memory of their speeds: see moves.py. pairs: every episode with
-    two of them, that have nothing to do with each other. masks: recorded as well.
+    two of them, that have nothing to do with each other. masks: recorded as well. video: folder of
+    the dataset whose frames are the background, and what it holds; "" for a drawn pattern.
     """
 
     strengths: Mapping[str, float]
@@ -30,6 +39,8 @@ class Distraction:
     memory: float = 0.0
     pairs: bool = False
     masks: bool = False
+    video: str = ""
+    video_content: str = ""
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -49,7 +60,8 @@ class Distraction:
     def facts(self) -> dict[str, Any]:
         """For the manifest: what was added, in what is said of a dataset."""
         strengths = dict(self.strengths)
-        return {"strengths": strengths, "correlation": self.correlation, "memory": self.memory}
+        told = {"strengths": strengths, "correlation": self.correlation, "memory": self.memory}
+        return told | ({"video": self.video_content} if self.video else {})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +89,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         help="share of a distractor's speed that is left after a frame, 0 to less than 1",
+    )
+    parser.add_argument(
+        "--distractor-video",
+        default=None,
+        help="a prepared folder whose frames are the background, in place of a drawn pattern",
     )
     parser.add_argument(
         "--exogenous-pairs",
@@ -120,6 +137,13 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
             args, "distractor_memory", "0 to less than 1", math.nextafter(1.0, 0.0)
         ),
     }
+    if args.distractor_video is not None:
+        if "background" not in kinds:
+            raise DataError(
+                "--distractor-video is shown as the background; give --distractor=background too"
+            )
+        folder = str(pathlib.Path(args.distractor_video).absolute())
+        given["distractor_video"] = {"path": folder, "content": content_of(folder)}
     return given | {name: True for name in ("exogenous_pairs", "masks") if getattr(args, name)}
 
 
@@ -127,12 +151,15 @@ def distraction(given: Mapping[str, Any]) -> Distraction | None:
     """What a recipe's options ask for; None for nothing."""
     if "distractor" not in given:
         return None
+    video = given.get("distractor_video", {"path": "", "content": ""})
     return Distraction(
         given["distractor"],
         given["distractor_correlation"],
         given["distractor_memory"],
         given.get("exogenous_pairs", False),
         given.get("masks", False),
+        video["path"],
+        video["content"],
     )
 
 

@@ -152,4 +152,5 @@ def _process(
     if added.correlation:
         directions = action_directions(action, spec.action)
     moves = Moves(directions, added.correlation, added.memory)
-    return distractors(moves, spec.image_shape[0], added.strengths, seed)
+    size = spec.image_shape[0]
+    return distractors(moves, size, added.strengths, seed, video=added.video)
