@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, SEED, SHARE_BELOW_1, SWITCH, real
+from flexlam_jax.config.ranges import COUNT, COUNT_OR_NONE, SEED, SHARE_BELOW_1, real
 from flexlam_jax.config.settings import check, setting
 from flexlam_jax.linear.process import Process, orthonormal
 
@@ -38,7 +38,7 @@ class ExBmdp:
 
     s ~ N(0, I), w ~ N(0, noise^2 I), xi stationary, R orthonormal times `memory`, X orthonormal times
     `scale`, a = chi Pi s + (1 - chi) pi_s. U = [U_s, U_xi] has orthonormal columns; with `overlap`
-    every column of U_xi is tilted towards U_s, so that no orthogonal projection tells them apart.
+    every column of U_xi is tilted towards what an action moves.
 
     Source: arXiv 2110.08847; the linear form is ours.
     """
@@ -51,8 +51,7 @@ class ExBmdp:
     noise: float = setting(1.0, range=real(0, above=True), help="standard deviation of w")
     memory: float = setting(0.5, range=SHARE_BELOW_1, help="how much of xi stays")
     policy: float = setting(0.0, range=CORRELATION, help="chi, how much s decides of a")
-    overlap: float = setting(0.0, range=SHARE_BELOW_1, help="cosine between U_xi and U_s")
-    paired: bool = setting(False, range=SWITCH, help="overlap with what actions move alone")
+    overlap: float = setting(0.0, range=SHARE_BELOW_1, help="cosine between U_xi and U_s X")
     seed: int = setting(0, range=SEED, help="of all directions")
 
 
@@ -93,8 +92,7 @@ def ex_bmdp(settings: ExBmdp) -> Process:
     directions = orthonormal(rng, inner, own) * settings.scale
     policy = orthonormal(rng, inner, own).T
     seen_state, seen_world = basis[:, :inner], basis[:, inner:]
-    towards = directions / settings.scale if settings.paired else np.eye(inner)
-    tilt = seen_state @ towards[:, np.arange(world) % towards.shape[1]]
+    tilt = seen_state @ directions[:, np.arange(world) % own] / settings.scale
     seen_world = settings.overlap * tilt + np.sqrt(1 - settings.overlap**2) * seen_world
     memory = settings.memory * orthonormal(rng, world, world)
     s, random, xi, w = _blocks(inner, own, world, world)

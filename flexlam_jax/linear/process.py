@@ -21,7 +21,7 @@ class Process:
     Attributes:
       now: (O, N), the observation o.       next: (O, N), the observation o'.
       action: (A, N).                       change: (O, N), q: what the action changes in o'.
-      exogenous: (O, N), what o' holds that neither o nor the action tells: noise, other agents.
+      exogenous: (O, N), what others change in o', or noise does.
       of_world: bool (N,), numbers of g that the agent does not touch; the rest are state and policy.
       keeps_endogenous: (O, O), removes what is exogenous from an observation and nothing else; None
         where it cannot be told apart.
