@@ -26,7 +26,7 @@ from flexlam_jax.reports.pictures import to_bytes
 from flexlam_jax.reports.results import Column, Number, Table
 
 DECODED = 256  # transitions that are decoded anew, of those kept
-ENCODED = 1024  # transitions that are only encoded anew
+ENCODED = 512  # transitions that are only encoded anew
 
 COLUMNS = (
     Column("k", "k"),
