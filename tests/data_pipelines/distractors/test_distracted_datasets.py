@@ -116,6 +116,20 @@ def test_a_collection_is_the_same_to_the_byte_whoever_makes_it(folders, tmp_path
     assert files(tmp_path / "again") == files(folders[1])
 
 
+def test_a_build_that_was_killed_goes_on_to_the_same_bytes(folders, tmp_path, monkeypatch):
+    """Killed while an episode was spooled, when some of its streams were in their place."""
+    options = lamp_options("--cameras=left", *ADDED, "--exogenous-pairs", "--masks")
+    with monkeypatch.context() as patch:
+        patch.setattr("data_pipelines.simulators.collector._remove_after", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=1))
+    spooled = sorted(tmp_path.glob(".data.partial/.units/*/push_random_b_exogenous_mask/*.npz"))
+    assert len(spooled) > 2
+    spooled[1].unlink()
+    prepare(LAMP, tmp_path / "data", options, engine=Engine(workers=2))
+    assert files(tmp_path / "data") == files(folders[1])
+
+
 def test_all_cameras_show_the_same_distractors(tmp_path):
     options = lamp_options(*ADDED, "--exogenous-pairs")
     prepare(LAMP, tmp_path / "two", options)
