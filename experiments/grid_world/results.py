@@ -12,10 +12,12 @@ import numpy as np
 
 from experiments import provenance
 from experiments.grid_world.conditions import Condition, Group
+from experiments.grid_world.fits import CODES
 from experiments.grid_world.orderings import LOSSES, PAPER, orderings, orderings_table
 from flexlam_jax.evaluation.intervals import over_seeds
 from flexlam_jax.files import write_atomically
 from flexlam_jax.grid_world.scores import action_entropy
+from flexlam_jax.grid_world.worth import action_worth, noise_worth, threshold
 from flexlam_jax.reports.results import Cell, Column, Table, plain
 from flexlam_jax.reports.tables import as_markdown, as_text
 
@@ -52,7 +54,7 @@ def write_results(
         "paper": orderings(rows, {name: name for name in PAPER}),
         "plain": orderings(rows, {name: f"plain_{name}" for name in PAPER}),
     }
-    shown = []
+    shown = [worth_table(groups)]
     for group in groups:
         shown.append(table(group, rows))
         if found.get(group.name):
@@ -65,6 +67,32 @@ def write_results(
     for one in shown:
         print(f"\n{as_text(one)}")
     print(out / "results.md")
+
+
+def worth_table(groups: Sequence[Group]) -> Table:
+    """What a code could tell at each intensity that there is: counted, not trained."""
+    conditions = [one for group in groups for one in group.conditions if one.intensity]
+    rows = []
+    for intensity in sorted({one.intensity for one in conditions}):
+        for shifted in sorted({one.shift for one in conditions if one.intensity == intensity}):
+            noise = noise_worth(CODES, intensity, shifted=shifted)
+            told = "action" if action_worth() > noise else "noise"
+            rows.append(
+                {
+                    "intensity": f"{intensity:g}",
+                    "frames": "shifted" if shifted else "as they are",
+                    "action": Cell(f"{action_worth():.2f}"),
+                    "noise": Cell(f"{noise:.2f}"),
+                    "told": told,
+                    "threshold": Cell(f"{threshold(CODES, shifted=shifted):.2f}"),
+                }
+            )
+    columns = [Column("intensity", "intensity"), Column("frames", "frames")]
+    columns += [Column("action", "worth of the action"), Column("noise", "worth of the noise")]
+    columns += [Column("told", "the best code tells"), Column("threshold", "from intensity, noise")]
+    caption = f"Squared error that the best {CODES} codes for either take away; see worth.py."
+    title = "What a code is worth"
+    return Table(title, rows, columns, index=("intensity", "frames"), caption=caption)
 
 
 def table(group: Group, rows: Sequence[Row]) -> Table:

@@ -45,6 +45,7 @@ def test_the_command_writes_tables_rows_and_orderings(place, said):
     with open(place / "out" / "results.csv") as file:
         assert len(list(csv.DictReader(file))) == 4
     page = (place / "out" / "results.md").read_text()
+    assert "| 1 | as they are | 0.68 | 0.56 | action | 1.10 |" in page
     assert "0.781 ± 0.079" in page and "| controllable | labels < low_noise |" in page
 
 
