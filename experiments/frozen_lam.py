@@ -14,6 +14,7 @@ from experiments.latent_statistics import Moments, moments
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.load import LAM, kind_of, load_as
+from flexlam_jax.loading.vector_lam import LoadedVectorLam
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.objectives.frozen_lam import MODEL, FrozenLam
 from flexlam_jax.objectives.lam_finetune import MODEL as FINETUNED
@@ -32,6 +33,12 @@ def open_lam(config: Any) -> LoadedLam:
     """
     given = config.lam
     lam = load_as(LAM, given.checkpoint, given.step or None)
+    if isinstance(lam, LoadedVectorLam):
+        raise ConfigError(
+            f"config.lam.checkpoint={given.checkpoint!r} is a model of vectors, and what is encoded "
+            "inside the step are frames; write its latent actions with experiments.extract_latents and "
+            "read them as config.data.sidecars.slots"
+        )
     if given.fingerprint and given.fingerprint != lam.fingerprint():
         raise ConfigError(
             f"config.lam.checkpoint={given.checkpoint!r} is model {lam.fingerprint()[:12]} (step "

@@ -49,7 +49,7 @@ def _scratch(config, _):
 
 def _of(config, preset):
     lam = read_preset(preset.replace("+", ","))
-    for section in ("model", "loss", "data"):
+    for section in ("model", "loss", "data", *(("vectors",) if "vectors" in lam else ())):
         config[section] = lam[section]
 
 

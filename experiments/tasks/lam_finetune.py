@@ -24,11 +24,13 @@ from experiments.data_hashes import data_hashes
 from experiments.tasks.clips import check_sizes, data_of
 from experiments.tasks.remedies import beside_frames, check_partners
 from experiments.tasks.task import Task
+from experiments.tasks.vectors import framed_config, reads_vectors
 from flexlam_jax.config.ranges import COUNT_OR_NONE, SEED, Range
 from flexlam_jax.config.settings import read, section, setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.evaluation.labels import count_of, read_labels
 from flexlam_jax.models.lam import build_lam, frame_shape
+from flexlam_jax.models.vectors import VectorSettings
 from flexlam_jax.objectives.lam import LossSettings, lam_objective
 from flexlam_jax.objectives.lam_finetune import (
     LABELLED,
@@ -37,6 +39,7 @@ from flexlam_jax.objectives.lam_finetune import (
     finetune_objective,
     supervision,
 )
+from flexlam_jax.objectives.vector_lam import STATE, vector_objective, with_framed
 from flexlam_jax.parallel.streams import is_streams
 from flexlam_jax.training.loop import Evaluate
 from flexlam_jax.training.validation import mean_loss
@@ -72,6 +75,7 @@ class LabelledSettings:
 class LamFinetuneConfig(LamConfig):
     """The config of a latent action model that is trained together with its translator."""
 
+    vectors: VectorSettings = section(VectorSettings)  # Of a model of vectors.
     labelled: LabelledSettings = section(LabelledSettings)
     translator: TranslatorSettings = section(TranslatorSettings, required=True)
 
@@ -86,25 +90,32 @@ def build(config: Any) -> Task:
       ConfigError: a model, loss or translator that cannot be built, a `data.image_size` that is
         not the model's, rows for other streams than the two, or a mixture of folders.
     """
-    check_sizes(config)
     _check(config)
+    framing, width = None, 0
+    if reads_vectors(config):
+        config, framing, width = framed_config(config)
+    check_sizes(config)
     shape, length = frame_shape(config.model), config.data.clip_length
     model = build_lam(config.model)
     told = supervision(config.translator)
+    lam = lam_objective(model, config.model, config.loss, clip_length=length, **told)
     objective = finetune_objective(
-        lam_objective(model, config.model, config.loss, clip_length=length, **told),
+        vector_objective(lam, framing) if framing else lam,
         model,
         config.model,
         config.translator,
         feature_width=read("loss", config.loss, LossSettings).feature_width,
     )
+    if framing:
+        objective = with_framed(objective, framing, [LABELLED])
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
         objective=objective,
-        batch=_batch(config, shape),
+        batch=_vectors(config, width) if framing else _batch(config, shape),
         data=functools.partial(_training, config),
         evaluators=functools.partial(_evaluators, config, objective),
         data_hashes=lambda: _hashes(config, splits),
+        config=config if framing else None,
     )
 
 
@@ -129,14 +140,13 @@ def _check(config: Any) -> None:
 
 def _batch(config: Any, shape: tuple[int, ...]) -> dict[str, Any]:
     rows, head = config.batch_size, config.translator
-    action = ((), jnp.int32) if head.get("discrete", True) else ((head.outputs,), jnp.float32)
 
     def frames(stream: str, length: int) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((rows[stream], length, *shape), jnp.uint8)
 
     labelled = {
         "frames": frames(LABELLED, 2),
-        "action": jax.ShapeDtypeStruct((rows[LABELLED], 1, *action[0]), action[1]),
+        "action": _actions(config),
     }
     if steps := head.get("steps", 0):
         labelled["frame_chunk"] = frames(LABELLED, steps + 1)
@@ -144,6 +154,25 @@ def _batch(config: Any, shape: tuple[int, ...]) -> dict[str, Any]:
         labelled["frame_chunk_mask"] = jax.ShapeDtypeStruct(held, jnp.bool_)
     video = {"frames": frames(VIDEO, config.data.clip_length)}
     return {VIDEO: video | beside_frames(config, rows[VIDEO]), LABELLED: labelled}
+
+
+def _vectors(config: Any, width: int) -> dict[str, Any]:
+    """`_batch` of a model of vectors."""
+    lengths = {VIDEO: config.data.clip_length, LABELLED: 2}
+    batch: dict[str, Any] = {
+        stream: {
+            STATE: jax.ShapeDtypeStruct((config.batch_size[stream], length, width), jnp.float32)
+        }
+        for stream, length in lengths.items()
+    }
+    batch[LABELLED]["action"] = _actions(config)
+    return batch
+
+
+def _actions(config: Any) -> jax.ShapeDtypeStruct:
+    rows, head = config.batch_size[LABELLED], config.translator
+    shape, dtype = ((), jnp.int32) if head.get("discrete", True) else ((head.outputs,), jnp.float32)
+    return jax.ShapeDtypeStruct((rows, 1, *shape), dtype)
 
 
 def _streams(config: Any, split: str, *, drawn: bool) -> dict[str, dict[str, Any]]:
@@ -163,7 +192,7 @@ def _streams(config: Any, split: str, *, drawn: bool) -> dict[str, dict[str, Any
         "clip_length": 2,
         "pairs_per_clip": 1,
         "gap": given.gap[0] if isinstance(given.gap, tuple) else given.gap,  # As lam_inputs does.
-        "fields": ("action",),
+        "fields": tuple(dict.fromkeys((*given.fields, "action"))),
         "frame_chunk": steps + 1 if steps else 0,
         "pair_with": "",
         "views": (),

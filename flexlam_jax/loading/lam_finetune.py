@@ -6,6 +6,7 @@ import jax
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.loading.lam import LoadedLam
+from flexlam_jax.loading.vector_lam import LoadedVectorLam
 from flexlam_jax.models.lam import build_lam
 
 MODEL = "lam"  # Where the parameters of its model lie; see objectives/lam_finetune.py.
@@ -16,4 +17,7 @@ def from_checkpoint(path: Any, step: int | None = None) -> LoadedLam:
     variables, config, step = restore_params(path, step=step)
     own = {name: tree[MODEL] for name, tree in variables.items() if MODEL in tree}
     own = jax.device_put(own, jax.local_devices()[0])
-    return LoadedLam(build_lam(config["model"]), own, config, step)
+    vectors = config["model"]["encoder"]["kind"] == "vector"
+    return (LoadedVectorLam if vectors else LoadedLam)(
+        build_lam(config["model"]), own, config, step
+    )

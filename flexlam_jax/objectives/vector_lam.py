@@ -20,39 +20,33 @@ RECONSTRUCTION = "reconstruction"
 _OF_PICTURES = ("psnr", "copy_psnr")
 
 
-def vector_objective(
-    lam: Objective,
-    units: Units,
-    columns: Sequence[int],
-    history: int,
-    exogenous: Sequence[int] = (),
-) -> Objective:
-    """`lam_objective` of a model with vector encoder and decoder, on batches of vectors.
+@dataclasses.dataclass(frozen=True)
+class Framing:
+    """How batches of vectors become the frames of a model.
 
-    Args:
-      lam: the objective on frames (B, T, S, H, 1).
+    Attributes:
       units: what the model sees; those of no columns change nothing.
       columns: positions among the batch's, S of them; () for all as they are.
       history: H.
       exogenous: which of the S columns the agent does not control, from 0. They are the pixels of
         the masks that `loss.mask` names: with weight 0 the loss is of an endogenous representation
         (arXiv 2605.20223), of which all columns remain inputs.
-
-    Returns:
-      Objective whose loss reads batch["state"] float32 (B, T, all columns), raw. Errors are means
-      over the S columns of the instant that is predicted. Metrics: those of `lam` without PSNR, and
-      `copy`, the error of predicting no change: about 1 in units of changes, so that
-      `reconstruction` is the share of the changes' variance that is left.
     """
 
-    def framed(batch: Batch) -> dict[str, Any]:
+    units: Units
+    columns: tuple[int, ...]
+    history: int
+    exogenous: tuple[int, ...] = ()
+
+    def framed(self, batch: Batch) -> dict[str, Any]:
+        """With `frames` (B, T, S, H, 1) and their masks, of `state` float32 (B, T, columns), raw."""
         state = batch[STATE]
-        if columns:
-            state = state[..., jnp.asarray(columns)]
-        if units.scale:
-            state = units.of(state, jnp)
-        frames = windows(state.astype(jnp.float32), history)
-        outside = jnp.zeros(frames.shape[2], bool).at[jnp.asarray(exogenous, int)].set(True)
+        if self.columns:
+            state = state[..., jnp.asarray(self.columns)]
+        if self.units.scale:
+            state = self.units.of(state, jnp)
+        frames = windows(state.astype(jnp.float32), self.history)
+        outside = jnp.zeros(frames.shape[2], bool).at[jnp.asarray(self.exogenous, int)].set(True)
         masks = {
             f"frames_{name}": jnp.broadcast_to(
                 jnp.where(where, jnp.uint8(255), jnp.uint8(0))[:, None, None], frames.shape
@@ -61,15 +55,26 @@ def vector_objective(
         }
         return {**batch, **masks, "frames": frames}
 
+
+def vector_objective(lam: Objective, framing: Framing) -> Objective:
+    """`lam_objective` of a model with vector encoder and decoder, on batches of vectors.
+
+    Returns:
+      Objective whose loss reads batch["state"], see `Framing`. Errors are means over the S columns of
+      the instant that is predicted. Metrics: those of `lam` without PSNR, and `copy`, the error of
+      predicting no change: about 1 in units of changes, so that `reconstruction` is the share of the
+      changes' variance that is left.
+    """
+
     def init(key: jax.Array, batch: Batch) -> Variables:
-        return lam.init(key, framed(batch))
+        return lam.init(key, framing.framed(batch))
 
     def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
-        given = framed(batch)
+        given = framing.framed(batch)
         found = lam.outcome(params, extra, given, key)
         # All instants of a window but the last are copied without error.
         error = found.terms[RECONSTRUCTION]
-        error = Mean(error.sum, error.weight / history)
+        error = Mean(error.sum, error.weight / framing.history)
         vectors = now(given["frames"])
         metrics = {k: v for k, v in found.metrics.items() if k not in _OF_PICTURES}
         metrics["copy"] = Mean.of(jnp.square(vectors[:, 1:] - vectors[:, :-1]))
@@ -78,3 +83,18 @@ def vector_objective(
         )
 
     return dataclasses.replace(lam, init=init, outcome=outcome)
+
+
+def with_framed(objective: Objective, framing: Framing, streams: Sequence[str]) -> Objective:
+    """An objective of streams that reads frames of some of them, on vectors."""
+
+    def framed(batch: Batch) -> dict[str, Any]:
+        return {**batch, **{name: framing.framed(batch[name]) for name in streams}}
+
+    def init(key: jax.Array, batch: Batch) -> Variables:
+        return objective.init(key, framed(batch))
+
+    def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
+        return objective.outcome(params, extra, framed(batch), key)
+
+    return dataclasses.replace(objective, init=init, outcome=outcome)

@@ -15,7 +15,7 @@ from data_pipelines.format.manifest import open_dataset
 from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.registry import recipe_options
 from data_pipelines.simulators.plant import recipe
-from experiments.configs import plant
+from experiments.configs import lam_finetune, plant
 from experiments.tasks.registry import build_task, on_paper
 from experiments.train import train
 from experiments.vector_statistics import shared_columns, vector_columns
@@ -185,3 +185,19 @@ def test_data_without_state_or_with_another_is_told(data):
     other = dataclasses.replace(spec, name="other", state_names=("demand", "inflow"))
     with pytest.raises(DataError, match="state of other is .demand, inflow., and of tanks"):
         shared_columns([(info, spec, 1), (info, other, 1)])
+
+
+def test_labels_train_a_model_of_vectors_together_with_its_translator(data, run, tmp_path):
+    config = lam_finetune.get_config("debug,of=experiments/configs/plant.py:debug")
+    config.data.path = data
+    config.translator.update(outputs=2, discrete=False)
+    config.labelled.labels = "10%"
+    config.batch_size = {"video": 2, "labelled": 8}
+    config.total_steps = config.checkpoint.every = config.eval.every = 4
+    train(config, tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").open()]
+    assert {"action", "reconstruction", "copy"} <= {key for row in rows for key in row}
+    lam = flexlam_jax.load(tmp_path)
+    assert lam.columns == flexlam_jax.load(run).columns
+    o_t, o_next = np.swapaxes(states(data)[:4], 0, 1)
+    assert lam.encode(o_t, o_next).shape == (4, 3, 1)
