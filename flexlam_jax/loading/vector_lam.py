@@ -91,7 +91,7 @@ class LoadedVectorLam(LoadedLam):
 
         What the evaluators of latent action models read: errors then count each column alike.
         """
-        other = copy.copy(self)
+        other: Any = copy.copy(self)
         other.__class__ = NormalisedVectorLam
         return other
 

@@ -73,8 +73,8 @@ class WindowReader(nn.Module):
             changes = jnp.concatenate([jnp.zeros_like(levels[..., :1, :]), changes], axis=-2)
             sequence = jnp.concatenate([levels, changes], axis=-1).reshape(-1, H, 2 * S)
             cell = nn.GRUCell(self.width, dtype=self.dtype, name="gru")
-            read = nn.RNN(cell, name="over_time")(sequence.astype(self.dtype))[:, -1]
-            parts = [levels[..., -1, :], read.reshape(*batch, -1).astype(rows.dtype)]
+            read: Any = nn.RNN(cell, name="over_time")(sequence.astype(self.dtype))
+            parts = [levels[..., -1, :], read[:, -1].reshape(*batch, -1).astype(rows.dtype)]
         elif self.memory == "none":
             parts = [levels[..., -1, :]]
         else:
