@@ -61,7 +61,8 @@ def test_the_report_has_leakage_by_itself_where_the_data_have_the_truth(place):
     assert {"accuracy", "action_nmse", "endogenous", "exogenous", "exogenous_level"} <= set(rows[0])
     assert report["leakage"]["baselines"][-1]["features"] == "features eye"
     assert set(report["leakage"]["left_out"]) == {"distractor0_dx", "distractor0_dy"}
-    assert {"exogenous", "agent", "rest"} <= set(report["leakage"]["regions"]["run"][0])
+    # Nothing else moves, so there is no `rest`.
+    assert set(report["leakage"]["regions"]["run"][0]) == {"k", "exogenous", "agent"}
     assert "additivity" in report["label_free"]["run"][0] and report["verdict"]["missing"] == []
     page = (place / "report" / "report.html").read_text()
     for line in report["verdict"]["lines"]:
