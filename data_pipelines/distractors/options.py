@@ -115,9 +115,9 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
     distractors without any.
     """
     if not args.distractor:
-        given = [name for name in _NEED_A_DISTRACTOR if getattr(args, name) not in (None, False)]
-        if given:
-            flags = ", ".join("--" + name.replace("_", "-") for name in given)
+        alone = [name for name in _NEED_A_DISTRACTOR if getattr(args, name) not in (None, False)]
+        if alone:
+            flags = ", ".join("--" + name.replace("_", "-") for name in alone)
             raise DataError(
                 f"{flags} without a distractor; give --distractor, one or more of {', '.join(KINDS)}"
             )
@@ -130,7 +130,7 @@ def options(args: argparse.Namespace) -> dict[str, Any]:
             "separated by commas"
         )
     strengths = dict(zip(kinds, _strengths(args.distractor_strength, kinds), strict=True))
-    given = {
+    given: dict[str, Any] = {
         "distractor": {kind: strengths[kind] for kind in KINDS if kind in strengths},
         "distractor_correlation": _share(args, "distractor_correlation", "0 to 1", 1.0),
         "distractor_memory": _share(
