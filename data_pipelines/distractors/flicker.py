@@ -11,7 +11,7 @@ import numpy as np
 from data_pipelines.distractors.layer import Kind, Layer
 from data_pipelines.distractors.moves import Moves
 
-LARGEST = 0.5  # root mean square of the logarithm of a gain, at strength 1
+LARGEST = 0.5  # root mean square of the logarithm of the gain of red, and of blue, at strength 1
 
 # What brightness and warmth add to the logarithm of the gains of red, green and blue.
 _CHANNELS = np.array([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0]])
@@ -37,4 +37,8 @@ def gains(state: np.ndarray, strength: float) -> np.ndarray:
 
 
 COLUMNS = ("flicker_brightness", "flicker_warmth")
-KIND = Kind(COLUMNS, flicker, f"root mean square {LARGEST} of the logarithm of a gain, at most")
+KIND = Kind(
+    COLUMNS,
+    flicker,
+    f"root mean square of the logarithm of the gain of red, and of blue, up to {LARGEST}",
+)

@@ -5,9 +5,10 @@ A move of a distractor from frame t to t + 1 is driven by
     e_t = chi u(a_t) + sqrt(1 - chi^2) w_t                      mean |u|^2 = mean |w|^2 = 1
 
 with w_t its own dynamics, u(a_t) a fixed direction for every action and chi the correlation: for w
-independent of the actions the mean of <e_t, u(a_t)> is chi, whatever the agent does, at chi = 1 the
-move is a function of the action, at chi = 0 it is independent of it. Dimension keys: N frames of an
-episode, N - 1 steps between them.
+independent of the actions the mean of <e_t, u(a_t)> is chi (times the mean of |u|^2, which is 1 for
+discrete actions and for uniform ones), at chi = 1 the move is a function of the action, at chi = 0
+it is independent of it. The formula is ours. Dimension keys: N frames of an episode, N - 1 steps
+between them.
 """
 
 from __future__ import annotations
