@@ -28,7 +28,8 @@ def points(rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _over_seeds(rows: Sequence[Row]) -> dict[str, Number]:
     named = [name for name in rows[0] if name not in ("sweep", "arm", "x", "prefix", "seed")]
     return {
-        name: over_seeds([row[name] for row in rows], name)
+        # Closed forms are the same for every seed, but for rounding.
+        name: over_seeds([round(row[name], 9) for row in rows], name)
         for name in named
         if all(row[name] is not None for row in rows)
     }

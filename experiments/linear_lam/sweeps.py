@@ -13,9 +13,8 @@ from flexlam_jax.linear.training import Budget
 SLOTS = 6  # actions and exogenous dimensions: all that an innovation has
 WIDTH = 3  # as many as the action has
 EXPECTED = Budget(steps=1000, learning_rate=0.05)
-NEAR = Budget(
-    steps=4000, learning_rate=0.05
-)  # Close to a threshold two orders gain almost the same.
+# Close to a threshold two orders gain almost the same.
+NEAR = Budget(steps=4000, learning_rate=0.05)
 SAMPLED = Budget(steps=3000, batch=128, learning_rate=0.01)
 NOISE = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
