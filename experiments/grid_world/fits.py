@@ -50,8 +50,8 @@ def fit_and_score(
     of = [(condition, seed) for condition in conditions for seed in seeds]
     model = GridLam(slots=conditions[0].slots, codes=CODES, channels=budget.channels)
     params, _ = fit(
-        _problem(model, budget.batch),
-        _data(of, budget),
+        problem(model, budget.batch),
+        data_of(of, budget),
         np.arange(len(of) * budget.transitions).reshape(len(of), -1),
         budget.transitions,
         np.array([seed for _, seed in of]),
@@ -69,7 +69,7 @@ def fit_and_score(
     return rows
 
 
-def _data(of: Sequence[tuple[Condition, int]], budget: Budget) -> dict[str, Any]:
+def data_of(of: Sequence[tuple[Condition, int]], budget: Budget) -> dict[str, Any]:
     """The transitions of all models one after the other; `settings` (L,) of each, `owner` (L N,)
     the model of a transition."""
     count = budget.transitions
@@ -102,7 +102,9 @@ def _decoded(model: GridLam) -> Callable[..., Any]:
 
 
 @functools.cache
-def _problem(model: GridLam, batch: int) -> SmallFit:
+def problem(model: GridLam, batch: int) -> SmallFit:
+    """The fit of one model to its rows of `data_of`, by `loss`."""
+
     def init(key: jax.Array, data: Any, rows: jax.Array, count: jax.Array) -> tuple[Any, Any]:
         settings = _settings(data, rows)
         return initial_params(model, key, settings["spread"]), settings["revive"]
@@ -112,11 +114,12 @@ def _problem(model: GridLam, batch: int) -> SmallFit:
         of = jax.tree.map(lambda x: x[rows], data["transitions"])
         o = world.frames(of.cell, of.noise, settings["intensity"])
         o_next = world.frames(of.next_cell, of.next_noise, settings["intensity"])
-        # One draw for all that is random: three remainders of it are as good as independent.
+        # One draw for all that is random, as each costs time: remainders of it are as good as
+        # independent.
         bits = jax.random.bits(key, (size,))
         first, second = (
-            settings["shift"] * ((bits // of_it) % 3).astype(jnp.int32) - settings["shift"]
-            for of_it in (1, 3)
+            settings["shift"] * ((bits // place) % 3).astype(jnp.int32) - settings["shift"]
+            for place in (1, 3)
         )
         return Batch(
             *(world.shifted(frames, first) for frames in (o, o_next)),

@@ -4,13 +4,17 @@ import csv
 import dataclasses
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments.grid_world.conditions import PLAIN, REVIVED, Condition, chosen, groups
-from experiments.grid_world.fits import FAST, fit_and_score
+from experiments.grid_world.fits import FAST, data_of, fit_and_score, problem
 from experiments.grid_world.orderings import PAPER, orderings, orderings_table
 from flexlam_jax.errors import UserError
+from flexlam_jax.grid_world import world
+from flexlam_jax.grid_world.model import GridLam
 from flexlam_jax.reports.tables import cells
 from tests.experiments.command_lines import run_lines
 
@@ -95,6 +99,34 @@ def test_models_of_one_program_are_of_their_own_condition():
     assert alone["controllable"] == pytest.approx(rows["none"]["controllable"], rel=1e-3)
     losses = [row["controllable"] for row in rows.values()]
     assert len(set(losses)) == 3 and np.isfinite(losses).all()
+
+
+def test_batches_are_shifted_pair_by_pair_and_labels_weigh_one_over_their_share():
+    conditions = [Condition("plain", 1.0), Condition("shifted", 2.0, shift=True, labels=0.25)]
+    budget = dataclasses.replace(FAST, transitions=400)
+    data = data_of([(one, 0) for one in conditions], budget)
+    draw = problem(GridLam(channels=4, slots=2), budget.batch).draw
+    plain, shifted = (draw(data, first + jnp.arange(400), jax.random.key(0)) for first in (0, 400))
+    np.testing.assert_array_equal(plain.o, plain.given)
+    np.testing.assert_array_equal(plain.o_next, plain.target)
+    assert not plain.label_weight.any() and shifted.label_weight.mean() == pytest.approx(1)
+    assert plain.o.max() == 1 and shifted.o.max() == 2
+    whole = world.frames(*(data["transitions"][i][400:] for i in (0, 3)), 2.0)
+    after = world.frames(*(data["transitions"][i][400:] for i in (2, 4)), 2.0)
+    moves = {}
+    for name, pair in {"inverse": shifted[:2], "forward": shifted[2:4]}.items():
+        fits = [
+            np.all(np.roll(whole, by, -1) == pair[0], (1, 2))
+            & np.all(np.roll(after, by, -1) == pair[1], (1, 2))
+            for by in (-1, 0, 1)
+        ]
+        assert (np.sum(fits, 0) >= 1).all(), name
+        moves[name] = np.argmax(fits, 0)
+        np.testing.assert_allclose(np.bincount(moves[name]) / 400, 1 / 3, atol=0.1)
+    same = (moves["inverse"] == moves["forward"]).mean()
+    assert same == pytest.approx(1 / 3, abs=0.1)
+    assert set(np.asarray(shifted.keep)) == {1, 2}
+    assert shifted.other.shape == (5,) and shifted.other.max() < 800
 
 
 def row(condition, seed, controllable, stochastic, keep=1):
