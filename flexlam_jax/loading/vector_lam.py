@@ -51,8 +51,8 @@ class LoadedVectorLam(LoadedLam):
     """A `LoadedLam` whose observations are vectors.
 
     Where its methods take frames, this one takes vectors (S,) or (B, S) of the columns `columns`, in
-    their own units; with a history also (H, S) or (B, H, S), the present last, of which (B, S) says
-    that nothing is known of what was before. Results are vectors (B, S) too.
+    their own units; with a history also (B, H, S), the present last, where (B, S) says that
+    nothing is known of what was before. Results are vectors (B, S) too.
 
     Attributes:
       columns: names of the S columns.      history: H.
@@ -115,8 +115,7 @@ class LoadedVectorLam(LoadedLam):
                 f"columns {', '.join(self.columns)}"
                 + (", not pictures" if vectors.dtype == jnp.uint8 else "")
             )
-        instants = vectors.shape[-2] if vectors.ndim > 1 else 1
-        with_history = H > 1 and vectors.ndim in (2, 3) and instants == H and vectors.ndim != 2
+        with_history = H > 1 and vectors.ndim == 3 and vectors.shape[1] == H
         if vectors.shape[-1:] != (S,) or not (vectors.ndim in (1, 2) or with_history):
             raise ValueError(
                 f"{name} has shape {vectors.shape}; this model reads {shape}, the columns "
