@@ -81,6 +81,19 @@ def test_masks_say_what_the_frames_show(masked):
         np.testing.assert_array_equal((move - place["distractor1_dx"][1:]) % 16, 0)
 
 
+def test_equal_masks_in_two_splits_are_no_leak(masked, tmp_path, monkeypatch):
+    """As those of a weapon that is fired in two episodes."""
+    original = synthetic.episode
+
+    def one_mask(options, i, world, camera):
+        frames, *labels = original(options, i, world, camera)
+        return (original(options, 0, world, camera)[0] if camera in MASKS else frames), *labels
+
+    monkeypatch.setattr(synthetic, "episode", one_mask)
+    prepare("synthetic", tmp_path / "data", masked[1])
+    validate(tmp_path / "data")
+
+
 def test_pairs_are_frames_and_masks_all_views(masked):
     folder = masked[0]
     batch, _ = first({"path": str(folder), "pair_with": "exogenous", "views": "all"})
