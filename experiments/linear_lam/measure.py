@@ -49,6 +49,7 @@ def _rows(case: Case, seed: int, process: Process, params: Params) -> list[Row]:
     empty = _loss_without_code(best, objective)
     excess = (loss - best.loss) / (best.loss if best.loss > _ZERO * empty else empty)
     told = {"sweep": case.sweep, "arm": case.arm, "x": case.x, "seed": seed}
+    told["sampled"] = case.budget.batch > 0
     told |= {"loss": loss, "minimum": best.loss, "excess": excess}
     return [
         {

@@ -3,13 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from experiments.linear_lam.measure import GAP, Row
 from experiments.linear_lam.sweeps import Sweep
 from flexlam_jax.evaluation.intervals import over_seeds
 from flexlam_jax.reports.results import Cell, Column, Curve, Number, Series, Table
 
+_KEYS = ("sweep", "arm", "x", "prefix")
 Point = Mapping[str, Any]
 MEASURED = ("action", "exogenous")
 
@@ -18,15 +17,12 @@ def points(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """A point per sweep, arm, x and prefix: numbers over seeds."""
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
-        groups.setdefault((row["sweep"], row["arm"], row["x"], row["prefix"]), []).append(row)
-    return [
-        dict(zip(("sweep", "arm", "x", "prefix"), key, strict=True)) | _over_seeds(of)
-        for key, of in groups.items()
-    ]
+        groups.setdefault(tuple(row[key] for key in _KEYS), []).append(row)
+    return [dict(zip(_KEYS, key, strict=True)) | _over_seeds(of) for key, of in groups.items()]
 
 
 def _over_seeds(rows: Sequence[Row]) -> dict[str, Number]:
-    named = [name for name in rows[0] if name not in ("sweep", "arm", "x", "prefix", "seed")]
+    named = [name for name in rows[0] if name not in (*_KEYS, "seed", "sampled")]
     return {
         # Closed forms are the same for every seed, but for rounding.
         name: over_seeds([round(row[name], 9) for row in rows], name)
@@ -36,14 +32,19 @@ def _over_seeds(rows: Sequence[Row]) -> dict[str, Number]:
 
 
 def reached(rows: Sequence[Row]) -> dict[str, float | None]:
-    """The worst of all fits: loss over its minimum, angle in degrees, turning point off by (None: some
-    order never turns)."""
+    """The worst of all fits: loss over its minimum, angle in degrees, turning point off by.
+
+    The first two also of fits on samples alone, and without "sampled" of the others; None where there
+    are none, or where some order never turns.
+    """
     turns = [one.get("turn") for one in turning_points(rows)]
-    return {
-        "excess": max(row["excess"] for row in rows),
-        "angle": max(row["angle"] for row in rows if row["angle"] is not None),
-        "turn": max(abs(turn.mean - 1) for turn in turns) if turns and all(turns) else None,
-    }
+    told = {"turn": max(abs(turn.mean - 1) for turn in turns) if turns and all(turns) else None}
+    for end, sampled in (("", False), ("_sampled", True)):
+        mine = [row for row in rows if row["sampled"] == sampled]
+        for name in ("excess", "angle"):
+            values = [row[name] for row in mine if row[name] is not None]
+            told[name + end] = max(values, default=None)
+    return told
 
 
 def turning_points(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -119,32 +120,36 @@ def _reached_table(rows: Sequence[Row]) -> Table:
         "angle": ("angle to the closed-form subspace", "{:.2f}°", "2°"),
         "turn": ("turning point off its prediction", "{:.1%}", "10 %"),
     }
+
+    def cell(name: str, form: str) -> Cell:
+        return Cell("–" if told.get(name) is None else form.format(told[name]))
+
     cells = [
         {
             "what": what,
-            "worst": Cell("–" if told[name] is None else form.format(told[name])),
+            "expected": cell(name, form),
+            "sampled": cell(f"{name}_sampled", form),
             "limit": Cell(limit),
         }
         for name, (what, form, limit) in words.items()
     ]
-    columns = [Column("what", "what"), Column("worst", "worst of all"), Column("limit", "at most")]
+    columns = [Column("what", "worst of all fits"), Column("expected", "of the expected loss")]
+    columns += [Column("sampled", "on samples"), Column("limit", "at most")]
     return Table("What was to be reached", cells, columns, ("what",), _worst(rows))
 
 
 def _worst(rows: Sequence[Row]) -> str:
-    angles = [row for row in rows if row["angle"] is not None]
-    loss, angle = (
-        max(of, key=lambda row: row[key]) for of, key in ((rows, "excess"), (angles, "angle"))
-    )
-
-    def told(row: Row) -> str:
-        return f"{row['sweep']}, {row['arm']}, x = {row['x']:g}, seed {row['seed']}"
-
-    median = float(np.median([row["angle"] for row in angles]))
-    return (
-        f"Worst loss: {told(loss)}. Worst angle: {told(angle)}; the median of {len(angles)} is "
-        f"{median:.2f}°. An angle needs a gain that is {GAP:.0%} of the largest ahead of the next."
-    )
+    """Which fits are the worst."""
+    told = []
+    for name, words in (("excess", "loss"), ("angle", "angle")):
+        for sampled in (False, True):
+            of = [row for row in rows if row["sampled"] == sampled and row[name] is not None]
+            if of:
+                row = max(of, key=lambda row: row[name])
+                where = f"{row['sweep']}, {row['arm']}, x = {row['x']:g}, seed {row['seed']}"
+                told.append(f"Worst {words}{' on samples' if sampled else ''}: {where}.")
+    told.append(f"An angle needs a gain that is {GAP:.0%} of the largest ahead of the next.")
+    return " ".join(told)
 
 
 def _turn_table(rows: Sequence[Row]) -> Table:

@@ -15,7 +15,7 @@ WIDTH = 3  # as many as the action has
 EXPECTED = Budget(steps=1000, learning_rate=0.05)
 # Close to a threshold two orders gain almost the same.
 NEAR = Budget(steps=4000, learning_rate=0.05)
-SAMPLED = Budget(steps=3000, batch=128, learning_rate=0.01)
+SAMPLED = Budget(steps=3000, batch=128, learning_rate=0.03)
 NOISE = (0.3, 0.5, 0.7, 0.85, 1.2, 1.5, 2.0)
 
 
@@ -159,7 +159,7 @@ def _policy() -> Iterator[Case]:
 
 def _labels() -> Iterator[Case]:
     for share in (0.05, 1.0):
-        for product in (0.6, 1.0, 1.5, 2.5):
+        for product in (0.6, 1.0, 1.8, 3.0):
             objective = Objective(WIDTH, action=product / share, labelled=share)
             arm = f"{share:.0%} labelled"
             yield Case("labels", arm, product, ExBmdp(noise=1.5), objective, budget=SAMPLED)
