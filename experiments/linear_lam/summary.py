@@ -173,13 +173,10 @@ def _position(sweep: Sweep) -> Iterator[Column]:
 def _columns(sweep: Sweep) -> Iterator[Column]:
     yield Column("angle", "angle, degrees")
     if sweep.name == "shift":
-        yield from (Column("observation_true", "NMSE of o by z"), Column("llo_true", "LLO of z"))
-        yield from (
-            Column("observation_true_closed", "closed form"),
-            Column("llo_true_closed", "closed form"),
-        )
-        return
-    for name in MEASURED:
-        yield Column(name, f"NMSE {name}")
-        yield Column(f"{name}_closed", "closed form")
-    yield Column("llo", "LLO of the surrogate")
+        shown = {"observation_true": "NMSE o by z", "llo_true": "LLO of z"}
+    else:
+        shown = {name: f"NMSE {name}" for name in MEASURED}
+    for name, title in shown.items():
+        yield from (Column(name, title), Column(f"{name}_closed", "closed form"))
+    if sweep.name != "shift":
+        yield Column("llo", "LLO of the surrogate")
