@@ -16,7 +16,7 @@ from flexlam_jax.evaluation.lam.state_changes import LEAST, changes
 from flexlam_jax.reports.results import Number
 
 ACTION, ENDOGENOUS, EXOGENOUS, LEVEL = "action", "endogenous", "exogenous", "exogenous_level"
-LEAST_READ = 0.02  # R^2, both parts together, below which nobody can say what a share is of
+LEAST_READ = 0.05  # R^2, both parts together, below which nobody can say what a share is of
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,11 +31,11 @@ ENCODED = 512  # transitions that are only encoded anew
 COLUMNS = (
     Column("k", "k"),
     Column("cut_carried", "cut: picture carried", 3),
-    Column("cut_shuffled", "shuffled", 3),
+    Column("cut_shuffled", "cut: shuffled", 3),
     Column("cycle", "cycle", 3),
     Column("transfer", "transfer", 3),
     Column("transfer_ids", "same ids after transfer", 3),
-    Column("transfer_ids_shuffled", "shuffled", 3),
+    Column("transfer_ids_shuffled", "same ids, shuffled", 3),
     Column("additivity", "additivity", 3),
     Column("additivity_linear", "additivity, linear map", 3),
     Column("reversibility", "reversibility", 3),

@@ -29,7 +29,7 @@ def verdict(report: Mapping[str, Any], no_leakage: str) -> dict[str, Any]:
     checks = {model["name"]: list(_checks(report, model)) for model in report["models"]}
     lines = []
     for model in report["models"]:
-        own = [*_leakage(report, model), _told(checks[model["name"]])]
+        own = [*_leakage(report, model), *_told(checks[model["name"]])]
         lines += [f"{model['name']}: {line}" for line in own] if len(checks) > 1 else own
     missing = list(_missing(report, no_leakage))
     return {"lines": lines, "checks": checks, "missing": missing, "caution": CAUTION}
@@ -60,15 +60,14 @@ def _slots_in_use(model: Mapping, k: int) -> Number | None:
     return Number(share, share, share, len(slots), "share", "slots") if slots else None
 
 
-def _told(checks: list[dict[str, Any]]) -> str:
-    """The checks as one sentence."""
-    failed = [
-        f"{one['check']} ({format_number(one['value'], 2)}, wanted {one['wanted']}: {one['why']})"
-        for one in checks
-        if not one["passes"]
-    ]
-    text = f"Without labels, {len(checks) - len(failed)} of {len(checks)} checks pass"
-    return f"{text}; not: {'; '.join(failed)}." if failed else f"{text}."
+def _told(checks: list[dict[str, Any]]) -> Iterator[str]:
+    """How many checks pass, and each that does not."""
+    failed = [one for one in checks if not one["passes"]]
+    at = f" at k = {checks[0]['k']}" if checks else ""
+    yield f"Without labels, {len(checks) - len(failed)} of {len(checks)} checks pass{at}."
+    for one in failed:
+        value = format_number(one["value"], 2)
+        yield f"Not passed: {one['check']}, {value} where {one['wanted']} is wanted: {one['why']}."
 
 
 def _leakage(report: Mapping, model: Mapping) -> Iterator[str]:
@@ -77,8 +76,9 @@ def _leakage(report: Mapping, model: Mapping) -> Iterator[str]:
     rows = found.get("models", {}).get(model["name"], [])
     prefixes = [row for row in rows if row.get("k")]
     for row in dict.fromkeys((0, len(prefixes) - 1)) if prefixes else ():
-        yield from _of_prefix(prefixes[row], found["baselines"])
-    slots = [row for row in rows if "slot" in row and "exogenous_share" in row]
+        yield from _of_prefix(prefixes[row], found["baselines"], _constant_guess(report))
+    leaks = [row for row in rows if "exogenous_share" in row and row["exogenous"].low > LEAKS]
+    slots = [row for row in leaks if "slot" in row]
     if worst := max(slots, key=lambda row: row["exogenous_share"].mean, default=None):
         share = worst["exogenous_share"].mean
         yield f"Of single slots, slot {worst['slot']} is the most exogenous: {share:.0%}."
@@ -90,16 +90,23 @@ def _leakage(report: Mapping, model: Mapping) -> Iterator[str]:
         )
 
 
-def _of_prefix(row: Mapping, baselines: list[Mapping]) -> Iterator[str]:
+def _of_prefix(row: Mapping, baselines: list[Mapping], constant: Number | None) -> Iterator[str]:
     others = {one["features"]: one for one in baselines}
     name = _slots(row["k"])
     key = "accuracy" if "accuracy" in row else "action"
     if key in row:
         measure = "accuracy" if key == "accuracy" else "R^2"
-        beside = ", ".join(
-            f"{other} {others[other][key].mean:.2f}" for other in _yardsticks(others)
+        beside = [
+            f"{other} {others[other][key].mean:.2f}" for other in others if other != "true action"
+        ]
+        if constant and key == "accuracy":
+            beside.insert(0, f"a constant guess {constant.mean:.2f}")
+        chance = others.get("shuffled codes", {}).get(key)
+        nothing = ": no better than chance" if chance and row[key].low <= chance.high else ""
+        yield (
+            f"From {name} the action is read with {measure} {row[key].mean:.2f} "
+            f"({', '.join(beside)}){nothing}."
         )
-        yield f"From {name} the action is read with {measure} {row[key].mean:.2f} ({beside})."
         for other in others:
             if other.startswith("features ") and others[other][key].low > row[key].high:
                 yield f"{other[9:]}'s features of the two frames tell more of the action than {name}."
@@ -107,8 +114,10 @@ def _of_prefix(row: Mapping, baselines: list[Mapping]) -> Iterator[str]:
         yield _of_exogenous(name, row, others.get("true action", {}).get("exogenous"))
 
 
-def _yardsticks(others: Mapping[str, Any]) -> list[str]:
-    return [name for name in others if name != "true action"]
+def _constant_guess(report: Mapping) -> Number | None:
+    """The score of the majority class."""
+    rows = report.get("baselines", {}).get("probes", [])
+    return next((row["score"] for row in rows if row["name"] == "majority"), None)
 
 
 def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
@@ -117,7 +126,7 @@ def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
     own = f", of the agent's {row['endogenous'].mean:.2f}" if "endogenous" in row else ""
     text = (
         f"Of the change that the agent does not control, {name} tell{'s' * (row['k'] == 1)} R^2 "
-        f"{exogenous.mean:.2f} [{exogenous.low:.2f}, {exogenous.high:.2f}]{own}"
+        f"{_shown(exogenous.mean)} [{_shown(exogenous.low)}, {_shown(exogenous.high)}]{own}"
     )
     if share is None:
         return f"{text}: the code carries hardly anything of either."
@@ -134,6 +143,11 @@ def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
     if share.low > MOSTLY:
         return f"{text}: plainly, this code is a disturbance more than the agent's action."
     return f"{text}: it leaks."
+
+
+def _shown(value: float) -> str:
+    """Two decimals, and no -0.00."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 def _slots(k: int) -> str:

@@ -55,23 +55,24 @@ def lines_of(*given, **numbers):
 
 def test_checks_that_all_pass_are_one_sentence_and_validated_by_nobody():
     found = verdict(report_of(), "nobody knows")
-    assert found["lines"] == ["Without labels, 6 of 6 checks pass."]
+    assert found["lines"] == ["Without labels, 6 of 6 checks pass at k = 4."]
     assert found["caution"] == CAUTION and "not validated on your data" in CAUTION
     assert {one["k"] for one in found["checks"]["m"]} == {4}
 
 
 def test_a_check_passes_where_the_whole_interval_does():
-    assert (
-        "5 of 6 checks pass; not: cycle consistency (0.52 ±0.05, wanted at least 0.50: "
-        in (lines_of(cycle=0.52, half=0.05)[0])
+    passed, failed = lines_of(cycle=0.52, half=0.05)
+    assert "5 of 6 checks pass" in passed
+    assert failed.startswith(
+        "Not passed: cycle consistency, 0.52 ±0.05 where at least 0.50 is wanted: what is decoded"
     )
     assert "6 of 6" in lines_of(cycle=0.56, half=0.05)[0]
-    assert "not: scene cut: picture carried (0.48" in lines_of(cut_carried=0.48, half=0.05)[0]
+    assert "scene cut: picture carried, 0.48" in lines_of(cut_carried=0.48, half=0.05)[1]
 
 
 def test_slots_that_always_say_the_same_are_told():
     assert "7 of 7" in lines_of(perplexity=(8, 2, 1, 1))[0]
-    assert "not: slots that say something (0.25" in lines_of(perplexity=(8, 1.9, 1, 1))[0]
+    assert "slots that say something, 0.25" in lines_of(perplexity=(8, 1.9, 1, 1))[1]
 
 
 @pytest.mark.parametrize(
@@ -98,6 +99,26 @@ def test_leakage_is_called_by_its_size(exogenous, share, half, told):
 
 def test_where_the_action_tells_of_the_distractor_the_code_is_not_blamed_alone():
     assert "the true action alone tells R^2 0.40" in lines_of(leaking(0.4, 0.4, true_action=0.4))[2]
+
+
+def test_an_action_that_is_read_no_better_than_by_chance_is_said_to_be():
+    found = leaking(0.0, None)
+    found["baselines"].append({"features": "shuffled codes", "accuracy": number(0.69)})
+    majority = {"probes": [{"name": "majority", "score": number(0.18)}]}
+    (line, *_) = verdict(report_of(found) | {"baselines": majority}, "")["lines"]
+    assert "0.70 (a constant guess 0.18, observation 0.30" in line
+    assert line.endswith("shuffled codes 0.69): no better than chance.")
+
+
+def test_the_worst_slot_is_named_where_it_leaks():
+    def lines(exogenous):
+        found = leaking(exogenous, 0.4)
+        slot = {"features": "slot 3 alone", "slot": 3, "exogenous": number(exogenous)}
+        found["models"]["m"].append(slot | {"exogenous_share": number(0.9)})
+        return " ".join(lines_of(found))
+
+    assert "Of single slots, slot 3 is the most exogenous: 90%." in lines(0.3)
+    assert "single slots" not in lines(0.01)
 
 
 def test_what_is_missing_has_its_reason():
