@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.plant_study.arms import ARMS
+from experiments.plant_study.arms import ARMS, LEVELS
 from experiments.plant_study.fits import Budget, latents
 from experiments.plant_study.plants import Plants, plants
 from experiments.plant_study.scores import observations, principal_slots, told
@@ -46,7 +46,10 @@ class Cases:
         (arm,) = (one for one in ARMS if one.name == part)
         seeds = [seed for _, seed in self._of]
         codes = latents(arm, *self._plants, self._labelled, seeds, self._budget)
-        return list(self._of_codes(part, codes))
+        both = self._plants
+        if arm.columns > LEVELS:
+            both = tuple([one.as_observed() for one in plants] for plants in both)
+        return list(self._of_codes(part, codes, *both))
 
     def _baselines(self) -> Iterator[dict[str, Any]]:
         both = list(zip(*self._plants, strict=True))
@@ -56,12 +59,16 @@ class Cases:
             for (name, one), (_, other) in seen:
                 about = {"strength": strength, "seed": seed, "arm": name}
                 yield {**about, **told(one, train, other, test, chosen)}
-        yield from self._of_codes(LINEAR, [principal_slots(*one) for one in both])
+        yield from self._of_codes(LINEAR, [principal_slots(*one) for one in both], *self._plants)
 
     def _of_codes(
-        self, name: str, codes: Sequence[tuple[np.ndarray, np.ndarray]]
+        self,
+        name: str,
+        codes: Sequence[tuple[np.ndarray, np.ndarray]],
+        trained: Sequence[Plants],
+        tested: Sequence[Plants],
     ) -> Iterator[dict[str, Any]]:
-        cases = zip(self._of, codes, *self._plants, self._labelled, strict=True)
+        cases = zip(self._of, codes, trained, tested, self._labelled, strict=True)
         for (strength, seed), (fitted, held), train, test, chosen in cases:
             about = {"strength": strength, "seed": seed, "arm": name}
             for k in range(1, fitted.shape[1] + 1):

@@ -20,13 +20,19 @@ class Plants:
     Attributes:
       clips: float32 (N, H + 1, 5), levels and disturbances up to t, and those at t + 1; before a
         shift began its first instant stands. Deviations of changes are 1, means 0.
-      truth: float32 (N, 4), TRUTH of the period from t to t + 1.
+      truth: float32 (N, 4), TRUTH of the period from t to t + 1; see `as_observed`.
       scales: (5,), deviations of the columns' levels in units of their changes.
     """
 
     clips: np.ndarray
     truth: np.ndarray
     scales: np.ndarray
+
+    def as_observed(self) -> "Plants":
+        """The same for who measures disturbances: what is not known of them at t is their change to
+        t + 1, which stands in their place in `truth`."""
+        change = (self.clips[:, -1] - self.clips[:, -2])[:, -2:]
+        return dataclasses.replace(self, truth=np.concatenate([self.truth[:, PUMPS], change], 1))
 
 
 def plants(

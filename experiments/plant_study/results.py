@@ -93,7 +93,8 @@ def _prefixes(rows: Sequence[Row], strength: float) -> Table:
             Column("exogenous_share", "exogenous share"),
             Column("verdict", "what the code is"),
         ],
-        caption="R² of the period's powers of pumps and disturbances, by least squares on the test "
+        caption="R² of the period's powers of pumps and disturbances (measured ones: of their "
+        "change to the next instant, which alone is not known before), by least squares on test "
         "shifts, with all labels; 'pumps, 1 % labels' is the mean over both pumps with so many. "
         "Exogenous share: R² of both disturbances, added, over that of all four columns. Above a half "
         "(the whole interval) the code is a disturbance, below a quarter it is the operator.",
