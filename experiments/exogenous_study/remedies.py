@@ -25,7 +25,8 @@ class Remedy:
     knows: str = "nothing"
 
 
-_CROSS = ("data.pair_with=exogenous", "loss.cross=1.0")
+# Beside own frames, partners put the action first above sqrt(noise / action) - 1 (remedies.md).
+_CROSS = ("data.pair_with=exogenous", "loss.cross=4.0")
 _SHARED, _MASKS, _LABELS = "a second exogenous process", "masks", "labels"
 REMEDIES = (
     Remedy(PLAIN, "FlexLAM as it is"),
