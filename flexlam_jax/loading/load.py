@@ -35,7 +35,8 @@ KINDS = {
     "hilam": "flexlam_jax.loading.hilam",
     "policy": "flexlam_jax.loading.chunk_policy",
 }
-SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}  # What is loaded is all that the other kind is.
+# What is loaded is all that the other kind is.
+SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}
 
 
 def register(kind: str, module: str) -> None:
