@@ -85,7 +85,7 @@ class Folder:
         self.datasets = actions
 
     def spec(self, name):
-        return type("Spec", (), {"action": self.datasets[name], "camera": ""})
+        return type("Spec", (), {"action": self.datasets[name], "camera": "", "is_map": False})
 
 
 @pytest.mark.parametrize(
