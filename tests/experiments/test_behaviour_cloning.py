@@ -85,7 +85,8 @@ class Folder:
         self.datasets = actions
 
     def spec(self, name):
-        return type("Spec", (), {"action": self.datasets[name], "camera": "", "is_map": False})
+        held = {"name": name, "action": self.datasets[name], "camera": "", "is_map": False}
+        return type("Spec", (), held)
 
 
 @pytest.mark.parametrize(
