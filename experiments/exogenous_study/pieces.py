@@ -8,6 +8,7 @@ from typing import Any
 from experiments.exogenous_study.remedies import LABELLED, Remedy
 from experiments.pieces.config_flags import listed, with_variants
 from experiments.pieces.piece import Piece
+from experiments.preset_flag import read_preset
 
 DATA, REPORT = "data", "report"
 WORLD = "a"  # the exogenous process that is trained and measured on; partners show the other one
@@ -102,7 +103,7 @@ def _model(s: Settings, cell: Cell, remedy: Remedy) -> Piece:
         preset = with_variants(s.config, []).replace(",", "+")
         variants = f"of={preset},scratch" + (",debug" if ":debug" in s.config else "")
         flags = [f"--config=experiments/configs/lam_finetune.py:{variants}"]
-        flags += [f"--config.labelled.labels={s.labels}"]
+        flags += [f"--config.labelled.labels={s.labels}", *_as_long(s.config)]
     else:
         flags = [f"--config={s.config}"]
     flags += [f"--config.{text}" for text in remedy.overrides]
@@ -110,6 +111,16 @@ def _model(s: Settings, cell: Cell, remedy: Remedy) -> Piece:
     flags += [f"--config.data.datasets={listed([_dataset(s)])}", f"--config.seed={cell.seed}"]
     flags += [f"--config.compilation_cache={s.out / 'compiled'}", f"--workdir={s.out / name}"]
     return Piece(name, "experiments.train", tuple(flags), (_data_name(cell.strength),))
+
+
+def _as_long(preset: str) -> list[str]:
+    """Steps and rate of the preset, for a model that has a preset of its own."""
+    config = read_preset(preset)
+    flags = [f"--config.total_steps={config.total_steps}"]
+    return flags + [
+        f"--config.optimizer.{key}={config.optimizer[key]}"
+        for key in ("learning_rate", "warmup_steps")
+    ]
 
 
 def _shown(s: Settings, cell: Cell) -> list[str]:

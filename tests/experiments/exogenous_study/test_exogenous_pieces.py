@@ -56,6 +56,13 @@ def test_plain_models_are_trained_at_every_strength_and_remedies_where_asked(tmp
     assert ("--distractor-strength=0", "--distractor-strength=1") in differ and len(differ) == 2
 
 
+def test_models_with_labels_learn_as_long_as_the_others(tmp_path):
+    found = {piece.name: piece for piece in pieces(settings(tmp_path))}
+    preset, flags = read_preset(PRESET), found["seed0/strength_1/lam/labels"].flags
+    assert f"--config.total_steps={preset.total_steps}" in flags
+    assert f"--config.optimizer.learning_rate={preset.optimizer.learning_rate}" in flags
+
+
 def test_every_piece_comes_after_what_it_reads(tmp_path):
     seen = set()
     for piece in pieces(settings(tmp_path)):
