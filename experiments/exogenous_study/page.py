@@ -66,7 +66,6 @@ def markdown(shown: Sequence[Table], s: Settings, made: Mapping[str, str]) -> st
     parts.append(f"![{TITLE}](figure.svg)")
     for table in shown:
         parts += [f"## {table.title}", as_markdown(table)]
-        parts += [table.caption] if table.caption else []
     return "\n\n".join(parts) + "\n"
 
 

@@ -132,12 +132,12 @@ def _dataset(s: Settings) -> str:
 
 
 def _data_name(strength: float) -> str:
-    return f"{DATA}/strength_{strength:g}"
+    return f"shared/{DATA}/strength_{strength:g}"
 
 
 def _model_name(cell: Cell, remedy: Remedy) -> str:
-    return _name(cell, f"lam/{remedy.name}")
+    return f"{_name(cell, 'lam')}/{remedy.name}"
 
 
 def _name(cell: Cell, of: str) -> str:
-    return f"seed{cell.seed}/strength_{cell.strength:g}/{of}"
+    return f"seed{cell.seed}/{of}/strength_{cell.strength:g}"

@@ -30,14 +30,14 @@ def settings(out, **changes):
 
 def test_plain_models_are_trained_at_every_strength_and_remedies_where_asked(tmp_path):
     found = {piece.name: piece for piece in pieces(settings(tmp_path))}
-    assert [name for name in found if name.startswith("data/")] == [
-        "data/strength_0",
-        "data/strength_0.5",
-        "data/strength_1",
+    assert [name for name in found if name.startswith("shared/data/")] == [
+        "shared/data/strength_0",
+        "shared/data/strength_0.5",
+        "shared/data/strength_1",
     ]
     trained = {name for name in found if "/lam/" in name}
     assert trained == {
-        f"seed{seed}/strength_{strength}/lam/{name}"
+        f"seed{seed}/lam/strength_{strength}/{name}"
         for seed in (0, 3)
         for strength, names in (
             ("0", [PLAIN]),
@@ -46,19 +46,22 @@ def test_plain_models_are_trained_at_every_strength_and_remedies_where_asked(tmp
         )
         for name in names
     }
-    report = found["seed3/strength_1/report"]
+    assert {piece.stage for piece in found.values()} == {"data", "lam", "report"}
+    report = found["seed3/report/strength_1"]
     assert report.gives == REPORT and report.cell == Cell(1.0, 3)
-    assert set(report.reads) == {name for name in trained if name.startswith("seed3/strength_1/")}
+    assert set(report.reads) == {
+        name for name in trained if name.startswith("seed3/lam/strength_1/")
+    }
     assert "--leakage" in report.flags and "--budgets=1,2" in report.flags
     # Nothing but the strength differs between the data of two strengths.
-    plain, strong = (found[f"data/strength_{one}"].flags for one in ("0", "1"))
+    plain, strong = (found[f"shared/data/strength_{one}"].flags for one in ("0", "1"))
     differ = [pair for pair in zip(plain, strong, strict=True) if pair[0] != pair[1]]
     assert ("--distractor-strength=0", "--distractor-strength=1") in differ and len(differ) == 2
 
 
 def test_models_with_labels_learn_as_long_as_the_others(tmp_path):
     found = {piece.name: piece for piece in pieces(settings(tmp_path))}
-    preset, flags = read_preset(PRESET), found["seed0/strength_1/lam/labels"].flags
+    preset, flags = read_preset(PRESET), found["seed0/lam/strength_1/labels"].flags
     assert f"--config.total_steps={preset.total_steps}" in flags
     assert f"--config.optimizer.learning_rate={preset.optimizer.learning_rate}" in flags
 
