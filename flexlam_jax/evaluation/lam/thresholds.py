@@ -9,7 +9,8 @@ import dataclasses
 from flexlam_jax.reports.results import Number
 
 # Of the exogenous change, R^2 of a probe. Below it a code is as good as free of it: a probe with
-# thousands of labels finds as much by chance in some thousand transitions.
+# thousands of labels finds as much by chance in some thousand transitions. Of the exogenous state
+# too; there a code must also tell more than o_t and the action do, interval by interval.
 LEAKS = 0.05
 # Of the exogenous share. Above it a reader of the code learns more of the world than of the agent.
 MOSTLY = 0.5

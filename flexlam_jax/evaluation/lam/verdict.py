@@ -112,6 +112,7 @@ def _of_prefix(row: Mapping, baselines: list[Mapping], constant: Number | None) 
                 yield f"{other[9:]}'s features of the two frames tell more of the action than {name}."
     if "exogenous" in row:
         yield _of_exogenous(name, row, others.get("true action", {}).get("exogenous"))
+    yield from _of_level(name, row, others)
 
 
 def _constant_guess(report: Mapping) -> Number | None:
@@ -126,7 +127,7 @@ def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
     own = f", of the agent's {row['endogenous'].mean:.2f}" if "endogenous" in row else ""
     text = (
         f"Of the change that the agent does not control, {name} tell{'s' * (row['k'] == 1)} R^2 "
-        f"{_shown(exogenous.mean)} [{_shown(exogenous.low)}, {_shown(exogenous.high)}]{own}"
+        f"{_with_interval(exogenous)}{own}"
     )
     if share is None:
         return f"{text}: the code carries hardly anything of either."
@@ -145,9 +146,31 @@ def _of_exogenous(name: str, row: Mapping, true_action: Number | None) -> str:
     return f"{text}: it leaks."
 
 
-def _shown(value: float) -> str:
+def _of_level(name: str, row: Mapping, others: Mapping[str, Mapping]) -> Iterator[str]:
+    """A sentence where the code tells of the exogenous state what neither o_t nor the action does.
+
+    What acts within the step and is not seen itself need not show in the change: the code holds its
+    level. Where the probe of o_t is worse than the mean it says nothing of o_t, and nothing is told.
+    """
+    level, seen = row.get("exogenous_level"), others.get("observation", {}).get("exogenous_level")
+    acted = others.get("true action", {}).get("exogenous_level")
+    if not (level and seen) or seen.mean < -LEAKS:
+        return
+    if level.low > max(LEAKS, seen.high, acted.high if acted else 0.0):
+        yield (
+            f"Of the state that the agent does not control, at t + 1, {name} "
+            f"tell{'s' * (row['k'] == 1)} R^2 {_with_interval(level)}, the observation o_t alone "
+            f"{_with_interval(seen)}: its level leaks, whatever is said of its change, as where a "
+            "disturbance that nobody measures acts within the step."
+        )
+
+
+def _with_interval(number: Number) -> str:
     """Two decimals, and no -0.00."""
-    return f"{round(value, 2) + 0.0:.2f}"
+    mean, low, high = (
+        f"{round(value, 2) + 0.0:.2f}" for value in (number.mean, number.low, number.high)
+    )
+    return f"{mean} [{low}, {high}]"
 
 
 def _slots(k: int) -> str:

@@ -101,6 +101,31 @@ def test_where_the_action_tells_of_the_distractor_the_code_is_not_blamed_alone()
     assert "the true action alone tells R^2 0.40" in lines_of(leaking(0.4, 0.4, true_action=0.4))[2]
 
 
+@pytest.mark.parametrize(
+    "code, seen, acted, told",
+    [
+        (0.24, 0.15, 0.0, True),
+        (0.24, 0.23, 0.0, False),  # Intervals overlap.
+        (0.24, 0.15, 0.23, False),  # The action alone tells as much: a policy that reacts to it.
+        (0.055, 0.0, 0.0, False),  # Hardly anything.
+        (0.24, -0.3, 0.0, False),  # That probe of o_t says nothing of o_t.
+    ],
+)
+def test_a_level_that_leaks_where_the_change_does_not_is_told(code, seen, acted, told):
+    found = leaking(0.01, 0.02)
+    for row, level in zip(
+        [*found["models"]["m"], *found["baselines"]], (code, acted, seen, 0.9), strict=True
+    ):
+        row["exogenous_level"] = number(level)
+    lines = lines_of(found)
+    assert "no leakage to speak of" in lines[2]
+    assert told == (
+        "Of the state that the agent does not control, at t + 1, one slot tells R^2 0.24 [0.23, 0.25], "
+        "the observation o_t alone 0.15 [0.14, 0.16]: its level leaks" in lines[3]
+    )
+    assert len(lines) == 4 + told
+
+
 def test_an_action_that_is_read_no_better_than_by_chance_is_said_to_be():
     found = leaking(0.0, None)
     found["baselines"].append({"features": "shuffled codes", "accuracy": number(0.69)})
