@@ -35,6 +35,7 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.labels import read_labels
 from flexlam_jax.files import write_atomically
 from flexlam_jax.models.bottleneck import trained_budgets
+from flexlam_jax.models.lam import frame_shape
 
 _OUT = flags.DEFINE_string("out", None, "Folder for everything.", required=True)
 _FAST = flags.DEFINE_bool("fast", False, "A smoke run: every stage, nothing is learned.")
@@ -110,6 +111,7 @@ def settings_of_flags() -> Settings:
         config=config,
         task=_task(),
         transitions=study_flags.given(_TRANSITIONS, _small()),
+        size=_size(config),
         distractors=_distractors(),
         strengths=strengths,
         remedied=remedied,
@@ -142,6 +144,15 @@ def _task() -> str:
     if _TASK.value not in tasks:
         raise UserError(f"--task={_TASK.value}: prepare doom has {', '.join(tasks)}")
     return f"{_TASK.value}_sticky"
+
+
+def _size(config: str) -> int:
+    height, width = frame_shape(read_preset(config).model)[:2]
+    if height != width:
+        raise UserError(
+            f"--config={config} reads {height}x{width} pixels; give one of square frames"
+        )
+    return height
 
 
 def _distractors() -> tuple[str, ...]:

@@ -20,7 +20,8 @@ class Settings:
 
     Attributes:
       out: folder of everything.      config: preset of the LAM, FILE or FILE:variant.
-      task: of prepare doom, recorded by sticky play.      transitions: that are recorded of it.
+      task: of prepare doom, recorded by sticky play.      transitions: that are recorded of it, in
+        pictures of `size` pixels a side.
       distractors: what is added to its frames.
       strengths: of them, in 0..1, ascending; plain models are trained at each.
       remedied: the strengths at which remedies are trained too.
@@ -33,6 +34,7 @@ class Settings:
     config: str
     task: str
     transitions: int
+    size: int
     distractors: tuple[str, ...]
     strengths: tuple[float, ...]
     remedied: tuple[float, ...]
@@ -93,6 +95,7 @@ def _data(s: Settings, strength: float) -> Piece:
     """At strength 0 nothing shows, in datasets that are otherwise the same."""
     name = _data_name(strength)
     flags = ("doom", f"--out={s.out / name}", f"--plan={s.task}={s.transitions}")
+    flags += (f"--size={s.size}",)
     added = (f"--distractor={','.join(s.distractors)}", f"--distractor-strength={strength:g}")
     return Piece(name, "data_pipelines.prepare", (*flags, *added, "--exogenous-pairs", "--masks"))
 

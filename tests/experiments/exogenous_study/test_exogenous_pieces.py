@@ -16,6 +16,7 @@ def settings(out, **changes):
         "config": PRESET,
         "task": "health_gathering_sticky",
         "transitions": 400,
+        "size": 64,
         "distractors": ("sprites",),
         "strengths": (0.0, 0.5, 1.0),
         "remedied": (1.0,),
