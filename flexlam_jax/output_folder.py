@@ -151,6 +151,11 @@ def _is_linear_study(folder: epath.Path) -> bool:
     return settings.get("kind") == "linear_lam" and {"seeds", "fast"} <= settings.keys()
 
 
+def _is_plant_study(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "plant_study" and {"strengths", "budget"} <= settings.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -174,6 +179,7 @@ EXOGENOUS = Kind(
 LINEAR_STUDY = Kind(
     "linear_lam", "a study of linear latent action models", "--out", _is_linear_study
 )
+PLANT_STUDY = Kind("plant_study", "a study of a plant", "--out", _is_plant_study)
 _KINDS = (
     RUN,
     REPORT,
@@ -192,6 +198,7 @@ _KINDS = (
     GRID_WORLD,
     EXOGENOUS,
     LINEAR_STUDY,
+    PLANT_STUDY,
 )
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.framing import fit_frame
 from data_pipelines.format.manifest import open_dataset
-from data_pipelines.loading.windows import ClipReader
+
+if TYPE_CHECKING:  # TensorFlow Datasets takes seconds, and only a video needs it
+    from data_pipelines.loading.windows import ClipReader
 
 _SPLIT = "train"
 
@@ -60,6 +62,8 @@ def _read(chosen: _Episode, times: np.ndarray, size: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=2)  # one per process is opened, however many episodes it draws for
 def _episodes(folder: str) -> tuple[_Episode, ...]:
+    from data_pipelines.loading.windows import ClipReader
+
     info = open_dataset(pathlib.Path(folder))
     found = []
     for name, spec in info.datasets.items():

@@ -136,12 +136,12 @@ class DatasetSpec:
     @property
     def is_mask(self) -> bool:
         """Whether the pictures are 0 and 255 only: masks of the frames beside them."""
-        return self.camera in MASKS
+        return self.image_shape[2] == 1 and self.camera in MASKS
 
     @property
     def is_map(self) -> bool:
         """Whether the pictures tell of the pixels of other frames and are no frames themselves."""
-        return self.image_shape[2] == 1 and (self.is_mask or self.camera == DEPTH)
+        return self.image_shape[2] == 1 and self.camera in (*MASKS, DEPTH)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -70,15 +70,16 @@ def check_distraction(
     added: Distraction | None,
 ) -> None:
     """Raises DataError for maps of several cameras, and for what this simulator cannot show."""
-    if maps and len(cameras) > 1:
-        raise DataError(
-            f"masks and maps are of one camera, these are {', '.join(cameras)}; name one of them "
-            "with --cameras"
-        )
-    if added and added.needs_background and BACKGROUND_MASK not in simulator.maps:
+    needs_background = added is not None and added.needs_background
+    if needs_background and BACKGROUND_MASK not in simulator.maps:
         raise DataError(
             f"--distractor=background: {simulator.__name__} does not say where its background shows; "
             "use another distractor"
+        )
+    if (maps or needs_background) and len(cameras) > 1:  # it is drawn by the map of one
+        raise DataError(
+            f"masks, maps and --distractor=background are of one camera, these are "
+            f"{', '.join(cameras)}; name one of them with --cameras"
         )
 
 

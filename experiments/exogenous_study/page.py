@@ -22,7 +22,8 @@ def about(s: Settings) -> str:
     """What was compared."""
     return (
         f"{s.transitions} transitions of `{s.task}` with the distractors {', '.join(s.distractors)} at "
-        f"strengths {', '.join(f'{one:g}' for one in s.strengths)}; {len(s.seeds)} training seeds of "
+        f"strengths {', '.join(f'{one:g}' for one in s.strengths)}; {len(s.seeds)} training "
+        f"seed{'s' if len(s.seeds) > 1 else ''} of "
         f"`{s.config}`, measured on the {s.split} split by probes with all labels of the train split. "
         f"Remedies with labels see the actions of {s.labels} of the train split. {INTERVALS}"
     )

@@ -23,10 +23,10 @@ from experiments import lam_inputs
 from experiments.grid_world.conditions import HIGH, LABELS, LOW, Group, chosen, groups
 from experiments.grid_world.fits import FAST, Budget, fit_and_score
 from experiments.grid_world.results import write_results
+from experiments.kept_rows import kept_rows
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.files import write_atomically
-from flexlam_jax.typed_json import read_json
 
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 _SEEDS = flags.DEFINE_list("seeds", list("01234"), "Seeds of data, labels and training.")
@@ -68,21 +68,10 @@ def _measured(
     group: Group, seeds: Sequence[int], budget: Budget, folder: Path
 ) -> list[dict[str, Any]]:
     """Rows of a group: those that an earlier call of the same command kept, or new ones."""
+    asked = {
+        "conditions": [dataclasses.asdict(one) for one in group.conditions],
+        "seeds": seeds,
+        "budget": dataclasses.asdict(budget),
+    }
     path = folder / "groups" / f"{group.name}.json"
-    asked = json.loads(
-        json.dumps(
-            {
-                "conditions": [dataclasses.asdict(one) for one in group.conditions],
-                "seeds": seeds,
-                "budget": dataclasses.asdict(budget),
-            }
-        )
-    )
-    if path.exists():
-        kept = read_json(path, dict[str, Any], remedy="remove it, and the group is trained again")
-        if kept.get("asked") == asked:
-            return kept["rows"]
-    rows = fit_and_score(group.conditions, seeds, budget)
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, json.dumps({"asked": asked, "rows": rows}, allow_nan=False) + "\n")
-    return rows
+    return kept_rows(path, asked, lambda: fit_and_score(group.conditions, seeds, budget)).rows

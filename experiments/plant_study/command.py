@@ -13,7 +13,6 @@ the last part that was finished. See docs/exogenous/vectors.md.
 import dataclasses
 import json
 import math
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,26 +20,15 @@ from typing import Any
 from absl import flags
 
 from experiments import lam_inputs
+from experiments.kept_rows import kept_rows
 from experiments.pieces import study_flags
 from experiments.plant_study.fits import FAST, Budget
 from experiments.plant_study.measure import PARTS, Cases
-from experiments.plant_study.results import NAME, TITLE, write_results
+from experiments.plant_study.results import write_results
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
 from flexlam_jax.files import write_atomically
-from flexlam_jax.typed_json import read_json
-
-
-def _is_plant_study(folder: Path) -> bool:
-    """Finished, or begun."""
-    try:
-        return (folder / f"{NAME}.md").read_text().startswith(f"# {TITLE}")
-    except (OSError, ValueError):
-        return any((folder / "parts" / f"{part}.json").exists() for part in PARTS)
-
-
-PLANT_STUDY = output_folder.Kind("plant_study", "a study of a plant", "--out", _is_plant_study)
 
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
 _STRENGTHS = flags.DEFINE_list(
@@ -58,15 +46,18 @@ def main(argv: Sequence[str]) -> None:
     parts = lam_inputs.listed(_PARTS)
     study_flags.check_names(_PARTS, parts, PARTS)
     budget = FAST if _FAST.value else Budget()
-    out = output_folder.check(lam_inputs.text(_OUT), PLANT_STUDY)
-    with output_folder.Claim(out, PLANT_STUDY):
+    out = output_folder.check(lam_inputs.text(_OUT), output_folder.PLANT_STUDY)
+    with output_folder.Claim(out, output_folder.PLANT_STUDY):
         cases, tick = Cases(strengths, seeds, budget), progress("parts", len(parts))
         asked = {"strengths": strengths, "seeds": seeds, "budget": dataclasses.asdict(budget)}
+        about = {"kind": output_folder.PLANT_STUDY.name, **asked}
+        write_atomically(Path(out) / "settings.json", json.dumps(about, indent=1) + "\n")
         rows: list[dict[str, Any]] = []
         seconds = 0.0
         for part in parts:
-            found = _measured(cases, part, json.loads(json.dumps(asked)), Path(out))
-            rows, seconds = [*rows, *found["rows"]], seconds + found["cpu_seconds"]
+            kept = Path(out) / "parts" / f"{part}.json"
+            found = kept_rows(kept, asked, lambda part=part: cases.rows(part))
+            rows, seconds = [*rows, *found.rows], seconds + found.cpu_seconds
             tick()
         told = ", ".join(f"{k} {v}" for k, v in dataclasses.asdict(budget).items())
         settings = {
@@ -75,21 +66,6 @@ def main(argv: Sequence[str]) -> None:
             "time": f"{seconds / 60:.1f} CPU minutes",
         }
         write_results(Path(out), rows, settings)
-
-
-def _measured(cases: Cases, part: str, asked: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What was measured of a part: kept by an earlier call of the same command, or new."""
-    path = folder / "parts" / f"{part}.json"
-    if path.exists():
-        kept = read_json(path, dict[str, Any], remedy="remove it, and the part is measured again")
-        if kept.get("asked") == asked:
-            return kept
-    start = time.process_time()
-    rows = cases.rows(part)
-    found = {"asked": asked, "cpu_seconds": time.process_time() - start, "rows": rows}
-    path.parent.mkdir(exist_ok=True)
-    write_atomically(path, json.dumps(found, allow_nan=False) + "\n")
-    return found
 
 
 def _strength(text: str) -> float:

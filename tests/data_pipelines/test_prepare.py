@@ -68,6 +68,15 @@ def test_no_tensorflow_and_no_jax_is_imported(square):
     assert result.stdout.strip() == "[]"
 
 
+def test_the_command_line_is_parsed_before_what_takes_seconds_is_imported():
+    code = (
+        "import sys; from data_pipelines.prepare import parser; parser(); "
+        "print([m for m in ('tensorflow_datasets', 'pyarrow', 'array_record') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
 def test_enlarged_set_of_the_benchmark_holds_every_window_that_many_times(square, tmp_path):
     large = tmp_path / "large"
     benchmark_loader.enlarge(square, large, 3)

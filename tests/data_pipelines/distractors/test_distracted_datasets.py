@@ -7,11 +7,13 @@ from data_pipelines.conversion.build import Engine, prepare
 from data_pipelines.distractors.options import Distraction
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.maps import BACKGROUND_MASK
 from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.loader import ordered_batches, training_batches
 from data_pipelines.registry import recipe_options
-from data_pipelines.simulators.streams import check_actions
+from data_pipelines.simulators.streams import check_actions, check_distraction
 from data_pipelines.tools.validation import validate
+from tests.data_pipelines.simulators.lamp import Lamp
 
 LAMP = "tests.data_pipelines.simulators.lamp"
 PLAN = ("--plan=push_random=200", "--size=16", "--codec=raw")
@@ -181,6 +183,16 @@ def test_actions_that_cannot_be_followed(action, message):
     check_actions(action, Distraction({"sprites": 0.5}), "here")
     with pytest.raises(DataError, match=message):
         check_actions(action, Distraction({"sprites": 0.5}, correlation=0.1), "here")
+
+
+def test_the_background_of_one_camera_is_not_drawn_behind_another():
+    class Far(Lamp):
+        maps = (BACKGROUND_MASK,)
+
+    check_distraction(Far, ("left",), (), Distraction({"background": 0.5}))
+    check_distraction(Far, ("left", "right"), (), Distraction({"sprites": 0.5}))
+    with pytest.raises(DataError, match="of one camera, these are left, right; name one"):
+        check_distraction(Far, ("left", "right"), (), Distraction({"background": 0.5}))
 
 
 def test_options_are_kept_in_one_order():

@@ -91,7 +91,16 @@ def test_equal_masks_in_two_splits_are_no_leak(masked, tmp_path, monkeypatch):
 
     monkeypatch.setattr(synthetic, "episode", one_mask)
     prepare("synthetic", tmp_path / "data", masked[1])
-    validate(tmp_path / "data")
+    masks = [
+        {
+            row.tobytes()
+            for batch in ordered_batches(tmp_path / "data", ("square_a_agent_mask",), split, 8)
+            for row in batch["frames"]
+        }
+        for split in ("train", "test")
+    ]
+    assert masks[0] == masks[1]  # of frames, a leak
+    assert validate(tmp_path / "data")["episodes"] == 6 * 6
 
 
 def test_pairs_are_frames_and_masks_all_views(masked):
