@@ -1,7 +1,5 @@
 """What the study found: a table per group of conditions, and the orderings of the paper."""
 
-import csv
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ from flexlam_jax.evaluation.intervals import over_seeds
 from flexlam_jax.files import write_atomically
 from flexlam_jax.grid_world.scores import action_entropy
 from flexlam_jax.grid_world.worth import action_worth, noise_worth, threshold
+from flexlam_jax.reports.csv_rows import csv_of
 from flexlam_jax.reports.results import Cell, Column, Table, plain
 from flexlam_jax.reports.tables import as_markdown, as_text
 
@@ -62,7 +61,7 @@ def write_results(
     told = {"format": FORMAT, **made, "settings": settings, "orderings": found, "rows": rows}
     text = json.dumps(plain(told), indent=1, allow_nan=False) + "\n"
     write_atomically(out / "results.json", text)
-    write_atomically(out / "results.csv", _csv(rows))
+    write_atomically(out / "results.csv", csv_of(rows, list(rows[0])))
     write_atomically(out / "results.md", markdown(shown, groups, made, settings))
     for one in shown:
         print(f"\n{as_text(one)}")
@@ -155,11 +154,3 @@ def markdown(
     head = "| condition | intensity | policy | shifted | labels | spread | revive | slots |"
     parts += ["## Conditions", "\n".join([head, "| --- " * 8 + "|", *lines])]
     return "\n\n".join(parts) + "\n"
-
-
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()

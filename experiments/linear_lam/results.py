@@ -1,7 +1,5 @@
 """The files of a study: every fit as a row, numbers over seeds, the page, and a picture per sweep."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from experiments.linear_lam.record import Record
 from experiments.linear_lam.sweeps import SWEEPS, Sweep, cases
 from flexlam_jax.files import write_atomically
 from flexlam_jax.linear.training import Budget
+from flexlam_jax.reports.csv_rows import csv_of
 from flexlam_jax.reports.results import Table, plain
 from flexlam_jax.reports.tables import as_markdown, as_text
 
@@ -56,14 +55,7 @@ def _told(budget: Budget) -> str:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """A row per case, seed and prefix."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {name: f"{of:.6g}" if isinstance(of, float) else of for name, of in row.items()}
-        )
-    return text.getvalue()
+    return csv_of(rows, list(rows[0]), digits=6)
 
 
 def markdown(shown: Sequence[Table], facts: Mapping[str, str], sweeps: Sequence[Sweep]) -> str:

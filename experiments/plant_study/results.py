@@ -1,7 +1,5 @@
 """The study's numbers over seeds, as a page and a table for programs."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from experiments.plant_study.plants import DISTURBANCES, PUMPS, TRUTH
 from flexlam_jax.evaluation.intervals import over_seeds
 from flexlam_jax.evaluation.lam.thresholds import MOSTLY
 from flexlam_jax.files import write_atomically
+from flexlam_jax.reports.csv_rows import csv_of
 from flexlam_jax.reports.results import Column, Number, Table
 from flexlam_jax.reports.tables import as_markdown, as_text
 
@@ -118,13 +117,7 @@ def _slots(rows: Sequence[Row], strength: float) -> Table:
 
 def as_csv(rows: Sequence[Row]) -> str:
     """A line per seed and case."""
-    text = io.StringIO()
-    names = ("strength", "seed", "arm", "k", "slot", *MEASURES)
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: f"{v:.5g}" if k in MEASURES else v for k, v in row.items()})
-    return text.getvalue()
+    return csv_of(rows, ("strength", "seed", "arm", "k", "slot", *MEASURES), digits=5)
 
 
 def write_results(folder: Path, rows: Sequence[Row], settings: Mapping[str, str]) -> None:

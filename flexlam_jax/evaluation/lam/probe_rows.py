@@ -1,10 +1,9 @@
 """The probes of a report as a flat table for other programs, one line per number."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from flexlam_jax.reports.csv_rows import csv_of
 from flexlam_jax.reports.results import Number
 
 COLUMNS = ("model", "k", "probe", "labels", "labels_name", "dataset") + (
@@ -22,15 +21,15 @@ def as_csv(report: Mapping) -> str:
 
     `dataset` is empty for all transitions together, and "mean" for the mean of the datasets.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    return csv_of(_every_line(report), COLUMNS)
+
+
+def _every_line(report: Mapping) -> Iterator[dict[str, Any]]:
     for model in report["models"]:
         for row in model["probes"]:
-            writer.writerows(_lines({"model": model["name"], "k": row["k"]}, row))
+            yield from _lines({"model": model["name"], "k": row["k"]}, row)
     for row in report["baselines"]["probes"]:
-        writer.writerows(_lines({"model": row["name"]}, row))
-    return text.getvalue()
+        yield from _lines({"model": row["name"]}, row)
 
 
 def _lines(named: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
