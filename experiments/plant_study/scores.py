@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from experiments.plant_study.arms import LEVELS
 from experiments.plant_study.plants import DISTURBANCES, PUMPS, TRUTH, Plants
 from flexlam_jax.linear.closed_forms import innovation_covariance, principal_components
-
-LEVELS = 3
 
 
 def r_squared(

@@ -13,7 +13,7 @@ from flexlam_jax.config.settings import check, setting
 from flexlam_jax.errors import UserError
 from flexlam_jax.linear.process import Process
 
-OWN, CROSS, SHARED, ACTION = "own", "cross", "shared", "action"
+OWN, CROSS, ACTION = "own", "cross", "action"
 
 
 @dataclasses.dataclass(frozen=True)
