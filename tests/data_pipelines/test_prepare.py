@@ -73,7 +73,9 @@ def test_the_command_line_is_parsed_before_what_takes_seconds_is_imported():
         "import sys; from data_pipelines.prepare import parser; parser(); "
         "print([m for m in ('tensorflow_datasets', 'pyarrow', 'array_record') if m in sys.modules])"
     )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
     assert result.stdout.strip() == "[]"
 
 
