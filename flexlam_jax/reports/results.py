@@ -45,6 +45,12 @@ class Column:
     digits: int = 2
 
 
+def used(columns: Sequence[Column], rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    """The columns that some row has a value for, in their order."""
+    held = set().union(*rows)
+    return [column for column in columns if column.key in held]
+
+
 @dataclasses.dataclass(frozen=True)
 class Table:
     """Rows of values by key.

@@ -1,4 +1,4 @@
-from flexlam_jax.reports.results import Cell, Column, Number, Table
+from flexlam_jax.reports.results import Cell, Column, Number, Table, used
 from flexlam_jax.reports.tables import as_markdown, as_text, cells, format_number
 
 
@@ -35,3 +35,9 @@ def test_columns_choose_and_align_what_rows_hold():
 def test_a_table_for_a_page_in_markdown():
     table = Table("Gains", [{"model": "a|b"}], [Column("model", "model"), Column("gain", "dB")])
     assert as_markdown(table) == "| model | dB |\n| --- | --- |\n| a&#124;b | – |"
+
+
+def test_columns_that_no_row_has_are_not_used():
+    columns = [Column("a", "A"), Column("b", "B"), Column("c", "C")]
+    assert [one.key for one in used(columns, [{"c": 1}, {"a": None}])] == ["a", "c"]
+    assert used(columns, []) == []

@@ -23,7 +23,7 @@ from flexlam_jax.evaluation.lam.code_agreement import (
 from flexlam_jax.evaluation.lam.reconstruction import image_errors, kept_transitions
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.reports.pictures import to_bytes
-from flexlam_jax.reports.results import Column, Number, Table
+from flexlam_jax.reports.results import Column, Number, Table, used
 
 DECODED = 256  # transitions that are decoded anew, of those kept
 ENCODED = 512  # transitions that are only encoded anew
@@ -68,9 +68,7 @@ def label_free(lam: Any, data: Data) -> Table:
     for k in budgets:
         rows.append({"k": int(k), **decoded.row(lam, k), **steps.row(k)})
         tick()
-    held = set().union(*rows)
-    columns = [column for column in COLUMNS if column.key in held]
-    return Table("Without labels", rows, columns, index=("k",), caption=CAPTION)
+    return Table("Without labels", rows, used(COLUMNS, rows), index=("k",), caption=CAPTION)
 
 
 @dataclasses.dataclass(frozen=True)

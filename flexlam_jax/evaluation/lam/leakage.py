@@ -17,16 +17,13 @@ from flexlam_jax.evaluation.lam.code_agreement import relative
 from flexlam_jax.evaluation.lam.reconstruction import kept_transitions
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.translator_fit import ActionTarget
-from flexlam_jax.reports.results import Column, Number, Table
+from flexlam_jax.reports.results import Column, Number, Table, used
 
 Features = tuple[np.ndarray, np.ndarray]  # (N, F) of the train split, and of the measured one
 # As the translator of the report's other probes, but for the most steps: many features are read here.
 RECIPE = dataclasses.replace(translator_fit.TRANSLATOR, many_steps=1000)
-DRAWS, WIDE_DRAWS, WIDE = (
-    3,
-    1,
-    512,
-)  # probes of each set of features; fewer of wide ones, which are slow
+DRAWS = 3  # probes of each set of features
+WIDE, WIDE_DRAWS = 512, 1  # more features than that have fewer probes: theirs are slow
 REGIONS = {"exogenous_mask": "exogenous", "agent_mask": "agent"}
 COLUMNS = (
     Column("features", "features"),
@@ -111,15 +108,13 @@ def regions(lam: Any, data: Data) -> Table:
         error = _by_pixel(np.asarray(lam.decode(o_t, lam.null_fill(slots, k))), o_next)
         rows.append({"k": int(k), **_explained(error, copied, inside, episode)})
         tick()
-    columns = [one for one in REGION_COLUMNS if one.key in {"k", *inside}]
+    columns = used(REGION_COLUMNS, rows)
     return Table("What is reconstructed where", rows, columns, index=("k",), caption=REGION_CAPTION)
 
 
 def table(title: str, rows: list[dict[str, Any]]) -> Table:
     """Rows of leakage, with the columns that some row has."""
-    held = set().union(*rows)
-    columns = [column for column in COLUMNS if column.key in held]
-    return Table(title, rows, columns, index=("features",), caption=CAPTION)
+    return Table(title, rows, used(COLUMNS, rows), index=("features",), caption=CAPTION)
 
 
 class _Prober:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from flexlam_jax.evaluation.lam import label_free, leakage
 from flexlam_jax.reports.page import Charts, Findings, Section
-from flexlam_jax.reports.results import Cell, Column, Curve, Series, Table
+from flexlam_jax.reports.results import Cell, Column, Curve, Series, Table, used
 from flexlam_jax.reports.tables import format_number
 
 INTERVALS = (
@@ -107,6 +107,5 @@ def _checks(report: Mapping) -> Table:
 
 def _by_model(title: str, rows: list, columns, caption: str) -> Table:
     """With a column for the model, and only the columns that some row has."""
-    held = set().union(*rows)
-    shown = [Column("model", "model"), *(one for one in columns if one.key in held)]
+    shown = [Column("model", "model"), *used(columns, rows)]
     return Table(title, rows, shown, index=("model",), caption=f"{caption} {INTERVALS}")
