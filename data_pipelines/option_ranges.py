@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from data_pipelines.errors import DataError
 
-_RANGES = {
+RANGES: dict[str, tuple[float, float]] = {
     "seed": (0, 2**63 - 1),
     "size": (0, 4096),  # the least is the recipe's to say; 0: as the source has it, where it can
     "clip_stride": (1, 10_000),
@@ -18,9 +19,14 @@ _RANGES = {
 }
 
 
-def check_ranges(options: dict[str, Any]) -> None:
-    """Raises DataError naming the first number that is out of its range; NaN always is."""
-    for name, (low, high) in _RANGES.items():
+def check_ranges(
+    options: Mapping[str, Any], ranges: Mapping[str, tuple[float, float]] = RANGES
+) -> None:
+    """Raises DataError naming the first number that is out of its range; NaN always is.
+
+    ranges: {option: (least, most)}; those of a recipe's own options, or those that all share.
+    """
+    for name, (low, high) in ranges.items():
         value = options.get(name)
         if isinstance(value, (int, float)) and not low <= value <= high:
             flag = "--" + name.replace("_", "-")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import pathlib
 import re
 from collections.abc import Mapping
@@ -11,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import FASTEST
+from data_pipelines.option_ranges import check_ranges
+from data_pipelines.readers.table.stretches import BACKWARD
 
 if TYPE_CHECKING:  # pyarrow takes a while, and --help needs none
     from data_pipelines.readers.table.files import Dialect
@@ -25,12 +26,12 @@ _PLAIN = (
 )
 # Numbers of the options: the least and the most.
 _RANGES = {
-    "gap_factor": (1.0, 1e9),
+    "gap_factor": (1, 1_000_000_000),
     "fill": (0, 1_000_000),
     "cut": (2, 10_000_000),
     "min_length": (2, 10_000_000),
     "margin": (0, 1_000_000_000),
-    "fps": (0.0, FASTEST),
+    "fps": (0, FASTEST),
 }
 
 
@@ -112,7 +113,7 @@ def _add_rows(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--backward",
         default="refuse",
-        choices=("refuse", "sort", "split"),
+        choices=BACKWARD,
         help="what to do with times that run back: refuse the file, sort its rows, or begin an "
         "episode there",
     )
@@ -165,11 +166,7 @@ def _add_writing(parser: argparse.ArgumentParser) -> None:
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
     """The options as data; raises DataError for values that make no sense."""
-    for name, (low, high) in _RANGES.items():
-        value = getattr(args, name)
-        if not low <= value <= high or math.isnan(value):
-            flag = "--" + name.replace("_", "-")
-            raise DataError(f"{flag} is {value}; give a number from {low:g} to {high:g}")
+    check_ranges(vars(args), _RANGES)
     if args.cut < args.min_length:
         raise DataError(f"--cut is {args.cut}, less than --min-length={args.min_length}")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", args.name):

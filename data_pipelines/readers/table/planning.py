@@ -9,6 +9,7 @@ from typing import Any
 from data_pipelines.conversion.splits import SPLITS
 from data_pipelines.errors import DataError
 from data_pipelines.readers.files.listing import Listing
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Plan, Skipped
 from data_pipelines.readers.table import columns, files, losses
 from data_pipelines.readers.table.columns import Chosen
@@ -20,7 +21,7 @@ from data_pipelines.readers.table.survey import Roles, Survey, survey, words_of
 
 def plan(options: dict[str, Any]) -> Plan:
     """What a source holds; reads every file once."""
-    listing = files.find(options["source"], options.get("follow_links", True))
+    listing = files.find(options["source"], follow_links(options))
     skipped = list(listing.skipped)
     roles, surveys, extra = _surveyed(listing, options, skipped)
     if not surveys:

@@ -10,6 +10,7 @@ import numpy as np
 
 from data_pipelines.format.vectors import placeholders
 from data_pipelines.readers.files.paths import inside
+from data_pipelines.readers.frame_options import follow_links
 from data_pipelines.readers.recordings import Item, ItemError, Recording
 from data_pipelines.readers.table import files
 from data_pipelines.readers.table.gathering import Gathered, gather
@@ -21,8 +22,8 @@ from data_pipelines.readers.table.survey import Roles, Survey, survey
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording]:
     """The recordings of a file; raises ItemError for one that cannot be read, or has changed."""
     given = item.payload
-    links = options.get("follow_links", True)
-    path = inside(files.root_of(options["source"]), item.name, follow_links=links)
+    root = files.root_of(options["source"])
+    path = inside(root, item.name, follow_links=follow_links(options))
     columns = {key: tuple(given["roles"][key]) for key in ("state", "actions")}
     roles = Roles(given["roles"]["time"], given["roles"]["series"], **columns)
     found = survey(path, roles, dialect(options), writing(options))

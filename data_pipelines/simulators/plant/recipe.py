@@ -20,6 +20,7 @@ from data_pipelines.conversion.spool import list_episodes, write_episode
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import ActionSpec, DatasetSpec
 from data_pipelines.format.vectors import SPEC_FIELDS, placeholders, vector_details
+from data_pipelines.option_ranges import check_ranges
 from data_pipelines.readers.recordings import Skipped
 from data_pipelines.simulators.plant import tanks
 from data_pipelines.simulators.plant.tanks import Settings, Shift
@@ -28,8 +29,12 @@ DESCRIPTION = "three tanks, two pumps and flows nobody controls: vectors, no pic
 NAME = "tanks"
 WORDS = {0.0: "off", 0.5: "half", 1.0: "full"}
 SETTINGS = tuple(f"{WORDS[a]}_{WORDS[b]}" for a in tanks.POWERS for b in tanks.POWERS)
-_NUMBERS = {"disturbance": (0, 100), "correlation": (1, 1e6), "reaction": (0, 1)}
-_NUMBERS["sensor_noise"] = (0, 1)
+_RANGES = {
+    "disturbance": (0, 100),
+    "correlation": (1, 1_000_000),
+    "reaction": (0, 1),
+    "sensor_noise": (0, 1),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,18 +89,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def options(args: argparse.Namespace) -> dict[str, Any]:
-    names = ("seed", "episodes", "length", "actions", *_NUMBERS)
+    names = ("seed", "episodes", "length", "actions", *_RANGES)
     flags = ("measure_disturbances", "hide_actions", "clip_stride", "max_span")
     return {name: getattr(args, name) for name in (*names, *flags)}
 
 
 def settings_of(options: dict[str, Any]) -> Settings:
     """How the plant is run; raises DataError for a number that makes no sense."""
-    for name, (low, high) in _NUMBERS.items():
-        if not low <= options[name] <= high:  # NaN neither
-            flag = "--" + name.replace("_", "-")
-            raise DataError(f"{flag} is {options[name]}; give a number from {low} to {high:g}")
-    chosen = {name: options[name] for name in _NUMBERS}
+    check_ranges(options, _RANGES)
+    chosen = {name: options[name] for name in _RANGES}
     return Settings(switched=options["actions"] == "discrete", **chosen)
 
 
