@@ -41,17 +41,20 @@ def add_frame_arguments(
     parser.add_argument(
         "--max-span", type=int, default=8, help="longest window, in frames minus one"
     )
-    parser.add_argument(
-        "--max-failures",
-        type=float,
-        default=0.1,
-        help="share of the episodes (by number and time) that may be unusable",
+    add_trust_arguments(
+        parser, share="share of the episodes (by number and time) that may be unusable", of="frames"
     )
+
+
+def add_trust_arguments(parser: argparse.ArgumentParser, *, share: str, of: str) -> None:
+    """Adds --max-failures (described by `share`), --leaks and --no-follow-links: what a source may
+    hold. of: what episodes are sequences of."""
+    parser.add_argument("--max-failures", type=float, default=0.1, help=share)
     parser.add_argument(
         "--leaks",
         default="stop",
         choices=("stop", "report"),
-        help="what to do if two splits share a sequence of frames: stop, or list it in the manifest",
+        help=f"what to do if two splits share a sequence of {of}: stop, or list it in the manifest",
     )
     parser.add_argument(
         "--no-follow-links",

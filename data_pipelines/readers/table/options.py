@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from data_pipelines.errors import DataError
 from data_pipelines.format.spec import FASTEST
 from data_pipelines.option_ranges import check_ranges
+from data_pipelines.readers.frame_options import add_trust_arguments
 from data_pipelines.readers.table.stretches import BACKWARD
 
 if TYPE_CHECKING:  # pyarrow takes a while, and --help needs none
@@ -51,23 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-span", type=int, default=32, help="longest window, in rows minus one"
     )
-    parser.add_argument(
-        "--max-failures",
-        type=float,
-        default=0.1,
-        help="share of the episodes that may be unusable; lost rows count as episodes of mean length",
-    )
-    parser.add_argument(
-        "--leaks",
-        default="stop",
-        choices=("stop", "report"),
-        help="what to do if two splits share a sequence of rows: stop, or list it in the manifest",
-    )
-    parser.add_argument(
-        "--no-follow-links",
-        dest="follow_links",
-        action="store_false",
-        help="skip symbolic links of the source; for sources that are not trusted",
+    add_trust_arguments(
+        parser,
+        share="share of the episodes that may be unusable; lost rows count as episodes of mean length",
+        of="rows",
     )
 
 
