@@ -40,17 +40,10 @@ def walker(moves: Moves, size: int, strength: float, rng: np.random.Generator) -
         parts = _figure(height, swing[t])
         foot = round(size / 2 * (1 + near)) - 1
         shape = parts > 0
-        shape[: max(0, height - foot - 1)] = (
-            False  # a head above the picture does not come in below
-        )
-        put(
-            frame,
-            mask,
-            shape,
-            colours[parts],
-            int(x * size) - shape.shape[1] // 2,
-            foot - height + 1,
-        )
+        # A head above the picture does not come in below.
+        shape[: max(0, height - foot - 1)] = False
+        left = int(x * size) - shape.shape[1] // 2
+        put(frame, mask, shape, colours[parts], left, foot - height + 1)
 
     return Layer(state.astype(np.float32), paint)
 

@@ -40,8 +40,9 @@ def contact_sheet(info: DatasetInfo, seed: int) -> Image.Image:
     }
     rows = sum(-(-len(drawn) // COLUMNS) for drawn in chosen.values())
     width = COLUMNS * (_WIDTH + _MARGIN)
-    vectors = [name for name, spec in info.datasets.items() if is_vector(spec)]
-    plots = {name: curves(info, name, width) for name in vectors}
+    plots = {
+        name: curves(info, name, width) for name, spec in info.datasets.items() if is_vector(spec)
+    }
     plotted = sum(plot.height for plot in plots.values())
     size = width, rows * tile + plotted + len(chosen) * _LINE
     sheet = Image.new("RGB", size, "white")

@@ -14,9 +14,8 @@ from data_pipelines.readers.recordings import ItemError
 from data_pipelines.readers.table.pieces import Stretch, cut, in_blocks, unbroken
 
 BACKWARD = ("refuse", "sort", "split")
-MOST_REPEATED = (
-    0.1  # share of rows at a time that was there already above which a column is missing
-)
+# Share of rows at a time that was there already, above which a column is missing.
+MOST_REPEATED = 0.1
 SHORT, HOLES, REPEATED = "short episodes", "missing values", "repeated times"
 UNPLACED, BETWEEN = "no time or series", "between splits"
 
