@@ -22,7 +22,7 @@ from flexlam_jax.models.motion_head import MotionHead
 from flexlam_jax.objectives.code_usage import code_counts, usage_metrics
 from flexlam_jax.objectives.gain import gain_term
 from flexlam_jax.objectives.motion import motion_term
-from flexlam_jax.objectives.objective import Mean, Objective
+from flexlam_jax.objectives.objective import Batch, Mean, Objective
 from flexlam_jax.objectives.reconstruction import PIXEL_LOSSES, psnr
 from flexlam_jax.objectives.remedies.batches import SHOWN, with_remedies
 from flexlam_jax.objectives.remedies.features import feature_terms
@@ -108,83 +108,69 @@ def lam_objective(
     settings = resolve_config(model_config)
     loss_settings = read("loss", loss_config, LossSettings)
     first = check_remedies(loss_settings, settings["slots"], first_slots, inverse=inverse)
-    crossed = loss_settings.cross_slots or settings["slots"]
-
-    def init(rng: jax.Array, batch: Mapping[str, jax.Array]) -> dict[str, Any]:
-        channels = batch["frames"].shape[-1]
-        if channels != settings["channels"]:
-            raise ConfigError(
-                f"model.channels={settings['channels']} but the data has frames of {channels}"
-            )
-        # Two frames of one row are enough to fix every shape.
-        return dict(model.init(fold_name(rng, "params"), batch["frames"][:1, :2]))
-
-    def apply(params, extra, batch, rng):
-        state, extra = extra.get(HEAD_STATE), {k: v for k, v in extra.items() if k != HEAD_STATE}
-        shown = to_float(batch.get(SHOWN, batch["frames"]))
-        shape = (shown.shape[0], shown.shape[1] - 1)
-        keep = _draw_prefixes(rng, settings, shape)
-        if first and loss_settings.own == LONGER:
-            keep = longer_than(keep, first, settings["slots"])
-        cross_keep = None
-        if loss_settings.cross:
-            sampler = within_first(settings["keep"], settings["slots"], crossed)
-            cross_keep = sample_keep(fold_name(rng, "cross_keep"), sampler, shape, slots=crossed)
-        (output, slots, cross), extra = model.apply(
-            {"params": params, **extra},
-            batch["frames"],
-            shown[:, :-1],
-            keep,
-            cross_keep,
-            rngs={name: fold_name(rng, name) for name in ("sample", "revive")},
-            mutable=list(extra),
-            method=forward,
-        )
-        target = shown[:, 1:]
-        if keep.ndim == 3:
-            target = jnp.broadcast_to(target[:, :, None], output.prediction.shape)
-        result = LamResult(
-            output, keep, target, shown[:, :-1], shown[:, 1:], slots, cross, head_state=state
-        )
-        return result, extra if state is None else {**extra, HEAD_STATE: state}
-
-    def forward(module, frames, o_t, keep, cross_keep):
-        """(LamOutput; slots with all their gradient; what they make of the partner's o_t)."""
-        quantized = module.quantise(frames, train=True)
-        slots = quantized.values
-        stopped = first if loss_settings.own == STOPPED else 0
-        own = quantized.replace(values=passing(slots, stopped, loss_settings.pixels))
-        output = module.reconstruct(o_t, own, keep)
-        if cross_keep is None:
-            return output, slots, None
-        return output, slots, module.decode(partners(o_t), module.null_fill(slots, cross_keep))
-
-    def summary(totals):
-        return usage_metrics(totals["code_counts"]) if totals else {}
-
     # What decodes more than the formula counts is counted on the traced program.
     clip = (clip_length, *frame_shape(settings))
     more = loss_settings.cross or loss_settings.feature
     flops = None if more else training_flops(model, clip, prefixes=settings["prefixes"])
     objective = objective_of(
-        init,
-        apply,
-        [
-            Term("reconstruction", functools.partial(_reconstruction, loss_settings)),
-            *(_quantiser_term(name) for name in model.quantizer.loss_names),
-            *([motion_term(MotionHead(), loss_settings.motion)] if loss_settings.motion else []),
-            *([gain_term(GainHead())] if loss_settings.gain else []),
-            *([cross_term(loss_settings)] if loss_settings.cross else []),
-            *feature_terms(loss_settings),
-            *terms,
-        ],
+        functools.partial(_init, model, settings["channels"]),
+        functools.partial(_apply, model, settings, loss_settings, first),
+        [*_terms(model, loss_settings), *terms],
         report=functools.partial(_report, model.quantizer.codebook_size),
-        summary=summary,
+        summary=_summary,
         flops_per_row=flops,
         transitions_per_row=(clip_length - 1) * (2 if loss_settings.cross else 1),
         dtype=settings["dtype"],
     )
     return with_remedies(objective, loss_settings)
+
+
+def _init(model, channels, rng, batch: Batch) -> dict[str, Any]:
+    if batch["frames"].shape[-1] != channels:
+        raise ConfigError(
+            f"model.channels={channels} but the data has frames of {batch['frames'].shape[-1]}"
+        )
+    # Two frames of one row are enough to fix every shape.
+    return dict(model.init(fold_name(rng, "params"), batch["frames"][:1, :2]))
+
+
+def _apply(model, settings, loss, first, params, extra, batch: Batch, rng):
+    """(LamResult, extra of the model alone); `first` slots are those that own frames treat apart."""
+    model_extra = {name: tree for name, tree in extra.items() if name != HEAD_STATE}
+    shown = to_float(batch.get(SHOWN, batch["frames"]))
+    o_t, next_frames = shown[:, :-1], shown[:, 1:]
+    keep = _draw_prefixes(rng, settings, o_t.shape[:2])
+    if first and loss.own == LONGER:
+        keep = longer_than(keep, first, settings["slots"])
+    (output, slots, cross), model_extra = model.apply(
+        {"params": params, **model_extra},
+        batch["frames"],
+        o_t,
+        keep,
+        _draw_cross_prefixes(rng, settings, loss, o_t.shape[:2]),
+        functools.partial(passing, first=first if loss.own == STOPPED else 0, share=loss.pixels),
+        rngs={name: fold_name(rng, name) for name in ("sample", "revive")},
+        mutable=list(model_extra),
+        method=_forward,
+    )
+    target = next_frames
+    if keep.ndim == 3:
+        target = jnp.broadcast_to(target[:, :, None], output.prediction.shape)
+    state = extra.get(HEAD_STATE)
+    return LamResult(output, keep, target, o_t, next_frames, slots, cross, state), model_extra
+
+
+def _forward(module, frames, o_t, keep, cross_keep, passed):
+    """(LamOutput; slots with all their gradient; what they make of the partner's o_t, or None).
+
+    passed: what own frames read of the slots.
+    """
+    quantized = module.quantise(frames, train=True)
+    slots = quantized.values
+    output = module.reconstruct(o_t, quantized.replace(values=passed(slots)), keep)
+    if cross_keep is None:
+        return output, slots, None
+    return output, slots, module.decode(partners(o_t), module.null_fill(slots, cross_keep))
 
 
 def _draw_prefixes(
@@ -198,6 +184,27 @@ def _draw_prefixes(
         for i, sampler in enumerate(prefix_samplers(settings))
     ]
     return jnp.stack(keeps, axis=-1) if len(keeps) > 1 else keeps[0]
+
+
+def _draw_cross_prefixes(rng, settings, loss, shape: tuple[int, int]) -> jax.Array | None:
+    """How many slots the partner's frame is decoded from, int32 (B, T-1); None without partners."""
+    if not loss.cross:
+        return None
+    most = loss.cross_slots or settings["slots"]
+    sampler = within_first(settings["keep"], settings["slots"], most)
+    return sample_keep(fold_name(rng, "cross_keep"), sampler, shape, slots=most)
+
+
+def _terms(model: LatentActionModel, loss: LossSettings) -> list[Term]:
+    """Those that the `loss` section asks for, and the quantiser's."""
+    return [
+        Term("reconstruction", functools.partial(_reconstruction, loss)),
+        *(_quantiser_term(name) for name in model.quantizer.loss_names),
+        *([motion_term(MotionHead(), loss.motion)] if loss.motion else []),
+        *([gain_term(GainHead())] if loss.gain else []),
+        *([cross_term(loss)] if loss.cross else []),
+        *feature_terms(loss),
+    ]
 
 
 def _reconstruction(settings, params, outputs, batch, key) -> Mean:
@@ -224,3 +231,7 @@ def _report(codebook_size, outputs, batch) -> Report:
         metrics["cross_psnr"] = cross_psnr(outputs)
     totals = {} if output.ids is None else {"code_counts": code_counts(output.ids, codebook_size)}
     return Report(metrics, totals)
+
+
+def _summary(totals: Mapping[str, jax.Array]) -> dict[str, jax.Array]:
+    return usage_metrics(totals["code_counts"]) if totals else {}

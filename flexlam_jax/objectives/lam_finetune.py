@@ -101,69 +101,41 @@ def finetune_objective(
     Raises:
       ConfigError: a wrong key or value, or more slots to supervise than there are.
     """
-    settings = resolve_config(model_config)
     head = read("translator", translator_config, TranslatorSettings)
-    translator = Translator(head.outputs, head.hidden)
-    slots = settings["slots"]
-    if head.slots > slots:
-        raise ConfigError(f"config.translator.slots={head.slots} of config.model.slots={slots}")
-    supervised = head.slots or slots
-    sampler = within_first(settings["keep"], slots, supervised)
+    actions = _ActionReader.of(model, resolve_config(model_config), head)
+    coefficients = {**lam.coefficients, TERM: head.coefficient}
     inverse = None
     if head.steps:
         inverse = InverseDynamics(
             head.outputs, head.discrete, head.steps, feature_width, head.bottleneck
         )
+        coefficients[inverse_dynamics.TERM] = head.steps_coefficient
 
     def init(key: jax.Array, batch: Batch) -> Variables:
         variables = lam.init(key, batch[VIDEO])
-        features = jnp.zeros((1, settings["slots"] * model.quantizer.width))
-        fresh = translator.init(fold_name(key, f"head {TERM}"), features)["params"]
-        heads = {TERM: fresh}
+        heads = {TERM: actions.init(fold_name(key, f"head {TERM}"))}
         if inverse:
             heads[inverse_dynamics.TERM] = inverse.init(fold_name(key, "head inverse"))
-        nested = {collection: {MODEL: tree} for collection, tree in variables.items()}
+        nested = _nested(variables)
         return {**nested, "params": {**nested["params"], HEADS: heads}}
 
     def outcome(params: Any, extra: Any, batch: Batch, key: jax.Array) -> Outcome:
-        own = {collection: tree[MODEL] for collection, tree in extra.items()}
+        own, heads = {collection: tree[MODEL] for collection, tree in extra.items()}, params[HEADS]
         video = lam.outcome(params[MODEL], own, batch[VIDEO], key)
-        outputs = _read_actions(params, own, batch[LABELLED]["frames"], fold_name(key, TERM))
-        action = batch[LABELLED]["action"]
-        metrics = dict(video.metrics)
-        if head.discrete:
-            error = optax.softmax_cross_entropy_with_integer_labels(outputs, action)
-            metrics["action_accuracy"] = Mean.of(outputs.argmax(-1) == action)
-        else:
-            error = jnp.square(outputs - action).mean(-1)
-        terms = {**video.terms, TERM: Mean.of(error)}
+        error, metrics = actions.error(
+            heads[TERM], {"params": params[MODEL], **own}, batch[LABELLED], fold_name(key, TERM)
+        )
+        terms = {**video.terms, TERM: error}
         if inverse:
             terms[inverse_dynamics.TERM] = inverse.error(
-                params[HEADS][inverse_dynamics.TERM],
+                heads[inverse_dynamics.TERM],
                 params[MODEL][HEADS][FEATURE][ENCODER],
                 batch[LABELLED],
                 fold_name(key, inverse_dynamics.TERM),
             )
-        return Outcome(
-            terms,
-            metrics,
-            video.totals,
-            {collection: {MODEL: tree} for collection, tree in video.extra.items()},
-        )
+        return Outcome(terms, {**video.metrics, **metrics}, video.totals, _nested(video.extra))
 
-    def _read_actions(params, own, frames, key) -> jax.Array:
-        """Frames (B, 2, H, W, C) -> outputs (B, 1, A) of the translator at a sampled length."""
-        variables = {"params": params[MODEL], **own}
-        slots, _ = model.apply(variables, frames, method="encode")
-        keep = sample_keep(key, sampler, slots.shape[:-2], slots=supervised)
-        features = prefix_features(model.apply(variables, slots, keep, method="null_fill"))
-        statistics = identity_statistics(features.shape[-1], head.outputs)
-        return translator.apply({"params": params[HEADS][TERM], "statistics": statistics}, features)
-
-    coefficients = {**lam.coefficients, TERM: head.coefficient}
     video_transitions: int = lam.transitions_per_row
-    if inverse:
-        coefficients[inverse_dynamics.TERM] = head.steps_coefficient
     return dataclasses.replace(
         lam,
         init=init,
@@ -172,6 +144,59 @@ def finetune_objective(
         flops_per_row=None,
         transitions_per_row={VIDEO: video_transitions, LABELLED: 1},
     )
+
+
+def _nested(collections: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's variables where they lie beside the translator's."""
+    return {collection: {MODEL: tree} for collection, tree in collections.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class _ActionReader:
+    """A translator that reads prefixes of at most `supervised` of K slots, drawn by `sampler`."""
+
+    model: LatentActionModel
+    translator: Translator
+    discrete: bool
+    slots: int
+    supervised: int
+    sampler: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls, model: LatentActionModel, settings: Mapping[str, Any], head: TranslatorSettings
+    ) -> "_ActionReader":
+        """Raises ConfigError for more slots to supervise than `model.slots`."""
+        slots = settings["slots"]
+        if head.slots > slots:
+            raise ConfigError(f"config.translator.slots={head.slots} of config.model.slots={slots}")
+        supervised = head.slots or slots
+        sampler = within_first(settings["keep"], slots, supervised)
+        translator = Translator(head.outputs, head.hidden)
+        return cls(model, translator, head.discrete, slots, supervised, sampler)
+
+    def init(self, key: jax.Array) -> Any:
+        """Parameters of the translator."""
+        features = jnp.zeros((1, self.slots * self.model.quantizer.width))
+        return self.translator.init(key, features)["params"]
+
+    def error(
+        self, head: Any, variables: Variables, batch: Batch, key: jax.Array
+    ) -> tuple[Mean, dict[str, Mean]]:
+        """(the loss of a labelled batch; metrics); gradients reach the translator and the model."""
+        outputs, action = self._read(head, variables, batch["frames"], key), batch["action"]
+        if not self.discrete:
+            return Mean.of(jnp.square(outputs - action).mean(-1)), {}
+        error = optax.softmax_cross_entropy_with_integer_labels(outputs, action)
+        return Mean.of(error), {"action_accuracy": Mean.of(outputs.argmax(-1) == action)}
+
+    def _read(self, head, variables, frames, key) -> jax.Array:
+        """Frames (B, 2, H, W, C) -> outputs (B, 1, A) at a sampled length."""
+        slots, _ = self.model.apply(variables, frames, method="encode")
+        keep = sample_keep(key, self.sampler, slots.shape[:-2], slots=self.supervised)
+        features = prefix_features(self.model.apply(variables, slots, keep, method="null_fill"))
+        statistics = identity_statistics(features.shape[-1], self.translator.outputs)
+        return self.translator.apply({"params": head, "statistics": statistics}, features)
 
 
 def identity_statistics(features: int, outputs: int) -> dict[str, jax.Array]:

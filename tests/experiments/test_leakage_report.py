@@ -42,7 +42,7 @@ def place(tmp_path_factory):
     info = open_dataset(place / "data")
     for split in ("train", "test"):
         lengths = split_episodes(info, "square", split).lengths
-        values = np.random.default_rng(0).normal(size=(int(lengths.sum()), 4)).astype(np.float32)
+        values = np.random.default_rng(0).normal(size=(int(lengths.sum()), 3)).astype(np.float32)
         write_sidecar(
             place / "features", info, "square", split, values, kind="features", alignment="frame"
         )

@@ -125,8 +125,8 @@ def _supplied(column: str, batch: Batch) -> tuple[jax.Array, jax.Array | None]:
 def with_moving_targets(objective: Objective, settings: RemedySettings) -> Objective:
     """Keeps the average of the feature encoder beside the parameters, and tells `feature_std`.
 
-    It moves once per micro-batch, as a VQ codebook does. The objective's own part must pass on the
-    collection HEAD_STATE, and may lack it where there is none yet.
+    It moves once per micro-batch, as a VQ codebook does. The objective reads the collection
+    HEAD_STATE, which is not there yet in its `init`, and returns the others.
     """
     encoder, decay = FeatureEncoder(settings.feature_width), settings.feature_decay
 

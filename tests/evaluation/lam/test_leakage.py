@@ -1,6 +1,5 @@
 """Leakage of codes that are the action, a distractor, or both, slot by slot."""
 
-import dataclasses
 import itertools
 import json
 
@@ -18,6 +17,7 @@ from flexlam_jax.evaluation.lam.settings import Settings
 from flexlam_jax.reports.results import plain
 
 SIDE, HALF = 16, 8
+WIDTH = 3  # of a slot, as many as there are actions: probes of features of one width compile once.
 STATE = ("x", "still", "noise")
 SETTINGS = Settings(
     label_counts=(None,),
@@ -36,8 +36,8 @@ class Lam:
     Slot j tells the change of `slots_of[j]`.
     """
 
-    step, chooses, bits_per_slot, codebook_size, slot_width = 0, False, None, None, 1
-    null = np.zeros(1, np.float32)
+    step, chooses, bits_per_slot, codebook_size, slot_width = 0, False, None, None, WIDTH
+    null = np.zeros(WIDTH, np.float32)
     config = {
         "model": {
             "quantizer": {"kind": "none"},
@@ -53,7 +53,8 @@ class Lam:
     def encode_with_ids(self, o_t, o_next):
         change = o_next.astype(np.float32) - o_t
         read = {"agent": change[:, 0, 0, 0], "noise": change[:, 0, HALF, 0]}
-        return np.stack([read[half] for half in self.halves], 1)[..., None], None
+        slots = np.stack([read[half] for half in self.halves], 1)
+        return np.repeat(slots[..., None], WIDTH, -1), None
 
     def null_fill(self, codes, keep):
         return np.where((np.arange(self.slots) < keep)[None, :, None], codes, self.null)
@@ -84,7 +85,7 @@ def batches(seed, *, follows=False, episodes=20, length=24, actions=True):
             "frames": np.stack([frames[:-1], frames[1:]], 1),
             "frames_exogenous_mask": mask,
             "state": np.stack([held[:-1], held[1:]], 1),
-            "features_eye": np.stack([state[:-1], state[1:]], 1),
+            "features_eye": np.stack([held[:-1], held[1:]], 1),
             "action": action[:, None].astype(np.int32),
             "episode": zeros + episode,
             "t": np.arange(length),
@@ -96,15 +97,14 @@ def batches(seed, *, follows=False, episodes=20, length=24, actions=True):
 
 @pytest.fixture(scope="module")
 def report():
-    lams = {"m": Lam("agent", "noise"), "noise": Lam("noise")}
+    lams = {"m": Lam("agent", "noise"), "noise": Lam("noise", "agent")}
     return evaluate(lams, batches(0), batches(1), SETTINGS).report
 
 
 def rows_of(evaluator, lam, **world):
     """The rows of one evaluator, by name."""
     worlds = batches(1, **world), batches(0, **world)
-    settings = dataclasses.replace(SETTINGS, draws=1)
-    found = run_evaluators([EVALUATORS[evaluator]], {"m": lam}, FIELDS, *worlds, settings)
+    found = run_evaluators([EVALUATORS[evaluator]], {"m": lam}, FIELDS, *worlds, SETTINGS)
     return by_features(found[evaluator]["m"].rows)
 
 
