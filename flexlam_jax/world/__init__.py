@@ -1,0 +1,1 @@
+"""Worlds that are played by latent actions: what one is, and models as one."""
