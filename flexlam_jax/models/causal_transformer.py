@@ -11,12 +11,13 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.rotary import rotate
-from flexlam_jax.models.transformer import MLP, BlockSettings, RMSNorm
+from flexlam_jax.models.transformer import MLP, PROJECTION, BlockSettings, RMSNorm
 
 # Keys and values (B, S, H, E) of one layer; of a stack, (layers, B, S, H, E).
 KeysValues = tuple[jax.Array, jax.Array]
@@ -35,24 +36,26 @@ class CausalAttention(nn.Module):
         mask: jax.Array | None = None,
         positions: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
-        """See `CausalTransformer`; of one layer."""
+        """See `CausalTransformer`; of one layer. Batch axes may be any number, (..., L, M)."""
         M, heads, dtype = x.shape[-1], self.settings.heads, self.settings.dtype
         if M % heads:
             raise ConfigError(f"model width {M} is not divisible by {heads} heads")
         # Heads come first, as in transformer.Attention, for the same sharding rules.
         qkv = Dense((heads, 3, M // heads), use_bias=False, dtype=dtype, name="qkv")(x)
+        qkv = checkpoint_name(qkv, PROJECTION)
         q, k, v = (qkv[..., i, :] for i in range(3))
         if self.settings.qk_norm:
             q, k = RMSNorm(dtype, name="q_norm")(q), RMSNorm(dtype, name="k_norm")(k)
         if positions is not None:
             q, k = rotate(q, positions), rotate(k, positions)
         if past is not None:
-            k, v = (jnp.concatenate(pair, axis=1) for pair in zip(past, (k, v), strict=True))
+            k, v = (jnp.concatenate(pair, axis=-3) for pair in zip(past, (k, v), strict=True))
         out = attend(
             q, k, v, mask=mask, causal=mask is None, implementation=self.settings.attention
         )
         out = out.reshape(*out.shape[:-2], M)
-        return Dense(M, use_bias=False, dtype=dtype, name="out")(out), (k, v)
+        out = Dense(M, use_bias=False, dtype=dtype, name="out")(out)
+        return checkpoint_name(out, PROJECTION), (k, v)
 
 
 class CausalBlock(nn.Module):

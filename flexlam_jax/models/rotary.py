@@ -11,8 +11,8 @@ def rotate(x: jax.Array, positions: jax.Array) -> jax.Array:
     down to 1 / 10,000.
 
     Args:
-      x: queries or keys (B, L, H, E), E even.
-      positions: (B, L).
+      x: queries or keys (..., L, H, E), E even.
+      positions: (..., L), of the same batch axes or axes of size 1.
 
     Returns:
       Like x; angles and products are float32.

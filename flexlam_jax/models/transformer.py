@@ -20,7 +20,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
 
-_PROJECTION = "attention_projection"
+PROJECTION = "attention_projection"
 # What the backward pass finds saved of a block beside its input; the rest it computes again. Saved
 # numbers per token (input included) and FLOPs of forward and backward pass, of a block in bfloat16
 # with an MLP of 4 M on 64 tokens; without remat 48 M, as norms and softmax save float32, and 1.00:
@@ -28,7 +28,7 @@ REMAT_POLICIES: dict[str, Callable | None] = {
     # Nothing: M, 1.23.
     "full": None,
     # Queries, keys, values and the attention's output: 5 M, 1.12.
-    "mlp": jax.checkpoint_policies.save_only_these_names(_PROJECTION),
+    "mlp": jax.checkpoint_policies.save_only_these_names(PROJECTION),
     # All matrix products but the attention's own: 9 M, 1.01.
     "dots": jax.checkpoint_policies.checkpoint_dots_with_no_batch_dims,
 }
@@ -101,7 +101,7 @@ class Attention(nn.Module):
             # columns into contiguous blocks, and tensor parallelism gathers nothing.
             shape = (heads, parts, M // heads)
             out = Dense(shape, use_bias=False, dtype=dtype, name=name)(inputs)
-            out = checkpoint_name(out, _PROJECTION)
+            out = checkpoint_name(out, PROJECTION)
             return [out[..., i, :] for i in range(parts)]
 
         if source is None:
@@ -114,7 +114,7 @@ class Attention(nn.Module):
         out = attend(q, k, v, causal=causal, implementation=self.settings.attention)
         out = out.reshape(*out.shape[:-2], M)
         out = Dense(M, use_bias=False, dtype=dtype, name="out")(out)
-        return checkpoint_name(out, _PROJECTION)
+        return checkpoint_name(out, PROJECTION)
 
 
 class MLP(nn.Module):
