@@ -21,7 +21,9 @@ from typing import Any
 from flexlam_jax.checkpoints.params import saved_config
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading import early_translator
+from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.translator import LoadedTranslator
+from flexlam_jax.world.world import World
 
 LAM = "lam"  # Also where a config names no kind: early ones had one only.
 TRANSLATOR = "translator"
@@ -57,7 +59,8 @@ def load(path: Any, step: int | None = None) -> Any:
       step: training step; None takes the newest undamaged one.
 
     Returns:
-      `LoadedLam`, `LoadedTranslator`, or what the module of the checkpoint's kind gives.
+      `LoadedLam`, `LoadedTranslator`, or what the module of the checkpoint's kind gives. Latent
+      action models and worlds have `actions` too: codes by the names of true actions, see actions.py.
 
     Raises:
       CheckpointError (a ValueError): no checkpoint or step there, a damaged one, or one of a kind
@@ -70,7 +73,12 @@ def load(path: Any, step: int | None = None) -> Any:
             f"{', '.join(sorted(KINDS))}; update flexlam_jax, or register your own kind with "
             "flexlam_jax.loading.load.register"
         )
-    return importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
+    loaded = importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
+    if SERVES_AS.get(kind, kind) == LAM:
+        loaded.actions = Actions(path, loaded.step)
+    elif isinstance(loaded, World):
+        loaded.actions = Actions(path, step)
+    return loaded
 
 
 def load_as(wanted: str, path: Any, step: int | None = None) -> Any:

@@ -39,6 +39,7 @@ class LamWorld:
     Attributes: those of `World`, and
 
       lam: which model's codes it obeys: {"checkpoint", "step", "fingerprint"}.
+      actions: its typed actions, where it was loaded by path.
 
     Raises:
       UserError: a model of vectors, which shows no pictures.
@@ -60,6 +61,7 @@ class LamWorld:
             "step": lam.step,
             "fingerprint": lam.fingerprint(),
         }
+        self.actions = getattr(lam, "actions", None)
         self._run = functools.partial(_step, lam.programs, lam.variables)
 
     def start(self, frames: np.ndarray) -> LamState:
