@@ -1,7 +1,7 @@
-"""FlexLAM on ViZDoom video with distractors, for a study of many models: the quick start's, shorter.
+"""FlexLAM on ViZDoom video with distractors, for a study of many models: the quick start's on small frames.
 
     python -m data_pipelines.prepare doom --out=data/distracted --plan=health_gathering_sticky=12000 \
-        --distractor=background,sprites,flicker --distractor-strength=1 --exogenous-pairs --masks
+        --size=32 --distractor=sprites,agent --distractor-strength=0.5 --exogenous-pairs --masks
     python -m experiments.pretrain_lam --config=experiments/configs/exogenous.py --workdir=runs/plain \
         --config.data.path=data/distracted --config.data.datasets="('health_gathering_sticky_a',)"
 
@@ -13,11 +13,11 @@ from experiments.configs import common
 
 
 def get_config(variant=""):
-    config = common.base("doom")
-    config.total_steps = 600
+    config = common.base("doom", image_size=32)
+    config.total_steps = 1000
     config.optimizer.learning_rate = 2e-3
-    config.optimizer.warmup_steps = 60
-    config.checkpoint.every = config.eval.every = 300
+    config.optimizer.warmup_steps = 100
+    config.checkpoint.every = config.eval.every = 500
     return common.apply_variants(config, variant, {"debug": _debug})
 
 

@@ -1,7 +1,7 @@
 """How much of a latent action is not the agent's doing, and which remedy helps, on ViZDoom video.
 
     python -m experiments.exogenous_study --out=runs/exogenous [--fast] [--seeds=0,1,2] \\
-        [--strengths=0,0.5,1] [--remedied=1] [--remedies=plain,cross,ordered_cross,…] [--jobs=2]
+        [--strengths=0,0.25,0.5] [--remedied=0.5] [--remedies=plain,cross,ordered_cross,…] [--jobs=2]
 
 Records sticky play once for every strength of the distractors, the same play with two exogenous
 processes; trains plain FlexLAM at every strength and with every remedy at those of --remedied; then
@@ -42,7 +42,7 @@ _FAST = flags.DEFINE_bool("fast", False, "A smoke run: every stage, nothing is l
 _CONFIG = flags.DEFINE_string("config", "experiments/configs/exogenous.py", "Preset of the LAM.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _STRENGTHS = flags.DEFINE_list(
-    "strengths", ["0", "0.5", "1"], "Of the distractors, 0 to 1; with 0 nothing of them shows."
+    "strengths", ["0", "0.25", "0.5"], "Of the distractors, 0 to 1; with 0 nothing of them shows."
 )
 _REMEDIED = flags.DEFINE_list(
     "remedied", [], "The strengths at which remedies are trained; default the largest."
@@ -55,14 +55,14 @@ _REMEDIES = flags.DEFINE_list(
     + ".",
 )
 _DISTRACTORS = flags.DEFINE_list(
-    "distractors", ["background", "sprites", "flicker"], f"Any of {', '.join(KINDS)}."
+    "distractors", ["sprites", "agent"], f"Any of {', '.join(KINDS)}."
 )
 _TASK = flags.DEFINE_string("task", "health_gathering", "Scenario of prepare doom.")
 _TRANSITIONS = flags.DEFINE_integer(
     "transitions", 12_000, "That are recorded of it.", lower_bound=100
 )
 _LABELS = flags.DEFINE_string(
-    "labels", "1%", "Share of the transitions whose actions remedies with labels are told."
+    "labels", "5%", "Share of the transitions whose actions remedies with labels are told."
 )
 _BUDGETS = flags.DEFINE_list("budgets", ["1", "2", "4"], "Prefix lengths.")
 _SPLIT = flags.DEFINE_string("split", "test", "Split that is measured.")

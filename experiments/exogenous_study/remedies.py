@@ -25,8 +25,7 @@ class Remedy:
     knows: str = "nothing"
 
 
-# Beside own frames, partners put the action first above sqrt(noise / action) - 1 (remedies.md).
-_CROSS = ("data.pair_with=exogenous", "loss.cross=4.0")
+_PARTNERS = ("data.pair_with=exogenous", "loss.cross=1.0")
 _SHARED, _MASKS, _LABELS = "a second exogenous process", "masks", "labels"
 REMEDIES = (
     Remedy(PLAIN, "FlexLAM as it is"),
@@ -42,12 +41,18 @@ REMEDIES = (
         ("data.views=('exogenous_mask',)", "loss.mask=exogenous_mask"),
         knows=_MASKS,
     ),
-    Remedy("cross", "reconstructs the partner's next frame too", _CROSS, knows=_SHARED),
+    # Own frames train the decoder alone: beside them partners win only above a weight (remedies.md).
+    Remedy(
+        "cross",
+        "the code is learned from the partner's next frame alone",
+        (*_PARTNERS, "loss.pixels=0.0"),
+        knows=_SHARED,
+    ),
     Remedy("labels", "every prefix is read by a translator", learns_from=LABELLED, knows=_LABELS),
     Remedy(
         "ordered_cross",
         "partners train slot 1 alone, own frames the others",
-        (*_CROSS, f"loss.cross_slots={FIRST}", "loss.own=stopped"),
+        (*_PARTNERS, f"loss.cross_slots={FIRST}", "loss.own=stopped"),
         knows=_SHARED,
     ),
     Remedy(
