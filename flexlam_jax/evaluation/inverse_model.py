@@ -8,6 +8,7 @@ Dimension keys: N transitions, H W C image.
 """
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -41,6 +42,38 @@ class InverseModel(nn.Module):
         return nn.Dense(self.outputs, name="action")(x)
 
 
+def fit(
+    frames: np.ndarray, actions: np.ndarray, spec: ActionTarget, seed: int = 0
+) -> Callable[[np.ndarray], np.ndarray]:
+    """A model fitted to pairs of frames, as a function of others.
+
+    Args:
+      frames: uint8 (N, 2, H, W, C).
+      actions: (N,) int or (N, A) float.
+
+    Returns:
+      A function of frames (M, 2, H, W, C) that gives outputs (M, size).
+
+    Raises:
+      UserError: frames with an odd side.
+    """
+    model = InverseModel(spec.size, _patch(frames.shape[2:4]))
+    actions, mean, scale = np.asarray(actions), 0.0, 1.0
+    if not spec.discrete:
+        mean, scale = actions.mean(0), np.maximum(actions.std(0), 1e-6)
+        actions = (actions - mean) / scale
+    params = _fit(model, spec.discrete, np.asarray(frames), actions, seed)
+
+    def predict(others: np.ndarray) -> np.ndarray:
+        outputs = [
+            _predict(model, params, others[first : first + _ROWS])
+            for first in range(0, len(others), _ROWS)
+        ]
+        return np.concatenate(outputs) * scale + mean
+
+    return predict
+
+
 def fit_and_predict(
     train_frames: np.ndarray,
     train_actions: np.ndarray,
@@ -50,24 +83,9 @@ def fit_and_predict(
 ) -> np.ndarray:
     """(1, M, size) outputs for test frames (M, 2, H, W, C) of a model fitted to the train frames.
 
-    Args:
-      train_frames: uint8 (N, 2, H, W, C).
-      train_actions: (N,) int or (N, A) float.
-
-    Raises:
-      UserError: frames with an odd side.
+    Arguments and errors as `fit`.
     """
-    model = InverseModel(spec.size, _patch(train_frames.shape[2:4]))
-    actions, mean, scale = np.asarray(train_actions), 0.0, 1.0
-    if not spec.discrete:
-        mean, scale = actions.mean(0), np.maximum(actions.std(0), 1e-6)
-        actions = (actions - mean) / scale
-    params = _fit(model, spec.discrete, np.asarray(train_frames), actions, seed)
-    outputs = [
-        _predict(model, params, test_frames[first : first + _ROWS])
-        for first in range(0, len(test_frames), _ROWS)
-    ]
-    return (np.concatenate(outputs) * scale + mean)[None]
+    return fit(train_frames, train_actions, spec, seed)(test_frames)[None]
 
 
 def _patch(shape: tuple[int, ...]) -> int:

@@ -39,6 +39,7 @@ class LamWorld:
     Attributes: those of `World`, and
 
       lam: which model's codes it obeys: {"checkpoint", "step", "fingerprint"}.
+      latent_actions: that model.      step_number: its training step.
       actions: its typed actions, where it was loaded by path.
 
     Raises:
@@ -61,6 +62,7 @@ class LamWorld:
             "step": lam.step,
             "fingerprint": lam.fingerprint(),
         }
+        self.latent_actions, self.step_number = lam, lam.step
         self.actions = getattr(lam, "actions", None)
         self._run = functools.partial(_step, lam.programs, lam.variables)
 

@@ -3,7 +3,8 @@
     world = open_world("runs/dynamics")        # or runs/doom, a checkpoint of a latent action model
     lam = lam_of(world)
 
-A world says whose codes it obeys by an attribute `lam`, {"checkpoint", "step", "fingerprint"}.
+A world says whose codes it obeys by an attribute `lam`, {"checkpoint", "step", "fingerprint"}; one
+that holds this model has it as `latent_actions`.
 """
 
 from typing import Any
@@ -42,6 +43,9 @@ def lam_of(world: Any, given: str = "") -> LoadedLam:
       UserError: the world does not say where, or the model there is another one.
       CheckpointError: as `flexlam_jax.load`.
     """
+    held = getattr(world, "latent_actions", None)
+    if held is not None and not given:
+        return held
     source = dict(getattr(world, "lam", None) or {})
     path = given or str(source.get("checkpoint") or "")
     if not path:

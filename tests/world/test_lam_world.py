@@ -27,7 +27,8 @@ def test_it_is_a_world_of_its_model(world, runs):
     assert isinstance(world, LamWorld) and isinstance(world, World)
     assert (world.frame_shape, world.slots, world.slot_width) == ((SIZE, SIZE, 3), 3, 2)
     assert (world.history, world.sampling_steps, world.budgets) == (1, 0, (1, 2, 3))
-    assert lam_of(world).fingerprint() == world.lam["fingerprint"]
+    assert lam_of(world) is world.latent_actions and world.step_number == 5
+    assert lam_of(world, str(runs)).fingerprint() == world.lam["fingerprint"]
 
 
 def test_a_step_is_the_decoders_frame_and_the_next_goes_on_from_it(world):
