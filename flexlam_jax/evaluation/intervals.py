@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from scipy import stats
+from scipy import special  # scipy.stats takes a second to import
 
 from flexlam_jax.reports.results import Number
 
@@ -39,7 +39,7 @@ def over_seeds(values: Sequence[float], unit: str) -> Number:
     mean, n = float(np.mean(values)), len(values)
     half = 0.0
     if n > 1:
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
+        half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * np.std(values, ddof=1) / math.sqrt(n))
     return Number(mean, mean - half, mean + half, n, unit, "training seeds")
 
 
@@ -55,7 +55,7 @@ def over_trials(rates: Sequence[float], counts: Sequence[int], *, unit: str, ove
     """
     mean = float(np.mean(rates))
     trials = len(counts) ** 2 / sum(1 / count for count in counts)
-    z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+    z = float(special.ndtri(0.5 + LEVEL / 2))
     middle = (mean + z * z / (2 * trials)) / (1 + z * z / trials)
     spread = math.sqrt(mean * (1 - mean) / trials + (z / (2 * trials)) ** 2)
     half = z / (1 + z * z / trials) * spread
