@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from experiments import process
+from tests.experiments.command_lines import run_lines
 
 REPO = Path(__file__).resolve().parents[2]
 START = """
 import ctypes, signal, sys
 from experiments import process
+from tests.experiments.command_lines import run_lines
 process.start(restart={restart})
 {prepare}
 print("ready", flush=True)
@@ -128,22 +130,11 @@ def test_a_full_disk_is_told_once_and_the_work_goes_on(monkeypatch, capfd):
     assert capfd.readouterr().err.count("No space left on device") == 1
 
 
-@pytest.mark.parametrize(
-    "words, told",
-    [
-        (
-            ["--budgets", "1", "2", "4", "--data=x"],
-            "unexpected words 2 4; lists are written --budgets=1,2,4",
-        ),
-        (["--out=x", "test"], "unexpected word test; values are written --flag=value"),
-    ],
-)
-def test_stray_words_are_refused(words, told):
-    done = subprocess.run(
-        [sys.executable, "-m", "experiments.evaluate_lam", "--checkpoint=nowhere", *words],
-        cwd=REPO,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "JAX_PLATFORMS": "cpu"},
-    )
-    assert done.returncode == 1 and done.stderr.startswith(f"error: {told}")
+def test_stray_words_are_refused():
+    told = {
+        "unexpected words 2 4; lists are written --budgets=1,2,4": "--budgets 1 2 4 --data=x",
+        "unexpected word test; values are written --flag=value": "--out=x test",
+    }
+    lines = [["--checkpoint=nowhere", *words.split()] for words in told.values()]
+    for (code, _, err, _), message in zip(run_lines("evaluate_lam", lines), told, strict=True):
+        assert code == 1 and err.startswith(f"error: {message}"), err
