@@ -36,6 +36,7 @@ KINDS = {
     "vector_lam": "flexlam_jax.loading.vector_lam",
     "hilam": "flexlam_jax.loading.hilam",
     "policy": "flexlam_jax.loading.chunk_policy",
+    "tokenizer": "flexlam_jax.loading.tokenizer",
 }
 # What is loaded is all that the other kind is.
 SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}

@@ -75,8 +75,10 @@ def training_flops(
     return 3.0 * forward_flops(model, clip_shape, prefixes)
 
 
-def with_plain_attention(model: LatentActionModel) -> LatentActionModel:
-    """The model for counting: fused kernels are opaque, and the count does not depend on them."""
+def with_plain_attention(model: Any) -> Any:
+    """A model of an encoder and a decoder for counting: fused kernels are opaque, and the count does
+    not depend on them.
+    """
 
     def plain(part: Any) -> Any:
         if not hasattr(part, "block"):

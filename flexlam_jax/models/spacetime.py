@@ -37,7 +37,7 @@ class FrameCache:
         """The cache after a frame, of which `SpaceTimeStack.step` gave keys and values."""
         rows, kept = self.keys.shape[1], self.keys.shape[3]
         if not kept:  # Frames do not see each other.
-            return self.replace(count=self.count + 1)
+            return FrameCache(self.keys, self.values, self.count + 1)
 
         def written(held: jax.Array, new: jax.Array) -> jax.Array:
             place = jnp.arange(rows), slice(None), self.count % kept
