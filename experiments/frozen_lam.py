@@ -10,6 +10,7 @@ from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import training_batches
 from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
+from experiments.frozen_parts import frames_for, freeze_part
 from experiments.latent_statistics import Moments, moments
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.loading.lam import LoadedLam
@@ -57,15 +58,7 @@ def freeze(config: Any, lam: LoadedLam) -> None:
     """
     path = config.lam.checkpoint
     take = FINETUNED if kind_of(path, lam.step) == "lam_finetune" else ""
-    entry = {"path": path, "take": take, "to": MODEL, "step": lam.step}
-    start = dict(config.get("init_from") or {})
-    if MODEL in start and dict(start[MODEL]) != entry:
-        raise ConfigError(
-            f"config.init_from.{MODEL}={dict(start[MODEL])}: config.lam decides where the frozen "
-            f"model comes from; leave config.init_from.{MODEL} out"
-        )
-    config.init_from = {**start, MODEL: entry}
-    config.frozen = (*(name for name in config.get("frozen") or () if name != MODEL), MODEL)
+    freeze_part(config, MODEL, {"path": path, "take": take, "to": MODEL, "step": lam.step})
 
 
 def frozen_lam(lam: LoadedLam, gap: int) -> FrozenLam:
@@ -107,19 +100,8 @@ def _trained_gap(data: Any, lam: LoadedLam) -> Any:
 
 
 def frame_options(data: Any, lam: LoadedLam) -> dict[str, int]:
-    """Loader options that give frames of the model's size.
-
-    Raises:
-      ConfigError: the `data` section asks for another one.
-    """
-    height, width, _ = lam.frame_shape
-    size, given = height if height == width else 0, data.get("image_size", 0)
-    if given and given != size:
-        raise ConfigError(
-            f"config.data.image_size={given}, but the frozen latent action model reads "
-            f"{height}x{width}; leave out config.data.image_size"
-        )
-    return {"image_size": size}
+    """`frames_for` the model. Raises ConfigError where the `data` section asks for another size."""
+    return frames_for("latent action model", lam.frame_shape, data)
 
 
 def encoded_statistics(data: Mapping[str, Any], lam: LoadedLam, size: int, seed: int) -> Moments:

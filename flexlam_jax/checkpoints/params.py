@@ -12,7 +12,7 @@ from flexlam_jax.checkpoints import report as checkpoint_report
 from flexlam_jax.checkpoints.files import FOLDER, item_metadata, manager, read_meta, verify
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.quiet import quiet_libraries
-from flexlam_jax.checkpoints.references import Reference, read_frozen, references_in
+from flexlam_jax.checkpoints.references import Reference, places, read_frozen, references_in
 from flexlam_jax.checkpoints.subtrees import merge, split, subtree, with_subtree, within
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.files import reachable
@@ -100,6 +100,18 @@ def saved_config(path: Any, step: int | None = None) -> dict[str, Any]:
       CheckpointError: no such step, or no readable one.
     """
     return _newest(path, step, lambda files, folder, number: _config(files, folder, number)[0])
+
+
+def frozen_places(path: Any, step: int | None, part: str) -> list[str]:
+    """Where the runs may lie that a checkpoint holds the parameters at path `part` of by reference.
+
+    Raises:
+      CheckpointError: as `saved_config`.
+    """
+    folder = checkpoint_folder(path)
+    _, meta = _newest(path, step, _config)
+    held = [one for one in references_in(meta, folder) if within(one.to, [part])]
+    return list(dict.fromkeys(place for one in held for place in places(one, folder)))
 
 
 def saved_fingerprint(path: Any, step: int) -> int:

@@ -78,7 +78,7 @@ def read_frozen(references: tuple[Reference, ...], folder: epath.Path, restore: 
 
 def _read(reference: Reference, folder: epath.Path, restore: Restore) -> Any:
     problems = []
-    for place in _places(reference, folder):
+    for place in places(reference, folder):
         try:
             variables, _, _ = restore(place, step=reference.step)
         except CheckpointError as error:
@@ -98,8 +98,13 @@ def _read(reference: Reference, folder: epath.Path, restore: Restore) -> Any:
     )
 
 
-def _places(reference: Reference, folder: epath.Path) -> list[str]:
-    places = [reference.path]
+def places(reference: Reference, folder: epath.Path) -> list[str]:
+    """Where the run of a reference may lie, the likeliest place first.
+
+    Args:
+      folder: of the checkpoint that refers.
+    """
+    found = [reference.path]
     if reference.relative:
-        places.append(os.path.normpath(os.path.join(str(folder), reference.relative)))
-    return list(dict.fromkeys(places))
+        found.append(os.path.normpath(os.path.join(str(folder), reference.relative)))
+    return list(dict.fromkeys(found))

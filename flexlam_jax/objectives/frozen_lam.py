@@ -56,8 +56,7 @@ class FrozenLam:
 
     def variables(self, params: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
         """Its part of parameters and collections, without gradient."""
-        own = {collection: tree[MODEL] for collection, tree in extra.items()}
-        return jax.lax.stop_gradient({"params": params[MODEL], **own})
+        return frozen_variables(MODEL, params, extra)
 
     def encode(self, variables: Mapping[str, Any], frames: jax.Array, steps: int) -> jax.Array:
         """Latent actions of the first steps: frames t and t + gap, for t = 0, 1, ...
@@ -91,8 +90,15 @@ class FrozenLam:
         kept = latents.reshape(*latents.shape[:-1], -1, self.model.quantizer.width)
         k, K = kept.shape[-2], self.model.slots
         slots = jnp.pad(kept, (*[(0, 0)] * (kept.ndim - 2), (0, K - k), (0, 0)))
-        slots = self.model.apply(variables, slots, jnp.int32(k), method="null_fill")
+        slots = self.null_fill(variables, slots, jnp.int32(k))
         return self.model.apply(variables, o_t, slots, method="decode")
+
+    def null_fill(
+        self, variables: Mapping[str, Any], slots: jax.Array, keep: jax.Array
+    ) -> jax.Array:
+        """Slots (B, T, K, D) with those from `keep`, int (), (B,) or (B, T), on set to the null
+        latent."""
+        return self.model.apply(variables, slots, keep, method="null_fill")
 
     def flops(self, steps: int, decoded: int, numbers: int) -> float:
         """FLOPs of one row: of encoding that many steps, which has no gradient, and of decoding so many
@@ -140,6 +146,14 @@ class FrozenLam:
 
         prediction = self.decode(variables, at(step + 1), latents)
         return NextFrames(prediction, to_float(at(step + 1 + self.gap)), held)
+
+
+def frozen_variables(
+    name: str, params: Mapping[str, Any], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The part `name` of parameters and of the collections that have one, without gradient."""
+    own = {collection: tree[name] for collection, tree in extra.items() if name in tree}
+    return jax.lax.stop_gradient({"params": params[name], **own})
 
 
 def drawn_steps(key: jax.Array, valid: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
