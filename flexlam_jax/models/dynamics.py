@@ -113,7 +113,7 @@ class Dynamics(nn.Module):
 
     def start(self, ids: jax.Array, actions: jax.Array | None = None) -> FrameCache:
         """What is kept of the first frames: ids (B, T, N), actions (B, T-1, K, D) between them."""
-        return self.stack.read(self._positions(ids, self._lead(actions, len(ids))))[1]
+        return self.stack.read(self._positions(ids, self._lead(actions, ids.shape[0])))[1]
 
     def frame(
         self, ids: jax.Array, hidden: jax.Array, action: jax.Array | None, cache: FrameCache

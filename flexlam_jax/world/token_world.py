@@ -160,7 +160,7 @@ def _start(networks: _Networks, variables: Any, frames: jax.Array) -> TokenState
     ids = tokenizer.apply(given, frames, method="encode").ids
     values = tokenizer.apply(given, ids, method="values_of")
     _, shown = tokenizer.apply(given, values, method="decode_read")
-    actions = jnp.zeros((len(frames), 0, networks.slots, len(variables["null"])))
+    actions = jnp.zeros((frames.shape[0], 0, networks.slots, variables["null"].shape[0]))
     if networks.lam is not None and frames.shape[1] > 1:
         actions, _ = networks.lam.apply(variables["lam"], frames, method="encode")
     cache = networks.dynamics.apply(variables["dynamics"], ids, actions, method="start")
@@ -204,4 +204,4 @@ def _row_keys(seed: jax.Array, count: jax.Array) -> jax.Array:
     def of_row(row: jax.Array, number: jax.Array) -> jax.Array:
         return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), row)
 
-    return jax.vmap(of_row)(jnp.arange(len(count)), count)
+    return jax.vmap(of_row)(jnp.arange(count.shape[0]), count)
