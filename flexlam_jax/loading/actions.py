@@ -1,8 +1,8 @@
 """Typed access to latent actions, as far as evaluation has shown what they mean.
 
-    world = flexlam_jax.load("runs/doom")
-    left = world.actions["turn_left"]          # or an error that says why no code is validated
-    frames = world.decode(o_t, left.slots[None])
+    lam = flexlam_jax.load("runs/doom")        # or a world
+    left = lam.actions["turn_left"]            # or an error that says why no code is validated
+    frames = lam.decode(o_t, left.slots[None])
 
 What `flexlam_jax.load` gives of latent action models and of worlds has `actions`. The card beside
 the checkpoint (loading/action_card.py) is read on first use.

@@ -37,6 +37,7 @@ KINDS = {
     "hilam": "flexlam_jax.loading.hilam",
     "policy": "flexlam_jax.loading.chunk_policy",
     "tokenizer": "flexlam_jax.loading.tokenizer",
+    "dynamics": "flexlam_jax.loading.dynamics",
 }
 # What is loaded is all that the other kind is.
 SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}
@@ -78,7 +79,7 @@ def load(path: Any, step: int | None = None) -> Any:
     if SERVES_AS.get(kind, kind) == LAM:
         loaded.actions = Actions(path, loaded.step)
     elif isinstance(loaded, World):
-        loaded.actions = Actions(path, step)
+        loaded.actions = Actions(path, getattr(loaded, "step_number", step))
     return loaded
 
 

@@ -53,12 +53,20 @@ def lam_of(world: Any, given: str = "") -> LoadedLam:
             "the world does not say where the latent action model lies whose codes it obeys; give "
             "it as --lam"
         )
-    expected = source.get("fingerprint")
+    expected = codes_of(world)
     lam = load_as(LAM, path, None if given else source.get("step"))
     if expected and lam.fingerprint() != expected:
         raise UserError(
-            f"the world obeys the codes of the latent action model {str(expected)[:12]}, step "
+            f"the world obeys the codes of the latent action model {expected[:12]}, step "
             f"{source.get('step', 'unknown')}, and {path} holds {lam.fingerprint()[:12]}, step "
             f"{lam.step}; give the model that it was trained with"
         )
     return lam
+
+
+def codes_of(world: Any) -> str:
+    """Fingerprint of the latent action model whose codes a world obeys; "" where it does not say."""
+    held = getattr(world, "latent_actions", None)
+    if held is not None:  # Trained on beside the world, it may differ from the one that was read.
+        return str(held.fingerprint())
+    return str((getattr(world, "lam", None) or {}).get("fingerprint") or "")

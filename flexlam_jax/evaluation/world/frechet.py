@@ -12,7 +12,7 @@ Dimension keys: N clips, F features.
 from collections.abc import Callable
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import intervals
@@ -87,7 +87,7 @@ def _root(cov: np.ndarray) -> np.ndarray:
 
 def _jackknife(value: float, without: list[float], groups: int) -> Number:
     spread = np.sqrt((groups - 1) / groups * np.square(without - np.mean(without)).sum())
-    half = float(stats.t.ppf(0.5 + intervals.LEVEL / 2, groups - 1) * spread)
+    half = float(special.stdtrit(groups - 1, 0.5 + intervals.LEVEL / 2) * spread)
     return Number(
         value, value - half, value + half, groups, "squared features", "groups of episodes"
     )

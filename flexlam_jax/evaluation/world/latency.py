@@ -40,7 +40,7 @@ def latency(
             state,
             code[None],
             keep,
-            seed=sampling.seed + number,
+            seed=(sampling.seed + number) % 2**31,
             steps=sampling.steps,
             temperature=sampling.temperature,
         )
