@@ -106,7 +106,7 @@ class TokenWorld:
     def start(self, frames: np.ndarray) -> TokenState:
         """See `World.start`: frames are encoded, and the actions between them inferred, whole."""
         frames = start_frames(frames, self.frame_shape, self.history)
-        return _start(self._networks, self.variables, frames)
+        return self.start_program(frames)
 
     def step(
         self,
@@ -134,6 +134,10 @@ class TokenWorld:
         program = self.step_program(steps)
         frames, state = program(state, codes, keep, np.uint32(seed), np.float32(temperature))
         return np.asarray(frames), state
+
+    def start_program(self, frames: jax.Array | np.ndarray) -> TokenState:
+        """What `start` runs, jitted and without its checks: frames uint8 (B, T0, H, W, C)."""
+        return _start(self._networks, self.variables, frames)
 
     def step_program(self, steps: int) -> Callable[..., tuple[jax.Array, TokenState]]:
         """What `step` runs, jitted and without its checks: (state, codes float32 (B, K, D), keep int32
