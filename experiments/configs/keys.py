@@ -14,9 +14,11 @@ from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
 from flexlam_jax.models.hilam import HiLamSettings, LatentStatistics
 from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
+from flexlam_jax.models.tokenizer import TokenizerSettings
 from flexlam_jax.models.vectors import VectorSettings
 from flexlam_jax.objectives.hilam import HiLamLossSettings
 from flexlam_jax.objectives.lam import LossSettings
+from flexlam_jax.objectives.tokenizer import TokenizerLossSettings
 from flexlam_jax.training.settings import RunSettings
 
 
@@ -92,3 +94,13 @@ class PolicyConfig(TaskSettings):
     model: ChunkPolicySettings = section(ChunkPolicySettings, required=True)
     reads: ReadsSettings = section(ReadsSettings)
     predicts: PredictsSettings = section(PredictsSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenizerConfig(TaskSettings):
+    """The config of a video tokenizer."""
+
+    kind: str = setting("tokenizer", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: TokenizerSettings = section(TokenizerSettings, required=True)
+    loss: TokenizerLossSettings = section(TokenizerLossSettings)

@@ -34,6 +34,7 @@ TASKS = {
     "token_policy": "experiments.tasks.token_policy",
     "hilam": "experiments.tasks.hilam",
     "policy": "experiments.tasks.policy",
+    "tokenizer": "experiments.tasks.tokenizer",
 }
 DEFAULT = "lam"  # Of configs from before there were kinds.
 

@@ -24,6 +24,7 @@ from tests.experiments import (
     tiny_finetune,
     tiny_hilam,
     tiny_policy,
+    tiny_tokenizer,
     tiny_tokens,
     tiny_vectors,
 )
@@ -37,6 +38,7 @@ CONFIGS = {
     "token_policy": tiny_tokens.get_config,
     "hilam": tiny_hilam.get_config,
     "policy": tiny_policy.get_config,
+    "tokenizer": tiny_tokenizer.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
 

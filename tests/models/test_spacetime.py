@@ -70,7 +70,7 @@ def test_rows_have_counts_of_their_own(variables, clips, step):
 
 
 def test_frames_that_are_kept_apart(variables, clips, step):
-    apart = dataclasses.replace(STACK, window=1)
+    apart = STACK.clone(window=1)
     whole = apart.apply(variables, clips)
     np.testing.assert_allclose(
         whole[:, 3], apart.apply(variables, clips[:, 3, None])[:, 0], atol=2e-5
@@ -84,7 +84,7 @@ def test_frames_that_are_kept_apart(variables, clips, step):
 @pytest.mark.parametrize("space_causal", [False, True])
 def test_what_a_frame_sees(variables, clips, space_causal):
     """Two blocks with a window of 3 look back 4 frames; in the frame all, or those before."""
-    stack = dataclasses.replace(STACK, space_causal=space_causal)
+    stack = STACK.clone(space_causal=space_causal)
     seen = jax.jacobian(lambda x: stack.apply(variables, x).sum(-1))(clips[:1])
     seen = np.abs(seen).max((0, 3, 6)) > 0  # (T, N) of the output by (T, N) of the input.
     back = np.subtract.outer(np.arange(T), np.arange(T))
@@ -96,7 +96,7 @@ def test_what_a_frame_sees(variables, clips, space_causal):
 @pytest.mark.parametrize("remat", ["mlp", "full"])
 def test_recomputation_changes_no_gradient(variables, clips, remat):
     def gradient(**changes):
-        stack = dataclasses.replace(STACK, block=dataclasses.replace(BLOCK, **changes))
+        stack = STACK.clone(block=dataclasses.replace(BLOCK, **changes))
         return jax.grad(lambda v: jnp.square(stack.apply(v, clips)).sum())(variables)
 
     for a, b in zip(*map(jax.tree.leaves, (gradient(), gradient(remat=remat))), strict=True):
@@ -115,4 +115,4 @@ def test_the_sharding_rules_know_its_names(variables):
 
 def test_heads_that_cannot_be_rotated():
     with pytest.raises(ConfigError, match="width=10 does not split into 2 heads of an even width"):
-        dataclasses.replace(STACK, width=10).init(jax.random.key(0), jnp.zeros((1, 1, N, 10)))
+        STACK.clone(width=10).init(jax.random.key(0), jnp.zeros((1, 1, N, 10)))

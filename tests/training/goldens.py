@@ -31,6 +31,7 @@ PRESETS = (
     "token_policy",
     "baku",
     "hilam",
+    "tokenizer",
 )
 MESHES = (
     dict(data=8),
