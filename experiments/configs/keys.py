@@ -11,11 +11,19 @@ from flexlam_jax.config.ranges import TEXT
 from flexlam_jax.config.settings import section, setting
 from flexlam_jax.models.baku import ChunkPolicySettings, PredictsSettings, ReadsSettings
 from flexlam_jax.models.behaviour_cloning import BehaviourCloningSettings
+from flexlam_jax.models.dynamics_settings import (
+    ActionSettings,
+    DynamicsSettings,
+    SamplingSettings,
+    TokenizerSource,
+    TokenSettings,
+)
 from flexlam_jax.models.hilam import HiLamSettings, LatentStatistics
 from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
 from flexlam_jax.models.tokenizer import TokenizerSettings
 from flexlam_jax.models.vectors import VectorSettings
+from flexlam_jax.objectives.dynamics import DynamicsLossSettings
 from flexlam_jax.objectives.hilam import HiLamLossSettings
 from flexlam_jax.objectives.lam import LossSettings
 from flexlam_jax.objectives.tokenizer import TokenizerLossSettings
@@ -104,3 +112,18 @@ class TokenizerConfig(TaskSettings):
     data: LoaderOptions = section(LoaderOptions, required=True)
     model: TokenizerSettings = section(TokenizerSettings, required=True)
     loss: TokenizerLossSettings = section(TokenizerLossSettings)
+
+
+@dataclasses.dataclass(frozen=True)
+class DynamicsConfig(TaskSettings):
+    """The config of the dynamics of a world."""
+
+    kind: str = setting("dynamics", range=TEXT, help="of the model")
+    data: LoaderOptions = section(LoaderOptions, required=True)
+    model: DynamicsSettings = section(DynamicsSettings, required=True)
+    loss: DynamicsLossSettings = section(DynamicsLossSettings)
+    tokenizer: TokenizerSource = section(TokenizerSource)
+    tokens: TokenSettings = section(TokenSettings)
+    lam: LamSource = section(LamSource)
+    actions: ActionSettings = section(ActionSettings)
+    sampling: SamplingSettings = section(SamplingSettings)

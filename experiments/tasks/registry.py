@@ -35,6 +35,7 @@ TASKS = {
     "hilam": "experiments.tasks.hilam",
     "policy": "experiments.tasks.policy",
     "tokenizer": "experiments.tasks.tokenizer",
+    "dynamics": "experiments.tasks.dynamics",
 }
 DEFAULT = "lam"  # Of configs from before there were kinds.
 

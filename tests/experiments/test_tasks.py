@@ -21,6 +21,7 @@ from tests.experiments import (
     joint_task,
     tiny,
     tiny_cloning,
+    tiny_dynamics,
     tiny_finetune,
     tiny_hilam,
     tiny_policy,
@@ -39,6 +40,7 @@ CONFIGS = {
     "hilam": tiny_hilam.get_config,
     "policy": tiny_policy.get_config,
     "tokenizer": tiny_tokenizer.get_config,
+    "dynamics": tiny_dynamics.get_config,
     "tests.experiments.joint_task": joint_task.get_config,
 }
 
@@ -61,6 +63,7 @@ def config_on(data, tmp_path):
             "token_policy": tiny_tokens.with_codes,
             "hilam": tiny_hilam.with_latents,
             "policy": tiny_policy.with_latents,
+            "dynamics": tiny_dynamics.with_models,
         }
         return beside[kind](config, tmp_path) if kind in beside else config
 

@@ -32,6 +32,7 @@ PRESETS = (
     "baku",
     "hilam",
     "tokenizer",
+    "dynamics",
 )
 MESHES = (
     dict(data=8),

@@ -1,0 +1,79 @@
+"""Dynamics of a world under latent actions, at 64 px, for two CPU cores.
+
+    python -m experiments.train --config=experiments/configs/dynamics.py --workdir=runs/dynamics \
+        --config.data.path=data/doom --config.tokenizer.checkpoint=runs/tokenizer \
+        --config.lam.checkpoint=runs/lam
+
+The tokenizer and the latent action model are frozen: experiments/configs/tokenizer.py and doom.py.
+The sections `tokens` and `actions` are filled in from them.
+
+Variants, which combine: action=true (the data's actions instead of latent ones, without
+config.lam.checkpoint: the row to compare with), action=none (the floor), token (an action is a token
+of its own), shown (the past as it is, at twice the work), causal (raster order), genie (the sizes of
+the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a smoke run).
+
+Sizes, steps and rate of the small preset are ours, and no run of it was measured yet.
+"""
+
+from experiments.configs import common
+from experiments.configs.keys import DynamicsConfig
+from flexlam_jax.errors import ConfigError
+from flexlam_jax.models.dynamics import ACTIONS
+
+
+def get_config(variant=""):
+    config = common.section_config(DynamicsConfig)
+    config.data.datasets = ("health_gathering_sticky",)
+    config.data.clip_length = 12  # Some frames look back as far as in play: the window is 8.
+    config.model.unroll = True
+    config.total_steps, config.batch_size = 2000, 8
+    config.checkpoint.every = config.eval.every = 500
+    config.eval.batches = 8
+    variants = {
+        "action": _action,
+        "token": _token,
+        "shown": _shown,
+        "causal": _causal,
+        "genie": _genie,
+        "debug": _debug,
+    }
+    return common.apply_variants(config, variant, variants)
+
+
+def _action(config, value):
+    if value not in ACTIONS:
+        raise ConfigError(f"variant action={value}: give one of {', '.join(ACTIONS)}")
+    config.model.action = value
+
+
+def _token(config, _):
+    config.model.enters = "token"
+
+
+def _shown(config, _):
+    config.model.context = "shown"
+
+
+def _causal(config, _):
+    config.model.update(kind="causal", context="shown")
+
+
+def _genie(config, _):
+    config.model.update(width=512, layers=12, heads=8, mlp_hidden=2048, window=16)
+    config.model.update(dtype="bfloat16", remat="dots", unroll=False)
+    config.data.datasets = ()
+    config.data.clip_length = 16
+    config.data.threads, config.data.prefetch = 16, 4
+    config.tokens.update(count=256, codebook_size=1024)  # Patches of 4 pixels.
+    config.actions.update(slots=1, slot_width=32)
+    config.total_steps, config.batch_size = 200_000, 36
+    # The paper gives these for its large model; its ports take them here.
+    config.optimizer.update(learning_rate=3e-5, warmup_steps=5_000, weight_decay=1e-4)
+    config.optimizer.update(b1=0.9, b2=0.9)
+    config.sampling.update(steps=25, temperature=1.0)
+    config.checkpoint.every = config.eval.every = 2_000
+
+
+def _debug(config, _):
+    config.model.update(width=16, layers=1, heads=2, mlp_hidden=32)
+    common.shorten(config, steps=20, batch_size=8)
