@@ -89,7 +89,7 @@ class Dynamics(nn.Module):
             self.first = self.param("first", small, (self.width,))
             self.project = Dense(self.width, dtype=self.block.dtype)
         self.stack = LookingBack(self.width, self.layers, self.window, self.block)
-        self.head = Dense(self.codes, dtype=self.block.dtype, kernel_init=small)
+        self.head = Dense(self.codes, kernel_init=small)  # Logits of half precision would be ties.
 
     def __call__(
         self, ids: jax.Array, hidden: jax.Array, actions: jax.Array | None = None
@@ -175,7 +175,7 @@ class Dynamics(nn.Module):
         return stack.apply(self.stack.variables, *arguments, method=method)
 
     def _logits(self, y: jax.Array) -> jax.Array:
-        return self.head(y[:, :, -self.tokens :]).astype(jnp.float32)
+        return self.head(y[:, :, -self.tokens :])
 
 
 def draw_frame(
