@@ -39,6 +39,7 @@ from typing import Any
 from data_pipelines.errors import DataError
 
 RECIPES = {
+    "coinrun": "data_pipelines.simulators.coinrun.recipe",
     "doom": "data_pipelines.simulators.doom.recipe",
     "doom_suite": "data_pipelines.simulators.doom.suite_recipe",
     "dmlab": "data_pipelines.readers.dmlab.recipe",

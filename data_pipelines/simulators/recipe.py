@@ -85,6 +85,11 @@ class SimulatorRecipe:
             default=",".join(f"{name}={count}" for name, count in self.amounts.items()),
             help=f"transitions per <task>_<behaviour>; behaviours: {', '.join(BEHAVIOURS)}",
         )
+        self.add_scale(parser)
+
+    @staticmethod
+    def add_scale(parser: argparse.ArgumentParser) -> None:
+        """The options that `scaled` reads."""
         parser.add_argument(
             "--transitions",
             type=int,
@@ -127,7 +132,11 @@ class SimulatorRecipe:
 
     def plan_of(self, args: argparse.Namespace) -> dict[str, int]:
         """How much is played of each <task>_<behaviour>; raises DataError as `options`."""
-        amounts = self._amounts(args.plan)
+        return self.scaled(self._amounts(args.plan), args)
+
+    @staticmethod
+    def scaled(amounts: Mapping[str, int], args: argparse.Namespace) -> dict[str, int]:
+        """A plan as large as the options of `add_scale` say; raises DataError as `options`."""
         total = sum(amounts.values())
         if args.transitions < 0:
             raise DataError(f"--transitions is {args.transitions}; give a positive number")

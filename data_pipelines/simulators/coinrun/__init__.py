@@ -1,0 +1,1 @@
+"""CoinRun, the platform game of the Procgen benchmark, by envpool."""
