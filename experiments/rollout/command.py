@@ -50,6 +50,9 @@ _KEEP = flags.DEFINE_integer("keep", None, "Its token budget; default all slots.
 _DRAWS = flags.DEFINE_integer(
     "draws", 16, "Token draws that it averages over.", lower_bound=1, upper_bound=4096
 )
+_UNVALIDATED = flags.DEFINE_bool(
+    "allow_unvalidated_codes", False, "Act through codes that the LAM's action_card.json refuses."
+)
 _SIMULATOR = flags.DEFINE_string("simulator", "doom_suite", "Dataset of prepare that is played.")
 _TASKS = flags.DEFINE_list("tasks", ["suite"], "Tasks, or suite: those whose mean is the result.")
 _EPISODES = flags.DEFINE_integer("episodes", 20, "Episodes per task.", lower_bound=1)
@@ -91,7 +94,7 @@ def main(argv: Sequence[str]) -> None:
     use_compilation_cache(_CACHE.value)
     player = open_player(
         lam_inputs.text(_POLICY),
-        LatentPath(_TRANSLATOR.value, _LAM.value, _KEEP.value, _DRAWS.value),
+        LatentPath(_TRANSLATOR.value, _LAM.value, _KEEP.value, _DRAWS.value, _UNVALIDATED.value),
     )
     if player.policy:
         for task in tasks.values():

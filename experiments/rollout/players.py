@@ -10,12 +10,15 @@ from data_pipelines.simulators.simulator import TaskSpec
 from experiments.lam_inputs import model_name
 from flexlam_jax.acting.latent_policy import LatentPolicy
 from flexlam_jax.acting.policy import Policy
+from flexlam_jax.acting.validated_codes import check_codes
 from flexlam_jax.checkpoints.fingerprint import fingerprint
 from flexlam_jax.checkpoints.params import restore_params, saved_fingerprint
 from flexlam_jax.checkpoints.write import STEP
-from flexlam_jax.errors import UserError
+from flexlam_jax.errors import DamagedFile, UserError
 from flexlam_jax.loading import early_translator
+from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.load import LAM, kind_of, load_as
+from flexlam_jax.loading.translator import LoadedTranslator
 
 TOKEN_POLICY = "token_policy"
 SIZE = 64  # pixels of a side, where no policy says what it reads
@@ -46,16 +49,21 @@ class Player:
 
 @dataclasses.dataclass(frozen=True)
 class LatentPath:
-    """What stands between a token policy and actions, as the flags say: "" and None are defaults."""
+    """What stands between a token policy and actions, as the flags say: "" and None are defaults.
+
+    allow_unvalidated: act through codes that the card of the latent action model does not vouch for.
+    """
 
     translator: str = ""
     lam: str = ""
     keep: int | None = None
     draws: int = 16
+    allow_unvalidated: bool = False
 
     def given(self) -> list[str]:
         """The flags that only a policy of latent actions reads."""
         values = {"--translator": self.translator, "--lam": self.lam, "--keep": self.keep}
+        values["--allow_unvalidated_codes"] = self.allow_unvalidated or None
         return [flag for flag, value in values.items() if value not in ("", None)]
 
 
@@ -64,7 +72,8 @@ def open_player(policy: str, path: LatentPath) -> Player:
 
     Raises:
       UserError: a checkpoint that cannot act, flags that it does not read, a missing translator, a
-        budget beyond the slots, parts that were made for another LAM.
+        budget beyond the slots, parts that were made for another LAM, codes that its card marks as
+        not validated and nobody allowed.
     """
     if policy in BEHAVIOURS:
         _refuse(path, f"--policy={policy} is a behaviour of the simulator")
@@ -103,8 +112,26 @@ def _latent(tokens: Any, policy: str, path: LatentPath) -> Player:
     about = about_checkpoint(policy, tokens.step) | {"keep": keep, "draws": path.draws}
     about["lam"] = about_checkpoint(made_of, lam.step)
     about["translator"] = about_checkpoint(path.translator, STEP)
+    about |= _validation(made_of, lam, translator, keep, path)
     acting = LatentPolicy(tokens, lam, translator, keep=keep, draws=path.draws)
     return Player(acting, about, predicts=True)
+
+
+def _validation(
+    made_of: str, lam: LoadedLam, translator: LoadedTranslator, keep: int, path: LatentPath
+) -> dict[str, Any]:
+    """{"codes": what vouches for them}, {} where no card says anything; raises as `check_codes`."""
+    try:
+        return {"codes": "validated"} if check_codes(made_of, lam, translator, keep) else {}
+    except DamagedFile:
+        raise
+    except UserError as error:
+        if path.allow_unvalidated:
+            return {"codes": "not validated, allowed"}
+        raise UserError(
+            f"{error}. Give --allow_unvalidated_codes to act through them nevertheless, or a --keep "
+            "whose codes are validated"
+        ) from error
 
 
 def check_fit(policy: Policy, task: TaskSpec) -> None:
