@@ -1,0 +1,137 @@
+"""The command that measures worlds, as a user runs it, on an untrained model."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import flexlam_jax
+from data_pipelines.conversion.build import prepare
+from data_pipelines.registry import recipe_options
+from experiments.evaluate_world.players import LATENT, NONE, TRUE, Player, takes
+from experiments.evaluate_world.transitions import _spans
+from flexlam_jax.evaluation.collect import Split
+from flexlam_jax.loading.action_card import FILE, read_card
+from flexlam_jax.loading.actions import NotValidated
+from tests.evaluation.world.rolling import NAMES, RollingWorld, make_clips
+from tests.experiments.command_lines import run_lines
+from tests.untrained import save_run
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    place = tmp_path_factory.mktemp("place")
+    prepare("synthetic", place / "data", recipe_options("synthetic", "--size=16", "--episodes=60"))
+    data = {"path": str(place / "data"), "datasets": [], "gap": 1}
+    for name, step in (("run", 2), ("other", 3)):
+        save_run(place / name, steps=(step,), data=data)
+    return place
+
+
+@pytest.fixture(scope="module")
+def results(place):
+    """name -> (exit code, stdout, stderr)."""
+    common = [f"--checkpoint={place}/run", "--horizon=3", "--clips=8", "--budgets=1,3"]
+    common += ["--codes=3", "--probe_pairs=64", "--generated_pairs=16"]
+    lines = {
+        "measured": [*common, f"--out={place}/report"],
+        "horizon": [*common[:1], "--horizon=500", f"--out={place}/x"],
+        "other model": [*common, f"--compare=b={place}/other", f"--out={place}/x"],
+        "lam": [*common, f"--lam={place}/other", f"--out={place}/x"],
+        "budget": [*common[:1], "--budgets=9", f"--out={place}/x"],
+        "compare": [*common, "--compare=b", f"--out={place}/x"],
+        "translator": [*common, f"--translator={place}/run", f"--out={place}/x"],
+        "data": [*common, f"--out={place}/data"],
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "false")  # Probes are fitted for real.
+        done = run_lines("evaluate_world.command", list(lines.values()))
+    return dict(zip(lines, done, strict=True))
+
+
+def test_the_report_has_the_world_its_floor_and_every_measure(place, results):
+    code, shown, errors, _ = results["measured"]
+    assert code == 0, errors
+    report = json.loads((place / "report" / "report.json").read_text())
+    (found,) = report["models"].values()  # The world is its own floor.
+    assert [row["k"] for row in found["budgets"]] == [1, 3]
+    first = found["budgets"][0]
+    assert len(first["horizon"]) == 3 and list(first["delta_psnr"]) == ["1"]
+    assert set(first["obedience"]) == {
+        "real_real",
+        "real_generated",
+        "relative",
+        "generated_real",
+        "generated_generated",
+    }
+    assert found["frechet"]["floor"]["mean"] > 0 and found["latency"]["p95"]["n"] == 100
+    assert report["data"]["clips"] == 8 and "--clips=8" in report["run"]["command"]
+    assert "Rollouts" in (page := (place / "report" / "report.html").read_text())
+    assert "What codes do" in page and "Fréchet distance" in shown
+    rows = list(csv.DictReader((place / "report" / "measures.csv").open()))
+    assert {"delta_psnr", "ssim", "obedience_relative", "latency_p50", "floor"} <= {
+        row["measure"] for row in rows
+    }
+
+
+def test_the_card_stands_beside_the_checkpoint_and_says_why_nothing_is_validated(place, results):
+    assert results["measured"][0] == 0, results["measured"][2]
+    card = read_card(place / "run")
+    assert card.budgets == (1, 3) and len(card.at(1)) <= 3 and card.action_names[0] == "stay"
+    assert card.lam.fingerprint == flexlam_jax.load(place / "run").fingerprint()
+    assert sum(code.share for code in card.at(1)) <= 1 and card.run["command"]
+    typed = flexlam_jax.load(place / "run").actions
+    shown = typed.validated
+    for name in set(card.action_names) - set(shown):
+        with pytest.raises(NotValidated, match=name):
+            typed[name]
+    with pytest.raises(NotValidated, match=f"has no {FILE}"):
+        flexlam_jax.load(place / "other").actions["stay"]
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("horizon", "lower --horizon"),
+        ("other model", "b obeys the codes of another latent action model"),
+        ("lam", "give the model that it was trained with"),
+        ("budget", "[9] are outside 1..3"),
+        ("compare", "--compare item 'b' is not NAME=PATH"),
+        ("translator", "where one of kind 'translator' is needed"),
+        ("data", "holds a dataset"),
+    ],
+)
+def test_what_does_not_fit_is_one_message(place, results, name, message):
+    code, _, errors, _ = results[name]
+    assert code == 1 and message in errors and errors.startswith("error: ")
+    assert not (place / "x" / "report.json").exists()
+
+
+def test_clips_are_longer_than_records_and_stay_in_their_episode():
+    length = [9, 4, 12]  # transitions of three episodes
+    episode = np.repeat(np.arange(3), length)
+    time = np.concatenate([np.arange(n) for n in length])
+    read = Split({}, {}, episode, time.astype(np.int32), np.zeros(25, int), np.arange(0))
+    spans = _spans(read, gap=2, steps=4, count=100)
+    assert [span.start for span in spans] == [0, 1, 2, *range(13, 19)]
+    assert list(spans[0]) == [0, 2, 4, 6] and len(_spans(read, 2, 4, 3)) == 3
+    assert not _spans(read, gap=2, steps=7, count=4)
+
+
+def test_worlds_are_commanded_by_what_they_take():
+    clips = make_clips(episodes=2, each=2)
+    world = RollingWorld()
+    assert takes(world) == LATENT
+    np.testing.assert_array_equal(
+        Player("a", world, LATENT, (1,)).commands(clips, NAMES), clips.slots
+    )
+    world.action_names = NAMES
+    true = Player("b", world, takes(world), (None,))
+    assert true.takes == TRUE
+    commands = true.commands(clips, NAMES)
+    assert commands.shape == (4, 4, 1, 4)
+    np.testing.assert_array_equal(commands[:, :, 0].argmax(-1), clips.action)
+    world.action_names, world.lam = (), {}
+    assert takes(world) == NONE
+    assert not Player("c", world, NONE, (None,)).commands(clips, NAMES).any()
