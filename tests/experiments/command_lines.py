@@ -40,18 +40,20 @@ def main():
 
     from experiments import cli
 
-    binary = importlib.import_module(f"experiments.{sys.argv[1]}")
+    name = sys.argv[1]
+    binary = importlib.import_module(f"experiments.{name}")
     flags.FLAGS.set_gnu_getopt(True)
     results = []
     for line in json.load(sys.stdin):
         out, err, code = io.StringIO(), io.StringIO(), 0
+        sys.argv = [name, *line]  # Where --config.KEY=VALUE are looked for.
         with (
             flagsaver.flagsaver(),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
         ):
             try:
-                cli.guarded(binary.main, cli._parse([sys.argv[1], *line]))
+                cli.guarded(binary.main, cli._parse(sys.argv))
             except SystemExit as stop:
                 code = stop.code
         results.append([code, out.getvalue(), err.getvalue(), jax.config.jax_compilation_cache_dir])
