@@ -53,7 +53,9 @@ _OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/wo
 _BUDGETS = flags.DEFINE_list(
     "budgets", [], "Prefix lengths; default powers of two and the longest."
 )
-_HORIZON = flags.DEFINE_integer("horizon", 16, "Steps that rollouts last.", lower_bound=1)
+_HORIZON = flags.DEFINE_integer(
+    "horizon", 16, "Steps that rollouts last.", lower_bound=1, upper_bound=200
+)
 _CLIPS = flags.DEFINE_integer("clips", 128, "Clips, evenly spread over the split.", lower_bound=4)
 _CODES = flags.DEFINE_integer(
     "codes", 16, "Most frequent codes of each budget to look at.", lower_bound=1

@@ -36,7 +36,7 @@ def results(place):
     common += ["--codes=3", "--probe_pairs=64", "--generated_pairs=16"]
     lines = {
         "measured": [*common, f"--out={place}/report"],
-        "horizon": [*common[:1], "--horizon=500", f"--out={place}/x"],
+        "horizon": [*common[:1], "--horizon=200", f"--out={place}/x"],
         "other model": [*common, f"--compare=b={place}/other", f"--out={place}/x"],
         "lam": [*common, f"--lam={place}/other", f"--out={place}/x"],
         "budget": [*common[:1], "--budgets=9", f"--out={place}/x"],
