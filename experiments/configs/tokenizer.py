@@ -4,7 +4,7 @@
     python -m experiments.train --config=experiments/configs/tokenizer.py --workdir=runs/tokenizer \
         --config.data.path=data/doom
 
-Variants: st (spatio-temporal, with the sizes of Genie's case study, arXiv 2402.15391, appendix F:
+Variants: st (spatio-temporal, with the sizes of Genie's case study on CoinRun, arXiv 2402.15391:
 16 x 16 tokens of 1024 codes in clips of 16 frames, for accelerators), debug (a smoke run).
 
 Rate and quality are not measured yet; docs/world/tokenizer.md says what it does.

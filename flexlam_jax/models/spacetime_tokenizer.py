@@ -1,4 +1,4 @@
-"""The halves of a spatio-temporal tokenizer (ST-ViViT of Genie, arXiv 2402.15391, section 2.2).
+"""The halves of a spatio-temporal tokenizer (ST-ViViT of Genie, arXiv 2402.15391, section 2.1).
 
 A token tells of its frame and those before, a frame is decoded from its tokens and those before, so
 clips are read at once in training, and frame by frame where they are played. See tokenizer.py for
