@@ -93,7 +93,8 @@ def workspace(tmp_path_factory):
 
 def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
-    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):  # Of tests, not of a reader.
+    # Of tests, not of a reader.
+    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
         environment.pop(setting, None)
     # The scripts make .venv themselves for a reader; here they use the environment that runs this
     # test.

@@ -19,7 +19,6 @@ from flexlam_jax.training.augmentation import make_augmentation
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
-pytestmark = pytest.mark.usefixtures("shared_compilations")
 ROWS = {"labelled": 4, "video": 8}
 
 
@@ -71,7 +70,7 @@ def train(workdir, data, steps=6, **overrides):
 
 
 @pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory, shared_compilations):
+def whole(folder, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(workdir, batches(folder))
 
