@@ -73,21 +73,34 @@ def batch_of(rows=4, length=2, seed=0):
     return jax.tree.map(jnp.asarray, batch)
 
 
-def term(objective, extra, batch, name, key=1):
-    """params -> value of a term."""
+def term(objective, extra, batch, name):
+    """(params, seed) -> value of a term."""
 
-    def value(params):
-        return objective.outcome(params, extra, batch, jax.random.key(key)).terms[name].value
+    def value(params, seed=1):
+        return objective.outcome(params, extra, batch, jax.random.key(seed)).terms[name].value
 
     return value
 
 
-def slots_reached(objective, params, extra, batch, name, key=1):
-    """Which slots' own parameters the gradient of a term reaches."""
-    gradient = jax.jit(jax.grad(term(objective, extra, batch, name, key)))(params)
-    kernel = gradient["encoder"]["kernel"]
-    return [bool(jnp.abs(kernel[slot]).sum() > 0) for slot in range(SLOTS)]
+def slots_reached(objective, params, extra, batch, *names, seeds=(1,), part=()):
+    """Of each term, the slots whose own parameters its gradient reaches, with any of the seeds.
+
+    `part` is the path of the LAM in `params`.
+    """
+
+    @jax.jit  # One program for all terms and seeds: compiling takes longest.
+    def sizes(params, seed):
+        found = []
+        for name in names:
+            gradient = jax.grad(term(objective, extra, batch, name))(params, seed)
+            for key in part:
+                gradient = gradient[key]
+            found.append(jnp.abs(gradient["encoder"]["kernel"]).sum((1, 2)))
+        return jnp.stack(found)
+
+    return np.any([np.asarray(sizes(params, seed)) > 0 for seed in seeds], axis=0).tolist()
 
 
 def size(tree):
-    return sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))
+    """Sum of magnitudes; by NumPy: jax would compile two programs for every shape."""
+    return sum(float(np.abs(leaf).sum()) for leaf in jax.tree.leaves(tree))

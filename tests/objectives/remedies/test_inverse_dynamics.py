@@ -11,7 +11,15 @@ from flexlam_jax.models.heads import HEADS
 from flexlam_jax.objectives.lam import lam_objective
 from flexlam_jax.objectives.lam_finetune import finetune_objective, supervision
 from flexlam_jax.objectives.remedies.inverse_dynamics import InverseDynamics
-from tests.objectives.remedies.linear_lam import CONFIG, SIZE, batch_of, linear_model, size
+from tests.objectives.remedies.linear_lam import (
+    CONFIG,
+    SIZE,
+    batch_of,
+    linear_model,
+    size,
+    slots_reached,
+    term,
+)
 
 TRANSLATOR = {"outputs": 3, "hidden": 4}
 SPACE = {"feature": 1.0, "feature_space": "inverse", "feature_width": 4}
@@ -44,23 +52,22 @@ def built(objective):
     return batch, params, extra
 
 
-def gradient(objective, params, extra, batch, name, key=1):
-    def value(params):
-        return objective.outcome(params, extra, batch, jax.random.key(key)).terms[name].value
-
-    return jax.jit(jax.grad(value))(params)
-
-
 def test_actions_alone_shape_the_space_and_only_the_code_follows_it():
     objective = both(SPACE, steps=2)
     batch, params, extra = built(objective)
     params["lam"][HEADS]["feature"]["predictor"]["change"]["kernel"] += 0.3
     assert objective.coefficients["inverse"] == 1.0
-    inverse = gradient(objective, params, extra, batch, "inverse")
+
+    @jax.jit
+    def gradients(params):
+        terms = [term(objective, extra, batch, name) for name in ("inverse", "feature")]
+        return [jax.grad(value)(params) for value in terms]
+
+    inverse, feature = gradients(params)
     assert size(inverse[HEADS]["inverse"]) > 0
     assert size(inverse["lam"][HEADS]["feature"]["encoder"]) > 0
     assert size(inverse["lam"]["encoder"]) == size(inverse["lam"]["decoder"]) == 0
-    feature = gradient(objective, params, extra, batch, "feature")["lam"]
+    feature = feature["lam"]
     assert size(feature[HEADS]["feature"]["encoder"]) == 0
     assert size(feature["encoder"]) > 0 and size(feature["decoder"]) == 0
 
@@ -69,17 +76,10 @@ def test_actions_alone_shape_the_space_and_only_the_code_follows_it():
 def test_actions_supervise_the_first_slots(j):
     objective = both({"own": "stopped"} if j else {}, slots=j)
     batch, params, extra = built(objective)
-    reached = [
-        [
-            bool(jnp.abs(kernel).sum() > 0)
-            for kernel in gradient(objective, params, extra, batch, name, key)["lam"]["encoder"][
-                "kernel"
-            ]
-        ]
-        for name in ("action", "reconstruction")
-        for key in range(2)
-    ]
-    actions, pixels = np.any(reached[:2], 0).tolist(), np.any(reached[2:], 0).tolist()
+    names = ("action", "reconstruction")
+    actions, pixels = slots_reached(
+        objective, params, extra, batch, *names, seeds=range(2), part=("lam",)
+    )
     assert actions == ([True] * j + [False] * (3 - j) if j else [True] * 3)
     assert pixels == [False] * j + [True] * (3 - j)
 
