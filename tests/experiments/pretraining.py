@@ -6,6 +6,9 @@ import sys
 import time
 from pathlib import Path
 
+from data_pipelines.conversion.build import prepare
+from data_pipelines.registry import recipe_options
+
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = "tests/experiments/tiny.py"
 
@@ -19,21 +22,8 @@ class Pretraining:
         self.environment.pop("JAX_NUM_CPU_DEVICES", None)
 
     def prepare(self):
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "data_pipelines.prepare",
-                "synthetic",
-                "--size=16",
-                "--episodes=12",
-                f"--out={self.data}",
-            ],
-            check=True,
-            cwd=REPO,
-            env=self.environment,
-            stdout=subprocess.DEVNULL,
-        )
+        options = recipe_options("synthetic", "--size=16", "--episodes=12")
+        assert prepare("synthetic", self.data, options)
 
     def command(self, workdir, *overrides, config=CONFIG):
         return [

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import flexlam_jax
+from data_pipelines.conversion.build import prepare
 from data_pipelines.loading.loader import ordered_batches
+from data_pipelines.registry import recipe_options
 from flexlam_jax.errors import CheckpointError
 from tests.experiments.command_lines import run_lines
 from tests.untrained import MODEL, save_run
@@ -23,21 +25,8 @@ def place(tmp_path_factory):
     """data/ (16 px) and other/ (24 px), runs flex/ and fixed/ trained on data/."""
     place = tmp_path_factory.mktemp("place")
     for name, size, episodes in (("data", 16, 16), ("other", 24, 4)):
-        subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "data_pipelines.prepare",
-                "synthetic",
-                f"--size={size}",
-                f"--episodes={episodes}",
-                f"--out={place / name}",
-            ],
-            check=True,
-            cwd=REPO,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        flags = (f"--size={size}", f"--episodes={episodes}")
+        prepare("synthetic", place / name, recipe_options("synthetic", *flags))
     data = {"path": str(place / "data"), "datasets": [], "gap": 1}
     save_run(place / "flex", data=data)
     save_run(place / "fixed", MODEL | {"keep": {"kind": "fixed", "count": 2}}, data=data)
@@ -190,43 +179,28 @@ def test_benchmark_measures_loading_and_encoding(place):
     assert row["load"]["seconds_to_first_code"] > 0 and row["encode"]["pairs_per_second"] > 0
 
 
-@pytest.mark.parametrize(
-    "binary, flags, message",
-    [
-        ("evaluate_lam", ["--checkpoint={place}/nowhere"], "no checkpoint in"),
-        (
-            "evaluate_lam",
-            ["--checkpoint={place}/flex", "--data={place}/other"],
-            "frames of 24x24x3, the model reads 16x16x3",
-        ),
-        ("evaluate_lam", ["--checkpoint={place}/flex", "--datasets=circle"], "no dataset 'circle'"),
-        ("evaluate_lam", ["--checkpoint={place}/flex", "--split=holdout"], "no split 'holdout'"),
-        (
-            "evaluate_lam",
-            ["--checkpoint={place}/flex", "--compare=flex={place}/fixed"],
-            "two models 'flex'",
-        ),
-        ("evaluate_lam", ["--checkpoint={place}/flex", "--budgets=1,9"], r"[9] are outside 0..3"),
-        (
-            "evaluate_lam",
-            ["--checkpoint={place}/flex", "--label_counts=many"],
-            "'many' is not one of",
-        ),
-        (
-            "align_translator",
-            ["--checkpoint={place}/flex", "--workdir={place}/t2", "--labels=100000"],
-            "transitions only",
-        ),
-        (
-            "extract_latents",
-            ["--checkpoint={place}/flex", "--out={place}/data/manifest.json"],
-            "cannot write",
-        ),
-    ],
-)
-def test_bad_input_is_one_message(place, binary, flags, message):
-    result = run(binary, *[flag.format(place=place) for flag in flags])
-    assert result.returncode == 1
-    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1 and message in errors[0], result.stderr
-    assert "Traceback" not in result.stderr
+# What test_refused_commands does not have.
+BAD = {
+    "evaluate_lam": {
+        "no checkpoint in": ["--checkpoint={place}/nowhere"],
+        "frames of 24x24x3, the model reads 16x16x3": ["--data={place}/other"],
+        "no split 'holdout'": ["--split=holdout"],
+        "two models 'flex'": ["--compare=flex={place}/fixed"],
+        "[9] are outside 0..3": ["--budgets=1,9"],
+        "'many' is not one of": ["--label_counts=many"],
+    },
+    "align_translator": {"transitions only": ["--workdir={place}/t2", "--labels=100000"]},
+    "extract_latents": {"cannot write": ["--out={place}/data/manifest.json"]},
+}
+
+
+@pytest.mark.parametrize("binary", BAD)
+def test_bad_input_is_one_message(place, binary):
+    lines = [
+        [f"--checkpoint={place}/flex", *(flag.format(place=place) for flag in flags)]
+        for flags in BAD[binary].values()
+    ]
+    for (code, _, err, _), message in zip(run_lines(binary, lines), BAD[binary], strict=True):
+        errors = [line for line in err.splitlines() if line.startswith("error: ")]
+        assert code == 1 and len(errors) == 1 and message in errors[0], err
+        assert "Traceback" not in err
