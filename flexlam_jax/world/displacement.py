@@ -1,77 +1,79 @@
 """How far a picture moved between two frames: the arrow that a page draws for a code.
 
-Phase correlation (Kuglin and Hines 1975): a shift of the picture is a slope of the phase of its
-spectrum, so the inverse transform of the phase difference has a peak at the shift. One shift for the
-whole frame: a camera that turns or a background that scrolls, not a small thing that moves in front
-of a background that stands still.
+Block matching: each block of a frame is looked for in the next frame at every small shift, and the
+mean of the best shifts is taken, a block counting by how much better its best shift explains it than
+none. So a view that turns moves by all blocks, and a thing that moves before a background that stands
+still by the few blocks that it covers. The errors are those of `models/motion.py`.
 
-Dimension keys: B pairs, H W C frame.
+Dimension keys: N pairs, H W C frame, R Q rows and columns of blocks, S shifts, V codes.
 """
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-_FLOOR = 1e-3  # of the largest amplitude: below it a phase is noise
+from flexlam_jax.loading.buckets import in_buckets
+from flexlam_jax.models.motion import average_pool, shift_errors
+
+_SIDE = 64  # pixels that larger frames are averaged down to
+_BLOCK = 8  # pixels
+_RADIUS = (5, 10)  # shifts in y and x: views turn faster than they nod
+_NOISE = 1 / 255  # of the mean error of a block, that no shift has to explain
 
 
 def displacement(frames: np.ndarray, next_frames: np.ndarray) -> np.ndarray:
-    """The shift of the picture from each frame to the next, in pixels.
+    """The shift of what moved from each frame to the next, in pixels.
 
     Args:
-      frames, next_frames: uint8 or float (B, H, W, C).
+      frames, next_frames: uint8 (N, H, W, C).
 
     Returns:
-      float32 (B, 2): x to the right and y downwards, within half a frame, to fractions of a pixel;
-      0 where a frame shows nothing.
+      float32 (N, 2): x to the right and y downwards; 0 where nothing moved, or nothing shows. Of
+      frames of 64 pixels at most 10 to a side and 5 up and down, of larger ones in proportion.
 
     Raises:
-      ValueError: shapes that differ or are no batch of frames.
+      ValueError: shapes that differ, or no frames.
     """
-    if frames.shape != next_frames.shape or frames.ndim != 4 or 0 in frames.shape:
+    if frames.shape != next_frames.shape or frames.ndim != 4 or 0 in frames.shape[1:]:
         raise ValueError(
             f"displacement: frames {frames.shape} and next_frames {next_frames.shape}; give two of "
-            "the same shape (B, H, W, C)"
+            "the same shape (N, H, W, C)"
         )
-    height, width = frames.shape[1:3]
-    window = np.hanning(height + 2)[1:-1, None] * np.hanning(width + 2)[1:-1]
-    before, after = (_spectrum(images, window) for images in (frames, next_frames))
-    cross = after * before.conj()
-    size = np.abs(cross)
-    phases = cross / np.maximum(size, _FLOOR * size.max((1, 2), keepdims=True) + 1e-12)
-    surface = np.fft.irfft2(phases, s=(height, width))  # (B, H, W), its peak at the shift
-    peak = surface.reshape(len(surface), -1).argmax(-1)
-    y, x = peak // width, peak % width
-    shift = np.stack([_refined(surface, y, x, axis) for axis in (2, 1)], -1)
-    return np.where(size.max((1, 2))[:, None] > 1e-6, shift, 0).astype(np.float32)
+    if not len(frames):
+        return np.zeros((0, 2), np.float32)
+    return np.asarray(in_buckets(_shift, (frames, next_frames), batched=True))
 
 
-def _spectrum(images: np.ndarray, window: np.ndarray) -> np.ndarray:
-    """Of the grey picture without its mean; the window hides that its edges do not meet."""
-    grey = np.asarray(images, np.float32).mean(-1)
-    return np.fft.rfft2((grey - grey.mean((1, 2), keepdims=True)) * window)
+@jax.jit
+def _shift(frames: jax.Array, next_frames: jax.Array) -> jax.Array:
+    factor = max(1, max(frames.shape[1:3]) // _SIDE)
+    high, wide = (side // factor * factor for side in frames.shape[1:3])
+    grey, grey_next = (
+        average_pool(images[:, :high, :wide].astype(jnp.float32) / 255, factor).mean(-1)
+        for images in (frames, next_frames)
+    )
+    windows = tuple(map(_blocks, grey.shape[1:]))
+    errors = shift_errors(grey, grey_next, windows, _RADIUS)  # (N, R, Q, S)
+    best, still = errors.argmin(-1), errors[..., errors.shape[-1] // 2]
+    weight = jnp.maximum(still - errors.min(-1) - _NOISE, 0)
+    columns = 2 * _RADIUS[1] + 1
+    shift = jnp.stack([best % columns - _RADIUS[1], best // columns - _RADIUS[0]], -1)
+    total = weight.sum((1, 2))[:, None]
+    mean = (weight[..., None] * shift).sum((1, 2)) / jnp.maximum(total, 1e-9)
+    return factor * mean
 
 
-def _refined(surface: np.ndarray, y: np.ndarray, x: np.ndarray, axis: int) -> np.ndarray:
-    """The peak along an axis to fractions of a pixel, by the centre of mass of it and the larger
-    of its two neighbours (Foroosh et al. 2002), from -size / 2."""
-    rows, size, place = np.arange(len(surface)), surface.shape[axis], (y if axis == 1 else x)
-
-    def at(offset: int) -> np.ndarray:
-        moved = (place + offset) % size
-        value = surface[rows, moved, x] if axis == 1 else surface[rows, y, moved]
-        return np.maximum(value, 0)
-
-    left, middle, right = at(-1), at(0), at(1)
-    side = np.where(right > left, 1, -1)
-    near = np.maximum(left, right)
-    part = near / np.maximum(near + middle, 1e-12)
-    return (place + size // 2) % size - size // 2 + side * np.where(part < 0.1, 0, part)
+def _blocks(side: int) -> int:
+    """The number of blocks that divides a side, each of about _BLOCK pixels or more."""
+    return max(count for count in range(1, max(1, side // _BLOCK) + 1) if side % count == 0)
 
 
 def mean_motion(shift: np.ndarray, code: np.ndarray, codes: int) -> tuple[np.ndarray, np.ndarray]:
     """The mean shift of the transitions with each code, and how much of it is one way.
 
     Args:
-      shift: (N, 2), pixels.   code: int (N,) in 0..codes-1, negative for transitions to leave out.
+      shift: (N, 2), pixels.   code: int (N,) in 0..V-1, negative for transitions to leave out.
+      codes: V.
 
     Returns:
       mean float (V, 2), and the mean length of the shifts (V,), which a code of motion to and fro

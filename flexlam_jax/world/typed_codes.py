@@ -162,3 +162,15 @@ def still_code(motion: np.ndarray, share: np.ndarray, least: float = 0.005) -> i
     eligible = np.asarray(share) >= least
     eligible = eligible if eligible.any() else np.ones_like(eligible)
     return int(np.argmin(np.where(eligible, motion, np.inf)))
+
+
+def commonest_actions(code: np.ndarray, action: np.ndarray, codes: int, actions: int) -> np.ndarray:
+    """What every code reads as where there is no translator: the commonest action of the labelled
+    transitions with it, int (V,); -1 for a code without any.
+
+    Args:
+      code: int (N,), negative where it is no code of the book.   action: int (N,) in 0..actions-1.
+    """
+    counts = np.zeros((codes, actions), np.int64)
+    np.add.at(counts, (code[code >= 0], action[code >= 0]), 1)
+    return np.where(counts.any(-1), counts.argmax(-1), -1)
