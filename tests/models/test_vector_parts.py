@@ -44,16 +44,21 @@ def test_a_window_holds_the_instants_up_to_now_and_the_first_for_what_was_before
 @pytest.mark.parametrize("decoder", ["flat", "gru", "none"])
 def test_the_prediction_reads_the_future_through_the_code_alone(encoder, decoder):
     model = build_lam(model_config(encoder, decoder))
-    frames = windows(vectors(), H)
-    variables = model.init(jax.random.key(0), frames)
-    slots, _ = model.apply(variables, frames, method="encode")
 
-    def prediction(series):
-        seen = windows(series, H)
-        out = model.apply(variables, seen[:, :-1], slots, method="decode")
-        return now(out)[0, H].sum()  # Of the last transition but one.
+    @jax.jit  # As one program: by itself, every operation of every shape is one.
+    def felt_by(series):
+        frames = windows(series, H)
+        variables = model.init(jax.random.key(0), frames)
+        slots, _ = model.apply(variables, frames, method="encode")
 
-    felt = jnp.abs(jax.grad(prediction)(vectors())[0]).sum(-1)
+        def prediction(series):
+            seen = windows(series, H)
+            out = model.apply(variables, seen[:, :-1], slots, method="decode")
+            return now(out)[0, H].sum()  # Of the last transition but one.
+
+        return jnp.abs(jax.grad(prediction)(series)[0]).sum(-1)
+
+    felt = np.asarray(felt_by(vectors()))
     assert (felt[H + 1 :] == 0).all() and felt[H] > 0
     past = felt[1:H]
     assert (past > 0).all() if decoder != "none" else (past == 0).all()
@@ -63,12 +68,17 @@ def test_the_prediction_reads_the_future_through_the_code_alone(encoder, decoder
 @pytest.mark.parametrize("memory", ["flat", "gru"])
 def test_a_code_reads_history_and_nothing_after_its_transition(memory):
     model = build_lam(model_config(memory))
-    variables = model.init(jax.random.key(0), windows(vectors(), H))
 
-    def code(series):
-        return model.apply(variables, windows(series, H), method="encode")[0][0, H - 1].sum()
+    @jax.jit
+    def felt_by(series):
+        variables = model.init(jax.random.key(0), windows(series, H))
 
-    felt = jnp.abs(jax.grad(code)(vectors())[0]).sum(-1)
+        def code(series):
+            return model.apply(variables, windows(series, H), method="encode")[0][0, H - 1].sum()
+
+        return jnp.abs(jax.grad(code)(series)[0]).sum(-1)
+
+    felt = np.asarray(felt_by(vectors()))
     assert (felt[: H + 1] > 0).all() and (felt[H + 1 :] == 0).all()
 
 
