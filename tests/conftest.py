@@ -1,15 +1,12 @@
 """How every test compiles, in its own process and in those that it starts, and the order of files.
 
 Compiling tiny programs is most of the suite's CPU time, and XLA's machine code is not what is
-tested: so it optimises little, and the same program is compiled once. What a reader of the README
-runs is compiled as it is for a reader.
+tested: so it optimises little. What a reader of the README runs is compiled as it is for a reader.
 """
 
 import importlib.metadata
 import os
-import shutil
 import signal
-import tempfile
 
 # Where the suite runs in the background of a script, the shell has Ctrl-C ignored, here and in all
 # processes that tests start; what they test is that it is not.
@@ -26,13 +23,6 @@ if importlib.metadata.version("jaxlib").startswith("0.10."):
     if FLAG not in flags:  # A worker of pytest-xdist inherits it.
         os.environ["XLA_FLAGS"] = f"{flags} {FLAG}".strip()
 
-# Tests build the same programs again and again, in new closures and in the commands that they start.
-# Each process of pytest keeps those of its session in a folder, for itself and all that it starts:
-# JAX writes a program in place, and another worker could read half of one.
-PROGRAMS = tempfile.mkdtemp(prefix="flexlam-test-programs-")
-os.environ["JAX_COMPILATION_CACHE_DIR"] = PROGRAMS
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-
 # Files that take longest first: a worker that starts one of them last leaves the other idle.
 LONGEST = (
     "tests/test_readme.py",
@@ -44,10 +34,6 @@ LONGEST = (
     "tests/launch/test_tpu_pod.py",
     "tests/experiments/test_benchmark.py",
 )
-
-
-def pytest_unconfigure():
-    shutil.rmtree(PROGRAMS, ignore_errors=True)
 
 
 def pytest_collection_modifyitems(items):

@@ -93,8 +93,7 @@ def workspace(tmp_path_factory):
 
 def run(command, cwd):
     environment = dict(os.environ, JAX_PLATFORMS="cpu")
-    # Of tests, not of a reader.
-    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS", "JAX_COMPILATION_CACHE_DIR"):
+    for setting in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS"):  # Of tests, not of a reader.
         environment.pop(setting, None)
     # The scripts make .venv themselves for a reader; here they use the environment that runs this
     # test.

@@ -1,6 +1,5 @@
 """What the binaries that read a model refuse: one message, before any work, nothing written."""
 
-import os
 import types
 
 import pytest
@@ -105,8 +104,7 @@ def test_wrong_commands(place, binary):
     for (line, told), (code, _, err, cache) in zip(cases, results, strict=True):
         assert code == 1 and err.startswith("error: ") and told in err, (line, err)
         assert "Traceback" not in err and "delete" not in err and len(err.splitlines()) == 1, err
-        told_by_environment = os.environ["JAX_COMPILATION_CACHE_DIR"]
-        assert cache == told_by_environment, "a checkpoint's config chose where programs are"
+        assert cache is None, "a checkpoint's config chose where programs are loaded from"
 
 
 def test_the_report_lies_beside_the_checkpoints_and_programs_where_the_flag_says(place):

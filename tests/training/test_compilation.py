@@ -2,23 +2,11 @@
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from flexlam_jax.errors import Interrupted
 from flexlam_jax.training.compilation import compiled_programs_in
 from flexlam_jax.training.loop import fit
 from tests.training import toy
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_told():
-    """JAX as it is where nobody names a folder of programs; the tests do, see tests/conftest.py."""
-    before = jax.config.jax_compilation_cache_dir
-    jax.config.update("jax_compilation_cache_dir", None)
-    compilation_cache.reset_cache()
-    yield
-    jax.config.update("jax_compilation_cache_dir", before)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture
@@ -62,5 +50,8 @@ def test_half_a_program_is_compiled_again(tmp_path, recwarn):
 
 def test_programs_stay_where_the_user_wants_them(tmp_path):
     jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
-    with compiled_programs_in(tmp_path / "run"):
-        assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    try:
+        with compiled_programs_in(tmp_path / "run"):
+            assert jax.config.jax_compilation_cache_dir == str(tmp_path / "mine")
+    finally:
+        jax.config.update("jax_compilation_cache_dir", None)

@@ -17,6 +17,8 @@ from flexlam_jax.training.loop import fit
 from tests.training import toy
 from tests.training.sources import KINDS, config_from, save_source
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 def train(workdir, source, rows=None):
     config = config_from(source, frozen=("mlp/up",), take="mlp", to="mlp", total_steps=6)
@@ -28,7 +30,7 @@ def same(a, b):
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, shared_compilations):
     """(folder of `source` and `run`, parameters of the source, final state of the run)."""
     place = tmp_path_factory.mktemp("runs")
     given = save_source(place / "source")

@@ -14,6 +14,7 @@ from flexlam_jax.errors import CheckpointError, Interrupted, UserError
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
 KINDS = dict(noise=0.3, count_updates=True)
 
 
@@ -40,7 +41,7 @@ def steps(workdir):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory, shared_compilations):
     """(work directory, final state) of a run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(workdir)

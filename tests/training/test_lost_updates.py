@@ -12,6 +12,8 @@ from flexlam_jax.training import run_log
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 def on_disk(folder):
     """Steps under their final names, which a restart would find."""

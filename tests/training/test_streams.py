@@ -19,6 +19,7 @@ from flexlam_jax.training.augmentation import make_augmentation
 from flexlam_jax.training.loop import fit
 from tests.training import toy
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
 ROWS = {"labelled": 4, "video": 8}
 
 
@@ -70,7 +71,7 @@ def train(workdir, data, steps=6, **overrides):
 
 
 @pytest.fixture(scope="module")
-def whole(folder, tmp_path_factory):
+def whole(folder, tmp_path_factory, shared_compilations):
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(workdir, batches(folder))
 
