@@ -156,6 +156,11 @@ def _is_plant_study(folder: epath.Path) -> bool:
     return settings.get("kind") == "plant_study" and {"strengths", "budget"} <= settings.keys()
 
 
+def _is_export(folder: epath.Path) -> bool:
+    found = _object(folder / "export.json")
+    return found.get("kind") == "export" and {"model", "functions"} <= found.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -180,6 +185,7 @@ LINEAR_STUDY = Kind(
     "linear_lam", "a study of linear latent action models", "--out", _is_linear_study
 )
 PLANT_STUDY = Kind("plant_study", "a study of a plant", "--out", _is_plant_study)
+EXPORT = Kind("export", "an exported model", "--out", _is_export)
 _KINDS = (
     RUN,
     REPORT,
@@ -199,6 +205,7 @@ _KINDS = (
     EXOGENOUS,
     LINEAR_STUDY,
     PLANT_STUDY,
+    EXPORT,
 )
 
 

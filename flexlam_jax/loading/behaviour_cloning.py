@@ -40,16 +40,17 @@ class LoadedBehaviourCloning:
     Attributes:
       config: the run's config, a plain dict.      step: the training step that was loaded.
       action_names: of the outputs, in order.      discrete: one action of several, or a vector.
-      history: frames that a decision reads.       image_size: their (height, width).
+      history: frames that a decision reads.       frame_shape, image_size: their (H, W, C), (H, W).
+      model, variables: for programs that hold more than the policy.
     """
 
     def __init__(self, model: BehaviourCloning, variables: Any, config: dict[str, Any], step: int):
-        self.config, self.step = config, step
+        self.model, self.variables, self.config, self.step = model, variables, config, step
         self.action_names = tuple(config["model"]["action_names"])
         self.discrete: bool = config["model"]["discrete"]
         self.history: int = model.trunk.stack
-        self._frame_shape = frame_shape(config["model"])
-        self.image_size = self._frame_shape[:2]
+        self.frame_shape = frame_shape(config["model"])
+        self.image_size = self.frame_shape[:2]
         run = jax.jit(lambda variables, frames: model.apply(variables, frames, last=1)[:, 0])
         self._outputs = functools.partial(run, variables)
 
@@ -64,7 +65,7 @@ class LoadedBehaviourCloning:
           ValueError: wrong type, size or number of frames.
         """
         frames = frames if isinstance(frames, jax.Array) else np.asarray(frames)
-        expected = (self.history, *self._frame_shape)
+        expected = (self.history, *self.frame_shape)
         if frames.dtype != jnp.uint8 or frames.ndim != 5 or frames.shape[1:] != expected:
             raise ValueError(
                 f"frames are {frames.dtype} of shape {frames.shape}; this policy reads uint8 of "

@@ -56,7 +56,7 @@ class LoadedChunkPolicy:
     Attributes:
       config: the run's config, a plain dict.      step: the training step that was loaded.
       cameras: whose frames it reads; ("frames",) for a policy of single pictures of any camera.
-      image_size: their (height, width).           history: the largest T.
+      frame_shape, image_size: their (H, W, C), (H, W).    history: the largest T.
       proprio_names: of the numbers of a state, () where it reads none or they have no names.
       proprio_width, skill_width: P, S; 0 for what it does not read.
       reads_text: whether sentences are of account.
@@ -71,8 +71,8 @@ class LoadedChunkPolicy:
         self.model, self.variables, self.config, self.step = model, variables, config, step
         reads, predicts = config["reads"], config["predicts"]
         self.cameras = tuple(reads["cameras"]) or ("frames",)
-        self._frame_shape = frame_shape(config["model"])
-        self.image_size = self._frame_shape[:2]
+        self.frame_shape = frame_shape(config["model"])
+        self.image_size = self.frame_shape[:2]
         self.history, self.chunk, self.width = (
             model.body.history,
             model.head.chunk,
@@ -89,7 +89,7 @@ class LoadedChunkPolicy:
 
     def initialise(self, key: jax.Array) -> Any:
         """Variables of a new policy, for their shapes."""
-        observation = {"frames": jnp.zeros((1, 1, len(self.cameras), *self._frame_shape))}
+        observation = {"frames": jnp.zeros((1, 1, len(self.cameras), *self.frame_shape))}
         widths = {"proprio": self.proprio_width, "skill": self.skill_width}
         observation |= {name: jnp.zeros((1, 1, n)) for name, n in widths.items() if n}
         if self.reads_text:
@@ -166,11 +166,11 @@ class LoadedChunkPolicy:
             )
         given = np.asarray(frames[camera])
         array = given[:, None] if given.ndim == 4 else given
-        right = array.ndim == 5 and array.shape[2:] == self._frame_shape and len(array)
+        right = array.ndim == 5 and array.shape[2:] == self.frame_shape and len(array)
         if given.dtype != np.uint8 or not right or not 1 <= array.shape[1] <= self.history:
             raise ValueError(
                 f"frames of {camera!r} are {given.dtype} of shape {given.shape}; this policy reads "
-                f"uint8 of shape (B, {', '.join(map(str, self._frame_shape))}), or (B, T, ...) "
+                f"uint8 of shape (B, {', '.join(map(str, self.frame_shape))}), or (B, T, ...) "
                 f"with T up to {self.history}"
             )
         return array

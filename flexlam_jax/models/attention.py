@@ -91,8 +91,8 @@ def attend(
       ValueError: unknown implementation, or a mask for splash.
       AssertionError: when traced with shapes that do not belong together.
     """
-    dims = chex.Dimensions(L=q.shape[-3], S=k.shape[-3], H=q.shape[-2], E=q.shape[-1])
-    chex.assert_shape([k, v], (*q.shape[:-3], *dims["SHE"]))
+    # Not by chex.Dimensions, which takes no length that is left open, as exported models have.
+    chex.assert_shape([k, v], (*q.shape[:-3], k.shape[-3], *q.shape[-2:]))
     implementation = resolve_implementation(
         implementation, q.dtype, keys=k.shape[-3], masked=mask is not None, head_width=q.shape[-1]
     )

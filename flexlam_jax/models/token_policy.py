@@ -83,7 +83,7 @@ class TokenPolicy(nn.Module):
         """
         tokens = self._tokens(codes, self.context)
         sequence = jnp.concatenate([self._observations(frames)[:, :, None], tokens], axis=2)
-        hidden, _ = self.blocks(sequence.reshape(len(sequence), -1, self.width))
+        hidden, _ = self.blocks(sequence.reshape(sequence.shape[0], -1, self.width))
         hidden = self.norm(hidden).reshape(sequence.shape)[:, :, : self.slots]
         return self.distribution.parameters(hidden)
 
@@ -106,7 +106,7 @@ class TokenPolicy(nn.Module):
             [observed[:, :-1, None], self._tokens(past, self.context - 1)], axis=2
         )
         sequence = jnp.concatenate(
-            [steps.reshape(len(steps), -1, self.width), observed[:, -1:]], axis=1
+            [steps.reshape(steps.shape[0], -1, self.width), observed[:, -1:]], axis=1
         )
         hidden, cache = self.blocks(sequence)
         return self._parameters(hidden[:, -1:], 0)[:, 0], cache
