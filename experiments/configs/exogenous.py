@@ -1,4 +1,4 @@
-"""FlexLAM on ViZDoom video with distractors, for a study of many models: the quick start's on small frames.
+"""FlexLAM on ViZDoom video with distractors, for a study of many models: the quick start's, 32 px.
 
     python -m data_pipelines.prepare doom --out=data/distracted --plan=health_gathering_sticky=12000 \
         --size=32 --distractor=sprites,agent --distractor-strength=0.5 --exogenous-pairs --masks

@@ -54,9 +54,7 @@ _REMEDIES = flags.DEFINE_list(
     + "; ".join(f"{one.name}: {one.about}" for one in REMEDIES)
     + ".",
 )
-_DISTRACTORS = flags.DEFINE_list(
-    "distractors", ["sprites", "agent"], f"Any of {', '.join(KINDS)}."
-)
+_DISTRACTORS = flags.DEFINE_list("distractors", ["sprites", "agent"], f"Any of {', '.join(KINDS)}.")
 _TASK = flags.DEFINE_string("task", "health_gathering", "Scenario of prepare doom.")
 _TRANSITIONS = flags.DEFINE_integer(
     "transitions", 12_000, "That are recorded of it.", lower_bound=100

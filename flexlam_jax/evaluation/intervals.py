@@ -39,7 +39,9 @@ def over_seeds(values: Sequence[float], unit: str) -> Number:
     mean, n = float(np.mean(values)), len(values)
     half = 0.0
     if n > 1:
-        half = float(special.stdtrit(n - 1, 0.5 + LEVEL / 2) * np.std(values, ddof=1) / math.sqrt(n))
+        half = float(
+            special.stdtrit(n - 1, 0.5 + LEVEL / 2) * np.std(values, ddof=1) / math.sqrt(n)
+        )
     return Number(mean, mean - half, mean + half, n, unit, "training seeds")
 
 

@@ -1,43 +1,34 @@
 """evaluate_lam on data that hold what the agent does not control, and on data that do not."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from data_pipelines.conversion.build import prepare
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.format.sidecar_writing import write_sidecar
 from data_pipelines.format.sidecars import split_episodes
+from data_pipelines.registry import recipe_options
 from experiments.exogenous_truth import truth_of
 from experiments.lam_inputs import Source
 from flexlam_jax.errors import UserError
 from tests.experiments.command_lines import run_lines
 from tests.untrained import save_run
 
-REPO = Path(__file__).resolve().parents[2]
 QUICK = ("--label_counts=64", "--draws=1", "--pictures=1", "--budgets=1,3", "--decode_limit=20")
 
 
-def prepare(out, *flags):
-    command = ["-m", "data_pipelines.prepare", "synthetic", "--size=16", "--episodes=8"]
-    subprocess.run(
-        [sys.executable, *command, f"--out={out}", *flags],
-        check=True,
-        cwd=REPO,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def synthetic(out, *flags):
+    prepare("synthetic", out, recipe_options("synthetic", "--size=16", "--episodes=8", *flags))
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """data/ with a distractor and masks, features/ of its frames, plain/, and a model of data/."""
     place = tmp_path_factory.mktemp("place")
-    prepare(place / "data", "--distractors=1", "--masks")
-    prepare(place / "plain")
+    synthetic(place / "data", "--distractors=1", "--masks")
+    synthetic(place / "plain")
     save_run(place / "run", data={"path": str(place / "data"), "datasets": [], "gap": 1})
     info = open_dataset(place / "data")
     for split in ("train", "test"):
@@ -49,11 +40,23 @@ def place(tmp_path_factory):
     return place
 
 
-def test_the_report_has_leakage_by_itself_where_the_data_have_the_truth(place):
-    good = (f"--checkpoint={place / 'run'}", f"--out={place / 'report'}", *QUICK)
-    ((code, out, err, _),) = run_lines(
-        "evaluate_lam", [[*good, f"--features=eye={place / 'features'}"]]
-    )
+@pytest.fixture(scope="module")
+def said(place):
+    """name -> (exit code, stdout, stderr, ...) of commands, one after the other."""
+    eye = f"--features=eye={place}"
+    lines = {
+        "report": [f"--out={place / 'report'}", f"{eye}/features"],
+        "truth": [f"--out={place / 'new'}", f"--data={place / 'plain'}", "--leakage"],
+        "item": [f"--out={place / 'new'}", "--features=eye"],
+        "folder": [f"--out={place / 'new'}", f"{eye}/nowhere"],
+    }
+    all_have = [f"--checkpoint={place / 'run'}", *QUICK]
+    done = run_lines("evaluate_lam", [[*all_have, *flags] for flags in lines.values()])
+    return dict(zip(lines, done, strict=True))
+
+
+def test_the_report_has_leakage_by_itself_where_the_data_have_the_truth(place, said):
+    code, out, err, _ = said["report"]
     assert code == 0, err
     report = json.loads((place / "report" / "report.json").read_text())
     rows = report["leakage"]["models"]["run"]
@@ -70,17 +73,13 @@ def test_the_report_has_leakage_by_itself_where_the_data_have_the_truth(place):
     assert "<h2>Verdict</h2>" in page and "What the code carries, by prefix length" in page
 
 
-def test_what_is_asked_for_and_not_there_is_one_message(place):
-    good = (f"--checkpoint={place / 'run'}", f"--out={place / 'new'}", *QUICK)
-    plain = f"--data={place / 'plain'}"
-    cases = [
-        ([plain, "--leakage"], "--leakage: dataset square does not say which columns of its state"),
-        (["--features=eye"], "--features item 'eye' is not NAME=FOLDER"),
-        ([f"--features=eye={place / 'nowhere'}"], "data.sidecars.features_eye"),
-    ]
-    for (_, message), (code, _, err, _) in zip(
-        cases, run_lines("evaluate_lam", [[*good, *flags] for flags, _ in cases]), strict=True
-    ):
+def test_what_is_asked_for_and_not_there_is_one_message(place, said):
+    for name, message in {
+        "truth": "--leakage: dataset square does not say which columns of its state",
+        "item": "--features item 'eye' is not NAME=FOLDER",
+        "folder": "data.sidecars.features_eye",
+    }.items():
+        code, _, err, _ = said[name]
         assert code == 1 and message in err and len(err.splitlines()) == 1, err
     assert not (place / "new").exists() or not list((place / "new").glob("report*"))
 

@@ -97,14 +97,14 @@ def test_a_masked_loss_holds_the_columns_that_the_agent_controls(data):
 
     def felt(variant, columns):
         objective = build_task(config_of(data, variant)).objective
-        variables = dict(objective.init(key, {"state": state}))
+        variables = dict(jax.jit(objective.init)(key, {"state": state}))
         params = variables.pop("params")
         params["encoder"] = jax.tree.map(jnp.zeros_like, params["encoder"])  # Codes say nothing.
 
         def loss(state):
             return objective.values(objective.outcome(params, variables, {"state": state}, key))
 
-        of_state = jax.grad(lambda state: loss(state)["loss"])(state)
+        of_state = jax.jit(jax.grad(lambda state: loss(state)["loss"]))(state)
         return float(jnp.abs(of_state[:, 1, columns]).max())
 
     levels, disturbances = slice(0, 3), slice(3, 5)

@@ -54,14 +54,16 @@ def test_initial_parameters_are_those_of_the_module_with_their_scales(params):
 def test_the_forward_model_is_told_the_prefix_and_nothing_else_of_what_comes(params):
     batch = batch_of()
 
+    @jax.jit  # Compiled as a whole: by itself, every operation of every shape is a program.
     def predicted(o_next, keep):
         values = MODEL.apply({"params": params}, batch.o, o_next, method="infer").values
         return MODEL.apply({"params": params}, batch.o, values, jnp.full(8, keep), method="predict")
 
+    slope = jax.jit(jax.grad(lambda o_next, keep: jnp.abs(predicted(o_next, keep)).sum()))
     for keep, told in ((0, False), (1, True)):
-        slope = jax.grad(lambda o_next, keep=keep: jnp.abs(predicted(o_next, keep)).sum())
-        assert bool(jnp.abs(slope(batch.o_next)).sum() > 0) is told
-    assert jnp.abs(predicted(batch.o_next, 1) - predicted(batch.o_next, 2)).max() > 1e-4
+        assert bool(np.abs(slope(batch.o_next, keep)).sum() > 0) is told
+    one, two = (np.asarray(predicted(batch.o_next, keep)) for keep in (1, 2))
+    assert np.abs(one - two).max() > 1e-4
 
 
 def test_the_loss_is_the_sum_that_it_says(params):
@@ -75,20 +77,21 @@ def test_the_loss_is_the_sum_that_it_says(params):
     parts = jnp.square(said - batch.target).mean() + (1 + COMMITMENT) * to_code
     to_label = jnp.square(code.z[:2, 0] - codes[batch.action[:2]]).mean()
     parts += to_label  # A quarter of the samples, each with weight four.
-    assert loss(MODEL, params, jnp.float32(0), batch) == pytest.approx(float(parts), rel=1e-5)
+    found = jax.jit(lambda revive, batch: loss(MODEL, params, revive, batch))
+    assert found(0.0, batch) == pytest.approx(float(parts), rel=1e-5)
     used = np.isin(np.arange(5), code.ids)
     assert not used[4]
     other = code.z.reshape(-1, 8)[:5]
     pull = jnp.square(other - codes)[~used].sum() / codes.size
-    pulled = loss(MODEL, params, jnp.float32(1), batch)
+    pulled = found(1.0, batch)
     assert pulled == pytest.approx(float(parts + pull), rel=1e-5)
 
 
 def test_gradients_move_the_encoder_through_the_code_and_unused_codes_only_by_revival(params):
     far = {**params, "codebook": params["codebook"].at[4].set(100.0)}
     batch = batch_of(other=jnp.arange(5))
-    slope = jax.grad(lambda p, revive: loss(MODEL, p, revive, batch))
-    plain, revived = slope(far, jnp.float32(0)), slope(far, jnp.float32(1))
+    slope = jax.jit(jax.grad(lambda p, revive: loss(MODEL, p, revive, batch)))
+    plain, revived = jax.tree.map(np.asarray, [slope(far, 0.0), slope(far, 1.0)])
     assert not plain["codebook"][4].any() and (revived["codebook"][4] > 0).all()
-    reached = jax.tree.map(lambda x: bool(jnp.abs(x).sum() > 0), plain["inverse_model"])
+    reached = jax.tree.map(lambda x: bool(np.abs(x).sum() > 0), plain["inverse_model"])
     assert all(jax.tree.leaves(reached))

@@ -27,7 +27,7 @@ def outcome(config):
     """Objective, and what it finds with parameters that do not depend on the samplers."""
     model = build_lam(config)
     objective = lam_objective(model, config, clip_length=3)
-    extra = dict(objective.init(jax.random.key(0), {"frames": FRAMES}))
+    extra = dict(jax.jit(objective.init)(jax.random.key(0), {"frames": FRAMES}))
     params = extra.pop("params")
     return objective, jax.jit(objective.outcome)(
         params, extra, {"frames": FRAMES}, jax.random.key(1)
@@ -50,12 +50,12 @@ def test_the_loss_is_the_mean_over_prefixes():
 def test_prefixes_of_a_sampler_are_drawn_apart():
     model = build_lam(MODEL)
     keep = jnp.asarray([[[1, 3], [2, 2]]] * 4)
-    variables = model.init(jax.random.key(0), FRAMES)
-    several = model.apply(variables, FRAMES, keep).prediction
+    variables = jax.jit(model.init)(jax.random.key(0), FRAMES)
+    predicted = jax.jit(lambda keep: model.apply(variables, FRAMES, keep).prediction)
+    several = predicted(keep)
     assert several.shape == (4, 2, 2, 16, 16, 3)
     for i in range(2):
-        one = model.apply(variables, FRAMES, keep[..., i]).prediction
-        np.testing.assert_allclose(several[:, :, i], one, atol=1e-5)
+        np.testing.assert_allclose(several[:, :, i], predicted(keep[..., i]), atol=1e-5)
     _, found = outcome(MODEL | {"keep": {"kind": "uniform"}, "prefixes": 64})
     mean = float(found.metrics["keep"].value)
     assert abs(mean - 2) < 0.2 and mean != int(mean)

@@ -43,7 +43,11 @@ def test_a_small_thing_before_a_still_background_is_found(scene):
         np.stack([picture(*p) for p in places]),
     )
     found = displacement(before, after)
-    np.testing.assert_array_equal(np.sign(np.rint(found / 2)), np.sign(np.array(SHIFTS) // 3))
+    assert (found[0] == 0).all()
+    true = np.array(SHIFTS[1:])
+    along = (found[1:] * true).sum(-1) / np.hypot(*found[1:].T) / np.hypot(*true.T)
+    # What the thing covers and uncovers is matched too, somewhere: the arrow points within 45 degrees.
+    assert (along > np.sqrt(0.5)).all(), found
 
 
 def test_larger_pictures_move_in_their_own_pixels(scene):
