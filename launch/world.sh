@@ -36,7 +36,9 @@ tokenizer=("$python" -m experiments.train --config="experiments/configs/tokenize
   --workdir="$out/tokenizer" "${data[@]}")
 source=(--data="$out/data" --datasets=health_gathering_sticky)
 
-stage data "$python" -m data_pipelines.prepare doom --out="$out/data" "${data_flags[@]}"
+# Clips of the dynamics are longer than what a latent action model reads.
+stage data "$python" -m data_pipelines.prepare doom --out="$out/data" --max-span=12 \
+  "${data_flags[@]}"
 start lam "${lam[@]}"
 stage tokenizer "${tokenizer[@]}"
 join lam "${lam[@]}"

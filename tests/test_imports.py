@@ -40,6 +40,11 @@ FORBIDDEN = {
         "flexlam_jax.objectives",
         "flexlam_jax.training",
     ),
+    "flexlam_jax.serving": (
+        "flexlam_jax.evaluation",
+        "flexlam_jax.objectives",
+        "flexlam_jax.training",
+    ),
     "flexlam_jax.objectives": (
         "flexlam_jax.evaluation",
         "flexlam_jax.loading",
