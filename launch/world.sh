@@ -18,7 +18,8 @@ for argument in "$@"; do
   case $argument in
     --fast)
       lam_variant=:debug variant=:debug data_flags=(--fast)
-      eval_flags=(--clips=4 --horizon=4 --codes=4 --probe_pairs=32 --generated_pairs=16) ;;
+      eval_flags=(--clips=4 --horizon=4 --codes=4 --probe_pairs=64 --generated_pairs=16
+        --probe_steps=20) ;;
     --play) play=1 ;;
     --out=?*) out=$(realpath -m -- "${argument#--out=}") ;;
     -h|--help) sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;

@@ -28,6 +28,7 @@ from experiments.evaluate_world.players import open_players
 from flexlam_jax import output_folder
 from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
+from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.action_card import write_card
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.world.generation import Sampling
@@ -65,6 +66,9 @@ _PROBE = flags.DEFINE_integer(
 )
 _GENERATED = flags.DEFINE_integer(
     "generated_pairs", 1024, "Generated ones that a second probe is fitted on.", lower_bound=16
+)
+_PROBE_STEPS = flags.DEFINE_integer(
+    "probe_steps", inverse_model.STEPS, "Steps that probes are fitted for.", lower_bound=1
 )
 _SEED = lam_inputs.define_seed("Seed of draws, sampling and fits.")
 _STEPS = flags.DEFINE_integer(
@@ -108,6 +112,7 @@ def main(argv: Sequence[str]) -> None:
         codes=_CODES.value,
         probe_pairs=_PROBE.value,
         generated_pairs=_GENERATED.value,
+        probe_steps=_PROBE_STEPS.value,
         names=names,
         no_actions=no_actions,
         leakage=_LEAKAGE.value,

@@ -27,7 +27,8 @@ class Options:
     Attributes:
       budgets: prefix lengths k of the latent action model.
       clips, horizon: how many, and their steps.      codes: of each budget to look at.
-      probe_pairs, generated_pairs: transitions that the probes are fitted on.
+      probe_pairs, generated_pairs, probe_steps: transitions that the probes are fitted on, and for
+        how many steps.
       names: of the actions; () for none, for the reason `no_actions`.
       leakage: whether to measure it where the data allow.
     """
@@ -39,6 +40,7 @@ class Options:
     codes: int
     probe_pairs: int
     generated_pairs: int
+    probe_steps: int
     names: tuple[str, ...]
     no_actions: str
     leakage: bool
@@ -85,7 +87,7 @@ def evaluate(
             horizon=1,
             actions=True,
         )
-        probe = _probe(train, held_out, starts, names, asked.sampling.seed)
+        probe = _probe(train, held_out, starts, asked)
     worlds = {
         player.name: measure(player, held_out, probe, asked.sampling, names) for player in players
     }
@@ -137,10 +139,9 @@ def evaluate(
     )
 
 
-def _probe(
-    train: Split, held_out: Clips, starts: Clips, names: tuple[str, ...], seed: int
-) -> Probe:
+def _probe(train: Split, held_out: Clips, starts: Clips, asked: Options) -> Probe:
     fitted = Pairs(train["frames"], train["action"][train.rows], train.episode[train.rows])
-    reader = fit_reader(fitted, len(names), seed)
+    steps = asked.probe_steps
+    reader = fit_reader(fitted, len(asked.names), asked.sampling.seed, steps)
     real = real_pairs(held_out)
-    return Probe(names, reader, real, reader(real.frames), starts)
+    return Probe(asked.names, reader, real, reader(real.frames), starts, steps)

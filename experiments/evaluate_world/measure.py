@@ -39,6 +39,7 @@ class Probe:
       names: of the actions.      reader: fitted on real train transitions.
       real: held-out real transitions.      read: what it reads of them.
       train: clips whose starts and codes make the transitions that a second probe is fitted on.
+      steps: that probes are fitted for.
     """
 
     names: tuple[str, ...]
@@ -46,6 +47,7 @@ class Probe:
     real: Pairs
     read: np.ndarray
     train: Clips
+    steps: int
 
     @property
     def classes(self) -> int:
@@ -133,7 +135,7 @@ def _obedience(
             classes,
             sampling,
         )
-        reader = fit_reader(train, classes, sampling.seed)
+        reader = fit_reader(train, classes, sampling.seed, probe.steps)
         row["generated_real"] = cell(reader, probe.real, classes)
         row["generated_generated"] = cell(reader, made, classes)
     return row

@@ -43,7 +43,11 @@ class InverseModel(nn.Module):
 
 
 def fit(
-    frames: np.ndarray, actions: np.ndarray, spec: ActionTarget, seed: int = 0
+    frames: np.ndarray,
+    actions: np.ndarray,
+    spec: ActionTarget,
+    seed: int = 0,
+    steps: int = STEPS,
 ) -> Callable[[np.ndarray], np.ndarray]:
     """A model fitted to pairs of frames, as a function of others.
 
@@ -62,7 +66,7 @@ def fit(
     if not spec.discrete:
         mean, scale = actions.mean(0), np.maximum(actions.std(0), 1e-6)
         actions = (actions - mean) / scale
-    params = _fit(model, spec.discrete, np.asarray(frames), actions, seed)
+    params = _fit(model, spec.discrete, np.asarray(frames), actions, seed, steps)
 
     def predict(others: np.ndarray) -> np.ndarray:
         outputs = [
@@ -112,15 +116,20 @@ def _apply(model: InverseModel) -> Any:
 
 
 def _fit(
-    model: InverseModel, discrete: bool, frames: np.ndarray, actions: np.ndarray, seed: int
+    model: InverseModel,
+    discrete: bool,
+    frames: np.ndarray,
+    actions: np.ndarray,
+    seed: int,
+    steps: int,
 ) -> Any:
-    """Parameters after STEPS of AdamW.
+    """Parameters after `steps` of AdamW.
 
     A step at a time: XLA:CPU computes convolutions inside a compiled loop ten times slower, which
     is what `small_fits` would be.
     """
     optimizer = optax.adamw(
-        optax.cosine_decay_schedule(LEARNING_RATE, STEPS), weight_decay=WEIGHT_DECAY, mask=_kernels
+        optax.cosine_decay_schedule(LEARNING_RATE, steps), weight_decay=WEIGHT_DECAY, mask=_kernels
     )
 
     def loss(params, frames, actions):
@@ -136,7 +145,7 @@ def _fit(
 
     params = jax.jit(model.init)(jax.random.key(seed), frames[:1])["params"]
     state, rng = optimizer.init(params), np.random.default_rng(seed)
-    for _ in range(STEPS):
+    for _ in range(steps):
         rows = rng.integers(0, len(frames), BATCH)
         params, state = step(params, state, frames[rows], actions[rows])
     return params

@@ -43,13 +43,16 @@ class Pairs:
     episode: np.ndarray
 
 
-def fit_reader(pairs: Pairs, classes: int, seed: int = 0) -> Reader:
+def fit_reader(
+    pairs: Pairs, classes: int, seed: int = 0, steps: int = inverse_model.STEPS
+) -> Reader:
     """The probe: a small network on the pixels of both frames (inverse_model.py).
 
     It sees no code and no encoder, so that nothing which only a latent action model would notice in
     a generated frame counts as obeying.
     """
-    outputs = inverse_model.fit(pairs.frames, pairs.action, ActionTarget(True, classes), seed)
+    target = ActionTarget(True, classes)
+    outputs = inverse_model.fit(pairs.frames, pairs.action, target, seed, steps)
     return lambda frames: outputs(frames).argmax(-1)
 
 

@@ -33,7 +33,7 @@ def place(tmp_path_factory):
 def results(place):
     """name -> (exit code, stdout, stderr)."""
     common = [f"--checkpoint={place}/run", "--horizon=3", "--clips=8", "--budgets=1,3"]
-    common += ["--codes=3", "--probe_pairs=64", "--generated_pairs=16"]
+    common += ["--codes=3", "--probe_pairs=64", "--generated_pairs=16", "--probe_steps=20"]
     lines = {
         "measured": [*common, f"--out={place}/report"],
         "horizon": [*common[:1], "--horizon=200", f"--out={place}/x"],
