@@ -39,7 +39,6 @@ from typing import Any
 from data_pipelines.errors import DataError
 
 RECIPES = {
-    "coinrun": "data_pipelines.simulators.coinrun.recipe",
     "doom": "data_pipelines.simulators.doom.recipe",
     "doom_suite": "data_pipelines.simulators.doom.suite_recipe",
     "dmlab": "data_pipelines.readers.dmlab.recipe",
@@ -55,6 +54,7 @@ RECIPES = {
     "lerobot": "data_pipelines.readers.lerobot.recipe",
     "metaworld": "data_pipelines.simulators.metaworld.recipe",
     "ogbench": "data_pipelines.simulators.ogbench.recipe",
+    "coinrun": "data_pipelines.simulators.coinrun.recipe",
     "robomimic": "data_pipelines.readers.robomimic.recipe",
     "plant": "data_pipelines.simulators.plant.recipe",
     "synthetic": "data_pipelines.simulators.synthetic",

@@ -159,7 +159,7 @@ def test_behaviours_play_all_tasks(place, results):
     [
         ("settings", "holds rollouts of other settings (seed was 0, is 1)"),
         ("absent", "Lamp has no task 'absent'; tasks: push, short"),
-        ("simulator", "unknown dataset 'nothing'; known: "),
+        ("simulator", "unknown dataset 'nothing'; known: doom"),
         ("no simulator", "--simulator=synthetic is a dataset that nobody can act in"),
         ("actions", "the policy acts by left, right, shoot, task short by a, b (discrete)"),
         ("lam", "holds a model of kind 'lam', which does not act"),
