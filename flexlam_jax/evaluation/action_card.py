@@ -26,7 +26,7 @@ from flexlam_jax.loading.action_card import (
     sealed,
 )
 from flexlam_jax.reports.results import Number
-from flexlam_jax.world.typed_codes import known_codes, reliability
+from flexlam_jax.world.typed_codes import commonest_actions, known_codes, reliability
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,8 @@ def read_by_dictionary(in_use: InUse, action: np.ndarray) -> np.ndarray:
     Args:
       action: int (P,), of the transitions that `in_use` was made of.
     """
-    counts = np.zeros((len(in_use.book.ids), int(action.max()) + 1), np.int64)
-    np.add.at(counts, (in_use.book.code, action), 1)
-    return counts[: len(in_use.ids)].argmax(-1)
+    code = np.where(in_use.book.code < len(in_use.ids), in_use.book.code, -1)
+    return commonest_actions(code, action, len(in_use.ids), int(action.max()) + 1)
 
 
 def code_cards(

@@ -166,7 +166,7 @@ def still_code(motion: np.ndarray, share: np.ndarray, least: float = 0.005) -> i
 
 def commonest_actions(code: np.ndarray, action: np.ndarray, codes: int, actions: int) -> np.ndarray:
     """What every code reads as where there is no translator: the commonest action of the labelled
-    transitions with it, int (V,); -1 for a code without any.
+    transitions with it, of equals the first, int (V,); -1 for a code without any.
 
     Args:
       code: int (N,), negative where it is no code of the book.   action: int (N,) in 0..actions-1.

@@ -7,6 +7,7 @@ from flexlam_jax.world.typed_codes import (
     cluster_book,
     code_book,
     codes_of_actions,
+    commonest_actions,
     known_codes,
     nearest_codes,
     reliability,
@@ -60,6 +61,11 @@ def test_reliability_counts_right_readings_and_widens_for_few_episodes():
     assert many[0].mean == 1 and many[1].mean == 0.5 and set(many) == {0, 1}
     assert many[0].n == 8 and few[0].n == 1
     assert few[0].low < many[0].low < 1  # all agree, and still it has a width
+
+
+def test_without_a_translator_a_code_reads_as_its_commonest_action_and_of_equals_the_first():
+    code, action = np.array([0, 0, 0, 1, 1, -1]), np.array([2, 2, 1, 3, 0, 1])
+    assert commonest_actions(code, action, codes=3, actions=4).tolist() == [2, 0, -1]
 
 
 def test_an_action_is_played_by_the_code_that_is_surely_right():

@@ -2,7 +2,7 @@
 
 As the playable-video line does (Menapace et al., CVPR 2021: variance of the motion within actions,
 accuracy of telling actions by it), but means are fitted on the starts of some episodes and all is
-scored on those of others. Motion is one shift per step (world/displacement.py).
+scored on those of others. Motion is the mean shift of what moved in a step (world/displacement.py).
 
 Dimension keys: V codes, S starts.
 """
