@@ -12,6 +12,7 @@ say: of those with this code, the share whose true action is the one that is rea
 Dimension keys: N transitions, K slots, V distinct codes, k slots that count.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -107,8 +108,9 @@ def reliability(
 ) -> dict[int, Number]:
     """Of every code that occurs, how often its action is the one that it reads as.
 
-    Transitions of one episode are not independent. The interval is Wilson's of as many trials as
-    there are episodes, as if each were one: never too narrow, and it has a width where all agree.
+    Transitions of one episode are not independent. The interval is Wilson's with an episode as one
+    trial, and fewer trials where few episodes hold most transitions, (Σ n)² / Σ n² of episodes of n
+    (Kish 1965): wide enough even if all of an episode agree, and it has a width where all agree.
 
     Args:
       code: (N,) of labelled transitions, negative where it is no code of the book.
@@ -124,8 +126,10 @@ def reliability(
     for v in np.unique(code[code >= 0]).tolist():
         own = code == v
         rate = float((action[own] == reads[v]).mean())
-        episodes = len(np.unique(episode[own]))
-        found[v] = over_trials([rate], [episodes], unit="share", over="episodes")
+        held = np.unique(episode[own], return_counts=True)[1]
+        trials = int(held.sum() ** 2 // np.square(held).sum())
+        number = over_trials([rate], [trials], unit="share", over="episodes")
+        found[v] = dataclasses.replace(number, n=len(held))
     return found
 
 

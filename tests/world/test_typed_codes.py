@@ -61,6 +61,10 @@ def test_reliability_counts_right_readings_and_widens_for_few_episodes():
     assert many[0].mean == 1 and many[1].mean == 0.5 and set(many) == {0, 1}
     assert many[0].n == 8 and few[0].n == 1
     assert few[0].low < many[0].low < 1  # all agree, and still it has a width
+    lopsided = reliability(
+        np.zeros(107, int), np.array([3]), np.full(107, 3), np.arange(107) // 100
+    )
+    assert lopsided[0].n == 2 and lopsided[0].low == few[0].low  # One episode is nearly all.
 
 
 def test_without_a_translator_a_code_reads_as_its_commonest_action_and_of_equals_the_first():

@@ -23,9 +23,8 @@ def random_codes(
     rng = np.random.default_rng([seed, 17])
     if ids is None:
         return slots[rng.integers(0, len(slots), shape)]
-    code = code_book(ids, keep).code
-    first = np.unique(code, return_index=True)[1]  # One transition of every prefix.
-    return slots[first[rng.integers(0, len(first), shape)]]
+    example = code_book(ids, keep).example
+    return slots[example[rng.integers(0, len(example), shape)]]
 
 
 def commanded(

@@ -50,8 +50,7 @@ class Effects:
 def codes_in_use(slots: np.ndarray, ids: np.ndarray, keep: int, most: int) -> InUse:
     """The `most` most frequent prefixes of `keep` slots of transitions (P, K, D), ids (P, K)."""
     book = code_book(ids, keep)
-    first = np.unique(book.code, return_index=True)[1]  # One transition of every code.
-    return InUse(keep, book.ids[:most], slots[first[:most]], book.share[:most], book)
+    return InUse(keep, book.ids[:most], slots[book.example[:most]], book.share[:most], book)
 
 
 def code_effects(
