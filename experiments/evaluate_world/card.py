@@ -5,14 +5,13 @@ from typing import Any
 
 from experiments import provenance
 from experiments.evaluate_world.codes import Codes
-from experiments.exogenous_truth import truth_of
-from experiments.lam_inputs import Source as Datasets
+from experiments.exogenous_truth import Truth
 from experiments.lam_inputs import model_name
 from experiments.progress_bar import progress
 from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.checkpoints.params import saved_fingerprint
 from flexlam_jax.evaluation import evaluator
-from flexlam_jax.evaluation.lam.fields import FIELDS
+from flexlam_jax.evaluation.collect import Split
 from flexlam_jax.evaluation.lam.leakage import LEAKAGE
 from flexlam_jax.evaluation.lam.settings import Settings
 from flexlam_jax.loading.action_card import FORMAT, ActionCard, Source, Thresholds
@@ -61,30 +60,27 @@ def card_of(
 
 
 def leakage_of(
-    lam: LoadedLam, source: Datasets, split: str, budgets: Sequence[int], names: Sequence[str]
-) -> tuple[dict[str, Number], str]:
-    """({k as text: R^2 of what the agent does not control, read from the prefix}, why there is none).
+    lam: LoadedLam,
+    train: Split,
+    test: Split,
+    truth: Truth,
+    budgets: Sequence[int],
+    num_actions: int | None,
+) -> dict[str, Number]:
+    """{k as text: R^2 of the change that the agent does not control, read from the prefix}.
 
-    By the probes of `evaluation.lam.leakage`, where the data say what the agent does not control.
+    By the probes of `evaluation.lam.leakage`, fitted on train.
+
+    Args:
+      train, test: transitions with the fields that LEAKAGE reads.
+      truth: what of the state is exogenous.      num_actions: None without discrete actions.
     """
-    truth = truth_of(source, source)
-    if not truth.exogenous_state:
-        return {}, truth.why
-    given = {"actions": bool(names), "state": True}
-    measured = evaluator.evaluate(
-        [LEAKAGE],
-        {"lam": lam},
-        {name: FIELDS[name] for name in LEAKAGE.reads},
-        source.batches(split, **given),
-        source.batches("train", **given),
-        Settings(
-            budgets=tuple(budgets),
-            num_actions=len(names) or None,
-            state_names=truth.state_names,
-            exogenous_state=truth.exogenous_state,
-        ),
-        stage=progress,
+    settings = Settings(
+        budgets=tuple(budgets),
+        num_actions=num_actions,
+        state_names=truth.state_names,
+        exogenous_state=truth.exogenous_state,
     )
-    rows = measured["leakage"]["lam"].rows
-    found = {str(row["k"]): row["exogenous"] for row in rows if {"k", "exogenous"} <= row.keys()}
-    return found, ""
+    data = evaluator.Data(test, train, settings, progress)
+    rows = evaluator.run([LEAKAGE], {"lam": lam}, data)["leakage"]["lam"].rows
+    return {str(row["k"]): row["exogenous"] for row in rows if {"k", "exogenous"} <= row.keys()}

@@ -2,13 +2,17 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from experiments.evaluate_world.card import leakage_of
-from experiments.evaluate_world.codes import Reading, measure_codes
+from experiments.evaluate_world.codes import Codes, Reading, measure_codes
 from experiments.evaluate_world.measure import Probe, measure
 from experiments.evaluate_world.players import LATENT, Player
 from experiments.evaluate_world.report import Evaluation
-from experiments.evaluate_world.transitions import clips, transitions
+from experiments.evaluate_world.transitions import check_episodes, clips, transitions
+from experiments.exogenous_truth import truth_of
 from experiments.lam_inputs import Source
 from flexlam_jax.evaluation.collect import Split
 from flexlam_jax.evaluation.world.clips import Clips
@@ -48,6 +52,21 @@ class Options:
     thresholds: Thresholds = Thresholds()  # noqa: RUF009, it is frozen.
 
 
+@dataclasses.dataclass(frozen=True)
+class _Read:
+    """What was read of the data: every transition of both splits, and clips.
+
+    Attributes:
+      clips: held-out ones, that all is measured on.
+      starts: of train, None without actions.
+    """
+
+    train: Split
+    test: Split
+    clips: Clips
+    starts: Clips | None
+
+
 def evaluate(
     players: Sequence[Player],
     lam: LoadedLam,
@@ -60,83 +79,68 @@ def evaluate(
     Raises:
       UserError: clips longer than every episode, or a split without a row.
     """
-    names, labelled, split = asked.names, bool(asked.names), asked.split
+    truth = truth_of(source, source)
+    leaks = asked.leakage and bool(truth.exogenous_state)
     context = max(player.world.history for player in players)
-    test = transitions(lam, source, split, actions=labelled)
+    read = _read(lam, source, context, asked, state=leaks)
+    probe = None
+    if read.starts is not None:
+        probe = _probe(read.train, read.clips, read.starts, asked)
+    worlds = {
+        player.name: measure(player, read.clips, probe, asked.sampling, asked.names)
+        for player in players
+    }
+    codes, no_codes = _codes(players[0], lam, read, translator, probe, asked)
+    leakage = {}
+    if leaks:
+        actions = len(asked.names) or None
+        leakage = leakage_of(lam, read.train, read.test, truth, asked.budgets, actions)
+    return Evaluation(
+        worlds,
+        codes,
+        no_codes,
+        _usage(lam, read.test, asked.budgets),
+        leakage,
+        truth.why if asked.leakage else "--noleakage was given",
+        _data(source, read, asked),
+        asked.names,
+        asked.no_actions,
+        asked.thresholds,
+    )
+
+
+def _read(lam: LoadedLam, source: Source, context: int, asked: Options, *, state: bool) -> _Read:
+    """Each split is encoded once, and neither where an episode is missing that is long enough."""
+    labelled = bool(asked.names)
+    check_episodes(source, asked.split, context, asked.horizon)
+    if labelled:
+        check_episodes(source, "train", context, 1)
+    fields = {"actions": labelled, "state": state}
+    test = transitions(lam, source, asked.split, **fields)
+    train = transitions(lam, source, "train", **fields, frames=asked.probe_pairs if labelled else 0)
     held_out = clips(
         lam,
         source,
-        split,
+        asked.split,
         test,
         count=asked.clips,
         context=context,
         horizon=asked.horizon,
         actions=labelled,
     )
-    pairs = asked.probe_pairs if labelled else 0
-    train = transitions(lam, source, "train", actions=labelled, frames=pairs)
-    probe = None
+    starts = None
     if labelled:
         starts = clips(
             lam,
             source,
             "train",
             train,
-            count=-(-asked.generated_pairs // len(names)),
+            count=-(-asked.generated_pairs // len(asked.names)),
             context=context,
             horizon=1,
             actions=True,
         )
-        probe = _probe(train, held_out, starts, asked)
-    worlds = {
-        player.name: measure(player, held_out, probe, asked.sampling, names) for player in players
-    }
-    codes, usage, no_codes = [], [], ""
-    if lam.codebook_size is None:
-        no_codes = "the slots of the latent action model are continuous"
-    else:
-        usage = usage_rows(test["codes"]["ids"], lam.codebook_size, asked.budgets, test.episode)
-        if players[0].takes == LATENT:
-            codes = measure_codes(
-                players[0].world,
-                held_out,
-                Reading(names, translator, train, test),
-                lam.null,
-                [k for k in asked.budgets if k],
-                asked.codes,
-                probe,
-                asked.sampling,
-                asked.thresholds,
-            )
-        else:
-            no_codes = f"the world takes {players[0].takes}"
-    leakage, no_leakage = {}, "--noleakage was given"
-    if asked.leakage:
-        leakage, no_leakage = leakage_of(lam, source, split, asked.budgets, names)
-    data = {
-        "datasets": list(source.names),
-        "split": split,
-        "gap": source.gap,
-        "clips": len(held_out),
-        "context": context,
-        "horizon": held_out.horizon,
-        "episodes": len(set(held_out.episode.tolist())),
-        "test_transitions": len(test),
-        "train_transitions": len(train),
-        "seed": asked.sampling.seed,
-    }
-    return Evaluation(
-        worlds,
-        codes,
-        no_codes,
-        usage,
-        leakage,
-        no_leakage,
-        data,
-        names,
-        asked.no_actions,
-        asked.thresholds,
-    )
+    return _Read(train, test, held_out, starts)
 
 
 def _probe(train: Split, held_out: Clips, starts: Clips, asked: Options) -> Probe:
@@ -145,3 +149,55 @@ def _probe(train: Split, held_out: Clips, starts: Clips, asked: Options) -> Prob
     reader = fit_reader(fitted, len(asked.names), asked.sampling.seed, steps)
     real = real_pairs(held_out)
     return Probe(asked.names, reader, real, reader(real.frames), starts, steps)
+
+
+def _codes(
+    player: Player,
+    lam: LoadedLam,
+    read: _Read,
+    translator: LoadedTranslator | None,
+    probe: Probe | None,
+    asked: Options,
+) -> tuple[list[Codes], str]:
+    """(The codes of every budget, why there are none)."""
+    if lam.codebook_size is None:
+        return [], "the slots of the latent action model are continuous"
+    if player.takes != LATENT:
+        return [], f"the world takes {player.takes}"
+    found = measure_codes(
+        player.world,
+        read.clips,
+        Reading(asked.names, translator, read.train, read.test),
+        lam.null,
+        [k for k in asked.budgets if k],
+        asked.codes,
+        probe,
+        asked.sampling,
+        asked.thresholds,
+    )
+    return found, ""
+
+
+def _usage(lam: LoadedLam, test: Split, budgets: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of the codes in use; none of continuous slots."""
+    if lam.codebook_size is None:
+        return []
+    return usage_rows(test["codes"]["ids"], lam.codebook_size, budgets, test.episode)
+
+
+def _data(source: Source, read: _Read, asked: Options) -> dict[str, Any]:
+    """What it was measured on; `actions` are those that occur in the clips."""
+    held_out = read.clips
+    return {
+        "datasets": list(source.names),
+        "split": asked.split,
+        "gap": source.gap,
+        "clips": len(held_out),
+        "context": held_out.context,
+        "horizon": held_out.horizon,
+        "episodes": len(np.unique(held_out.episode)),
+        "actions": 0 if held_out.action is None else len(np.unique(held_out.action)),
+        "test_transitions": len(read.test),
+        "train_transitions": len(read.train),
+        "seed": asked.sampling.seed,
+    }

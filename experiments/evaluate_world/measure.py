@@ -4,11 +4,12 @@ Dimension keys: N clips, T steps, K slots, D slot width.
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from experiments.evaluate_world.players import Player
+from experiments.evaluate_world.players import NONE, Player
 from experiments.progress_bar import progress
 from flexlam_jax.evaluation.world import frechet
 from flexlam_jax.evaluation.world.clip_features import clip_features
@@ -29,6 +30,7 @@ from flexlam_jax.evaluation.world.rollouts import horizon
 
 _TIMED = 100  # steps whose latency is taken
 Row = dict[str, Any]
+Tick = Callable[[int], object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +62,8 @@ def measure(
 ) -> dict[str, Any]:
     """{"takes", "budgets": a row per budget, "latency", "frechet" or "frechet_why"} of a world."""
     world, commands = player.world, player.commands(clips, names)
-    rounds = (2 + (probe.classes if probe else 0)) * len(player.budgets)
-    tick = progress(player.name, rounds * len(clips))
+    rounds = 1 + (player.takes != NONE) + (probe.classes if probe else 0)
+    tick = progress(player.name, rounds * len(player.budgets) * len(clips))
     rows: list[Row] = []
     made = clips.target
     for number, k in enumerate(player.budgets):
@@ -91,10 +93,12 @@ def _delta(
     commands: np.ndarray,
     made: np.ndarray,
     k: int | None,
-    sampling,
-    tick,
+    sampling: Sampling,
+    tick: Tick,
 ) -> dict[int, Any]:
-    """Δ_t PSNR by t; {} for a world without commands."""
+    """Δ_t PSNR by t; {} for a world without commands, whose codes cannot be other ones."""
+    if player.takes == NONE:
+        return {}
     steps = min(clips.horizon, max(TIMES))
     flat = commands.reshape(-1, *commands.shape[2:])
     ids = player.ids(clips)
@@ -112,20 +116,21 @@ def _obedience(
     probe: Probe,
     k: int | None,
     sampling: Sampling,
-    tick,
+    tick: Tick,
     *,
     both: bool,
 ) -> Row:
-    """{"real_generated", "relative"} and, if `both`, the cells of a probe fitted on what the world
-    generates; "real_real" always."""
+    """{"real_real", "real_generated"}, "relative" where it can be told and, if `both`, the cells of
+    a probe fitted on what the world generates."""
     classes = probe.classes
     made = commanded_pairs(player.world, clips, commands, k, classes, sampling, tick)
     read = probe.reader(made.frames)
     row: Row = {
         "real_real": cell(lambda _: probe.read, probe.real, classes),
         "real_generated": cell(lambda _: read, made, classes),
-        "relative": relative((read, made), (probe.read, probe.real), classes),
     }
+    if (of_real := relative((read, made), (probe.read, probe.real), classes)) is not None:
+        row["relative"] = of_real
     if both:
         train = commanded_pairs(
             player.world,
@@ -143,8 +148,8 @@ def _obedience(
 
 def _frechet(clips: Clips, made: np.ndarray) -> dict[str, Any]:
     """Of clips from the newest frame of the context on."""
-    if len(np.unique(clips.episode)) < 4:
-        return {"frechet_why": "the clips are of fewer than four episodes"}
+    if why := frechet.why_not(clips.episode):
+        return {"frechet_why": why}
     real = clip_features(clips.frames[:, clips.context - 1 :])
     generated = clip_features(np.concatenate([clips.last[:, None], made], 1))
     return {"frechet": frechet.distances(real, generated, clips.episode)}

@@ -58,7 +58,9 @@ class Evaluation:
         datasets = ", ".join(self.data["datasets"])
         return {
             "title": f"The world {self.name} on {datasets}",
-            "summary": sentences(self.name, self.worlds, self.codes, self.names),
+            "summary": sentences(
+                self.name, self.worlds, self.codes, self.names, self.data["actions"]
+            ),
             "notes": self._notes(),
             "models": self.worlds,
             "codes": [

@@ -9,12 +9,20 @@ from flexlam_jax.reports.tables import format_number
 
 
 def sentences(
-    name: str, worlds: Mapping[str, Any], codes: Sequence[Codes], names: Sequence[str]
+    name: str,
+    worlds: Mapping[str, Any],
+    codes: Sequence[Codes],
+    names: Sequence[str],
+    actions: int,
 ) -> list[str]:
-    """Of the world `name`, beside the others."""
+    """Of the world `name`, beside the others.
+
+    Args:
+      names: of all actions.      actions: how many of them occur in the clips.
+    """
     rows = worlds[name]["budgets"]
     lines = [_delta(row) for row in rows if row["delta_psnr"]][:1]
-    lines += [_obedience(row, len(names)) for row in rows if "obedience" in row][:1]
+    lines += [_obedience(row, actions) for row in rows if "obedience" in row][:1]
     lines.append(_horizon(rows[-1]))
     lines += [_validated(one, names) for one in codes][:1] if names else []
     speed = worlds[name]["latency"]
@@ -37,6 +45,11 @@ def _delta(row: Mapping[str, Any]) -> str:
 
 def _obedience(row: Mapping[str, Any], actions: int) -> str:
     found = row["obedience"]
+    if "relative" not in found:
+        return (
+            "Whether the world obeys cannot be told: of real steps the probe reads "
+            f"{format_number(found['real_real'], 3)} right, whose interval holds zero."
+        )
     return (
         f"{_with(row)}the commanded action is read from {format_number(found['real_generated'], 3)} "
         f"of the generated steps, {format_number(found['relative'], 2)} of what the same probe reads "

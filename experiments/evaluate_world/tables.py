@@ -31,7 +31,9 @@ def worlds_table(worlds: Mapping[str, Any], horizon: int) -> Table:
             shown |= {key: last[key] for key in ("psnr", "ssim", "gain_ssim") if key in last}
             if "obedience" in row:
                 shown["obedience"] = row["obedience"]["real_generated"]
-                shown["relative"] = row["obedience"]["relative"]
+                shown |= {
+                    key: row["obedience"][key] for key in ["relative"] if key in row["obedience"]
+                }
             rows.append(shown)
     last = next(iter(worlds.values()))["budgets"][0]["horizon"][-1]
     copied = {key: last[f"copy_{key}"] for key in ("psnr", "ssim") if f"copy_{key}" in last}
@@ -165,16 +167,15 @@ def usage_table(rows: Sequence[Mapping[str, Any]]) -> Table | None:
 def speed_table(worlds: Mapping[str, Any]) -> Table:
     """Latency of one row at a time."""
     rows = [{"world": name, **found["latency"]} for name, found in worlds.items()]
-    columns = [
-        Column("world", "world"),
-        Column("p50", "p50, ms", 1),
-        Column("p95", "p95, ms", 1),
-        Column("fps", "frames/s", 1),
-    ]
     return Table(
         "Latency",
         rows,
-        columns,
+        [
+            Column("world", "world"),
+            Column("p50", "p50, ms", 1),
+            Column("p95", "p95, ms", 1),
+            Column("fps", "frames/s", 1),
+        ],
         index=("world",),
         caption="From code to frame on the host, one row, as a page plays it. Interval over steps of "
         "this run on this machine.",

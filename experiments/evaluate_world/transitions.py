@@ -19,15 +19,36 @@ from flexlam_jax.loading.lam import LoadedLam
 _MODEL = "lam"  # the name of the only model in a `Split`
 
 
+def check_episodes(source: Source, split: str, context: int, horizon: int) -> None:
+    """Raises UserError where no episode of a split has the frames of a clip; reads none of them."""
+    needed = source.gap * (context + horizon - 1) + 1
+    longest = max(
+        episode["length"] for name in source.names for episode in source.info.episodes(name, split)
+    )
+    if longest < needed:
+        raise UserError(
+            f"no episode of the {split} split of {', '.join(source.names)} has the {needed} frames "
+            f"of a clip ({context} to start from, {horizon} steps after them, gap {source.gap}; the "
+            f"longest has {longest}); lower --horizon"
+        )
+
+
 def transitions(
-    lam: LoadedLam, source: Source, split: str, *, actions: bool, frames: int = 0
+    lam: LoadedLam,
+    source: Source,
+    split: str,
+    *,
+    actions: bool,
+    state: bool = False,
+    frames: int = 0,
 ) -> Split:
-    """Codes and, if there are labels, actions of a split; pairs of frames of about `frames` rows."""
+    """Codes of a split, its actions and state where asked for, and pairs of frames of about
+    `frames` rows."""
     total = source.count(split)
-    fields = ["codes", "action", *(["frames"] if frames else [])]
+    fields = ["codes", "action", "state", *(["frames"] if frames else [])]
     return collect(
         {_MODEL: lam},
-        source.batches(split, actions=actions),
+        source.batches(split, actions=actions, state=state),
         {name: FIELDS[name] for name in fields},
         every=max(1, -(-total // frames)) if frames else 1,
         name=f"the {split} split",
@@ -49,20 +70,10 @@ def clips(
     """About `count` clips of context + horizon frames, evenly spread over the split.
 
     Args:
+      split: one that `check_episodes` lets pass.
       read: all transitions of the split, as `transitions` gives them.
-
-    Raises:
-      UserError: no episode is long enough.
     """
-    steps = context + horizon - 1
-    spans = _spans(read, source.gap, steps, count)
-    if not spans:
-        longest = int(np.bincount(read.episode).max()) + source.gap
-        raise UserError(
-            f"no episode of the {split} split of {', '.join(source.names)} has the "
-            f"{source.gap * steps + 1} frames of a clip ({context} to start from, {horizon} steps "
-            f"after them, gap {source.gap}; the longest has {longest}); lower --horizon"
-        )
+    spans = _spans(read, source.gap, context + horizon - 1, count)
     frames, action, episode = [], [], []
     for span, batch in zip(spans, source.batches(split, actions=actions, spans=spans), strict=True):
         frames.append(np.concatenate([batch["frames"][:, 0], batch["frames"][-1:, 1]]))

@@ -43,25 +43,18 @@ def distances(real: np.ndarray, generated: np.ndarray, episode: np.ndarray) -> d
       real, generated: features (N, F).      episode: (N,).
 
     Raises:
-      UserError: fewer than four episodes.
+      UserError: too few episodes or clips, see `why_not`.
     """
-    names, index = np.unique(episode, return_inverse=True)
-    index, count = index.reshape(-1), len(names)
-    if count < 4:
-        raise UserError(
-            f"the Fréchet distance compares clips of different episodes, and there are {count}; "
-            "take data with at least four in the split, or more --clips"
-        )
-    half = index % 2 == 0
-    groups = min(GROUPS, count // 2)
+    if why := why_not(episode):
+        raise UserError(f"{why}; take a split with more episodes, or more clips")
+    half, group, groups = _parts(episode)
 
     def both_ways(clips: np.ndarray, rows: np.ndarray) -> float:
         first, second = rows & half, rows & ~half
         return (frechet(clips[first], real[second]) + frechet(clips[second], real[first])) / 2
 
     def numbers(of: Callable[[np.ndarray], float]) -> Number:
-        # A group has episodes of both halves.
-        kept = [index // 2 % groups != group for group in range(groups)]
+        kept = [group != one for one in range(groups)]
         return _jackknife(of(np.ones(len(real), bool)), [of(rows) for rows in kept], groups)
 
     return {
@@ -71,6 +64,17 @@ def distances(real: np.ndarray, generated: np.ndarray, episode: np.ndarray) -> d
     }
 
 
+def why_not(episode: np.ndarray) -> str:
+    """Why clips of these episodes (N,) have no Fréchet distance, "" if they have one."""
+    half, group, groups = _parts(episode)
+    if groups < 2:
+        return "the clips are of fewer than four episodes"
+    sides = [(half == side) & (group != one) for side in (True, False) for one in range(groups)]
+    if min(side.sum() for side in sides) < 2:  # A covariance takes two.
+        return "the clips are so few that a half without a group of episodes has fewer than two"
+    return ""
+
+
 def caption(space: str, clips: int, features: int) -> str:
     """What a table of these numbers says below it."""
     return (
@@ -78,6 +82,14 @@ def caption(space: str, clips: int, features: int) -> str:
         "clips in two halves by episode. It is biased upwards by about 1/N: read it against the floor, "
         "what as many real clips score, and compare it only at the same clips and N. It is not FVD."
     )
+
+
+def _parts(episode: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """(whether a clip is of the first half, its group, the number of groups); a group has episodes
+    of both halves."""
+    names, index = np.unique(episode, return_inverse=True)
+    index, groups = index.reshape(-1), min(GROUPS, len(names) // 2)
+    return index % 2 == 0, index // 2 % max(1, groups), groups
 
 
 def _root(cov: np.ndarray) -> np.ndarray:

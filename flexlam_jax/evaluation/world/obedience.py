@@ -106,12 +106,17 @@ def balanced(read: np.ndarray, wanted: np.ndarray, episode: np.ndarray, classes:
 
 def relative(
     generated: tuple[np.ndarray, Pairs], real: tuple[np.ndarray, Pairs], classes: int
-) -> Number:
+) -> Number | None:
     """Obedience over what the same probe reads of real transitions, of the same episodes.
+
+    None where the interval of the latter holds zero: there is nothing to compare with.
 
     Args:
       generated, real: (read actions (M,), the transitions).
     """
+    read, pairs = real
+    if balanced(read, pairs.action, pairs.episode, classes).low <= 0:
+        return None
     parts = []
     for (read, pairs), other in ((generated, real), (real, generated)):
         own, none = _tallies(read, pairs.action, classes), np.zeros((len(other[0]), classes))

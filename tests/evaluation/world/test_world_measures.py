@@ -128,6 +128,8 @@ def test_scores_are_means_over_actions_and_relative_to_the_probe():
     assert recalls(read, pairs, 3)[0].mean == pytest.approx(4 / 5)
     half = (np.array([0, 0, 0, 0, 1, 1]), pairs)
     assert relative(half, (read, pairs), 3).mean == pytest.approx(0.4 / 0.9)
+    wrong = np.where(pairs.action == 0, 1, 0)  # A probe that reads nothing right measures nothing.
+    assert relative((wrong, pairs), (wrong, pairs), 3) is None
 
 
 def test_motion_of_codes_is_known_and_told_apart_where_a_world_obeys(clips):
@@ -164,8 +166,10 @@ def test_frechet_of_known_gaussians_and_of_clips_against_their_like():
     assert same["excess"].mean == 0 and same["floor"].mean > 0
     moved = frechet.distances(real, real + 1, episode)
     assert moved["excess"].low > 2 and moved["frechet"].n == 10
-    with pytest.raises(UserError, match="at least four"):
+    with pytest.raises(UserError, match="fewer than four episodes"):
         frechet.distances(real, real, episode % 3)
+    assert "fewer than two" in frechet.why_not(np.arange(4))
+    assert np.isfinite(frechet.distances(real[:8], real[:8], np.arange(8) // 2)["excess"].high)
 
 
 def test_features_of_clips_are_of_one_space_for_good(clips):
