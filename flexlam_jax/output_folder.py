@@ -156,6 +156,11 @@ def _is_plant_study(folder: epath.Path) -> bool:
     return settings.get("kind") == "plant_study" and {"strengths", "budget"} <= settings.keys()
 
 
+def _is_played(folder: epath.Path) -> bool:
+    settings = _object(folder / "settings.json")
+    return settings.get("kind") == "played" and "checkpoint" in settings
+
+
 def _is_export(folder: epath.Path) -> bool:
     found = _object(folder / "export.json")
     return found.get("kind") == "export" and {"model", "functions"} <= found.keys()
@@ -185,6 +190,7 @@ LINEAR_STUDY = Kind(
     "linear_lam", "a study of linear latent action models", "--out", _is_linear_study
 )
 PLANT_STUDY = Kind("plant_study", "a study of a plant", "--out", _is_plant_study)
+PLAYED = Kind("played", "recordings of a world", "--out", _is_played)
 EXPORT = Kind("export", "an exported model", "--out", _is_export)
 _KINDS = (
     RUN,
@@ -205,6 +211,7 @@ _KINDS = (
     EXOGENOUS,
     LINEAR_STUDY,
     PLANT_STUDY,
+    PLAYED,
     EXPORT,
 )
 

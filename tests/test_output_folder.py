@@ -14,6 +14,7 @@ from flexlam_jax.errors import WorkdirError
 from flexlam_jax.output_folder import (
     EXPERT,
     LATENTS,
+    PLAYED,
     REPORT,
     RUN,
     SEGMENTATION,
@@ -26,7 +27,17 @@ from flexlam_jax.output_folder import (
 
 KINDS = {
     kind.name: kind
-    for kind in (RUN, REPORT, TRANSLATOR, LATENTS, SKILLS, SEGMENTATION, SKILL_STUDY, EXPERT)
+    for kind in (
+        RUN,
+        REPORT,
+        TRANSLATOR,
+        LATENTS,
+        SKILLS,
+        SEGMENTATION,
+        SKILL_STUDY,
+        EXPERT,
+        PLAYED,
+    )
 }
 # What each kind of folder held in early versions, and what a dataset folder holds.
 START = {"argv": [], "versions": {}, "devices": "1 x cpu"}
@@ -44,6 +55,7 @@ OURS = {
     "skill_study": {
         "settings.json": {"kind": "skill_study", "changes": [], "sequences": "planted"}
     },
+    "played": {"settings.json": {"kind": "played", "checkpoint": "runs/doom"}},
     "expert": {"settings.json": {"kind": "expert", "simulator": {}, "replays": 3}},
     "segmentation": {
         "segmentation.json": {"kind": "segmentation", "model": "", "stages": [], "episodes": []}

@@ -18,10 +18,10 @@ from absl import flags
 from experiments import lam_inputs
 from experiments.play.messages import FASTEST
 from experiments.play.opening import Choices, open_stage
-from experiments.play.records import PLAYED, SETTINGS
+from experiments.play.records import SETTINGS
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
 from flexlam_jax.files import write_atomically
+from flexlam_jax.output_folder import PLAYED
 from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs(
@@ -52,7 +52,8 @@ _CACHE = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    server = _server()
+    from experiments.play import server  # says so where aiohttp is not installed
+
     out = lam_inputs.text(_OUT)
     if out:
         output_folder.check(out, PLAYED)
@@ -89,17 +90,3 @@ def compiled(stage) -> None:
     board = stage.first
     state = stage.world.start(stage.starts[:1])
     stage.world.step(state, board.codes[board.still or 0].slots[None], board.keep)
-
-
-def _server():
-    """The module that needs aiohttp. Raises UserError with the remedy where it is not installed."""
-    try:
-        from experiments.play import server
-    except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] != "aiohttp":
-            raise
-        raise UserError(
-            "the page needs aiohttp, which is not installed; run `pip install 'flexlam_jax[play]'` "
-            "(or `pip install aiohttp`)"
-        ) from error
-    return server

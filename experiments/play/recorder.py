@@ -1,12 +1,13 @@
 """The recording of a tab: frames are taken while it plays, files are written in a thread meanwhile."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from data_pipelines.errors import DataError
 from experiments.play.recording import Recording
-from experiments.play.records import dataset_of, write_play
+from experiments.play.records import WRITER, dataset_of, write_play
 from experiments.play.session import LIVE, Moment, Session
 from experiments.play.stage import Stage
 from flexlam_jax.errors import UserError
@@ -23,6 +24,7 @@ class Recorder:
         self._stage, self._tell = stage, tell
         self._recording: Recording | None = None
         self._writing: set[asyncio.Future] = set()
+        self._records: asyncio.Future | None = None  # a dataset that is being made
 
     @property
     def on(self) -> bool:
@@ -63,9 +65,16 @@ class Recorder:
         self._write(lambda: write_play(recording, stage.out, about), told)
 
     def make_records(self) -> None:
-        """Begins to make a dataset of all plays. Raises UserError as `begin`."""
+        """Begins to make a dataset of all plays.
+
+        Raises:
+          UserError: as `begin`, or one is being made already: they take a while, and a key that
+            repeats would fill the disk.
+        """
         self._check_out()
-        self._write(lambda: dataset_of(self._stage.out), True)
+        if self._records is not None and not self._records.done():
+            raise UserError("records are being made already; wait until they are written")
+        self._records = self._write(lambda: dataset_of(self._stage.out), True)
 
     async def close(self, session: Session) -> None:
         """Ends the recording, and waits for all files."""
@@ -77,16 +86,21 @@ class Recorder:
         if self._stage.out is None:
             raise UserError("recordings have no place to go; start the page with --out=DIR")
 
-    def _write(self, write: Callable[[], list[str]], told: bool) -> None:
+    def _write(self, write: Callable[[], list[str]], told: bool) -> asyncio.Future:
         task = asyncio.ensure_future(self._written(write, told))
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
+        return task
 
     async def _written(self, write: Callable[[], list[str]], told: bool) -> None:
         message: dict[str, Any]
         try:
-            message = {"type": "saved", "files": await asyncio.to_thread(write)}
+            files = await asyncio.get_running_loop().run_in_executor(WRITER, write)
+            message = {"type": "saved", "files": files}
         except (UserError, DataError) as error:
             message = {"type": "error", "text": str(error)}
+        except Exception as error:
+            logging.getLogger(__name__).exception("a recording was not written")
+            message = {"type": "error", "text": f"not written: {type(error).__name__}: {error}"}
         if told:
             await self._tell(**message)

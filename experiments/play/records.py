@@ -3,56 +3,38 @@
     OUT/plays/play_0001.npz, .gif, .mp4        a recording each
     OUT/records_0001/                          a dataset of all plays that were there then
 
-Tabs share it; one writes at a time.
+Tabs share it: all that is written goes through WRITER, one after the other, in a thread of its own,
+so that what waits to be written keeps no thread from a tab that plays.
 """
 
 import re
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from etils import epath
-
 from experiments.play.recording import Recording
-from flexlam_jax.output_folder import Kind
-from flexlam_jax.typed_json import read_json
 
 SETTINGS = "settings.json"
 PLAYS = "plays"
 _RECIPE = "experiments.play.plays"
 _FILE = re.compile(r"play_(\d+)\.npz")
 _FOLDER = re.compile(r"records_(\d+)")
-_WRITING = threading.Lock()
-
-
-def _is_played(folder: epath.Path) -> bool:
-    file = folder / SETTINGS
-    if not file.is_file():
-        return False
-    try:
-        settings = read_json(file, dict[str, Any], remedy="")
-    except ValueError:
-        return False
-    return settings.get("kind") == "played" and "checkpoint" in settings
-
-
-PLAYED = Kind("played", "recordings of a world", "--out", _is_played)
+WRITER = ThreadPoolExecutor(1, "recordings")
 
 
 def write_play(recording: Recording, out: Path, about: Mapping[str, Any]) -> list[str]:
-    """Writes a recording under the next number; the names of its files, relative to `out`.
+    """In WRITER: a recording under the next number; the names of its files, relative to `out`.
 
     Raises:
       UserError: it has no step, or cannot be written.
     """
-    with _WRITING:
-        stem = f"play_{_next(out / PLAYS, _FILE):04d}"
-        return [f"{PLAYS}/{name}" for name in recording.write(out / PLAYS, stem, about)]
+    stem = f"play_{_next(out / PLAYS, _FILE):04d}"
+    return [f"{PLAYS}/{name}" for name in recording.write(out / PLAYS, stem, about)]
 
 
 def dataset_of(out: Path) -> list[str]:
-    """Makes a dataset folder of all plays; its name, relative to `out`.
+    """In WRITER: a dataset folder of all plays; its name, relative to `out`.
 
     Raises:
       DataError: fewer than three plays, or they do not fit together.
@@ -61,10 +43,9 @@ def dataset_of(out: Path) -> list[str]:
     from data_pipelines.conversion.build import prepare
     from data_pipelines.registry import recipe_options
 
-    with _WRITING:
-        name = f"records_{_next(out, _FOLDER):04d}"
-        prepare(_RECIPE, out / name, recipe_options(_RECIPE, f"--source={out / PLAYS}"))
-        return [name]
+    name = f"records_{_next(out, _FOLDER):04d}"
+    prepare(_RECIPE, out / name, recipe_options(_RECIPE, f"--source={out / PLAYS}"))
+    return [name]
 
 
 def _next(folder: Path, named: re.Pattern) -> int:

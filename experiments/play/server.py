@@ -5,7 +5,7 @@
     GET /recorded/<path>  films and plays that were written
     GET /socket           a WebSocket: messages.py one way, frames and facts the other
 
-A session lives as long as its socket.
+A session lives as long as its socket. Importing this raises UserError where aiohttp is not installed.
 """
 
 import asyncio
@@ -16,14 +16,20 @@ import logging
 import mimetypes
 import socket
 
-from aiohttp import WSCloseCode, WSMsgType, web
-
 from experiments.play.guard import HEADERS, refusal
 from experiments.play.messages import LARGEST
 from experiments.play.records import PLAYS
 from experiments.play.stage import Stage
 from experiments.play.tab import Tab
 from flexlam_jax.errors import UserError
+
+try:
+    from aiohttp import WSCloseCode, WSMsgType, web
+except ModuleNotFoundError as error:
+    raise UserError(
+        f"the page needs aiohttp, which cannot be imported ({error}); run "
+        "`pip install 'flexlam_jax[play]'` (or `pip install aiohttp`)"
+    ) from error
 
 HOST = "127.0.0.1"
 MOST_TABS = 8
@@ -82,7 +88,7 @@ async def _facts(request: web.Request) -> web.Response:
 async def _recorded(request: web.Request) -> web.StreamResponse:
     out, name = request.app[STAGE].out, request.match_info["name"]
     folder = out and out / PLAYS
-    if not folder or name not in {child.name for child in folder.iterdir()}:
+    if not folder or not folder.is_dir() or name not in {child.name for child in folder.iterdir()}:
         raise web.HTTPNotFound(text=f"no recording is called {name[:100]!r}")
     return web.FileResponse(folder / name)
 
