@@ -52,13 +52,16 @@ class Step(NamedTuple):
     steps: int | None
     temperature: float | None
     stamp: float
+    taps: int
+    single: bool  # one that was asked for, while the play is paused
 
 
 @dataclasses.dataclass(frozen=True)
 class Session:
     """keep, fps, paused, seed, start, steps, temperature: what the page has chosen.
 
-    held: the code whose key is pressed.      tapped: one that was pressed since the last step.
+    held: the code whose key is pressed, until the page says otherwise or its number means another.
+    tapped: one that was pressed since the last step was begun.     taps: how many were, ever.
     once: single steps that are asked for.    stamp: the page's clock at the last key, 0 once told.
     beginning: a start is asked for and not computed yet.
     past: moments that undo can reach, the last is the present.      depth: how many at most.
@@ -73,6 +76,7 @@ class Session:
     temperature: float | None = None
     held: int | None = None
     tapped: int | None = None
+    taps: int = 0
     once: int = 0
     stamp: float = 0.0
     beginning: bool = True
@@ -95,21 +99,20 @@ class Session:
         match message:
             case messages.Hold(code, stamp):
                 _check(code, len(board.codes), "code")
-                return change(self, held=code, tapped=code, stamp=stamp)
+                return change(self._tapped(code), held=code, stamp=stamp)
             case messages.Release(stamp):  # A tap that no step has played yet is still told of.
                 return change(self, held=None, stamp=stamp if self.tapped is None else self.stamp)
             case messages.Once(code):
                 if code is not None:
                     _check(code, len(board.codes), "code")
-                tapped = self.tapped if code is None else code
-                once = min(self.once + 1, MOST_STEPS)
-                return change(self, paused=True, once=once, tapped=tapped)
+                asked = self if code is None else self._tapped(code)
+                return change(asked, paused=True, once=min(self.once + 1, MOST_STEPS))
             case messages.Keep(value):
                 if value not in controls:
                     raise UserError(f"k = {value}: this world has {', '.join(map(str, controls))}")
                 return change(self, keep=value, held=None, tapped=None)
             case messages.Pause(on):
-                return change(self, paused=on, once=0, held=None, tapped=None)
+                return change(self, paused=on, once=0, tapped=None)
             case messages.Undo(count):
                 return self._back(count)
             case messages.Start(index, seed):
@@ -136,8 +139,11 @@ class Session:
         return dataclasses.replace(self, depth=depth)
 
     def failed(self) -> "Session":
-        """A start or a step could not be computed: the play stands still until it is told to go on."""
-        return dataclasses.replace(self, beginning=False, paused=True, once=0, tapped=None)
+        """A start or a step could not be computed: the play stands still until it is told to go on,
+        and after a start that failed until another one: what was before has other settings."""
+        past = () if self.beginning else self.past
+        still = {"beginning": False, "paused": True, "once": 0, "tapped": None}
+        return dataclasses.replace(self, past=past, **still)
 
     def step(self, controls: Controls) -> Step | None:
         """The step that is due: by the key that was pressed last, or none."""
@@ -158,6 +164,8 @@ class Session:
             self.steps,
             self.temperature,
             self.stamp,
+            self.taps,
+            self.paused,
         )
 
     def stepped(self, step: Step, state: Any, frame: np.ndarray, **beside: Any) -> "Session":
@@ -165,13 +173,12 @@ class Session:
         if step.generation != self.generation:
             return self
         moment = Moment(step.moment.number + 1, state, frame, step.code, **beside)
-        newer = self.stamp != step.stamp
         return dataclasses.replace(
             self,
             past=(*self.past[-self.depth + 1 :], moment) if self.depth > 1 else (moment,),
-            once=max(0, self.once - 1),
-            tapped=self.tapped if newer else None,
-            stamp=self.stamp if newer else 0.0,
+            once=max(0, self.once - step.single),
+            tapped=self.tapped if self.taps != step.taps else None,
+            stamp=self.stamp if self.stamp != step.stamp else 0.0,
         )
 
     def _back(self, count: int) -> "Session":
@@ -183,10 +190,12 @@ class Session:
             past=self.past[:-count],
             paused=True,
             once=0,
-            held=None,
             tapped=None,
             generation=self.generation + 1,
         )
+
+    def _tapped(self, code: int) -> "Session":
+        return dataclasses.replace(self, tapped=code, taps=self.taps + 1)
 
     def _anew(self, **chosen: Any) -> "Session":
         generation = self.generation + 1
@@ -195,7 +204,6 @@ class Session:
             **chosen,
             beginning=True,
             once=0,
-            held=None,
             tapped=None,
             generation=generation,
         )

@@ -13,19 +13,18 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
-import numpy as np
 
 from data_pipelines.errors import DataError
 from experiments.play import messages
+from experiments.play.engine import Computed, Engine
 from experiments.play.messages import frame_header
 from experiments.play.recorder import Recorder
 from experiments.play.session import LIVE, Moment, Session, Step, depth_of
 from experiments.play.stage import Stage
-from experiments.play.truth import SimulatorLost, TrueWorld
 from flexlam_jax.errors import UserError
 
 _AHEAD = 3  # frames that are under way to a page that has not drawn them
-_KNOWN = (UserError, DataError, ValueError)
+_KNOWN = (UserError, DataError)  # what else is raised is a bug, and the log gets its traceback
 
 
 class Socket(Protocol):
@@ -45,17 +44,20 @@ class Tab:
         self.session: Session = stage.session()
         self._budget = messages.Budget(now=time.monotonic())
         self._wake = asyncio.Event()
-        self._truth: TrueWorld | None = None
+        self._engine = Engine(stage)
         self._recorder = Recorder(stage, self._recorded)
         self._sent = self._shown = 0
         self._busy: asyncio.Future | None = None  # a thread at work
 
     async def received(self, text: str) -> None:
         """Takes a message of the page; one that makes no sense is answered, and changes nothing."""
+        flooded = self._budget.dropped
         if not self._budget.takes(time.monotonic()):
             if self._budget.dropped == 1:
                 await self._error("too many messages at once; those until it is quiet are not read")
             return
+        if flooded:  # Among what was not read may have been that frames were drawn.
+            self._shown = self._sent
         try:
             await self._act_on(messages.parse(text))
         except UserError as error:
@@ -86,9 +88,7 @@ class Tab:
             await asyncio.wait([self._busy])
             self._busy = None  # it holds a state
         await self._recorder.close(self.session)
-        truth, self._truth = self._truth, None
-        if truth is not None:
-            await asyncio.to_thread(truth.close)
+        await asyncio.to_thread(self._engine.close)
         self.session = self._stage.session()
 
     async def _act_on(self, message: messages.Message) -> None:
@@ -117,12 +117,14 @@ class Tab:
     async def _begin(self) -> None:
         asked = self.session
         try:
-            state, frame, truth = await self._in_thread(self._start, asked)
+            made = await self._in_thread(self._engine.start, asked)
         except _KNOWN as error:
             await self._failed(asked.generation, str(error))
             return
-        size = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(state))
-        self.session = self.session.begun(asked.generation, state, frame, truth=truth)
+        size = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(made.state))
+        self.session = self.session.begun(
+            asked.generation, made.state, made.frame, truth=made.truth
+        )
         if self.session.generation == asked.generation:
             depth = depth_of(size, self._stage.memory)
             self.session = self.session.deep(depth)
@@ -130,68 +132,25 @@ class Tab:
             await self._send(self.session.now)
             await self._tell()
 
-    def _start(self, asked: Session) -> tuple[Any, np.ndarray, np.ndarray | None]:
-        """In a thread: a state, its newest frame, and the simulator's."""
-        world = self._stage.world
-        if asked.start != LIVE:
-            if self._truth is not None:
-                self._truth.close()
-                self._truth = None
-            frames = self._stage.starts[asked.start]
-            return world.start(frames[None]), frames[-1], None
-        if self._truth is None:
-            self._truth = self._stage.truth()
-        board = self._stage.controls[asked.keep]
-        still = None if board.still is None else board.codes[board.still].action
-        count = 1 if still is None else world.history
-        frames = self._truth.begin(asked.seed, still, count)[-count:]
-        return world.start(frames[None]), frames[-1], frames[-1]
-
     async def _step(self, step: Step) -> None:
         begun = time.perf_counter()
         try:
-            state, frame, truth, lost = await self._in_thread(self._advance, step)
+            made = await self._in_thread(self._engine.step, step)
         except _KNOWN as error:
             await self._failed(step.generation, str(error))
             return
         seconds = time.perf_counter() - begun
-        if lost:
-            await self._error(lost)
+        if made.lost:
+            await self._error(made.lost)
         if step.generation != self.session.generation:
             return
-        single = self.session.once
-        self.session = self.session.stepped(step, state, frame, truth=truth)
+        self.session = self.session.stepped(step, made.state, made.frame, truth=made.truth)
         self._recorder.add(self.session)
         await self._send(self.session.now, stamp=step.stamp, seconds=seconds, number=step.number)
-        if single:
+        if self.session.paused:  # Nothing else may tell the page that there is more to undo.
             await self._tell()
 
-    def _advance(self, step: Step) -> tuple[Any, np.ndarray, np.ndarray | None, str]:
-        """In a thread: state, frame, the simulator's frame, and why it was lost."""
-        frames, state = self._stage.world.step(
-            step.moment.state,
-            step.code.slots[None],
-            step.keep,
-            seed=step.seed,
-            steps=step.steps,
-            temperature=step.temperature,
-        )
-        truth, lost = None, ""
-        if self._truth is not None and step.moment.truth is not None:
-            try:
-                if self._truth.steps != step.moment.number:  # the play went back
-                    self._truth.rewind(step.moment.number)
-                truth = self._truth.act(step.code.action)
-                lost = (
-                    "" if truth is not None else f"the simulator shows no more: {self._truth.why}"
-                )
-            except SimulatorLost as error:
-                lost = str(error)
-            except DataError as error:
-                lost = f"the simulator was lost: {error}"
-        return state, np.asarray(frames)[0], truth, lost
-
-    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _in_thread(self, function: Callable[..., Computed], *arguments: Any) -> Computed:
         """Runs to its end whatever becomes of the tab: `close` waits for it."""
         self._busy = asyncio.ensure_future(asyncio.to_thread(function, *arguments))
         try:

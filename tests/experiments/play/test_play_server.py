@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import gc
+import importlib
 import json
 import socket
+import sys
 import time
 import weakref
 
@@ -226,6 +228,17 @@ async def test_a_flood_is_told_once_and_ends():
 
 
 @runs
+async def test_frames_go_on_after_a_flood_in_which_it_was_lost_that_they_were_drawn():
+    async with client_of(stage()) as client, client.ws_connect("/socket") as ws:
+        (tab,) = client.app[server.TABS]
+        tab._budget = Budget(rate=1000, burst=10, now=time.monotonic())
+        await until(lambda: tab._sent - tab._shown == 3)  # nobody says that they were drawn
+        tab._budget.dropped = 1
+        await ws.send_str('{"type": "release"}')
+        await until(lambda: tab._sent > 3)
+
+
+@runs
 async def test_a_message_that_is_not_read_to_its_end_closes_its_socket_alone():
     async with client_of(stage()) as client, page_of(client) as other:
         async with client.ws_connect("/socket") as ws:
@@ -288,8 +301,11 @@ async def test_a_step_that_fails_is_told_and_the_page_plays_on():
             await page.say(type="step", code=1)
             await page.until(lambda page: str(failure) in "".join(page.errors()))  # noqa: B023
         one.world.fail = None
+        before = page.frames[-1]["picture"]
         await page.say(type="step", code=1)
         await page.until(lambda page: page.frames[-1]["step"] == 1)
+        assert len(page.errors()) == 2 and page.session()["paused"]
+        np.testing.assert_array_equal(page.frames[-1]["picture"], np.roll(before, -1, 1))
 
 
 class Truth:
@@ -351,8 +367,11 @@ def test_recordings_are_written_served_and_made_into_records(tmp_path):
     async def recorded():
         one = stage(out=tmp_path, starts=pictures(3), labels=("a", "b", "c"))
         async with client_of(one) as client, page_of(client) as page:
+            assert (await client.get("/recorded/play_0001.gif")).status == 404
             await page.say(type="records")
-            await page.until(lambda page: page.errors())
+            await page.say(type="records")  # while the first are made, and refused: too few plays
+            await page.until(lambda page: len(page.errors()) == 2)
+            assert sum("are being made already" in told for told in page.errors()) == 1
             for play in range(3):
                 await page.say(type="start", index=play, seed=play)
                 await page.until(lambda page: page.session()["seed"] == play)  # noqa: B023
@@ -367,7 +386,7 @@ def test_recordings_are_written_served_and_made_into_records(tmp_path):
             assert film.status == 200 and (await film.read()).startswith(b"GIF89a")
             assert (await client.get("/recorded/..%2Fsettings.json")).status == 404
             await page.say(type="records")
-            await page.until(lambda page: len(saved(page)) == 4 or len(page.errors()) > 1)
+            await page.until(lambda page: len(saved(page)) == 4 or len(page.errors()) > 2)
             assert saved(page)[-1] == ["records_0001"], page.errors()
 
     def saved(page):
@@ -389,6 +408,13 @@ def test_a_port_in_use_offers_the_next():
         with pytest.raises(UserError, match=rf"port {port} is in use.*--port=\d+"):
             server.listening_socket(port)
     server.listening_socket(port).close()
+
+
+def test_a_missing_aiohttp_is_told_with_its_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "aiohttp", None)  # what Python takes for not installed
+    monkeypatch.delitem(sys.modules, server.__name__)
+    with pytest.raises(UserError, match=r"needs aiohttp.*pip install 'flexlam_jax\[play\]'"):
+        importlib.import_module(server.__name__)
 
 
 def test_starts_of_another_size_are_refused():

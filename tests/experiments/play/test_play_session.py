@@ -67,6 +67,30 @@ def test_a_key_that_comes_while_a_step_is_computed_waits_for_the_next(session):
     assert after.step(CONTROLS).number == RIGHT and after.step(CONTROLS).stamp == 2.0
 
 
+def test_a_key_without_a_stamp_that_comes_while_a_step_is_computed_is_played_too(session):
+    step = session.step(CONTROLS)
+    tapped = said(session, messages.Hold(RIGHT), messages.Release())
+    assert tapped.stepped(step, "s", FRAME).step(CONTROLS).number == RIGHT
+
+
+def test_a_single_step_is_not_the_one_that_is_computed_already(session):
+    step = session.step(CONTROLS)
+    asked = said(session, messages.Once(RIGHT)).stepped(step, "s", FRAME)
+    single = asked.step(CONTROLS)
+    assert single.number == RIGHT
+    another = said(asked, messages.Once(LEFT)).stepped(single, "s", FRAME)
+    assert another.step(CONTROLS).number == LEFT
+    assert played(another).step(CONTROLS) is None
+
+
+@pytest.mark.parametrize("message", [messages.Pause(True), messages.Undo(), messages.Start()])
+def test_a_key_that_is_held_plays_on_after_a_pause_an_undo_and_a_reset(session, message):
+    after = said(played(said(session, messages.Hold(LEFT))), message, messages.Pause(False))
+    after = after.begun(after.generation, "s", FRAME)
+    assert after.step(CONTROLS).number == LEFT
+    assert said(after, messages.Release()).step(CONTROLS).number == CONTROLS[2].still
+
+
 def test_a_pause_stops_and_a_single_step_goes_on_by_one(session):
     paused = said(session, messages.Pause(True))
     assert paused.step(CONTROLS) is None
@@ -138,3 +162,13 @@ def test_moments_are_bounded_by_number_and_memory(session):
 def test_a_failed_step_stands_still(session):
     failed = said(session, messages.Hold(LEFT)).failed()
     assert failed.step(CONTROLS) is None and np.array_equal(failed.now.frame, FRAME)
+    assert said(failed, messages.Pause(False)).step(CONTROLS).number == LEFT
+
+
+def test_after_a_start_that_failed_nothing_goes_on_but_another_start(session):
+    failed = said(played(session), messages.Start(1, 3)).failed()
+    assert said(failed, messages.Pause(False)).step(CONTROLS) is None
+    with pytest.raises(UserError, match="no earlier frame"):
+        said(failed, messages.Undo())
+    again = said(failed, messages.Start(0)).begun(failed.generation + 1, "s", FRAME)
+    assert said(again, messages.Pause(False)).step(CONTROLS).moment.state == "s"
