@@ -87,7 +87,8 @@ def open_stage(choices: Choices, out: Path | None = None) -> Stage:
             "checkpoint": choices.checkpoint,
             "translator": choices.translator
             or ("none: the commonest action of a code's transitions" if reading.names else ""),
-            "data": f"{source.info.path}: {', '.join(source.names)}",
+            "data": str(source.info.path),
+            "datasets": ", ".join(source.names),
             "card": "action_card.json" if card else "",
         },
     )
@@ -95,7 +96,7 @@ def open_stage(choices: Choices, out: Path | None = None) -> Stage:
 
 def _is_labelled(world: Any) -> bool:
     """Whether no latent action model is behind it: the data's own actions play it, or none do."""
-    return not getattr(world, "lam", {"checkpoint": "somewhere"})
+    return hasattr(world, "lam") and not world.lam
 
 
 def _true_actions(

@@ -5,7 +5,6 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -25,7 +24,8 @@ class Stage:
     starts: uint8 (S, T0, H, W, C).      labels: of each, what it is.
     names, discrete: of the actions that codes read as; () where none is known.
     truth: makes a simulator for a tab; None where the data came from none, and `why` says so.
-    out: where recordings go.            about: for recordings and the page: checkpoint, data.
+    out: where recordings go.            about: checkpoint, data and so on, by path or in words, for
+      recordings and the page, which shows the last part of a path and the rest to who points at it.
     memory: bytes of states that a tab keeps to go back to.
     """
 
@@ -40,7 +40,7 @@ class Stage:
     why: str = "the data came from no simulator that is here"
     out: Path | None = None
     fps: float = 10.0
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    about: dict[str, str] = dataclasses.field(default_factory=dict)
     memory: int = 256 << 20
 
     def __post_init__(self):
@@ -65,7 +65,11 @@ class Stage:
         """JSON of all that the page needs before it opens a socket."""
         values = {
             "title": self.title,
-            "about": self.about,
+            "about": [
+                {"text": Path(text).name, "whole": f"{what}: {text}"}
+                for what, text in self.about.items()
+                if text
+            ],
             "size": self.world.frame_shape,
             "fps": self.fps,
             "fastest": FASTEST,

@@ -11,7 +11,7 @@ const FIELDS = "input, select, textarea";
 
 export class Keys {
   code = null; // that is played now
-  #pressed = new Map(); // key -> {code} or {direction}, the newest last
+  #pressed = new Map(); // key -> {digit} or {direction}, button -> {code}; the newest last
   #board = { codes: [], actions: [], still: 0 };
   #play;
 
@@ -23,9 +23,12 @@ export class Keys {
     document.addEventListener("visibilitychange", () => document.hidden && this.release());
   }
 
+  // Keys that are held play on, by the codes of this board; its buttons are other ones.
   use(board) {
     this.#board = board;
-    this.release();
+    for (const [key, { code }] of this.#pressed) if (code !== undefined) this.#pressed.delete(key);
+    this.code = null; // the number of a code means another one now
+    this.#changed();
   }
 
   press(key, what) {
@@ -72,17 +75,20 @@ export class Keys {
     if (direction || digit) {
       if (direction) event.preventDefault();
       if (event.repeat) return;
-      if (direction) return this.press(event.code, { direction: this.#meant(direction) });
-      const code = digit === "0" ? this.#board.still : Number(digit) - 1;
-      if (this.#board.codes[code] && (digit === "0" || this.#board.codes[code].key === digit)) {
-        this.press(event.code, { code });
-      }
+      if (direction) this.press(event.code, { direction });
+      else if (this.#played(digit) !== null) this.press(event.code, { digit });
       return;
     }
     const name = COMMANDS[event.key.toLowerCase()];
     if (!name) return;
     event.preventDefault();
     if (!event.repeat || ["undo", "step", "slower", "faster"].includes(name)) command(name);
+  }
+
+  #played(digit) {
+    if (digit === "0") return this.#board.still;
+    const code = this.#board.codes.findIndex(({ key }) => key === digit);
+    return code < 0 ? null : code;
   }
 
   // A and D strafe where some action does, else they turn.
@@ -102,11 +108,13 @@ export class Keys {
     const newest = [...this.#pressed.values()].pop();
     if (newest === undefined) return null;
     if (newest.code !== undefined) return newest.code;
-    const pressed = [...this.#pressed.values()].map((one) => one.direction).filter(Boolean);
+    if (newest.digit) return this.#played(newest.digit);
+    const directions = [...this.#pressed.values()].map((one) => one.direction).filter(Boolean);
+    const pressed = directions.map((one) => this.#meant(one));
     const fitting = this.#board.actions.filter(
       ({ keys }) => keys.length && keys.every((key) => pressed.includes(key)),
     );
-    const worth = ({ keys }) => 2 * keys.length + keys.includes(newest.direction);
+    const worth = ({ keys }) => 2 * keys.length + keys.includes(this.#meant(newest.direction));
     fitting.sort((one, other) => worth(other) - worth(one));
     return fitting[0]?.code ?? null;
   }

@@ -17,7 +17,7 @@ const socket = connect({ frame, said, opened, lost });
 const keys = new Keys({ play, command });
 
 at("title").textContent = document.title = facts.title;
-at("about").textContent = Object.values(facts.about).filter(Boolean).join(" · ");
+at("about").append(...facts.about.flatMap(({ text, whole }, n) => [n ? " · " : "", titled(text, whole)]));
 at("why").textContent = facts.why && `No simulator beside it: ${facts.why}.`;
 at("keep").max = keyboards.length - 1;
 at("fps").max = Math.min(60, facts.fastest);
@@ -33,6 +33,7 @@ at("keep").oninput = () => choose(Number(at("keep").value));
 at("fps").oninput = () => rate(Number(at("fps").value));
 at("seed").onchange = () => socket.send({ type: "start", seed: seed() });
 at("steps").onchange = at("temperature").onchange = sample;
+for (const name of ["keep", "fps"]) at(name).onpointerup = ({ target }) => target.blur(); // else it has the arrows
 
 function play(code) {
   const stamp = performance.now();
@@ -97,6 +98,8 @@ function opened() {
   tell("");
   if (keyboards[board].keep !== facts.keep) socket.send({ type: "keep", value: keyboards[board].keep });
   if (session.fps !== facts.fps) socket.send({ type: "rate", fps: session.fps });
+  if (facts.sampling) sample();
+  keys.use(keyboards[board]); // plays what is held already
 }
 
 function lost(reason) {
@@ -130,8 +133,6 @@ function said(message) {
   if (message.type === "session") {
     if (session.paused !== message.paused) pace.forget();
     session = message;
-    const number = keyboards.findIndex((one) => one.keep === session.keep);
-    if (number !== board) { board = number; rebuild(); }
     showSession();
   }
 }
@@ -157,6 +158,10 @@ function saved(files) {
   }
   at("saved").prepend(item);
   tell(`Written: ${files.join(", ")}`);
+}
+
+function titled(text, title) {
+  return Object.assign(document.createElement("span"), { textContent: text, title });
 }
 
 function tell(text) {

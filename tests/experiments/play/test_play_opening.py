@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import socket
 
 import numpy as np
@@ -43,6 +44,9 @@ def test_a_latent_action_model_is_played(place):
     frames, _ = stage.world.step(state, board.codes[0].slots[None], board.keep)
     assert frames.shape == (1, SIZE, SIZE, 3)
     assert '"stay"' in stage.facts
+    about = [(one["text"], one["whole"]) for one in json.loads(stage.facts)["about"]]
+    assert about[0] == ("run", f"checkpoint: {place / 'run'}")
+    assert ("data", f"data: {place / 'data'}") in about
 
 
 def test_data_of_another_size_are_refused(place):
