@@ -89,12 +89,14 @@ def code_cards(
     cards = []
     for v, ids in enumerate(in_use.ids.tolist()):
         action = None if reads is None else int(reads[v])
-        base = obedience = probe = None
+        base = obedience = probe = elsewhere = None
         if action is not None and labelled is not None:
             base = float((labelled.action == action).mean())
         if action is not None and obeyed is not None:
             obedience = share(obeyed.read[v] == action, obeyed.episode)
             probe = obeyed.probe.get(action)
+            others = obeyed.read[reads != action]
+            elsewhere = float((others == action).mean()) if len(others) else None
         card = CodeCard(
             budget=in_use.keep,
             ids=tuple(ids),
@@ -108,6 +110,7 @@ def code_cards(
             probe=probe,
             validated=False,
             why="",
+            elsewhere=elsewhere,
         )
         why = refusal(card, thresholds)
         cards.append(dataclasses.replace(card, validated=not why, why=why))
@@ -133,11 +136,21 @@ def refusal(card: CodeCard, thresholds: Thresholds) -> str:
         )
     if card.obedience is None or card.probe is None:
         return f"it was not measured whether the world does {card.action} under it"
+    if card.probe.low <= 0:
+        return f"the probe reads too little of real {card.action} to tell whether the world does it"
     needed = thresholds.obedience * card.probe.mean
     if card.obedience.mean < needed:
         return (
             f"{card.action} is read from {card.obedience.mean:.2f} of the steps under it, and "
             f"{needed:.2f} is needed, {thresholds.obedience:.2f} of what is read from real ones"
+        )
+    if card.elsewhere is None:
+        return f"no code of another action shows that the world would not do {card.action} anyway"
+    if card.obedience.low <= card.elsewhere:
+        return (
+            f"the interval of its obedience, {card.obedience.low:.2f} to {card.obedience.high:.2f}, is "
+            f"not above {card.elsewhere:.2f}, the share of steps under codes of other actions that "
+            f"read as {card.action}"
         )
     return ""
 

@@ -81,6 +81,27 @@ def test_a_world_that_does_not_listen_validates_nothing(in_use, labelled):
     assert "not measured whether the world does left" in cards[0].why
 
 
+def test_a_world_that_does_one_thing_whatever_it_is_told_validates_nothing(in_use, labelled):
+    reads = read_by_dictionary(in_use, transitions(1200, 0)[1])
+    told = obeyed(in_use, reads)
+    always = dataclasses.replace(told, read=np.zeros_like(told.read))
+    cards = by_code(code_cards(in_use, NAMES, reads, labelled, always))
+    assert cards[0].obedience.mean == cards[0].elsewhere == 1 and not cards[0].validated
+    assert "is not above 1.00, the share of steps under codes of other actions" in cards[0].why
+    alone = by_code(code_cards(in_use, NAMES, np.zeros_like(reads), labelled, always))
+    assert "no code of another action shows" in alone[0].why
+
+
+def test_a_probe_that_reads_nothing_validates_nothing(in_use, labelled):
+    reads = read_by_dictionary(in_use, transitions(1200, 0)[1])
+    told = obeyed(in_use, reads)
+    blind = {action: share(np.zeros(60, bool), np.arange(60) % 6) for action in range(3)}
+    for read in (told.read, np.full_like(told.read, 2)):
+        made = dataclasses.replace(told, read=read, probe=blind)
+        cards = by_code(code_cards(in_use, NAMES, reads, labelled, made))
+        assert cards[0].why.startswith("the probe reads too little of real left")
+
+
 def test_few_episodes_and_no_labels_validate_nothing(in_use, labelled):
     reads = read_by_dictionary(in_use, transitions(1200, 0)[1])
     one = dataclasses.replace(labelled, episode=np.zeros(1200, int))
