@@ -1,6 +1,7 @@
 """The command that measures worlds, as a user runs it, on an untrained model."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -8,18 +9,24 @@ import pytest
 
 import flexlam_jax
 from data_pipelines.conversion.build import prepare
+from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
+from experiments.evaluate_world import card
+from experiments.evaluate_world.card import leakage_of
 from experiments.evaluate_world.measure import _delta
 from experiments.evaluate_world.players import LATENT, NONE, TRUE, Player, takes
 from experiments.evaluate_world.summary import _obedience
 from experiments.evaluate_world.tables import CELLS
-from experiments.evaluate_world.transitions import _spans
+from experiments.evaluate_world.transitions import _spans, transitions
+from experiments.exogenous_truth import Truth
+from experiments.lam_inputs import Source
 from flexlam_jax.evaluation.collect import Split
+from flexlam_jax.evaluation.lam.leakage import LEAKAGE
 from flexlam_jax.evaluation.world.generation import Sampling
 from flexlam_jax.loading.action_card import FILE, read_card
 from flexlam_jax.loading.actions import NotValidated
-from flexlam_jax.reports.results import Number
-from tests.evaluation.world.rolling import NAMES, RollingWorld, make_clips
+from flexlam_jax.reports.results import Number, Table
+from tests.evaluation.world.rolling import NAMES, RollingLam, RollingWorld, make_clips
 from tests.experiments.command_lines import run_lines
 from tests.untrained import save_run
 
@@ -109,6 +116,30 @@ def test_what_does_not_fit_is_one_message(place, results, name, message):
     assert code == 1 and message in errors
     assert errors.startswith("error: ")  # Before anything is encoded.
     assert not (place / "x" / "report.json").exists()
+
+
+def test_leakage_is_probed_on_the_transitions_that_were_read(place, monkeypatch):
+    class Lam(RollingLam):
+        def encode_with_ids(self, o_t, o_next):
+            return np.zeros((len(o_t), 2, 1), np.float32), np.zeros((len(o_t), 2), np.int32)
+
+    lam, number = Lam(), Number(0.4, 0.3, 0.5, 6, "R^2", "episodes")
+    info = open_dataset(place / "data")
+    source = Source(info, tuple(info.datasets), 1)
+    given = {"actions": True, "state": True}
+    train, test = (transitions(lam, source, split, **given) for split in ("train", "test"))
+
+    def run(model, data):
+        assert model is lam and len(data.train) > len(data.test) > 0
+        for split in (data.train, data.test):
+            assert all(len(split[name]) == len(split) for name in ("action", "state"))
+            assert len(split["codes"]["slots"]) == len(split)
+        assert (data.settings.budgets, data.settings.exogenous_state) == ((1, 2), ("x",))
+        return Table("", [{"k": 1, "exogenous": number}, {"slot": 1, "exogenous": number}], [])
+
+    monkeypatch.setattr(card, "LEAKAGE", dataclasses.replace(LEAKAGE, run=run))
+    truth = Truth(state_names=("x", "y"), exogenous_state=("x",))
+    assert leakage_of(lam, train, test, truth, (1, 2), 5) == {"1": number}
 
 
 def test_clips_are_longer_than_records_and_stay_in_their_episode():
