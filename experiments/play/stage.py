@@ -66,7 +66,7 @@ class Stage:
         values = {
             "title": self.title,
             "about": [
-                {"text": Path(text).name, "whole": f"{what}: {text}"}
+                {"text": f"{what} {Path(text).name}", "whole": text}
                 for what, text in self.about.items()
                 if text
             ],
