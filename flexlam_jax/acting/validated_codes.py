@@ -21,14 +21,16 @@ _TOLD = 3  # codes whose reasons stand in a message
 def check_codes(checkpoint: Any, lam: LoadedLam, translator: LoadedTranslator, keep: int) -> bool:
     """Whether a card vouches for the codes of `keep` slots; False where there is nothing that could.
 
-    Nothing: no card beside the checkpoint, or one that lists no code of this budget.
+    Nothing: no card beside the checkpoint, or one that lists no code of this budget. It vouches for
+    codes that train transitions have: a policy may still draw one that none has.
 
     Args:
       checkpoint: where `lam` lies.
 
     Raises:
       UserError: the card marks some of these codes as not validated, or as other actions than the
-        translator reads from them; or it was written of another model.
+        translator reads from them, or lists the most frequent ones alone; or it was written of
+        another model.
       DamagedFile: as `read_card`.
     """
     card = read_card(checkpoint)
@@ -46,6 +48,13 @@ def check_codes(checkpoint: Any, lam: LoadedLam, translator: LoadedTranslator, k
         raise UserError(
             f"{len(refused)} of the {len(listed)} codes of {keep} slots that the {FILE} of {checkpoint} "
             f"lists are not validated as what the translator makes of them ({told})"
+        )
+    share = sum(code.share for code in listed)
+    if listed and share < 1 - 1e-6:
+        raise UserError(
+            f"the {FILE} of {checkpoint} lists {len(listed)} codes of {keep} slots, which "
+            f"{share:.3f} of the train transitions have, and nothing was shown of the others; "
+            "experiments.evaluate_world with more --codes lists them too"
         )
     return bool(listed)
 

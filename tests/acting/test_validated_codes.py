@@ -29,7 +29,7 @@ def card_of(lam, translator, keep=1):
         whole[:keep] = slots
         action = translator.config.action_names[int(translator(whole))]
         values = tuple(map(tuple, slots.tolist()))
-        rest = (0.3, action, None, 50, 0.3, None, None)
+        rest = (1 / 3, action, None, 50, 0.3, None, None)
         cards.append(CodeCard(keep, (number,) * keep, values, *rest, validated=True, why=""))
     made_by = Source("run", 1, lam.fingerprint())
     names, null = translator.config.action_names, tuple(lam.null.tolist())
@@ -61,6 +61,9 @@ def test_codes_that_a_card_does_not_vouch_for_are_refused(parts, tmp_path):
     other = next(name for name in translator.config.action_names if name != card.codes[0].action)
     write_card(tmp_path, changed(card, action=other))
     with pytest.raises(UserError, match=f"0: {other} on the card, {card.codes[0].action} by the"):
+        check_codes(tmp_path, lam, translator, 1)
+    write_card(tmp_path, dataclasses.replace(card, codes=card.codes[:2]))
+    with pytest.raises(UserError, match=r"2 codes of 1 slots, which 0.667 of .* more --codes"):
         check_codes(tmp_path, lam, translator, 1)
     stranger = dataclasses.replace(card, lam=Source("run", 8, "other"))
     write_card(tmp_path, stranger)
