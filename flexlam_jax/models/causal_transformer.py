@@ -17,7 +17,7 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.attention import attend
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.rotary import rotate
-from flexlam_jax.models.transformer import MLP, PROJECTION, BlockSettings, RMSNorm
+from flexlam_jax.models.transformer import MLP, PROJECTION, BlockSettings, RMSNorm, scanned
 
 # Keys and values (B, S, H, E) of one layer; of a stack, (layers, B, S, H, E).
 KeysValues = tuple[jax.Array, jax.Array]
@@ -111,11 +111,5 @@ class CausalTransformer(nn.Module):
         def body(block: CausalBlock, x: jax.Array, past: Any) -> tuple[jax.Array, KeysValues]:
             return block(x, past, mask, positions)
 
-        scan = nn.scan(
-            body,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.layers,
-            unroll=self.layers if self.settings.unroll else 1,
-        )
-        return scan(CausalBlock(self.settings, name="layers"), x, past)
+        block = CausalBlock(self.settings, name="layers")
+        return scanned(body, self.layers, self.settings)(block, x, past)

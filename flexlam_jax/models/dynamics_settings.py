@@ -15,6 +15,7 @@ from flexlam_jax.models.bottleneck import SAMPLERS
 from flexlam_jax.models.dynamics import ACTIONS, CONTEXTS, ENTERS, KINDS, Dynamics
 from flexlam_jax.models.lam import DTYPES
 from flexlam_jax.models.maskgit import MOST_STEPS
+from flexlam_jax.models.spacetime import check_heads
 from flexlam_jax.models.transformer import REMAT_NAMES, BlockSettings
 
 _NAMES = Range(
@@ -117,11 +118,7 @@ def build_dynamics(
     """
     settings, of = read("model", model, DynamicsSettings), read("tokens", tokens, TokenSettings)
     read("actions", actions, ActionSettings)
-    if settings.width % (2 * settings.heads):
-        raise ConfigError(
-            f"config.model.width={settings.width} does not split into config.model.heads="
-            f"{settings.heads} heads of an even width, which positions in time need"
-        )
+    check_heads(settings.width, settings.heads, "config.model.")
     if settings.kind == "causal" and settings.context != "shown":
         raise ConfigError(
             f"config.model.kind='causal' predicts tokens from whole frames before them, and "

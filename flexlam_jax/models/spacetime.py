@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.causal_transformer import CausalAttention, KeysValues
-from flexlam_jax.models.transformer import MLP, REMAT_POLICIES, Attention, BlockSettings, RMSNorm
+from flexlam_jax.models.transformer import MLP, Attention, BlockSettings, RMSNorm, scanned
 
 
 @flax.struct.dataclass
@@ -112,17 +112,21 @@ class _Blocks(nn.Module):
             x, read = block(x, past, mask, positions)
             return x, tuple(part[..., -T:, :, :] for part in read) if keep else None
 
-        remat, unroll = self.settings.remat, self.settings.unroll
-        if remat != "none":
-            body = nn.remat(body, policy=REMAT_POLICIES[remat], prevent_cse=unroll)
-        scan = nn.scan(
-            body,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.layers,
-            unroll=self.layers if unroll else 1,
+        block = SpaceTimeBlock(self.settings, self.space_causal, name="layers")
+        return scanned(body, self.layers, self.settings)(block, x, past)
+
+
+def check_heads(width: int, heads: int, section: str = "") -> None:
+    """Raises ConfigError for a width that does not split into heads of even width.
+
+    Args:
+      section: of the config, with a dot behind it.
+    """
+    if width % (2 * heads):
+        raise ConfigError(
+            f"{section}width={width} does not split into {section}heads={heads} heads of an even "
+            "width, which positions in time need"
         )
-        return scan(SpaceTimeBlock(self.settings, self.space_causal, name="layers"), x, past)
 
 
 class SpaceTimeStack(nn.Module):
@@ -133,7 +137,7 @@ class SpaceTimeStack(nn.Module):
       window: frames that a frame sees in each block, itself included; 1 keeps frames apart.
       space_causal: see SpaceTimeBlock.
 
-    Raises ConfigError for a width that does not split into heads of even width.
+    Raises ConfigError as `check_heads`.
     """
 
     width: int
@@ -143,11 +147,7 @@ class SpaceTimeStack(nn.Module):
     space_causal: bool = False
 
     def setup(self) -> None:
-        if self.width % (2 * self.block.heads):
-            raise ConfigError(
-                f"width={self.width} does not split into {self.block.heads} heads of an even width,"
-                " which rotary positions need"
-            )
+        check_heads(self.width, self.block.heads)
         self.blocks = _Blocks(self.layers, self.block, self.space_causal)
         self.norm = RMSNorm(self.block.dtype)
 

@@ -179,15 +179,27 @@ class Transformer(nn.Module):
         def body(block, x, _):
             return block(x, context), None
 
-        remat, unroll = self.settings.remat, self.settings.unroll
-        if remat != "none":
-            body = nn.remat(body, policy=REMAT_POLICIES[remat], prevent_cse=unroll)
-        scan = nn.scan(
-            body,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            length=self.layers,
-            unroll=self.layers if unroll else 1,
-        )
         block = Block(self.settings, self.cross, self.causal, name="layers")
-        return scan(block, x, None)[0]
+        return scanned(body, self.layers, self.settings)(block, x, None)[0]
+
+
+def scanned(body: Callable, layers: int, settings: BlockSettings) -> Callable:
+    """Blocks after one another, with stacked parameters (leading axis = layer), rematerialised and
+    unrolled as `settings` say.
+
+    Args:
+      body: (block, x, what one layer is given) -> (x, what it tells).
+
+    Returns:
+      (block, x, what the layers are given, layers first) -> (x, what they tell, layers first).
+    """
+    if settings.remat != "none":
+        policy = REMAT_POLICIES[settings.remat]
+        body = nn.remat(body, policy=policy, prevent_cse=settings.unroll)
+    return nn.scan(
+        body,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        length=layers,
+        unroll=layers if settings.unroll else 1,
+    )

@@ -116,5 +116,7 @@ def test_the_sharding_rules_know_its_names(variables):
 
 
 def test_heads_that_cannot_be_rotated():
-    with pytest.raises(ConfigError, match="width=10 does not split into 2 heads of an even width"):
+    with pytest.raises(
+        ConfigError, match="width=10 does not split into heads=2 heads of an even width"
+    ):
         STACK.clone(width=10).init(jax.random.key(0), jnp.zeros((1, 1, N, 10)))
