@@ -12,24 +12,25 @@ import jax.numpy as jnp
 
 from flexlam_jax.config.ranges import COUNT, whole
 from flexlam_jax.config.settings import setting
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.frame_stack import ResidualConv
 from flexlam_jax.models.motion_decoder import depth_to_space, space_to_depth
 from flexlam_jax.models.patches import grid_of
 
 _small = nn.initializers.truncated_normal(0.02)
+_BLOCK_COUNT = whole(1, 1000)
 
 
-class LightTokenEncoder(nn.Module):
-    """Frames (B, T, H, W, C) float in [0, 1] -> features (B, T, N, `features`) float32."""
+class _LightHalf(nn.Module):
+    """What both halves are told. Their defaults are those of the encoder."""
 
     image_size: Any
-    features: int
     patch: int = setting(8, range=COUNT, help="pixels of a token's side")
     cell: int = setting(4, range=COUNT, help="pixels of a fine cell's side; divides the patch")
     channels: int = setting(48, range=COUNT, help="of a fine cell")
     coarse: int = setting(96, range=COUNT, help="channels of a token's cell")
-    blocks: int = setting(1, range=whole(1, 1000), help="how many blocks, of each kind of cells")
+    blocks: int = setting(1, range=_BLOCK_COUNT, help="how many blocks, of each kind of cells")
     dtype: Any = jnp.float32
 
     window = 1  # Frames do not see each other.
@@ -37,6 +38,21 @@ class LightTokenEncoder(nn.Module):
     @property
     def grid(self) -> tuple[int, int]:
         return grid_of(self.image_size, self.patch)
+
+    @nn.nowrap
+    def check(self, section: str) -> None:
+        """Raises ConfigError for sizes of this section that do not go together."""
+        if self.patch % self.cell:
+            raise ConfigError(
+                f"{section}.cell={self.cell} does not divide {section}.patch={self.patch}, the side "
+                "of a token"
+            )
+
+
+class LightTokenEncoder(_LightHalf, kw_only=True):
+    """Frames (B, T, H, W, C) float in [0, 1] -> features (B, T, N, `features`) float32."""
+
+    features: int
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
@@ -52,23 +68,11 @@ class LightTokenEncoder(nn.Module):
         return x.reshape(B, T, -1, self.features)
 
 
-class LightTokenDecoder(nn.Module):
+class LightTokenDecoder(_LightHalf, kw_only=True):
     """Codes (B, T, N, D) -> frames (B, T, H, W, C) float32, not clipped to [0, 1]."""
 
-    image_size: Any
     pixel_channels: int
-    patch: int = setting(8, range=COUNT, help="pixels of a token's side")
-    cell: int = setting(4, range=COUNT, help="pixels of a fine cell's side; divides the patch")
-    channels: int = setting(48, range=COUNT, help="of a fine cell")
-    coarse: int = setting(96, range=COUNT, help="channels of a token's cell")
-    blocks: int = setting(2, range=whole(1, 1000), help="how many blocks, of each kind of cells")
-    dtype: Any = jnp.float32
-
-    window = 1
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return grid_of(self.image_size, self.patch)
+    blocks: int = setting(2, range=_BLOCK_COUNT, help="how many blocks, of each kind of cells")
 
     @nn.compact
     def __call__(self, values: jax.Array) -> jax.Array:

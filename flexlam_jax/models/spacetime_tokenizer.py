@@ -13,30 +13,46 @@ import jax.numpy as jnp
 
 from flexlam_jax.config.ranges import COUNT, one_of, whole
 from flexlam_jax.config.settings import setting
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
 from flexlam_jax.models.patches import POSITIONS, Positions, grid_of, patchify, unpatchify
-from flexlam_jax.models.spacetime import FrameCache, SpaceTimeStack
+from flexlam_jax.models.spacetime import FrameCache, SpaceTimeStack, check_heads
 from flexlam_jax.models.transformer import BlockSettings
 
 _small = nn.initializers.truncated_normal(0.02)
-_WINDOW = whole(1, 2**16)
 
 
-class SpaceTimeEncoder(nn.Module):
-    """Frames (B, T, H, W, C) float in [0, 1] -> features (B, T, N, `features`) float32."""
+class _SpaceTimeHalf(nn.Module):
+    """What both halves are told."""
 
     image_size: Any
-    features: int
     block: BlockSettings
     patch: int = setting(4, range=COUNT, help="pixels of a token's side")
     width: int = setting(512, range=COUNT, help="of the blocks")
     blocks: int = setting(8, range=whole(1, 1000), help="how many blocks")
-    window: int = setting(16, range=_WINDOW, help="frames that a frame sees, itself included")
+    window: int = setting(
+        16, range=whole(1, 2**16), help="frames that a frame sees, itself included"
+    )
     positions: str = setting("learned", range=one_of(POSITIONS), help="position embedding")
 
     @property
     def grid(self) -> tuple[int, int]:
         return grid_of(self.image_size, self.patch)
+
+    @nn.nowrap
+    def check(self, section: str) -> None:
+        """Raises ConfigError for sizes of this section that do not go together."""
+        check_heads(self.width, self.block.heads, f"{section}.")
+        if self.positions == "sincos" and self.width % 4:
+            raise ConfigError(
+                f"{section}.width={self.width} is no multiple of 4, as 'sincos' needs"
+            )
+
+
+class SpaceTimeEncoder(_SpaceTimeHalf, kw_only=True):
+    """Frames (B, T, H, W, C) float in [0, 1] -> features (B, T, N, `features`) float32."""
+
+    features: int
 
     @nn.compact
     def __call__(self, frames: jax.Array) -> jax.Array:
@@ -47,21 +63,10 @@ class SpaceTimeEncoder(nn.Module):
         return Dense(self.features, dtype=jnp.float32, name="to_tokens")(x)
 
 
-class SpaceTimeDecoder(nn.Module):
+class SpaceTimeDecoder(_SpaceTimeHalf, kw_only=True):
     """Codes (B, T, N, D) -> frames (B, T, H, W, C) float32, not clipped to [0, 1]."""
 
-    image_size: Any
     pixel_channels: int
-    block: BlockSettings
-    patch: int = setting(4, range=COUNT, help="pixels of a token's side")
-    width: int = setting(512, range=COUNT, help="of the blocks")
-    blocks: int = setting(8, range=whole(1, 1000), help="how many blocks")
-    window: int = setting(16, range=_WINDOW, help="frames that a frame sees, itself included")
-    positions: str = setting("learned", range=one_of(POSITIONS), help="position embedding")
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return grid_of(self.image_size, self.patch)
 
     def setup(self) -> None:
         self.token_embed = Dense(self.width, dtype=self.block.dtype)

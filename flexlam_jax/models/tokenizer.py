@@ -1,8 +1,9 @@
 """Video tokenizers: frames as a grid of discrete tokens, one to a cell, and frames of tokens.
 
 An encoder and a decoder are the halves of a tokenizer, and a quantiser stands between them. Halves
-have the fields or properties `grid`, (rows, columns) of tokens, and `window`, the frames that a
-frame sees in a block, itself included, 1 where frames are apart. A decoder has beside `__call__`
+have the fields or properties `image_size` and `patch`, `grid`, (rows, columns) of tokens, and
+`window`, the frames that a frame sees in a block, itself included, 1 where frames are apart, and
+`check(section)`, which raises ConfigError. A decoder has beside `__call__`
 
     read(values (B, T, N, D)) -> (frames, past)           past: what later frames need of these
     step(values (B, 1, N, D), past) -> (frames (B, 1, H, W, C), past)
@@ -152,15 +153,5 @@ def _grid(section: str, half: Any) -> tuple[int, int]:
         raise ConfigError(
             f"{name}.patch={half.patch} does not divide config.model.image_size, {height}x{width}"
         )
-    if hasattr(half, "cell") and half.patch % half.cell:
-        raise ConfigError(
-            f"{name}.cell={half.cell} does not divide {name}.patch={half.patch}, the side of a token"
-        )
-    if hasattr(half, "block") and half.width % (2 * half.block.heads):
-        raise ConfigError(
-            f"{name}.width={half.width} does not split into {name}.heads={half.block.heads} heads "
-            "of an even width, which positions in time need"
-        )
-    if getattr(half, "positions", "") == "sincos" and half.width % 4:
-        raise ConfigError(f"{name}.width={half.width} is no multiple of 4, as 'sincos' needs")
+    half.check(name)
     return half.grid
