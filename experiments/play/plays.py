@@ -70,7 +70,7 @@ def plan(options: dict[str, Any]) -> Plan:
     items, skipped, specs = [], list(listing.skipped), {}
     for path in listing.files:
         try:
-            facts, shapes = _opened(path)
+            facts, shapes, _ = _opened(path)
         except ItemError as error:
             skipped.append(Skipped(path.name, error.reason, str(error)))
             continue
@@ -84,8 +84,8 @@ def plan(options: dict[str, Any]) -> Plan:
     return Plan(list(specs.values()), items, skipped, {"folder": str(root)})
 
 
-def _opened(path: pathlib.Path) -> tuple[_Facts, dict[str, tuple[int, ...]]]:
-    """Facts and shapes of the frames; raises ItemError for what is no play."""
+def _opened(path: pathlib.Path) -> tuple[_Facts, dict[str, tuple[int, ...]], dict[str, np.ndarray]]:
+    """Facts, shapes of the frames, and all arrays; raises ItemError for what is no play."""
     arrays = _arrays(path)
     facts = as_type(
         json.loads(str(arrays["facts"])),
@@ -97,7 +97,7 @@ def _opened(path: pathlib.Path) -> tuple[_Facts, dict[str, tuple[int, ...]]]:
     shapes = {name: arrays[key].shape for key, name in names.items() if key in arrays}
     if any(len(shape) != 4 or shape[0] != len(facts.codes) + 1 for shape in shapes.values()):
         raise ItemError("damaged", f"{path}: frames have shapes {shapes}, {len(facts.codes)} codes")
-    return facts, shapes
+    return facts, shapes, arrays
 
 
 def _arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -133,8 +133,7 @@ def _specs(facts: _Facts, shapes: dict, options: dict[str, Any]) -> Iterator[Dat
 
 def read(item: Item, options: dict[str, Any]) -> Iterator[Recording | Skipped]:
     path = source_folder(options["source"]) / item.name
-    facts, shapes = _opened(path)
-    arrays = _arrays(path)
+    facts, shapes, arrays = _opened(path)
     told = {"codes": facts.codes, "checkpoint": facts.checkpoint}
     keys = {WORLD: "frames", SIMULATOR: "truth"}
     yield Recording(

@@ -11,7 +11,7 @@ const keyboards = facts.keyboards;
 const pace = new Pace(), latencies = new Latencies();
 let board = keyboards.findIndex((one) => one.keep === facts.keep);
 let session = { paused: false, recording: false, start: 0, seed: 0, fps: facts.fps };
-let marked = [];
+let marked = [], newest = 0; // frame
 
 const socket = connect({ frame, said, opened, lost });
 const keys = new Keys({ play, command });
@@ -31,6 +31,7 @@ for (const name of ["pause", "step", "undo", "reset", "record"]) at(name).onclic
 at("records").onclick = () => socket.send({ type: "records" });
 at("keep").oninput = () => choose(Number(at("keep").value));
 at("fps").oninput = () => rate(Number(at("fps").value));
+document.addEventListener("visibilitychange", shown);
 at("seed").onchange = () => socket.send({ type: "start", seed: seed() });
 at("steps").onchange = at("temperature").onchange = sample;
 for (const name of ["keep", "fps"]) at(name).onpointerup = ({ target }) => target.blur(); // else it has the arrows
@@ -94,6 +95,7 @@ function rebuild() {
 }
 
 function opened() {
+  newest = 0;
   at("veil").hidden = true;
   tell("");
   if (keyboards[board].keep !== facts.keep) socket.send({ type: "keep", value: keyboards[board].keep });
@@ -114,7 +116,8 @@ function frame(header, pixels) {
   draw(at("world"), header.shape, pixels.subarray(0, size));
   at("beside").hidden = !header.truth;
   if (header.truth) draw(at("truth"), header.truth, pixels.subarray(size));
-  socket.send({ type: "shown", frame: header.frame });
+  newest = header.frame;
+  shown();
   const now = performance.now();
   if (header.code >= 0) pace.tick(now);
   if (header.stamp) latencies.add(now - header.stamp);
@@ -125,6 +128,11 @@ function frame(header, pixels) {
   at("latency").textContent = latencies.told();
   at("model").textContent = header.milliseconds || "–";
   marked.forEach((button, number) => button.classList.toggle("on", number === header.code));
+}
+
+// While nobody sees the page the server is left to wait, so that pages that are seen have the machine.
+function shown() {
+  if (!document.hidden) socket.send({ type: "shown", frame: newest });
 }
 
 function said(message) {
