@@ -152,36 +152,37 @@ def _keyboard(lam, keep, train, held_out, reading, cards: Sequence[CodeCard]) ->
     motion, travel = mean_motion(train.shift, code, count)
     labels, truth = reading.labels(train), reading.labels(held_out)
     reads = reading.reads(slots, code, labels)
+    ids = [() if train.tokens is None else tuple(code) for code in book.ids[:count].tolist()]
+    names = [""] * count  # of the actions that codes read as
     known, chosen, typed = {}, {}, {}
     if reads is not None and reading.discrete:
+        names = [reading.names[action] for action in reads.tolist()]
         if labels is not None:
             chosen = typed_codes.reliability(code, reads, labels, train.episode)
         if truth is not None:
             known = typed_codes.reliability(other, reads, truth, held_out.episode)
-        typed = typed_codes.codes_of_actions(reads, book.share[:count], chosen)
-        typed = {reading.names[action]: v for action, v in sorted(typed.items()) if action >= 0}
+    found = [(v, card) for v in range(count) for card in cards if card.ids == ids[v]]
+    evaluated = {v: card for v, card in found if card.action == names[v]}
+    proven = {v for v, card in evaluated.items() if card.validated}
+    if any(names):
+        typed = typed_codes.codes_of_actions(reads, book.share[:count], chosen, proven)
+        typed = {reading.names[action]: v for action, v in sorted(typed.items())}
     rest = still_action(tuple(typed))
     still = typed[rest] if rest else typed_codes.still_code(travel, book.share[:count])
     shown = list(dict.fromkeys([*range(min(DIGITS, count)), *typed.values(), still]))
-    by_ids = {tuple(one.ids): one for one in cards}
 
     def told(v: int) -> Code:
-        ids = () if train.tokens is None else tuple(book.ids[v].tolist())
-        name = "·".join(map(str, ids)) if ids else (f"cluster {v + 1}" if keep else "none")
         action = None if reads is None else reads[v]
-        label = reading.names[action] if reading.discrete and reads is not None else ""
-        label = "" if action is not None and reading.discrete and action < 0 else label
-        card = by_ids.get(ids)
         return Code(
             slots=slots[v],
-            name=name,
+            name="·".join(map(str, ids[v])) or (f"cluster {v + 1}" if keep else "none"),
             share=float(book.share[v]),
             motion=(float(motion[v, 0]), float(motion[v, 1])),
             travel=float(travel[v]),
             action=action if action is None or np.ndim(action) else int(action),
-            action_name=label,
-            reliability=card.reliability if card and card.action == label else known.get(v),
-            validated=card is not None and card.validated and card.action == label,
+            action_name=names[v],
+            reliability=evaluated[v].reliability if v in evaluated else known.get(v),
+            validated=v in proven,
         )
 
     place = {v: n for n, v in enumerate(shown)}

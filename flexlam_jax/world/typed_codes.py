@@ -13,7 +13,7 @@ Dimension keys: N transitions, K slots, V distinct codes, k slots that count.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -134,20 +134,25 @@ def reliability(
 
 
 def codes_of_actions(
-    reads: np.ndarray, share: np.ndarray, right: Mapping[int, Number] | None = None
+    reads: np.ndarray,
+    share: np.ndarray,
+    right: Mapping[int, Number] | None = None,
+    proven: Collection[int] = (),
 ) -> dict[int, int]:
     """Action -> the code that plays it, for every action that some code reads as.
 
-    Of several codes the one whose reliability has the highest lower end, so that neither a lucky
-    rare code nor a frequent wrong one wins; without labels the most frequent.
+    Of several codes one that is proven, and of these the one whose reliability has the highest lower
+    end, so that neither a lucky rare code nor a frequent wrong one wins; without labels the most
+    frequent.
 
     Args:
       reads: int (V,).   share: (V,), of transitions with each code.   right: see `reliability`.
+      proven: codes that were shown to do what they read as.
     """
     right = right or {}
 
     def worth(v: int) -> tuple[Any, ...]:
-        return (right[v].low if v in right else 0.0), share[v], -v
+        return v in proven, (right[v].low if v in right else 0.0), share[v], -v
 
     chosen: dict[int, int] = {}
     for v, action in enumerate(np.asarray(reads).tolist()):

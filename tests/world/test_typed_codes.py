@@ -84,6 +84,7 @@ def test_an_action_is_played_by_the_code_that_is_surely_right():
     )
     # Code 3 was right once, code 1 forty times, code 0 every other time.
     assert codes_of_actions(reads, share, right) == {0: 1, 1: 2}
+    assert codes_of_actions(reads, share, right, proven={0, 3}) == {0: 0, 1: 2}
 
 
 def test_the_still_code_moves_least_of_those_that_occur_often():

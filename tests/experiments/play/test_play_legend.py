@@ -94,17 +94,31 @@ def test_labels_by_other_actions_say_nothing_of_a_translator():
     assert found.codes[0].reliability is None
 
 
-def test_a_card_validates_codes_that_read_as_it_says():
-    def card(ids, action, validated):
+class Card:
+    """Of (ids, action, validated) of every code."""
+
+    def __init__(self, *codes):
         rest = {"labels": 9, "base": 0.3, "obedience": None, "probe": None, "why": ""}
-        code = CodeCard(1, ids, ((0.0,),), 0.5, action, None, validated=validated, **rest)
-        return code
+        self.codes = [
+            CodeCard(len(ids), ids, ((0.0,),) * len(ids), 0.5, action, None, validated=ok, **rest)
+            for ids, action, ok in codes
+        ]
 
-    class Card:
-        def at(self, keep):
-            return (card((2,), "right", True), card((0,), "left", True), card((1,), "left", False))
+    def at(self, keep):
+        return [code for code in self.codes if code.budget == keep]
 
-    assert [code.validated for code in board(card=Card()).codes] == [True, False, False]
+
+def test_a_card_validates_codes_that_read_as_it_says():
+    card = Card(((2,), "right", True), ((0,), "left", True), ((1,), "left", False))
+    assert [code.validated for code in board(card=card).codes] == [True, False, False]
+
+
+def test_of_codes_that_read_as_an_action_a_validated_one_plays_it():
+    plain = board(keep=2)
+    played = plain.codes[plain.typed["right"]].name
+    other = {"2·0": (2, 1), "2·1": (2, 0)}[played]
+    found = board(keep=2, card=Card((other, "right", True)))
+    assert found.codes[found.typed["right"]].name == "·".join(map(str, other))
 
 
 def test_a_translator_of_another_model_is_refused():
