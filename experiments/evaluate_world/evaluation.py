@@ -22,6 +22,7 @@ from flexlam_jax.evaluation.world.usage import usage_rows
 from flexlam_jax.loading.action_card import Thresholds
 from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.translator import LoadedTranslator
+from flexlam_jax.reports.results import Number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,7 @@ def evaluate(
         for player in players
     }
     codes, no_codes = _codes(players[0], lam, read, translator, probe, asked)
-    leakage = {}
+    leakage: dict[str, Number] = {}
     if leaks:
         actions = len(asked.names) or None
         leakage = leakage_of(lam, read.train, read.test, truth, asked.budgets, actions)

@@ -31,9 +31,8 @@ def worlds_table(worlds: Mapping[str, Any], horizon: int) -> Table:
             shown |= {key: last[key] for key in ("psnr", "ssim", "gain_ssim") if key in last}
             if "obedience" in row:
                 shown["obedience"] = row["obedience"]["real_generated"]
-                shown |= {
-                    key: row["obedience"][key] for key in ["relative"] if key in row["obedience"]
-                }
+                if "relative" in row["obedience"]:
+                    shown["relative"] = row["obedience"]["relative"]
             rows.append(shown)
     last = next(iter(worlds.values()))["budgets"][0]["horizon"][-1]
     copied = {key: last[f"copy_{key}"] for key in ("psnr", "ssim") if f"copy_{key}" in last}

@@ -26,6 +26,7 @@ from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.checkpoints.subtrees import subtree
 from flexlam_jax.errors import CheckpointError
 from flexlam_jax.loading import gain
+from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
 from flexlam_jax.models.gain_head import least_budget
@@ -120,7 +121,10 @@ class LoadedLam:
       bits_per_slot: log2 of the codebook size, or None.
       budgets: the prefix lengths that training drew, N of them; others were never trained.
       chooses: whether keep="auto" works, that is, training had loss.gain.
+      actions: what its codes were shown to mean; there on models that `flexlam_jax.load` gave.
     """
+
+    actions: Actions
 
     def __init__(
         self,

@@ -24,6 +24,7 @@ import numpy as np
 from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.errors import UserError
 from flexlam_jax.frames import from_float
+from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.tokenizer import LoadedTokenizer
 from flexlam_jax.models.bottleneck import null_fill, trained_budgets
@@ -69,7 +70,10 @@ class TokenWorld:
       gap: frames of the data from one frame to the next.
       config: the run's config, a plain dict.         step_number: the training step that was loaded.
       dynamics: the model.                            variables: those of all parts.
+      actions: what its codes were shown to mean; there on worlds that `flexlam_jax.load` gave.
     """
+
+    actions: Actions
 
     def __init__(
         self,
