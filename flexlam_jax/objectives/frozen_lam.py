@@ -1,8 +1,6 @@
 """A frozen latent action model inside the loss of another: it encodes frames, and it decodes.
 
-Its parameters lie under "lam" of those that the loss is given, what other collections have of it
-under the same name; no gradient reaches them. A run takes them from a checkpoint and neither trains
-nor saves them (`init_from`, `frozen`).
+See frozen_model.py for where its parameters lie.
 
 Dimension keys: B rows, N frames of a row, each a frame apart, T steps, H W C image, K slots, D slot
 width, k slots that are kept, n steps that are decoded.
@@ -10,16 +8,16 @@ width, k slots that are kept, n steps that are decoded.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 
 from flexlam_jax.frames import to_float
-from flexlam_jax.models.flops import program_flops, with_plain_attention
+from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.lam import LatentActionModel
-from flexlam_jax.random import fold_name
+from flexlam_jax.objectives.frozen_model import FrozenModel
 
 MODEL = "lam"
 
@@ -35,28 +33,18 @@ class NextFrames:
 
 
 @dataclasses.dataclass(frozen=True)
-class FrozenLam:
-    """The model, without its parameters.
+class FrozenLam(FrozenModel):
+    """The model, from build_lam, without its parameters.
 
-    Attributes:
-      model: from build_lam.
-      frame_shape: (H, W, C).
+    Attributes: those of FrozenModel, and
+
       gap: frames of a transition.
     """
 
+    name: ClassVar[str] = MODEL
+
     model: LatentActionModel
-    frame_shape: tuple[int, int, int]
     gap: int
-
-    def init(self, key: jax.Array) -> dict[str, Any]:
-        """{collection: {"lam": tree}}, which a checkpoint's takes the place of."""
-        frames = jnp.zeros((1, 2, *self.frame_shape), jnp.uint8)
-        variables = self.model.init(fold_name(key, MODEL), frames)
-        return {collection: {MODEL: tree} for collection, tree in variables.items()}
-
-    def variables(self, params: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-        """Its part of parameters and collections, without gradient."""
-        return frozen_variables(MODEL, params, extra)
 
     def encode(self, variables: Mapping[str, Any], frames: jax.Array, steps: int) -> jax.Array:
         """Latent actions of the first steps: frames t and t + gap, for t = 0, 1, ...
@@ -103,9 +91,7 @@ class FrozenLam:
     def flops(self, steps: int, decoded: int, numbers: int) -> float:
         """FLOPs of one row: of encoding that many steps, which has no gradient, and of decoding so many
         latent actions of k D numbers, whose gradient is theirs and not the parameters'."""
-        plain = dataclasses.replace(self, model=with_plain_attention(self.model))
-        abstract = jax.eval_shape(plain.init, jax.random.key(0))
-        variables = {collection: tree[MODEL] for collection, tree in abstract.items()}
+        plain, variables = self.on_paper()
 
         def frames(count: int) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct((count, *self.frame_shape), jnp.uint8)
@@ -146,14 +132,6 @@ class FrozenLam:
 
         prediction = self.decode(variables, at(step + 1), latents)
         return NextFrames(prediction, to_float(at(step + 1 + self.gap)), held)
-
-
-def frozen_variables(
-    name: str, params: Mapping[str, Any], extra: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The part `name` of parameters and of the collections that have one, without gradient."""
-    own = {collection: tree[name] for collection, tree in extra.items() if name in tree}
-    return jax.lax.stop_gradient({"params": params[name], **own})
 
 
 def drawn_steps(key: jax.Array, valid: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
