@@ -5,7 +5,6 @@ Dimension keys: B rows, T0 frames of a start, H W C frame, K slots, D slot width
 
 from typing import Any
 
-import jax
 import numpy as np
 
 
@@ -32,21 +31,20 @@ def start_frames(frames: Any, frame_shape: tuple[int, int, int], history: int) -
 
 def step_codes(
     codes: Any, keep: Any, rows: int, slots: int, width: int
-) -> tuple[np.ndarray | jax.Array, np.ndarray | jax.Array]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Codes float32 (B, K, D) and how many of their slots count, int32 (B,), of B = `rows`.
 
     Raises:
       ValueError: another type or shape, NaN or infinity, or keep outside 0..K.
     """
-    codes = codes if isinstance(codes, jax.Array) else np.asarray(codes)
+    codes = np.asarray(codes)
     floats = np.issubdtype(codes.dtype, np.floating)
     if not floats or codes.shape != (rows, slots, width):
         raise ValueError(
             f"step: codes are {codes.dtype} of shape {codes.shape}; give floats "
             f"({rows}, {slots}, {width}), slots as LoadedLam.encode gives them"
         )
-    traced = isinstance(codes, jax.core.Tracer)
-    if not traced and not np.isfinite(np.asarray(codes)).all():
+    if not np.isfinite(codes).all():
         raise ValueError("step: codes hold NaN or infinity")
     keep = np.asarray(slots if keep is None else keep)
     whole = np.issubdtype(keep.dtype, np.integer) and keep.shape in ((), (rows,))

@@ -84,7 +84,7 @@ class LamWorld:
         del seed, steps, temperature
         rows = len(state.frames)
         codes, keep = step_codes(codes, keep, rows, self.slots, self.slot_width)
-        arguments = (state.frames, np.asarray(codes), np.asarray(keep))
+        arguments = state.frames, codes, keep
         frames = np.asarray(in_buckets(self._run, arguments, batched=True, buckets=DECISIONS))
         return frames, LamState(frames)
 
