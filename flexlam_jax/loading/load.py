@@ -76,10 +76,9 @@ def load(path: Any, step: int | None = None) -> Any:
             "flexlam_jax.loading.load.register"
         )
     loaded = importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
-    is_world = isinstance(loaded, World)
     if SERVES_AS.get(kind, kind) == LAM:
         loaded.actions = Actions(path, loaded.step)
-    elif is_world:
+    elif isinstance(loaded, World):
         loaded.actions = Actions(path, getattr(loaded, "step_number", step))
     return loaded
 

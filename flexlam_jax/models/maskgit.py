@@ -15,7 +15,7 @@ import numpy as np
 
 from flexlam_jax.errors import UserError
 
-MOST_STEPS = 25  # Genie's; nothing was seen to gain from more.
+MOST_STEPS = 25  # What Genie samples with.
 
 
 def hidden_after(tokens: int, steps: int) -> tuple[int, ...]:
