@@ -26,7 +26,7 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.files import reachable
 from flexlam_jax.serving.artefacts import check_packages, write_export
 from flexlam_jax.serving.functions import PLATFORMS, ExportSettings
-from flexlam_jax.serving.kinds import EXPORTERS, check_kind, exported_of
+from flexlam_jax.serving.kinds import EXPORTERS, exported_of
 
 _CHECKPOINT = flags.DEFINE_string(
     "checkpoint", None, f"Run of one of these kinds: {', '.join(EXPORTERS)}."
@@ -67,7 +67,6 @@ def main(argv):
     )
     check_packages()
     output_folder.check(_OUT.value, output_folder.EXPORT)
-    check_kind(checkpoint, _STEP.value)
     found, source = exported_of(checkpoint, _STEP.value, settings)
     with output_folder.Claim(_OUT.value, output_folder.EXPORT) as out:
         write_export(out, found, source, settings, report=print)

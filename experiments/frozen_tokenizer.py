@@ -6,7 +6,6 @@ from experiments.frozen_parts import freeze_part
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.loading.load import load_as
 from flexlam_jax.loading.tokenizer import LoadedTokenizer
-from flexlam_jax.models.tokenizer import build_tokenizer
 from flexlam_jax.objectives.frozen_tokenizer import MODEL, FrozenTokenizer
 
 
@@ -44,4 +43,4 @@ def freeze_tokenizer(config: Any, tokenizer: LoadedTokenizer) -> None:
 
 def frozen_tokenizer(tokenizer: LoadedTokenizer) -> FrozenTokenizer:
     """The model as an objective reads it."""
-    return FrozenTokenizer(build_tokenizer(tokenizer.config["model"]), tokenizer.frame_shape)
+    return FrozenTokenizer(tokenizer.model, tokenizer.frame_shape)

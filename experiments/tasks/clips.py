@@ -37,15 +37,13 @@ def check_rows(config: Any) -> None:
         )
 
 
-def check_every_frame(data: Any) -> None:
-    """A policy acts at every frame, so that is what it learns from. Raises ConfigError for gaps."""
+def check_every_frame(data: Any, why: str = "a policy acts at every frame") -> None:
+    """What learns from true actions reads every frame. Raises ConfigError for gaps, with the reason."""
     mixture = {f"data.mixture.{name}": entry for name, entry in data.get("mixture", {}).items()}
     for name, section in {"data": data, **mixture}.items():
         gap = section.get("gap", 1)
         if gap != 1:
-            raise ConfigError(
-                f"config.{name}.gap={gap!r}, but a policy acts at every frame; leave it out"
-            )
+            raise ConfigError(f"config.{name}.gap={gap!r}, but {why}; leave it out")
 
 
 def data_of(config: Any, split: str) -> dict[str, Any]:

@@ -135,7 +135,7 @@ def _take_latent_actions(config: ConfigDict, lam: LoadedLam) -> None:
 
 def _take_true_actions(config: ConfigDict, there: bool) -> None:
     """Writes into the config what the actions of its data are."""
-    check_every_frame(config.data)
+    check_every_frame(config.data, "a true action leads from one frame to the next")
     config.actions.slots = 1
     if there:
         found = shared_actions(config.data)

@@ -76,13 +76,10 @@ def training_flops(
 
 
 def with_plain_attention(model: Any) -> Any:
-    """A model of an encoder and a decoder for counting: fused kernels are opaque, and the count does
-    not depend on them.
+    """A model of blocks, or of an encoder and a decoder, for counting: fused kernels are opaque, and
+    the count does not depend on them.
     """
-
-    def plain(part: Any) -> Any:
-        if not hasattr(part, "block"):
-            return part
-        return part.clone(block=dataclasses.replace(part.block, attention="xla"))
-
-    return model.clone(encoder=plain(model.encoder), decoder=plain(model.decoder))
+    if hasattr(model, "block"):
+        return model.clone(block=dataclasses.replace(model.block, attention="xla"))
+    halves = [name for name in ("encoder", "decoder") if hasattr(model, name)]
+    return model.clone(**{name: with_plain_attention(getattr(model, name)) for name in halves})

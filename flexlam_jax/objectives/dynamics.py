@@ -21,7 +21,7 @@ from flexlam_jax.config.settings import read, setting
 from flexlam_jax.models.bottleneck import null_fill, sample_keep
 from flexlam_jax.models.dynamics import Dynamics
 from flexlam_jax.models.dynamics_settings import ActionSettings, clip_shapes
-from flexlam_jax.models.flops import program_flops
+from flexlam_jax.models.flops import program_flops, with_plain_attention
 from flexlam_jax.models.maskgit import training_mask
 from flexlam_jax.objectives.frozen_lam import FrozenLam
 from flexlam_jax.objectives.frozen_tokenizer import FrozenTokenizer
@@ -174,7 +174,7 @@ def _row_flops(
     model: Dynamics, settings: ActionSettings, frozen: FrozenModels, frames: int
 ) -> float:
     """FLOPs of an update for one row: frozen models are run, and have no gradient."""
-    plain = model.clone(block=dataclasses.replace(model.block, attention="xla"))
+    plain = with_plain_attention(model)
     given = clip_shapes(plain, settings, frames)
     variables = jax.eval_shape(plain.init, jax.random.key(0), *given)
     total = 3 * program_flops(plain.apply, variables, *given)
