@@ -76,9 +76,11 @@ def load(path: Any, step: int | None = None) -> Any:
             "flexlam_jax.loading.load.register"
         )
     loaded = importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
+    # A name of its own: a condition would narrow `loaded` to the protocol, which has no `actions`.
+    is_world = isinstance(loaded, World)
     if SERVES_AS.get(kind, kind) == LAM:
         loaded.actions = Actions(path, loaded.step)
-    elif isinstance(loaded, World):
+    elif is_world:
         loaded.actions = Actions(path, getattr(loaded, "step_number", step))
     return loaded
 
