@@ -261,8 +261,12 @@ async def test_a_closed_tab_gives_back_what_it_held():
             gone = weakref.ref(tab)
             del tab
         await until(lambda: not tabs)
-        gc.collect()
-        assert state() is None and gone() is None
+
+        def freed():
+            gc.collect()
+            return state() is None and gone() is None
+
+        await until(freed)  # Its handler has a last line to run after it left the list.
 
 
 @runs
