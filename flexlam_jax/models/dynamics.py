@@ -133,6 +133,23 @@ class Dynamics(nn.Module):
         x = self._positions(ids[:, None], self._led(action))
         return cache.write(self.stack.step(x, cache)[1])
 
+    def leads(self, actions: jax.Array) -> jax.Array:
+        """What leads to each frame of a clip, as `seen` reads it: actions (B, T-1, K, D) between its
+        frames -> (B, T, M)."""
+        return self._lead(actions, actions.shape[0])
+
+    def seen(
+        self, ids: jax.Array, lead: jax.Array, cache: FrameCache
+    ) -> tuple[jax.Array, KeysValues]:
+        """`frame` and what `write` writes in one pass, of MaskGIT: (logits, keys and values).
+
+        Args:
+          ids: (B, N), V for a token that is hidden.
+          lead: to it, (B, 1, M), of `leads`.
+        """
+        y, read = self.stack.step(self._positions(ids[:, None], lead), cache)
+        return self._logits(y)[:, 0], read
+
     def _lead(self, actions: jax.Array | None, rows: int) -> jax.Array | None:
         """What leads to each frame of a clip, (B, T, M)."""
         if self.action == "none":

@@ -143,6 +143,10 @@ class TokenWorld:
         """What `start` runs, jitted and without its checks: frames uint8 (B, T0, H, W, C)."""
         return _start(self._networks, self.variables, frames)
 
+    def start_actions(self, frames: jax.Array | np.ndarray) -> jax.Array:
+        """Slots (B, T0 - 1, K, D) that lead from each frame of a start to the next; no checks."""
+        return _start_actions(self._networks, self.variables, frames)
+
     def step_program(self, steps: int) -> Callable[..., tuple[jax.Array, TokenState]]:
         """What `step` runs, jitted and without its checks: (state, codes float32 (B, K, D), keep int32
         (B,), seed uint32, temperature float32) -> (frames uint8 (B, H, W, C), state)."""
@@ -168,11 +172,16 @@ def _start(networks: _Networks, variables: Any, frames: jax.Array) -> TokenState
     ids = tokenizer.apply(given, frames, method="encode").ids
     values = tokenizer.apply(given, ids, method="values_of")
     _, shown = tokenizer.apply(given, values, method="decode_read")
-    actions = jnp.zeros((frames.shape[0], 0, networks.slots, variables["null"].shape[0]))
-    if networks.lam is not None and frames.shape[1] > 1:
-        actions, _ = networks.lam.apply(variables["lam"], frames, method="encode")
+    actions = _start_actions(networks, variables, frames)
     cache = networks.dynamics.apply(variables["dynamics"], ids, actions, method="start")
     return TokenState(cache, shown)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _start_actions(networks: _Networks, variables: Any, frames: jax.Array) -> jax.Array:
+    if networks.lam is None or frames.shape[1] == 1:
+        return jnp.zeros((frames.shape[0], 0, networks.slots, variables["null"].shape[0]))
+    return networks.lam.apply(variables["lam"], frames, method="encode")[0]
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
