@@ -10,7 +10,7 @@ from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import training_batches
 from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
-from experiments.frozen_parts import frames_for, freeze_part
+from experiments.frozen_parts import frames_for, freeze_part, start_part
 from experiments.latent_statistics import Moments, moments
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.loading.lam import LoadedLam
@@ -56,9 +56,19 @@ def freeze(config: Any, lam: LoadedLam) -> None:
     Raises:
       ConfigError: the config takes other parameters under that name.
     """
+    freeze_part(config, MODEL, _entry(config, lam))
+
+
+def start_with(config: Any, lam: LoadedLam) -> None:
+    """Writes into the config that the run starts with the model's parameters; raises as `freeze`."""
+    start_part(config, MODEL, _entry(config, lam))
+
+
+def _entry(config: Any, lam: LoadedLam) -> dict[str, Any]:
+    """Of `init_from`; kinds other than the model's own hold it beside other parameters."""
     path = config.lam.checkpoint
-    take = FINETUNED if kind_of(path, lam.step) == "lam_finetune" else ""
-    freeze_part(config, MODEL, {"path": path, "take": take, "to": MODEL, "step": lam.step})
+    take = "" if kind_of(path, lam.step) == LAM else FINETUNED
+    return {"path": path, "take": take, "to": MODEL, "step": lam.step}
 
 
 def frozen_lam(lam: LoadedLam, gap: int) -> FrozenLam:
@@ -66,14 +76,15 @@ def frozen_lam(lam: LoadedLam, gap: int) -> FrozenLam:
     return FrozenLam(build_lam(lam.config["model"]), lam.frame_shape, gap)
 
 
-def gap_of(data: Any, lam: LoadedLam) -> int:
-    """Frames of a transition: those of the `data` section, else those that the model learned from.
+def gap_of(data: Any, lam: LoadedLam | None) -> int:
+    """Frames of a transition: those of the `data` section, else those that the model learned from,
+    where there is one.
 
     Raises:
       ConfigError: a gap that is no number of frames, or entries of a mixture with other ones.
       DataError: seconds, and data without a frame rate.
     """
-    gap = data.gap if data.gap != 1 else _trained_gap(data, lam)
+    gap = data.gap if data.gap != 1 or lam is None else _trained_gap(data, lam)
     if not isinstance(gap, int):
         raise ConfigError(
             f"config.data.gap={gap!r}: latent actions that are encoded are of transitions of one "

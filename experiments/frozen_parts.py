@@ -1,4 +1,5 @@
-"""What runs with frozen models inside their loss share: parameters by reference, frames of one size."""
+"""What runs with other models inside their loss share: parameters of their checkpoints, frames of one
+size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,8 +8,14 @@ from flexlam_jax.errors import ConfigError
 
 
 def freeze_part(config: Any, name: str, entry: Mapping[str, Any]) -> None:
-    """Writes into the config that the run takes parameters from `entry`, of `init_from`, and does not
-    train them; config.<name> says where they lie.
+    """`start_part`, and the run does not train these parameters; raises as that."""
+    start_part(config, name, entry)
+    config.frozen = (*(one for one in config.get("frozen") or () if one != name), name)
+
+
+def start_part(config: Any, name: str, entry: Mapping[str, Any]) -> None:
+    """Writes into the config that the run takes parameters from `entry`, of `init_from`; config.<name>
+    says where they lie.
 
     Raises:
       ConfigError: the config takes other parameters under that name.
@@ -16,15 +23,14 @@ def freeze_part(config: Any, name: str, entry: Mapping[str, Any]) -> None:
     start = dict(config.get("init_from") or {})
     if name in start and dict(start[name]) != entry:
         raise ConfigError(
-            f"config.init_from.{name}={dict(start[name])}: config.{name} decides where the frozen "
+            f"config.init_from.{name}={dict(start[name])}: config.{name} decides where the "
             f"model comes from; leave config.init_from.{name} out"
         )
     config.init_from = {**start, name: dict(entry)}
-    config.frozen = (*(one for one in config.get("frozen") or () if one != name), name)
 
 
 def frames_for(what: str, frame_shape: tuple[int, int, int], data: Any) -> dict[str, int]:
-    """Loader options that give frames of the size that the frozen model `what` reads.
+    """Loader options that give frames of the size that the model `what` reads.
 
     Raises:
       ConfigError: the `data` section asks for another one.

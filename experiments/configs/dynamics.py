@@ -8,9 +8,11 @@ The tokenizer and the latent action model are frozen: experiments/configs/tokeni
 The sections `tokens` and `actions` are filled in from them.
 
 Variants, which combine: action=true (the data's actions instead of latent ones, without
-config.lam.checkpoint: the row to compare with), action=none (the floor), token (an action is a token
-of its own), shown (the past as it is, at twice the work), causal (raster order), genie (the sizes of
-the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a smoke run).
+config.lam.checkpoint: the row to compare with), action=none (the floor), cotrain (the latent action
+model is trained along: from config.lam.checkpoint on, or without one from scratch, as that of doom.py),
+token (an action is a token of its own), shown (the past as it is, at twice the work), causal (raster
+order), genie (the sizes of the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a
+smoke run).
 
 Sizes, steps and rate of the small preset are ours, and no run of it was measured yet.
 """
@@ -19,6 +21,9 @@ from experiments.configs import common
 from experiments.configs.keys import DynamicsConfig
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dynamics import ACTIONS
+from flexlam_jax.models.lam import LamSettings, resolve_config
+from flexlam_jax.models.presets import model_preset
+from flexlam_jax.objectives.lam import LossSettings
 
 
 def get_config(variant=""):
@@ -31,13 +36,23 @@ def get_config(variant=""):
     config.eval.batches = 8
     variants = {
         "action": _action,
+        "cotrain": _cotrain,
         "token": _token,
         "shown": _shown,
         "causal": _causal,
         "genie": _genie,
         "debug": _debug,
     }
-    return common.apply_variants(config, variant, variants)
+    config = common.apply_variants(config, variant, variants)
+    if config.lam.train:
+        config.lam.warmup_steps = config.total_steps // 4
+    return config
+
+
+def _cotrain(config, _):
+    config.lam.train = True
+    config.lam.model = common.section_config(LamSettings, resolve_config(model_preset("doom")))
+    config.lam.loss = common.section_config(LossSettings)
 
 
 def _action(config, value):

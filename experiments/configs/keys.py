@@ -23,6 +23,7 @@ from flexlam_jax.models.lam import LamSettings
 from flexlam_jax.models.token_policy import CodeSettings, LamSource, TokenPolicySettings
 from flexlam_jax.models.tokenizer import TokenizerSettings
 from flexlam_jax.models.vectors import VectorSettings
+from flexlam_jax.objectives.cotraining import DynamicsLamSettings
 from flexlam_jax.objectives.dynamics import DynamicsLossSettings
 from flexlam_jax.objectives.hilam import HiLamLossSettings
 from flexlam_jax.objectives.lam import LossSettings
@@ -124,6 +125,6 @@ class DynamicsConfig(TaskSettings):
     loss: DynamicsLossSettings = section(DynamicsLossSettings)
     tokenizer: TokenizerSource = section(TokenizerSource)
     tokens: TokenSettings = section(TokenSettings)
-    lam: LamSource = section(LamSource)
+    lam: DynamicsLamSettings = section(DynamicsLamSettings)
     actions: ActionSettings = section(ActionSettings)
     sampling: SamplingSettings = section(SamplingSettings)

@@ -1,7 +1,8 @@
 """Dynamics of a world: the tokens of the next frames under latent actions, from video alone.
 
-A frozen tokenizer and a frozen latent action model read the frames of a clip inside the step; on
-paper, without their checkpoints, batches hold what they would make.
+A frozen tokenizer and a latent action model, frozen or trained along (experiments/cotrained_lam.py),
+read the frames of a clip inside the step; on paper, without the checkpoints of frozen ones, batches hold
+what they would make.
 """
 
 import functools
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from experiments.configs.keys import DynamicsConfig
+from experiments.cotrained_lam import take_model, trained_with
 from experiments.data_actions import shared_actions
 from experiments.data_hashes import data_hashes
 from experiments.frozen_lam import freeze, frozen_lam, gap_of, open_lam
@@ -25,6 +27,7 @@ from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.tokenizer import LoadedTokenizer
 from flexlam_jax.models.bottleneck import prefix_samplers
 from flexlam_jax.models.dynamics_settings import build_dynamics
+from flexlam_jax.models.lam import frame_shape
 from flexlam_jax.objectives.dynamics import FrozenModels, dynamics_objective
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.training.loop import Evaluate
@@ -42,8 +45,9 @@ def build(config: Any) -> Task:
 
     Raises:
       ConfigError: a model that cannot be built; a checkpoint that is missing, is not needed, or is
-        not the one that is named; frozen models of frames of different sizes, or of another size
-        than the data are asked for; rows for streams; true actions with a gap.
+        not the one that is named; models of frames of different sizes, or of another size than the
+        data are asked for; a latent action model that cannot be trained along, or nothing of one;
+        rows for streams; true actions with a gap.
       CheckpointError: a checkpoint that holds no such model.
       DataError: true actions that the data lack.
     """
@@ -53,6 +57,9 @@ def build(config: Any) -> Task:
     tokenizer, lam = _frozen_models(config, there)
     if config.model.action == "true":
         _take_true_actions(config, there)
+    learner = None
+    if _trains_lam(config):
+        learner = take_model(config, tokenizer.frame_shape if tokenizer else None)
     model = build_dynamics(config.model, config.tokens, config.actions)
     objective = dynamics_objective(
         model,
@@ -65,6 +72,8 @@ def build(config: Any) -> Task:
             frozen_lam(lam, gap=1) if lam else None,  # Neighbours of a clip are a transition.
         ),
     )
+    if learner is not None:
+        objective = trained_with(objective, learner, config)
     splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
         objective=objective,
@@ -79,15 +88,16 @@ def build(config: Any) -> Task:
 def _frozen_models(
     config: ConfigDict, there: bool
 ) -> tuple[LoadedTokenizer | None, LoadedLam | None]:
-    """The models that the config names, which are written into it; on paper, without data, none are
-    needed."""
-    action = config.model.action
+    """The frozen models that the config names, which are written into it; on paper, without data, none
+    are needed."""
+    action, trains = config.model.action, _trains_lam(config)
     if action == "true" and config.lam.checkpoint:
         raise ConfigError(
             f"config.lam.checkpoint={config.lam.checkpoint!r}, but config.model.action='true' reads no "
             "latent actions; leave it out"
         )
-    needed = [name for name in _NEEDED if action == "latent" or name != "lam"]
+    frozen_lam_needed = action == "latent" and not trains
+    needed = [name for name in _NEEDED if frozen_lam_needed or name != "lam"]
     if there or any(config[name].checkpoint for name in _NEEDED):
         for name in needed:
             if not config[name].checkpoint:
@@ -100,7 +110,7 @@ def _frozen_models(
     tokenizer = open_tokenizer(config)
     freeze_tokenizer(config, tokenizer)
     frames_for("tokenizer", tokenizer.frame_shape, config.data)
-    if not config.lam.checkpoint:
+    if trains or not config.lam.checkpoint:
         return tokenizer, None
     lam = open_lam(config)
     if lam.frame_shape != tokenizer.frame_shape:
@@ -114,6 +124,10 @@ def _frozen_models(
         return tokenizer, None
     freeze(config, lam)
     return tokenizer, lam
+
+
+def _trains_lam(config: Any) -> bool:
+    return bool(config.lam.get("train"))
 
 
 def _take_latent_actions(config: ConfigDict, lam: LoadedLam) -> None:
@@ -150,6 +164,9 @@ def _batch(config: Any, tokenizer: LoadedTokenizer | None) -> dict[str, Any]:
         held["frames"] = (rows, frames, *tokenizer.frame_shape), jnp.uint8
     else:
         held["ids"] = (rows, frames, config.tokens.count), jnp.int32
+    if _trains_lam(config):
+        held["frames"] = (rows, frames, *frame_shape(config.lam.model)), jnp.uint8
+        return {name: jax.ShapeDtypeStruct(*what) for name, what in held.items()}
     if config.model.action == "true":
         one, dtype = ((), jnp.int32) if of.discrete else ((of.slot_width,), jnp.float32)
         held["action"] = (rows, frames - 1, *one), dtype

@@ -3,7 +3,8 @@
     world = flexlam_jax.load(path)             # work directory or its checkpoints folder
 
 See world/token_world.py. The tokenizer and the latent action model are looked for where the run had
-them, and where they lie as seen from the run; one with other parameters is refused.
+them, and where they lie as seen from the run; one with other parameters is refused. A latent action
+model that was trained with the dynamics is part of the checkpoint.
 """
 
 from typing import Any
@@ -13,6 +14,8 @@ import jax
 from flexlam_jax.checkpoints.params import frozen_places, restore_params
 from flexlam_jax.config.settings import read
 from flexlam_jax.errors import CheckpointError
+from flexlam_jax.loading.cotrained_lam import MODEL_HEADS, expected_beside, is_cotrained, lam_in
+from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.load import LAM, load_as
 from flexlam_jax.models.dynamics import Dynamics
 from flexlam_jax.models.dynamics_settings import ActionSettings, build_dynamics, clip_shapes
@@ -34,12 +37,15 @@ def from_checkpoint(path: Any, step: int | None = None) -> TokenWorld:
         model = _built(config, path)
         shapes = clip_shapes(model, read("actions", config["actions"], ActionSettings), 2)
         variables = jax.eval_shape(model.init, jax.random.key(0), *shapes)
-        return {"params": {_OWN: variables["params"]}}
+        beside = expected_beside(config, path) if is_cotrained(config) else {}
+        return {**beside, "params": {_OWN: variables["params"], **beside.get("params", {})}}
 
-    found, config, step = restore_params(path, abstract, step, without=(_TOKENIZER, LAM))
+    found, config, step = restore_params(
+        path, abstract, step, beside=MODEL_HEADS, without=(_TOKENIZER, LAM)
+    )
     variables = {"params": jax.device_put(found["params"][_OWN], jax.local_devices()[0])}
     tokenizer = _referred(_TOKENIZER, config, path, step)
-    lam = _referred(LAM, config, path, step) if config["model"]["action"] == "latent" else None
+    lam = _latent_actions(found, config, path, step)
     return TokenWorld(_built(config, path), variables, config, step, tokenizer, lam)
 
 
@@ -51,6 +57,17 @@ def _built(config: dict[str, Any], path: Any) -> Dynamics:
             "them again with experiments.train"
         )
     return build_dynamics(config["model"], config["tokens"], config["actions"])
+
+
+def _latent_actions(found: Any, config: dict[str, Any], path: Any, step: int) -> LoadedLam | None:
+    """The model whose codes the dynamics obey, None for none; the config is told where it lies."""
+    if config["model"]["action"] != "latent":
+        return None
+    if not is_cotrained(config):
+        return _referred(LAM, config, path, step)
+    lam = lam_in(found, config, step)
+    config[LAM] = {"checkpoint": str(path), "step": step, "fingerprint": lam.fingerprint()}
+    return lam
 
 
 def _referred(kind: str, config: dict[str, Any], path: Any, step: int) -> Any:

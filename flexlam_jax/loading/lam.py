@@ -36,22 +36,30 @@ from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
 
 def from_checkpoint(path: Any, step: int | None = None) -> "LoadedLam":
     """The model of a run; see `flexlam_jax.load`, whose arguments and errors these are."""
-    built = {}
-
-    def abstract_variables(config):
-        built["model"] = model = build_lam(_model_section(config, path))
-        height, width, channels = frame_shape(config["model"])
-        clip = jax.ShapeDtypeStruct((1, 2, height, width, channels), jnp.uint8)
-        variables = dict(jax.eval_shape(model.init, jax.random.key(0), clip))
-        params = gain.expected_params(config, model, (height, width, channels), variables["params"])
-        return {**variables, "params": params}
-
     # Heads of other terms of the loss served training, whoever's they are.
     variables, config, step = restore_params(
-        path, abstract_variables, step, beside=(HEADS, DETACHED_HEADS), without=(HEADS,)
+        path,
+        lambda config: expected_variables(config, path),
+        step,
+        beside=(HEADS, DETACHED_HEADS),
+        without=(HEADS,),
     )
     variables = jax.device_put(variables, jax.local_devices()[0])
-    return LoadedLam(built["model"], variables, config, step)
+    return LoadedLam(build_lam(config["model"]), variables, config, step)
+
+
+def expected_variables(config: Mapping[str, Any], path: Any) -> dict[str, Any]:
+    """The abstract variables of the model of a config, with the head that `keep="auto"` reads.
+
+    Raises:
+      CheckpointError: the config, of the checkpoint in `path`, is that of no such model.
+    """
+    model = build_lam(_model_section(config, path))
+    shape = frame_shape(config["model"])
+    clip = jax.ShapeDtypeStruct((1, 2, *shape), jnp.uint8)
+    variables = dict(jax.eval_shape(model.init, jax.random.key(0), clip))
+    params = gain.expected_params(config, model, shape, variables["params"])
+    return {**variables, "params": params}
 
 
 def _model_section(config, path):

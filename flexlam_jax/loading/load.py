@@ -41,6 +41,8 @@ KINDS = {
 }
 # What is loaded is all that the other kind is.
 SERVES_AS = {"lam_finetune": LAM, "vector_lam": LAM}
+# (kind, wanted): who reads the model of kind `wanted` that was trained with one of `kind`.
+PARTS = {("dynamics", LAM): "flexlam_jax.loading.cotrained_lam"}
 
 
 def register(kind: str, module: str) -> None:
@@ -75,7 +77,7 @@ def load(path: Any, step: int | None = None) -> Any:
             f"{', '.join(sorted(KINDS))}; update flexlam_jax, or register your own kind with "
             "flexlam_jax.loading.load.register"
         )
-    loaded = importlib.import_module(KINDS[kind]).from_checkpoint(path, step)
+    loaded = _from(KINDS[kind], path, step)
     # A name of its own: a condition would narrow `loaded` to the protocol, which has no `actions`.
     is_world = isinstance(loaded, World)
     if SERVES_AS.get(kind, kind) == LAM:
@@ -86,18 +88,27 @@ def load(path: Any, step: int | None = None) -> Any:
 
 
 def load_as(wanted: str, path: Any, step: int | None = None) -> Any:
-    """`load` for code that can use one kind only.
+    """`load` for code that can use one kind only; a latent action model that was trained with the
+    dynamics of a world is read from their checkpoint.
 
     Raises:
       CheckpointError: as `load`, or a model of another kind.
     """
     kind = kind_of(path, step)
+    if part := PARTS.get((kind, wanted)):
+        loaded = _from(part, path, step)
+        loaded.actions = Actions(path, loaded.step)
+        return loaded
     if SERVES_AS.get(kind, kind) != wanted:
         raise CheckpointError(
             f"{path} holds a model of kind {kind!r}, where one of kind {wanted!r} is needed; "
             "flexlam_jax.load loads any"
         )
     return load(path, step)
+
+
+def _from(module: str, path: Any, step: int | None) -> Any:
+    return importlib.import_module(module).from_checkpoint(path, step)
 
 
 def load_translator(path: Any) -> LoadedTranslator:

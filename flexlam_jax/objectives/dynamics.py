@@ -30,6 +30,7 @@ from flexlam_jax.objectives.terms import Report, Term, objective_of
 from flexlam_jax.random import fold_name
 
 MODEL = "dynamics"  # Where its parameters lie, beside those of the frozen models.
+SLOTS, NULL = "slots", "null"  # Of a batch, where no frozen model makes them.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,8 +46,9 @@ class DynamicsLossSettings:
 
 @dataclasses.dataclass(frozen=True)
 class FrozenModels:
-    """What makes tokens and latent actions of batch["frames"]; None where a plan has neither, and
-    batch["ids"] and batch["slots"] stand for what they make."""
+    """What makes tokens and latent actions of batch["frames"]; None where a plan has neither, or where
+    latent actions are learned beside (cotraining.py): batch["ids"], batch["slots"] and batch["null"]
+    stand for what they make."""
 
     tokenizer: FrozenTokenizer | None = None
     lam: FrozenLam | None = None
@@ -76,7 +78,8 @@ def dynamics_objective(
 
     It reads batch["frames"] uint8 (B, T, H, W, C), neighbours a transition of the latent action model
     apart; for true actions batch["action"] too, int32 (B, T-1), or float (B, T-1, A). Without frozen
-    models, batch["ids"] int32 (B, T, N) and batch["slots"] float (B, T-1, K, D).
+    models, batch["ids"] int32 (B, T, N) and batch["slots"] float (B, T-1, K, D), whose null latent is
+    batch["null"] float (D,), zeros where there is none.
 
     The loss is `cross_entropy`, nats per hidden token; in raster order every token is. Metrics
     (float32 scalars): accuracy, of the likeliest code; copy_accuracy, of the token at the same place
@@ -160,10 +163,10 @@ def _actions(
         return None
     if model.action == "true":
         return true_actions(batch["action"], settings)
-    if lam is None:  # On paper, where no null latent is known.
-        slots = batch["slots"]
+    if lam is None:
+        slots = batch[SLOTS]
         keep = sample_keep(key, settings.keep, slots.shape[:2], slots=settings.slots)
-        return null_fill(slots, keep, jnp.zeros(settings.slot_width))
+        return null_fill(slots, keep, batch.get(NULL, jnp.zeros(settings.slot_width)))
     variables, frames = lam.variables(params, extra), batch["frames"]
     slots = lam.encode(variables, frames, frames.shape[1] - 1)
     keep = sample_keep(key, settings.keep, slots.shape[:2], slots=settings.slots)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -82,6 +82,7 @@ def lam_objective(
     terms: Sequence[Term] = (),
     first_slots: int = 0,
     inverse: bool = False,
+    share: Callable[[LamResult], Any] = lambda outputs: None,
 ) -> Objective:
     """Builds the Objective of a LAM.
 
@@ -93,6 +94,7 @@ def lam_objective(
       terms: further terms of the loss; their `outputs` are `LamResult`s.
       first_slots: those that something outside this objective trains; see `loss.own`.
       inverse: something outside trains the feature space "inverse".
+      share: see `objective_of`.
 
     Returns:
       Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C), encodes each transition once
@@ -117,6 +119,7 @@ def lam_objective(
         functools.partial(_apply, model, settings, loss_settings, first),
         [*_terms(model, loss_settings), *terms],
         report=functools.partial(_report, model.quantizer.codebook_size),
+        share=share,
         summary=_summary,
         flops_per_row=flops,
         transitions_per_row=(clip_length - 1) * (2 if loss_settings.cross else 1),

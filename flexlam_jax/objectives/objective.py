@@ -63,12 +63,15 @@ class Outcome:
       metrics: {metric: Mean} that the loss does not hold.
       totals: {name: array} that micro-batches add up, for `Objective.summary`.
       extra: the collections after this batch.
+      shared: what an objective that this one is a part of asked for of the model's outputs, which it
+        takes out; None for the loop.
     """
 
     terms: dict[str, Mean]
     metrics: dict[str, Mean] = flax.struct.field(default_factory=dict)
     totals: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
     extra: Any = flax.struct.field(default_factory=dict)
+    shared: Any = None
 
 
 def _no_summary(totals: Mapping[str, jax.Array]) -> Metrics:
@@ -90,6 +93,9 @@ class Objective:
       outcome: `(params, extra, batch, key) -> Outcome`. `key` is
         `flexlam_jax.random.stream(seed, step, "loss")`; derive named streams from it with
         `flexlam_jax.random.fold_name`.
+      outcome_at: `step -> outcome` of that update, for a loss whose gradient changes in training, as
+        with a warm-up; its terms are those of `outcome`, which evaluation runs. None: always
+        `outcome`.
       coefficients: {term: float} of every term, summed in this order.
       summary: `totals -> {metric: scalar}`: what is no mean, as the share of codes in use.
       unsplittable: terms that no sums of micro-batches make up (CCA, a ratio over the batch);
@@ -106,6 +112,7 @@ class Objective:
     init: Callable[[jax.Array, Batch], Variables]
     outcome: Callable[[Any, Any, Batch, jax.Array], Outcome]
     coefficients: Mapping[str, float]
+    outcome_at: Callable[[jax.Array], Callable[[Any, Any, Batch, jax.Array], Outcome]] | None = None
     summary: Callable[[Mapping[str, jax.Array]], Metrics] = _no_summary
     unsplittable: tuple[str, ...] = ()
     detached: tuple[str, ...] = ()
@@ -113,6 +120,12 @@ class Objective:
     transitions_per_row: int | Mapping[str, int] = 1
     dtype: str = "float32"
     rules: tuple[Rule, ...] = RULES
+
+    def at(self, step: jax.Array) -> "Objective":
+        """The objective of one update, int32 (): the number of updates before it."""
+        if self.outcome_at is None:
+            return self
+        return dataclasses.replace(self, outcome=self.outcome_at(step), outcome_at=None)
 
     def loss(self, terms: Mapping[str, Mean], weights: Mapping[str, Any] | None = None) -> Any:
         """The scalar to minimise; `weights` {term: of the whole update}, by default those here."""

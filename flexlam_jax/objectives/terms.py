@@ -54,6 +54,7 @@ def objective_of(
     terms: Sequence[Term],
     *,
     report: Callable[[Any, Batch], Report] = lambda outputs, batch: Report(),
+    share: Callable[[Any], Any] = lambda outputs: None,
     **loop: Any,
 ) -> Objective:
     """The Objective of one model and the terms of its loss.
@@ -62,6 +63,7 @@ def objective_of(
       init: `(key, batch) -> {"params": tree, **extra}` of the model alone.
       apply: `(params, extra, batch, key) -> (outputs, extra)`, the model in training.
       report: `(outputs, batch) -> Report`, what is told beside the terms.
+      share: `outputs -> Outcome.shared`, for an objective that this one becomes a part of.
       loop: what else the loop needs, as `Objective` names it: flops_per_row, rules, ...
 
     Raises:
@@ -107,6 +109,7 @@ def objective_of(
             told.metrics,
             told.totals,
             extra,
+            share(outputs),
         )
 
     return Objective(

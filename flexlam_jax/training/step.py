@@ -58,7 +58,7 @@ def make_train_step(
         rows = batch_fingerprint(batch)
         if augment is not None:
             batch = augment(batch, stream(seed, state.step, "augmentation"))
-        trained = with_frozen(objective, state.frozen)
+        trained = with_frozen(objective.at(state.step), state.frozen)
         grads, outcome = _update(trained, state, batch, key, accumulate)
         metrics = objective.values(outcome)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
