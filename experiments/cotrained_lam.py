@@ -95,8 +95,9 @@ def _check(config: Any, settings: DynamicsLamSettings) -> None:
 def _check_labels(settings: DynamicsLamSettings) -> None:
     if kind_of(settings.checkpoint, settings.step or None) == "lam_finetune":
         raise ConfigError(
-            f"config.lam.checkpoint={settings.checkpoint!r} learned from labelled actions too, which dynamics do not "
-            "read; freeze it with config.lam.train=False, or give a model of video alone"
+            f"config.lam.checkpoint={settings.checkpoint!r} learned from labelled actions too, "
+            "which dynamics do not read; freeze it with config.lam.train=False, or give a model of "
+            "video alone"
         )
 
 
