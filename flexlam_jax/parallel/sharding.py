@@ -28,6 +28,7 @@ RULES: tuple[Rule, ...] = (
     # Heads and hidden units are split: one all-reduce after attention, one after the MLP.
     # (M, heads, parts, width)
     (r"attention/(qkv|kv|query)/kernel$", (None, TENSOR_AXIS, None, None)),
+    (r"attention/(qkv|kv|query)/bias$", (TENSOR_AXIS, None, None)),
     (r"attention/out/kernel$", (TENSOR_AXIS, None)),  # (heads x width, M), heads outermost
     (r"mlp/up/kernel$", (None, TENSOR_AXIS)),
     (r"mlp/up/bias$", (TENSOR_AXIS,)),
