@@ -59,6 +59,11 @@ def build(config: Any) -> Task:
         _take_true_actions(config, there)
     learner = None
     if _trains_lam(config):
+        if config.model.drafts:
+            raise ConfigError(
+                "config.model.drafts reads what a frozen latent action model decodes, and "
+                "config.lam.train trains one along; leave one of the two out"
+            )
         learner = take_model(config, tokenizer.frame_shape if tokenizer else None)
     model = build_dynamics(config.model, config.tokens, config.actions)
     objective = dynamics_objective(
@@ -172,6 +177,8 @@ def _batch(config: Any, tokenizer: LoadedTokenizer | None) -> dict[str, Any]:
         held["action"] = (rows, frames - 1, *one), dtype
     elif config.model.action == "latent" and not tokenizer:
         held["slots"] = (rows, frames - 1, of.slots, of.slot_width), jnp.float32
+        if config.model.drafts:
+            held["drafts"] = (rows, frames - 1, config.tokens.count), jnp.int32
     return {name: jax.ShapeDtypeStruct(*what) for name, what in held.items()}
 
 

@@ -11,10 +11,14 @@ What is to be predicted reads the frames before it in one of two contexts:
   shown    frames are read as they are, and those to be predicted beside them look back at that: what
            play does, for twice the work in training. Raster order has no other
 
+With `drafts` every frame but the first also has the tokens of what the latent action model's own
+decoder makes of the frame before: a blurred guess that obeys, on which the dynamics improve.
+
 Dimension keys: B rows, T frames, N tokens of a frame, P positions of a frame (N, or N + 1 with an
 action's token), V codes, K slots, D slot width, M width.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
@@ -63,6 +67,7 @@ class Dynamics(nn.Module):
 
     Attributes:
       tokens, codes: N and V.
+      drafts: whether frames come with the tokens of a draft.
       kind, context, action, enters: one of KINDS, CONTEXTS, ACTIONS, ENTERS. An action is added to
         every token of the frame that it leads to, or stands before them as a token of its own; so
         does a learned vector for the first frame of a clip, which none leads to.
@@ -71,6 +76,7 @@ class Dynamics(nn.Module):
 
     tokens: int
     codes: int
+    drafts: bool
     kind: str
     context: str
     action: str
@@ -88,11 +94,17 @@ class Dynamics(nn.Module):
         if self.action != "none":
             self.first = self.param("first", small, (self.width,))
             self.project = Dense(self.width, dtype=self.block.dtype)
+        if self.drafts:  # Its last row stands for the first frame of a clip, which has no draft.
+            self.drafted = self.param("drafted", small, (self.codes + 1, self.width))
         self.stack = LookingBack(self.width, self.layers, self.window, self.block)
         self.head = Dense(self.codes, kernel_init=small)  # Logits of half precision would be ties.
 
     def __call__(
-        self, ids: jax.Array, hidden: jax.Array, actions: jax.Array | None = None
+        self,
+        ids: jax.Array,
+        hidden: jax.Array,
+        actions: jax.Array | None = None,
+        drafts: jax.Array | None = None,
     ) -> jax.Array:
         """Logits float32 (B, T-1, N, V) of every frame but the first, given the frames before it and
         its own tokens that are not hidden; in raster order, those before each.
@@ -101,22 +113,37 @@ class Dynamics(nn.Module):
           ids: int32 (B, T, N).
           hidden: bool (B, T, N), not read in raster order.
           actions: float (B, T-1, K, D), null-filled; None without.
+          drafts: int32 (B, T-1, N), of the same frames; None without.
         """
-        lead = self._lead(actions, ids.shape[0])
+        lead, drafts = self._lead(actions, ids.shape[0]), self._drafts(drafts, ids.shape[0])
         if self.context == "masked":
-            x = self._positions(jnp.where(hidden, self.codes, ids), lead)
+            x = self._positions(jnp.where(hidden, self.codes, ids), lead, drafts)
             return self._logits(self.stack(x)[:, 1:])
-        before, behind = (None, None) if lead is None else (lead[:, :-1], lead[:, 1:])
-        past = self.stack.past(self._positions(ids[:, :-1], before))
-        drafts = self._positions(self._draft(ids[:, 1:], hidden[:, 1:]), behind)
-        return self._logits(self._predicting("after", drafts, past))
+        before = self._positions(*_each(lambda of: of[:, :-1], ids, lead, drafts))
+        past = self.stack.past(before)
+        unfinished = self._unfinished(ids[:, 1:], hidden[:, 1:])
+        x = self._positions(unfinished, *_each(lambda of: of[:, 1:], lead, drafts))
+        return self._logits(self._predicting("after", x, past))
 
-    def start(self, ids: jax.Array, actions: jax.Array | None = None) -> FrameCache:
-        """What is kept of the first frames: ids (B, T, N), actions (B, T-1, K, D) between them."""
-        return self.stack.read(self._positions(ids, self._lead(actions, ids.shape[0])))[1]
+    def start(
+        self,
+        ids: jax.Array,
+        actions: jax.Array | None = None,
+        drafts: jax.Array | None = None,
+    ) -> FrameCache:
+        """What is kept of the first frames: ids (B, T, N), actions (B, T-1, K, D) between them and
+        drafts (B, T-1, N)."""
+        rows = ids.shape[0]
+        x = self._positions(ids, self._lead(actions, rows), self._drafts(drafts, rows))
+        return self.stack.read(x)[1]
 
     def frame(
-        self, ids: jax.Array, hidden: jax.Array, action: jax.Array | None, cache: FrameCache
+        self,
+        ids: jax.Array,
+        hidden: jax.Array,
+        action: jax.Array | None,
+        cache: FrameCache,
+        draft: jax.Array | None = None,
     ) -> jax.Array:
         """Logits float32 (B, N, V) of the next frame, whose tokens are partly known.
 
@@ -124,13 +151,21 @@ class Dynamics(nn.Module):
           ids, hidden: (B, N), as in `__call__`.
           action: that leads to it, float (B, K, D).
           cache: of the frames before, one at least; read only.
+          draft: of the frame, (B, N).
         """
-        x = self._positions(self._draft(ids, hidden)[:, None], self._led(action))
+        ids = self._unfinished(ids, hidden)
+        x = self._positions(*_each(lambda of: of[:, None], ids, self._led(action), draft))
         return self._logits(self._predicting("step", x, cache)[0])[:, 0]
 
-    def write(self, ids: jax.Array, action: jax.Array | None, cache: FrameCache) -> FrameCache:
+    def write(
+        self,
+        ids: jax.Array,
+        action: jax.Array | None,
+        cache: FrameCache,
+        draft: jax.Array | None = None,
+    ) -> FrameCache:
         """The cache after the frame of these ids (B, N), to which the action led."""
-        x = self._positions(ids[:, None], self._led(action))
+        x = self._positions(*_each(lambda of: of[:, None], ids, self._led(action), draft))
         return cache.write(self.stack.step(x, cache)[1])
 
     def leads(self, actions: jax.Array) -> jax.Array:
@@ -139,15 +174,21 @@ class Dynamics(nn.Module):
         return self._lead(actions, actions.shape[0])
 
     def seen(
-        self, ids: jax.Array, lead: jax.Array, cache: FrameCache
+        self,
+        ids: jax.Array,
+        lead: jax.Array,
+        cache: FrameCache,
+        draft: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysValues]:
         """`frame` and what `write` writes in one pass, of MaskGIT: (logits, keys and values).
 
         Args:
           ids: (B, N), V for a token that is hidden.
           lead: to it, (B, 1, M), of `leads`.
+          draft: of it, (B, N).
         """
-        y, read = self.stack.step(self._positions(ids[:, None], lead), cache)
+        ids, draft = _each(lambda of: of[:, None], ids, draft)
+        y, read = self.stack.step(self._positions(ids, lead, draft), cache)
         return self._logits(y)[:, 0], read
 
     def _lead(self, actions: jax.Array | None, rows: int) -> jax.Array | None:
@@ -158,23 +199,35 @@ class Dynamics(nn.Module):
         return jnp.concatenate([first, self._embedded(actions)], axis=1)
 
     def _led(self, action: jax.Array | None) -> jax.Array | None:
-        """What leads to one frame that is not the first, (B, 1, M)."""
-        return None if self.action == "none" else self._embedded(action[:, None])
+        """What leads to one frame that is not the first, (B, M)."""
+        return None if self.action == "none" else self._embedded(action)
 
     def _embedded(self, actions: jax.Array) -> jax.Array:
-        """Actions (B, T, K, D), of which there may be none, T = 0 -> (B, T, M)."""
+        """Actions (..., K, D), of which there may be none -> (..., M)."""
         *leading, K, D = actions.shape
         return self.project(actions.reshape(*leading, K * D))
 
-    def _draft(self, ids: jax.Array, hidden: jax.Array) -> jax.Array:
+    def _drafts(self, drafts: jax.Array | None, rows: int) -> jax.Array | None:
+        """Drafts of every frame of a clip, (B, T, N): V for the first, which has none."""
+        if not self.drafts:
+            return None
+        first = jnp.full((rows, 1, self.tokens), self.codes, drafts.dtype)
+        return jnp.concatenate([first, drafts], axis=1)
+
+    def _unfinished(self, ids: jax.Array, hidden: jax.Array) -> jax.Array:
         """Tokens (..., N) of a frame as it is read while it is predicted."""
         if self.kind == "maskgit":
             return jnp.where(hidden, self.codes, ids)
         return jnp.concatenate([jnp.full_like(ids[..., :1], self.codes), ids[..., :-1]], axis=-1)
 
-    def _positions(self, ids: jax.Array, lead: jax.Array | None) -> jax.Array:
-        """ids (B, T, N), lead (B, T, M) -> (B, T, P, M)."""
-        x = (self.table[ids] + self.place).astype(self.block.dtype)
+    def _positions(
+        self, ids: jax.Array, lead: jax.Array | None, drafts: jax.Array | None
+    ) -> jax.Array:
+        """ids and drafts (B, T, N), lead (B, T, M) -> (B, T, P, M)."""
+        x = self.table[ids] + self.place
+        if self.drafts:
+            x = x + self.drafted[drafts]
+        x = x.astype(self.block.dtype)
         if lead is None:
             return x
         lead = lead[:, :, None]
@@ -195,12 +248,18 @@ class Dynamics(nn.Module):
         return self.head(y[:, :, -self.tokens :])
 
 
+def _each(change: Callable[[jax.Array], jax.Array], *arrays: jax.Array | None) -> Any:
+    """The arrays, changed, those that are None left so."""
+    return tuple(None if array is None else change(array) for array in arrays)
+
+
 def draw_frame(
     model: Dynamics,
     variables: Any,
     action: jax.Array | None,
     cache: FrameCache,
     keys: jax.Array,
+    draft: jax.Array | None = None,
     *,
     steps: int,
     temperature: jax.Array | float,
@@ -210,7 +269,7 @@ def draw_frame(
     says, each a pass over the whole frame."""
 
     def logits_of(ids: jax.Array, hidden: jax.Array) -> jax.Array:
-        return model.apply(variables, ids, hidden, action, cache, method="frame")
+        return model.apply(variables, ids, hidden, action, cache, draft, method="frame")
 
     if model.kind == "causal":
         return sample_raster(logits_of, keys, model.tokens, temperature)

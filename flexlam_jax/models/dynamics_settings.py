@@ -41,6 +41,11 @@ class DynamicsSettings:
         range=one_of(ACTIONS),
         help="what leads to a frame: prefixes of lam.checkpoint, the data's actions, or nothing",
     )
+    drafts: bool = setting(
+        False,
+        range=SWITCH,
+        help="also reads what the latent action model's decoder makes of the frame before",
+    )
     enters: str = setting(
         "add", range=one_of(ENTERS), help="an action is added to every token, or is one of its own"
     )
@@ -124,9 +129,15 @@ def build_dynamics(
             f"config.model.kind='causal' predicts tokens from whole frames before them, and "
             f"config.model.context={settings.context!r} hides some; set it to 'shown'"
         )
+    if settings.drafts and settings.action != "latent":
+        raise ConfigError(
+            f"config.model.drafts is set, and with config.model.action={settings.action!r} there is no "
+            "latent action model that could draft; leave it out"
+        )
     return Dynamics(
         tokens=of.count,
         codes=of.codebook_size,
+        drafts=settings.drafts,
         kind=settings.kind,
         context=settings.context,
         action=settings.action,
@@ -150,11 +161,12 @@ def clip_shapes(
     model: Dynamics, actions: ActionSettings, frames: int
 ) -> tuple[jax.ShapeDtypeStruct | None, ...]:
     """What the model is called with, of one row of T = `frames`: ids int32 and hidden bool (1, T, N),
-    actions float32 (1, T-1, K, D) or None."""
-    tokens = 1, frames, model.tokens
+    actions float32 (1, T-1, K, D) and drafts int32 (1, T-1, N), or None."""
+    tokens, drafts = (1, frames, model.tokens), (1, frames - 1, model.tokens)
     led = 1, frames - 1, actions.slots, actions.slot_width
     return (
         jax.ShapeDtypeStruct(tokens, jnp.int32),
         jax.ShapeDtypeStruct(tokens, jnp.bool_),
         None if model.action == "none" else jax.ShapeDtypeStruct(led, jnp.float32),
+        jax.ShapeDtypeStruct(drafts, jnp.int32) if model.drafts else None,
     )

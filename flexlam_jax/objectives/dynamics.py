@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from flexlam_jax.config.ranges import interval, real
 from flexlam_jax.config.settings import read, setting
 from flexlam_jax.models.bottleneck import null_fill, sample_keep
+from flexlam_jax.models.drafts import draft_ids, shown_frames
 from flexlam_jax.models.dynamics import Dynamics
 from flexlam_jax.models.dynamics_settings import ActionSettings, clip_shapes
 from flexlam_jax.models.flops import program_flops, with_plain_attention
@@ -30,7 +31,8 @@ from flexlam_jax.objectives.terms import Report, Term, objective_of
 from flexlam_jax.random import fold_name
 
 MODEL = "dynamics"  # Where its parameters lie, beside those of the frozen models.
-SLOTS, NULL = "slots", "null"  # Of a batch, where no frozen model makes them.
+# Of a batch, where no frozen model makes them.
+SLOTS, NULL, DRAFTS = "slots", "null", "drafts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +81,7 @@ def dynamics_objective(
     It reads batch["frames"] uint8 (B, T, H, W, C), neighbours a transition of the latent action model
     apart; for true actions batch["action"] too, int32 (B, T-1), or float (B, T-1, A). Without frozen
     models, batch["ids"] int32 (B, T, N) and batch["slots"] float (B, T-1, K, D), whose null latent is
-    batch["null"] float (D,), zeros where there is none.
+    batch["null"] float (D,), zeros where there is none; with drafts batch["drafts"] int32 (B, T-1, N).
 
     The loss is `cross_entropy`, nats per hidden token; in raster order every token is. Metrics
     (float32 scalars): accuracy, of the likeliest code; copy_accuracy, of the token at the same place
@@ -145,7 +147,8 @@ def _apply(
     else:
         hidden = training_mask(fold_name(key, "mask"), ids.shape, *loss.mask)
     actions = _actions(model, settings, frozen.lam, params, extra, batch, fold_name(key, "keep"))
-    logits = model.apply({"params": params[MODEL]}, ids, hidden, actions)
+    drafts = _drafts(model, frozen, params, extra, batch, ids, actions)
+    logits = model.apply({"params": params[MODEL]}, ids, hidden, actions, drafts)
     return DynamicsOutput(logits, ids[:, 1:], hidden[:, 1:], ids[:, :-1]), extra
 
 
@@ -173,6 +176,28 @@ def _actions(
     return lam.null_fill(variables, slots, keep)
 
 
+def _drafts(
+    model: Dynamics,
+    frozen: FrozenModels,
+    params: Any,
+    extra: Any,
+    batch: Batch,
+    ids: jax.Array,
+    actions: jax.Array | None,
+) -> jax.Array | None:
+    """Of every frame but the first, int32 (B, T-1, N)."""
+    if not model.drafts:
+        return None
+    if frozen.tokenizer is None or frozen.lam is None:  # On paper.
+        return batch[DRAFTS]
+    lam, tokenizer = frozen.lam, frozen.tokenizer
+    variables = tokenizer.variables(params, extra)
+    before = shown_frames(tokenizer.model, variables, ids)[:, :-1]
+    return draft_ids(
+        tokenizer.model, variables, lam.model, lam.variables(params, extra), before, actions
+    )
+
+
 def _row_flops(
     model: Dynamics, settings: ActionSettings, frozen: FrozenModels, frames: int
 ) -> float:
@@ -185,7 +210,21 @@ def _row_flops(
         total += frozen.tokenizer.flops(frames)
     if frozen.lam:
         total += frozen.lam.flops(frames - 1, 0, 0)
+    if frozen.tokenizer and frozen.lam and model.drafts:
+        ids, _, actions, _ = clip_shapes(model, settings, frames)
+        total += _draft_flops(frozen.tokenizer, frozen.lam, ids, actions)
     return total
+
+
+def _draft_flops(tokenizer: FrozenTokenizer, lam: FrozenLam, ids: Any, actions: Any) -> float:
+    """FLOPs of the drafts of one row."""
+    (made_by, given), (decoder, its) = tokenizer.on_paper(), lam.on_paper()
+
+    def drafts(given: Any, its: Any, ids: jax.Array, actions: jax.Array) -> jax.Array:
+        before = shown_frames(made_by.model, given, ids)[:, :-1]
+        return draft_ids(made_by.model, given, decoder.model, its, before, actions)
+
+    return program_flops(drafts, given, its, ids, actions)
 
 
 def _of_token(output: DynamicsOutput) -> jax.Array:

@@ -28,6 +28,7 @@ from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.lam import LoadedLam
 from flexlam_jax.loading.tokenizer import LoadedTokenizer
 from flexlam_jax.models.bottleneck import null_fill, trained_budgets
+from flexlam_jax.models.drafts import draft_ids
 from flexlam_jax.models.dynamics import Dynamics, draw_frame
 from flexlam_jax.models.lam import LatentActionModel, build_lam
 from flexlam_jax.models.maskgit import hidden_after
@@ -38,10 +39,12 @@ from flexlam_jax.world.inputs import start_frames, step_codes
 
 @flax.struct.dataclass
 class TokenState:
-    """Of B rows: what the dynamics, and the tokenizer's decoder, have kept of the frames so far."""
+    """Of B rows: what the dynamics, and the tokenizer's decoder, have kept of the frames so far, and,
+    for dynamics with drafts, the newest frame as it was shown, uint8 (B, H, W, C)."""
 
     cache: FrameCache
     shown: Any
+    newest: jax.Array | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,10 +174,25 @@ def _start(networks: _Networks, variables: Any, frames: jax.Array) -> TokenState
     tokenizer, given = networks.tokenizer, variables["tokenizer"]
     ids = tokenizer.apply(given, frames, method="encode").ids
     values = tokenizer.apply(given, ids, method="values_of")
-    _, shown = tokenizer.apply(given, values, method="decode_read")
+    made, shown = tokenizer.apply(given, values, method="decode_read")
     actions = _start_actions(networks, variables, frames)
-    cache = networks.dynamics.apply(variables["dynamics"], ids, actions, method="start")
-    return TokenState(cache, shown)
+    drafts = newest = None
+    if networks.dynamics.drafts:
+        made = from_float(made, jnp.uint8)
+        drafts, newest = _drafts(networks, variables, made[:, :-1], actions), made[:, -1]
+    cache = networks.dynamics.apply(variables["dynamics"], ids, actions, drafts, method="start")
+    return TokenState(cache, shown, newest)
+
+
+def _drafts(
+    networks: _Networks, variables: Any, frames: jax.Array, actions: jax.Array
+) -> jax.Array:
+    """Of the frames after these, ids (B, T, N); frames and actions as `draft_ids` takes them."""
+    if not frames.shape[1]:
+        return jnp.zeros((frames.shape[0], 0, networks.dynamics.tokens), jnp.int32)
+    return draft_ids(
+        networks.tokenizer, variables["tokenizer"], networks.lam, variables["lam"], frames, actions
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -198,21 +216,26 @@ def _step(
     dynamics, tokenizer, cache = networks.dynamics, networks.tokenizer, state.cache
     given = variables["dynamics"]
     action = null_fill(codes, keep, variables["null"])
+    draft = None
+    if dynamics.drafts:
+        draft = _drafts(networks, variables, state.newest[:, None], action[:, None])[:, 0]
     ids = draw_frame(
         dynamics,
         given,
         action,
         cache,
         _row_keys(seed, cache.count),
+        draft,
         steps=steps,
         temperature=temperature,
     )
-    cache = dynamics.apply(given, ids, action, cache, method="write")
+    cache = dynamics.apply(given, ids, action, cache, draft, method="write")
     values = tokenizer.apply(variables["tokenizer"], ids[:, None], method="values_of")
     frames, shown = tokenizer.apply(
         variables["tokenizer"], values, state.shown, method="decode_step"
     )
-    return from_float(frames[:, 0], jnp.uint8), TokenState(cache, shown)
+    made = from_float(frames[:, 0], jnp.uint8)
+    return made, TokenState(cache, shown, made if dynamics.drafts else None)
 
 
 def _row_keys(seed: jax.Array, count: jax.Array) -> jax.Array:

@@ -147,6 +147,7 @@ def _other_size(config, folder):
     "change, message",
     [
         (_other_size, "tokenizer.checkpoint reads frames of 32 x 32 x 3 and .* of 16 x 16 x 3"),
+        (lambda c, _: c.model.update(drafts=True, action="true"), "action='true' reads no latent"),
         (lambda c, _: c.tokenizer.update(checkpoint=""), "config.tokenizer.checkpoint is empty"),
         (lambda c, _: c.lam.update(checkpoint=""), "--config.lam.checkpoint=runs/lam"),
         (lambda c, _: c.tokenizer.update(fingerprint="f" * 64), "and the run is of model ffffffff"),

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from flexlam_jax.models.dynamics_settings import build_dynamics
+from flexlam_jax.config.settings import read
+from flexlam_jax.models.dynamics_settings import ActionSettings, build_dynamics, clip_shapes
 from flexlam_jax.models.flops import program_flops
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.tokenizer import build_tokenizer
@@ -23,6 +24,7 @@ SHAPE = (SIZE, SIZE, 3)
 VQ = {**LIGHT, "quantizer": {"kind": "vq", "codes": 8, "width": 2}}
 TOKENS = {"count": 4, "codebook_size": 8}
 ACTIONS = {"slots": K, "slot_width": D, "keep": {"kind": "fixed", "count": 2}}
+DRAFTING = {**MODEL, "drafts": True}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def batch():
 @pytest.fixture(scope="module")
 def built(frozen, batch):
     """(model, objective, variables)."""
-    model = build_dynamics(MODEL, TOKENS, ACTIONS)
+    model = build_dynamics(DRAFTING, TOKENS, ACTIONS)
     objective = dynamics_objective(model, ACTIONS, clip_length=T, frozen=frozen)
     variables = randomised(dict(jax.jit(objective.init)(jax.random.key(0), batch)))
     assert set(variables["params"]) == {"dynamics", "tokenizer", "lam"}
@@ -50,15 +52,23 @@ def built(frozen, batch):
 
 @pytest.fixture(scope="module")
 def given(frozen, built, batch):
-    """What the frozen models make of the batch: ids and null-filled slots."""
+    """What the frozen models make of the batch: ids, null-filled slots and drafts."""
     params, codebook = built[2]["params"], built[2]["codebook"]["tokenizer"]
-    tokens = frozen.tokenizer.model.apply(
-        {"params": params["tokenizer"], "codebook": codebook}, batch["frames"], method="encode"
-    )
-    slots, _ = frozen.lam.model.apply({"params": params["lam"]}, batch["frames"], method="encode")
-    return np.asarray(tokens.ids), np.where(
-        np.arange(K)[:, None] < 2, slots, params["lam"]["null"]
-    ).astype(np.float32)
+    tokenizer, lam = frozen.tokenizer.model, {"params": params["lam"]}
+    of = {"params": params["tokenizer"], "codebook": codebook}
+    ids = np.asarray(tokenizer.apply(of, batch["frames"], method="encode").ids)
+    slots, _ = frozen.lam.model.apply(lam, batch["frames"], method="encode")
+    slots = np.where(np.arange(K)[:, None] < 2, slots, params["lam"]["null"]).astype(np.float32)
+
+    def pixels(frames):
+        return np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8)
+
+    values = tokenizer.apply(of, ids, method="values_of")
+    shown = pixels(tokenizer.apply(of, values, method="decode"))[:, :-1]
+    made = pixels(frozen.lam.model.apply(lam, shown, slots, method="decode"))
+    drafts = np.asarray(tokenizer.apply(of, made, method="encode").ids)
+    assert (drafts != ids[:, 1:]).any()
+    return ids, slots, drafts
 
 
 def gradient(objective, variables, batch, key):
@@ -86,9 +96,10 @@ def test_frozen_models_do_not_feel_the_loss_and_stay_as_they_are(built, batch):
 def test_the_loss_is_that_of_hidden_tokens_of_frozen_models(frozen, built, batch, given):
     """With all of them hidden it can be counted by hand."""
     model, _, variables = built
-    ids, actions = given
+    ids, actions, drafts = given
     hidden = np.broadcast_to((np.arange(T) > 0)[:, None], ids.shape)
-    logits = model.apply({"params": variables["params"]["dynamics"]}, ids, hidden, actions)
+    of = {"params": variables["params"]["dynamics"]}
+    logits = model.apply(of, ids, hidden, actions, drafts)
     log_p = np.asarray(jax.nn.log_softmax(logits))
     nats = -np.take_along_axis(log_p, ids[:, 1:, :, None], axis=-1)
     objective = dynamics_objective(
@@ -109,6 +120,7 @@ def test_prefixes_are_drawn_anew_and_true_actions_are_one_slot(built):
     batch = {
         "ids": np.zeros((ROWS, T, 4), np.int32),
         "slots": np.ones((ROWS, T - 1, K, D), np.float32),
+        "drafts": np.zeros((ROWS, T - 1, 4), np.int32),
     }
     objective = dynamics_objective(
         built[0], {**ACTIONS, "keep": {"kind": "uniform"}}, clip_length=T
@@ -135,6 +147,13 @@ def test_flops_are_those_of_what_has_a_gradient(frozen, built, batch):
         variables["params"],
         row,
     )
+    drafting = objective.flops_per_row - 3 * _plain_flops(frozen, built[0])
     encoding = frozen.tokenizer.flops(T), frozen.lam.flops(T - 1, 0, 0)
-    assert min(encoding) > 0
-    assert objective.flops_per_row == pytest.approx(3 * whole - 2 * sum(encoding))
+    assert min(encoding) > 0 and drafting > sum(encoding)
+    assert objective.flops_per_row == pytest.approx(3 * whole - 2 * drafting)
+
+
+def _plain_flops(frozen, model):
+    shapes = clip_shapes(model, read("actions", ACTIONS, ActionSettings), T)
+    variables = jax.eval_shape(model.init, jax.random.key(0), *shapes)
+    return program_flops(model.apply, variables, *shapes)

@@ -39,20 +39,35 @@ def test_it_is_a_world(world):
     assert world.lam["fingerprint"] == world.latent_actions.fingerprint()
 
 
-def test_frames_are_those_of_reading_the_whole_history(world, state):
-    """Without the caches of the dynamics and of the decoder; the start's actions are inferred."""
+@pytest.mark.parametrize("drafts", [False, True])
+def test_frames_are_those_of_reading_the_whole_history(drafts):
+    """Without the caches of the dynamics and of the decoder; the start's actions are inferred. A draft
+    goes on from the frame before as it was shown."""
+    world = tiny_world(SPACETIME, drafts=drafts)
+    state = world.start(FRAMES)
     keep = np.array([1, K])
     ids = np.zeros((B, T, world.tokenizer.tokens), np.int32)
     ids[:, :START] = world.tokenizer.encode(FRAMES)
     actions = np.zeros((B, T - 1, K, D), np.float32)
     actions[:, 0] = world.latent_actions.encode(FRAMES[:, 0], FRAMES[:, 1])
     forward = jax.jit(functools.partial(world.dynamics.apply, world.variables["dynamics"]))
+    drawn = np.zeros((B, T - 1, ids.shape[-1]), np.int32) if drafts else None
+
+    def draft(time):
+        before = world.tokenizer.decode(ids)[:, time - 1]
+        made = world.latent_actions.decode(before, actions[:, time - 1])
+        return world.tokenizer.encode(np.round(made * 255).astype(np.uint8)[:, None])[:, 0]
+
+    if drafts:
+        drawn[:, 0] = draft(1)
     kept = set()
     for time in range(START, T):
         shown, state = world.step(state, CODES[time], keep, steps=1, temperature=0.0)
         actions[:, time - 1] = world.latent_actions.null_fill(CODES[time], keep)
+        if drafts:
+            drawn[:, time - 1] = draft(time)
         hidden = np.broadcast_to((np.arange(T) == time)[:, None], ids.shape)
-        ids[:, time] = forward(ids, hidden, actions)[:, time - 1].argmax(-1)
+        ids[:, time] = forward(ids, hidden, actions, drawn)[:, time - 1].argmax(-1)
         assert shown.dtype == np.uint8 and near(shown, world.tokenizer.decode(ids)[:, time])
         kept.add(shown.tobytes())
     assert len(kept) == T - START
