@@ -10,6 +10,7 @@ The sections `tokens` and `actions` are filled in from them.
 Variants, which combine: action=true (the data's actions instead of latent ones, without
 config.lam.checkpoint: the row to compare with), action=none (the floor), cotrain (the latent action
 model is trained along: from config.lam.checkpoint on, or without one from scratch, as that of doom.py),
+undrafted (without drafts of the latent action model's decoder, as all of the former and genie are),
 token (an action is a token of its own), shown (the past as it is, at twice the work), causal (raster
 order), genie (the sizes of the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a
 smoke run).
@@ -30,13 +31,14 @@ def get_config(variant=""):
     config = common.section_config(DynamicsConfig)
     config.data.datasets = ("health_gathering_sticky",)
     config.data.clip_length = 12  # Some frames look back as far as in play: the window is 8.
-    config.model.unroll = True
+    config.model.drafts = config.model.unroll = True
     config.total_steps, config.batch_size = 2000, 8
     config.checkpoint.every = config.eval.every = 500
     config.eval.batches = 8
     variants = {
         "action": _action,
         "cotrain": _cotrain,
+        "undrafted": _undrafted,
         "token": _token,
         "shown": _shown,
         "causal": _causal,
@@ -49,7 +51,12 @@ def get_config(variant=""):
     return config
 
 
+def _undrafted(config, _):
+    config.model.drafts = False
+
+
 def _cotrain(config, _):
+    config.model.drafts = False
     config.lam.train = True
     config.lam.model = common.section_config(LamSettings, resolve_config(model_preset("doom")))
     config.lam.loss = common.section_config(LossSettings)
@@ -59,6 +66,8 @@ def _action(config, value):
     if value not in ACTIONS:
         raise ConfigError(f"variant action={value}: give one of {', '.join(ACTIONS)}")
     config.model.action = value
+    if value != "latent":
+        config.model.drafts = False
 
 
 def _token(config, _):
@@ -74,7 +83,7 @@ def _causal(config, _):
 
 
 def _genie(config, _):
-    config.model.update(width=512, layers=12, heads=8, mlp_hidden=2048, window=16)
+    config.model.update(width=512, layers=12, heads=8, mlp_hidden=2048, window=16, drafts=False)
     config.model.update(dtype="bfloat16", remat="dots", unroll=False)
     config.data.datasets = ()
     config.data.clip_length = 16
