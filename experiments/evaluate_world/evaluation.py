@@ -145,7 +145,11 @@ def _read(lam: LoadedLam, source: Source, context: int, asked: Options, *, state
 
 
 def _probe(train: Split, held_out: Clips, starts: Clips, asked: Options) -> Probe:
-    fitted = Pairs(train["frames"], train["action"][train.rows], train.episode[train.rows])
+    fitted = Pairs(
+        frames=train["frames"],
+        action=train["action"][train.rows],
+        episode=train.episode[train.rows],
+    )
     steps = asked.probe_steps
     reader = fit_reader(fitted, len(asked.names), asked.sampling.seed, steps)
     real = real_pairs(held_out)

@@ -46,6 +46,7 @@ class Evaluation:
             tables.worlds_table(self.worlds, self.data["horizon"]),
             tables.cells_table(self.worlds),
             tables.codes_table(self.codes, reasons=reasons),
+            tables.typed_table(self.codes),
             tables.separation_table(self.codes),
             tables.usage_table(self.usage),
             tables.speed_table(self.worlds),
@@ -67,6 +68,7 @@ class Evaluation:
                 {
                     "k": one.keep,
                     **one.separation,
+                    **({"typed": one.typed} if one.typed else {}),
                     "codes": [
                         {**dataclasses.asdict(card), **moved}
                         for card, moved in zip(one.cards, one.motion, strict=True)

@@ -23,6 +23,7 @@ def sentences(
     rows = worlds[name]["budgets"]
     lines = [_delta(row) for row in rows if row["delta_psnr"]][:1]
     lines += [_obedience(row, actions) for row in rows if "obedience" in row][:1]
+    lines += [_typed(one, actions) for one in codes if "relative" in one.typed][:1]
     lines.append(_horizon(rows[-1]))
     lines += [_validated(one, names) for one in codes][:1] if names else []
     speed = worlds[name]["latency"]
@@ -54,6 +55,16 @@ def _obedience(row: Mapping[str, Any], actions: int) -> str:
         f"{_with(row)}the commanded action is read from {format_number(found['real_generated'], 3)} "
         f"of the generated steps, {format_number(found['relative'], 2)} of what the same probe reads "
         f"right of real ones ({format_number(found['real_real'], 3)}); chance is {1 / actions:.2f}."
+    )
+
+
+def _typed(one: Codes, actions: int) -> str:
+    found = one.typed
+    told = f"{found['actions']} of {found['of']}"
+    return (
+        f"{_with({'k': one.keep})}keys of actions, of which {told} have a code, do theirs in "
+        f"{format_number(found['obedience'], 3)} of the steps, {format_number(found['relative'], 2)} of "
+        f"what the probe reads right of real ones; chance is {1 / actions:.2f}."
     )
 
 

@@ -128,6 +128,36 @@ def codes_table(codes: Sequence[Codes], *, reasons: bool = True) -> Table | None
     )
 
 
+def typed_table(codes: Sequence[Codes]) -> Table | None:
+    """Whether keys of actions do them."""
+    rows = [
+        {
+            "k": one.keep,
+            "actions": f"{one.typed['actions']} of {one.typed['of']}",
+            **{key: one.typed[key] for key in ("obedience", "relative") if key in one.typed},
+        }
+        for one in codes
+        if one.typed
+    ]
+    columns = [
+        Column("k", "k"),
+        Column("actions", "actions with a code"),
+        Column("obedience", "obedience", 3),
+        Column("relative", "of the probe's own", 3),
+    ]
+    if not rows:
+        return None
+    return Table(
+        "Keys of actions",
+        rows,
+        used(columns, rows),
+        index=("k",),
+        caption="Obedience where each action is commanded by the one code that plays it: of the listed "
+        "codes that read as it, the most reliable one on real transitions. Actions without a code count "
+        f"as not obeyed. {OVER}",
+    )
+
+
 def separation_table(codes: Sequence[Codes]) -> Table | None:
     """Whether codes are told apart by the motion they cause."""
     rows = [

@@ -31,16 +31,25 @@ Reader = Callable[[np.ndarray], np.ndarray]  # uint8 (M, 2, H, W, C) -> actions 
 REAL, GENERATED = "real", "generated"
 
 
-@dataclasses.dataclass(frozen=True)
-class Pairs:
-    """Transitions with an action, true or commanded.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Commanded:
+    """Actions of transitions, true or commanded.
 
-    frames: uint8 (M, 2, H, W, C).   action: int (M,).   episode: int (M,).
+    action: int (M,).   episode: int (M,).
+    """
+
+    action: np.ndarray
+    episode: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Pairs(Commanded):
+    """The same with their frames.
+
+    frames: uint8 (M, 2, H, W, C).
     """
 
     frames: np.ndarray
-    action: np.ndarray
-    episode: np.ndarray
 
 
 def fit_reader(
@@ -61,7 +70,8 @@ def real_pairs(clips: Clips) -> Pairs:
     steps = clips.horizon
     before, after = clips.frames[:, clips.context - 1 : -1], clips.target
     frames = np.stack([before, after], 2).reshape(-1, 2, *clips.frames.shape[2:])
-    return Pairs(frames, np.asarray(clips.action).reshape(-1), np.repeat(clips.episode, steps))
+    action = np.asarray(clips.action).reshape(-1)
+    return Pairs(frames=frames, action=action, episode=np.repeat(clips.episode, steps))
 
 
 def commanded_pairs(
@@ -85,7 +95,11 @@ def commanded_pairs(
     start = np.repeat(clips.start(world.history), actions, 0)
     made = generate(world, start, codes.reshape(-1, 1, *codes.shape[2:]), keep, sampling, tick=tick)
     frames = np.stack([np.repeat(clips.last, actions, 0), made[:, 0]], 1)
-    return Pairs(frames, np.tile(occur, len(clips)), np.repeat(clips.episode, actions))
+    return Pairs(
+        frames=frames,
+        action=np.tile(occur, len(clips)),
+        episode=np.repeat(clips.episode, actions),
+    )
 
 
 def cell(reader: Reader, pairs: Pairs, classes: int) -> Number:
@@ -105,7 +119,7 @@ def balanced(read: np.ndarray, wanted: np.ndarray, episode: np.ndarray, classes:
 
 
 def relative(
-    generated: tuple[np.ndarray, Pairs], real: tuple[np.ndarray, Pairs], classes: int
+    generated: tuple[np.ndarray, Commanded], real: tuple[np.ndarray, Commanded], classes: int
 ) -> Number | None:
     """Obedience over what the same probe reads of real transitions, of the same episodes.
 

@@ -121,7 +121,11 @@ def test_obedience_is_one_or_chance(clips):
 
 
 def test_scores_are_means_over_actions_and_relative_to_the_probe():
-    pairs = Pairs(np.zeros((6, 2, 1, 1, 1), np.uint8), np.array([0] * 5 + [2]), np.arange(6) % 3)
+    pairs = Pairs(
+        frames=np.zeros((6, 2, 1, 1, 1), np.uint8),
+        action=np.array([0] * 5 + [2]),
+        episode=np.arange(6) % 3,
+    )
     read = np.array([0, 0, 0, 0, 1, 2])
     number = cell(lambda frames: read, pairs, 3)
     assert number.mean == pytest.approx((4 / 5 + 1) / 2) and number.n == 3

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import types
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from data_pipelines.format.manifest import open_dataset
 from data_pipelines.registry import recipe_options
 from experiments.evaluate_world import card
 from experiments.evaluate_world.card import leakage_of
+from experiments.evaluate_world.codes import typed_obedience
 from experiments.evaluate_world.measure import _delta
 from experiments.evaluate_world.players import LATENT, NONE, TRUE, Player, takes
 from experiments.evaluate_world.summary import _obedience
@@ -23,7 +25,8 @@ from experiments.lam_inputs import Source
 from flexlam_jax.evaluation.collect import Split
 from flexlam_jax.evaluation.lam.leakage import LEAKAGE
 from flexlam_jax.evaluation.world.generation import Sampling
-from flexlam_jax.loading.action_card import FILE, read_card
+from flexlam_jax.evaluation.world.obedience import Commanded
+from flexlam_jax.loading.action_card import FILE, CodeCard, read_card
 from flexlam_jax.loading.actions import NotValidated
 from flexlam_jax.reports.results import Number, Table
 from tests.evaluation.world.rolling import NAMES, RollingLam, RollingWorld, make_clips
@@ -116,6 +119,24 @@ def test_what_does_not_fit_is_one_message(place, results, name, message):
     assert code == 1 and message in errors
     assert errors.startswith("error: ")  # Before anything is encoded.
     assert not (place / "x" / "report.json").exists()
+
+
+def test_a_key_of_an_action_plays_its_most_reliable_code_and_none_is_disobedience():
+    def card(action, low):
+        right = Number(low + 0.1, low, low + 0.2, 9, "share", "episodes")
+        return CodeCard(1, (0,), ((0.0,),), 0.25, action, right, 99, 0.3, None, None, False, "")
+
+    episode = np.arange(4)
+    real = Commanded(action=np.repeat([0, 1, 2], 4), episode=np.tile(episode, 3))
+    probe = types.SimpleNamespace(
+        names=("a", "b", "c"), classes=3, real=real, read=real.action.copy()
+    )
+    cards = [card("a", 0.2), card("a", 0.7), card("b", 0.1)]
+    read = np.array([[2] * 4, [0, 0, 0, 2], [1] * 4])  # The first code is not played.
+    found = typed_obedience(cards, read, episode, probe)
+    assert (found["actions"], found["of"]) == (2, 3)
+    assert found["obedience"].mean == pytest.approx((0.75 + 1 + 0) / 3)
+    assert found["relative"].mean == pytest.approx((0.75 + 1 + 0) / 3)
 
 
 def test_leakage_is_probed_on_the_transitions_that_were_read(place, monkeypatch):
