@@ -74,15 +74,15 @@ def _parameter(maps: Maps, moves: list[Move], leaf: Any) -> jax.Array:
         sharing.setdefault(tuple((i.start, i.stop) for i in box), []).append(device)
     shards: dict[Any, jax.Array] = {}
     for devices in sharing.values():
-        shards |= _shard(maps, moves, leaf, places[devices[0]], devices)
+        shards |= read_shard(maps, moves, leaf, places[devices[0]], devices)
     held = [shards[device] for device in places]
     return jax.make_array_from_single_device_arrays(leaf.shape, sharding, held)
 
 
-def _shard(
+def read_shard(
     maps: Maps, moves: list[Move], leaf: Any, box: Box, devices: list[Any]
 ) -> dict[Any, jax.Array]:
-    """{device: the shard `box` of a parameter}."""
+    """{device: the part `box` of the parameter `leaf`}, made up by `moves`."""
     shape = tuple(i.stop - i.start for i in box)
     parts = (part for move in moves for part in _pieces(maps, move, leaf, box))
     small = math.prod(shape) * leaf.dtype.itemsize <= PIECE_BYTES

@@ -10,6 +10,7 @@ fetched; nothing is unpickled.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from flexlam_jax.parallel.sharding import tree_shardings, with_shardings
 
 MMDIT = "an MMDiT of Stable Diffusion 3"
 AUTOENCODER = "an AutoencoderKL"
+_DIFFUSERS = r"transformer_blocks\.|(encoder|decoder)\.(down|up)_blocks\."
 
 
 def load_mmdit(
@@ -116,7 +118,7 @@ def _found(
         )
     if (place / folder).is_dir():
         place = place / folder
-    config = place / "config.json"
+    config = (place if place.is_dir() else place.parent) / "config.json"
     if place.is_dir() and not config.exists():
         raise CheckpointError(
             f"{place} is no folder of diffusers: it has neither {folder}/ nor config.json; name the "
@@ -128,7 +130,13 @@ def _found(
     found = sd3_configs.kind_of(tensors)
     if found != kind:
         raise CheckpointError(f"{place} holds {found}, where {kind} is needed")
-    return tensors, config if place.is_dir() else None
+    if not any(re.match(_DIFFUSERS, name) for name in tensors):
+        return tensors, None
+    if not config.exists():
+        raise CheckpointError(
+            f"{place} has the names of diffusers, whose settings are not beside it: {config} is missing"
+        )
+    return tensors, config
 
 
 def _same(path: Any, found: MMDiT, expected: MMDiT) -> None:

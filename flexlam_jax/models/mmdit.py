@@ -139,7 +139,7 @@ class MMDiT(nn.Module):
         return unpatchify(out, grid, self.patch)
 
     @nn.nowrap
-    def stacks(self) -> list[tuple[str, int, dict[str, bool]]]:
+    def stacks(self) -> list[tuple[str, int, dict[str, Any]]]:
         """(name, layers, kind of JointBlock) of the stacks of like blocks, in their order."""
         dual = min(self.dual_layers, self.layers - 1)
         return [

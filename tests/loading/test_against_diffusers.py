@@ -92,7 +92,7 @@ def test_an_autoencoder_as_diffusers_saves_it(tmp_path):
     want = theirs.decode(code.mean).sample
     (want.square().sum() / 2).backward()
     given = jnp.moveaxis(jnp.asarray(images.detach().numpy()), 1, -1)
-    mean, log_variance = model.apply(variables, given, method="encode")
+    mean, log_variance = jax.jit(lambda x: model.apply(variables, x, method="encode"))(given)
     close(mean, code.mean)
     close(log_variance, code.logvar)
     out, gradient = by_input(lambda x: model.apply(variables, x), given)

@@ -64,6 +64,7 @@ def channels_last(x):
 
 def close(ours, theirs, what, of_largest=False):
     scale = np.abs(theirs).max() if of_largest else 1.0
+    print(f"{what}: {np.abs(ours - theirs).max() / scale:.1e}")  # With pytest -s, for the docs.
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=TOLERANCE * scale, err_msg=what)
 
 
@@ -198,11 +199,17 @@ def test_what_a_folder_cannot_be_is_told(tmp_path):
         (place / "config.json").write_text(json.dumps({**config_of("sd3"), **changed}))
         with pytest.raises(CheckpointError, match=told):
             load_mmdit(place)
+    (place / "config.json").unlink()
+    with pytest.raises(CheckpointError, match="names of diffusers.*config.json is missing"):
+        load_mmdit(place / "diffusion_pytorch_model.safetensors")
     older = {**config_of("autoencoder_encoder"), "use_quant_conv": True}
     (place / "config.json").write_text(json.dumps(older))
     write(
         place / "diffusion_pytorch_model.safetensors",
-        {"encoder.conv_in.weight": np.zeros(1, np.float32)},
+        {
+            "encoder.conv_in.weight": np.zeros(1, np.float32),
+            "encoder.down_blocks.0.resnets.0.conv1.bias": np.zeros(1, np.float32),
+        },
     )
     with pytest.raises(CheckpointError, match="Stable Diffusion 1, 2 and XL"):
         load_autoencoder_kl(place)
