@@ -129,7 +129,8 @@ def cotraining_objective(
 
         def at_step(*given: Any) -> Outcome:
             told = outcome(share, *given)
-            return told.replace(metrics={**told.metrics, SHARE: Mean(share, jnp.float32(1))})
+            metrics = {**told.metrics, SHARE: Mean(share, jnp.float32(1))}
+            return dataclasses.replace(told, metrics=metrics)
 
         return at_step
 
