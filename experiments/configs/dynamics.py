@@ -32,9 +32,10 @@ def get_config(variant=""):
     config.data.datasets = ("health_gathering_sticky",)
     config.data.clip_length = 12  # Some frames look back as far as in play: the window is 8.
     config.model.drafts = config.model.unroll = True
-    config.total_steps, config.batch_size = 2000, 8
-    config.checkpoint.every = config.eval.every = 500
+    config.total_steps, config.batch_size = 1200, 8
+    config.checkpoint.every = config.eval.every = 400
     config.eval.batches = 8
+    config.sampling.temperature = 0.5  # Ahead of 0 and of 1 in one run.
     variants = {
         "action": _action,
         "cotrain": _cotrain,
