@@ -137,6 +137,7 @@ def test_from_scratch_and_on_paper():
         ({"lam": {"warmup_steps": 2, "ramp_steps": 2}}, "ramp_steps=2 last to the end"),
         ({"lam": {"fingerprint": "f" * 64}}, "is model .* of model ffffffffffff"),
         ({"model": {"action": "none"}}, "config.model.action='none' reads no latent actions"),
+        ({"model": {"drafts": True}}, "trains one along; leave one of the two out"),
         ({"data": {"gap": "0.5s"}}, "give a number of frames"),
         ({"tokenizer": {"checkpoint": ""}}, "config.tokenizer.checkpoint is empty"),
         (
