@@ -23,10 +23,9 @@ def page(stage: Stage, steps: int | None, runs: Runtime) -> str:
       steps: of sampling, to begin with; None for the model's own.
     """
     world = browser.half_precision(stage.world)
-    parts = {"script": runs.script, "runtime": runs.binary}
-    for function in browser.functions_of(world):
-        parts[function.name] = to_onnx(function)
-    return document(facts_of(stage, world, steps or world.sampling_steps), parts)
+    graphs = {function.name: to_onnx(function) for function in browser.functions_of(world)}
+    facts = facts_of(stage, world, steps or world.sampling_steps) | {"graphs": list(graphs)}
+    return document(facts, {"script": runs.script, "runtime": runs.binary, **graphs})
 
 
 def facts_of(stage: Stage, world: TokenWorld, steps: int) -> dict[str, Any]:
@@ -35,15 +34,14 @@ def facts_of(stage: Stage, world: TokenWorld, steps: int) -> dict[str, Any]:
     for board in told["keyboards"]:
         codes = np.stack([code.slots for code in stage.controls[board["keep"]].codes])
         board["leads"] = _array(browser.leads_of(world, codes), np.float32)
+        board["slots"] = _array(codes, np.float32)
     for start, frames in zip(told["starts"], stage.starts, strict=True):
-        ids, leads = browser.start_of(world, frames)
+        ids, leads, drafts = browser.start_of(world, frames)
         start |= {"ids": _array(ids, np.int32), "leads": _array(leads, np.float32)}
+        start["drafts"] = _array(drafts, np.int32)
     dynamics = world.dynamics
     return {
-        **{
-            name: told[name]
-            for name in ("title", "size", "keep", "keyboards", "starts", "sampling")
-        },
+        **{name: told[name] for name in ("title", "keep", "keyboards", "starts", "sampling")},
         # Others read the file: names, not where they lie here.
         "about": [f"{what} {Path(text).name}" for what, text in stage.about.items() if text],
         "live": None,
@@ -52,11 +50,14 @@ def facts_of(stage: Stage, world: TokenWorld, steps: int) -> dict[str, Any]:
         "steps": steps,
         "temperature": world.temperature,
         "world": {
+            "size": told["size"],
             "tokens": dynamics.tokens,
             "codes": dynamics.codes,
             "width": dynamics.width,
             "heads": dynamics.block.heads,
             "cache": browser.cache_shape(world),
+            "drafts": dynamics.drafts,
+            "slots": (world.slots, world.slot_width),
         },
     }
 

@@ -1,12 +1,13 @@
-"""A world of tokens cut for a runtime that knows no JAX: two functions of fixed shapes, and tables.
+"""A world of tokens cut for a runtime that knows no JAX: functions of fixed shapes, and tables.
 
     look    one pass over a frame whose tokens are partly known: what the others may be, and what later
             frames read of it
     show    the picture of a frame's tokens
+    draft   for dynamics that read drafts: the tokens of one of the next frame
 
 Whoever plays draws the tokens of a frame by passes, as `models.maskgit.sample_frame` does, and keeps
 what later frames read, as `models.spacetime.FrameCache.write` does. Of an action only what leads to a
-frame is needed, a vector.
+frame is needed, a vector, and for drafts its slots.
 
 Dimension keys: n codes, T0 frames of a start, H W C frame, N tokens, V codes of a token, P positions,
 M width, K slots of D numbers, S frames kept, h heads, E head width.
@@ -23,8 +24,10 @@ import numpy as np
 from flexlam_jax.errors import UserError
 from flexlam_jax.frames import from_float
 from flexlam_jax.loading.tokenizer import LoadedTokenizer
+from flexlam_jax.models.drafts import draft_ids
+from flexlam_jax.models.lam import build_lam
 from flexlam_jax.models.spacetime import FrameCache
-from flexlam_jax.serving.functions import ROWS, Argument, Function
+from flexlam_jax.serving.functions import ROWS, Argument, Function, frames_of
 from flexlam_jax.world.token_world import TokenWorld
 
 
@@ -74,21 +77,24 @@ def half_precision(world: TokenWorld) -> TokenWorld:
     dynamics = world.dynamics.clone(block=settings)
     variables = _rounded(world.variables["dynamics"])
     lam = world.latent_actions
-    return TokenWorld(dynamics, variables, world.config, world.step_number, tokenizer, lam)
+    cut = TokenWorld(dynamics, variables, world.config, world.step_number, tokenizer, lam)
+    cut.variables["lam"] = _rounded(cut.variables["lam"])
+    return cut
 
 
-def functions_of(world: TokenWorld) -> tuple[Function, Function]:
-    """`look` and `show`, of one row; the results of `look` are as `FrameCache.write` takes them."""
+def functions_of(world: TokenWorld) -> tuple[Function, ...]:
+    """`look`, `show` and, where the dynamics read drafts, `draft`, of one row; the results of `look`
+    are as `FrameCache.write` takes them."""
     dynamics, tokenizer = world.dynamics, world.tokenizer
     width, tokens = dynamics.width, dynamics.tokens
     layers, positions, kept, _ = cache_shape(world)
     heads = dynamics.block.heads
     held = (layers, ROWS, positions, kept, heads, width // heads)
 
-    def look(ids, lead, keys, values, count) -> Mapping[str, jax.Array]:
+    def look(ids, lead, keys, values, count, draft=None) -> Mapping[str, jax.Array]:
         cache = FrameCache(keys, values, count)
         given = world.variables["dynamics"]
-        logits, read = dynamics.apply(given, ids, lead, cache, method="seen")
+        logits, read = dynamics.apply(given, ids, lead, cache, draft, method="seen")
         return {"logits": logits, "new_keys": read[0], "new_values": read[1]}
 
     def show(ids) -> Mapping[str, jax.Array]:
@@ -98,7 +104,8 @@ def functions_of(world: TokenWorld) -> tuple[Function, Function]:
         return {"frames": from_float(frames[:, 0], jnp.uint8)}
 
     ids = Argument("ids", (ROWS, tokens), np.int32, "of tokens; V for one that is hidden")
-    return (
+    drafts = Argument("draft", (ROWS, tokens), np.int32, "tokens of a draft; V for none")
+    functions = (
         Function(
             "look",
             "a pass over a frame",
@@ -108,12 +115,36 @@ def functions_of(world: TokenWorld) -> tuple[Function, Function]:
                 Argument("keys", held, np.float32, "of the frames kept"),
                 Argument("values", held, np.float32, "of the frames kept"),
                 Argument("count", (ROWS,), np.int32, "frames so far"),
+                *([drafts] if dynamics.drafts else []),
             ),
             {"logits": "(B, N, V)", "new_keys": "of this frame", "new_values": "of this frame"},
             look,
         ),
         Function("show", "the picture of tokens", (ids,), {"frames": "(B, H, W, C)"}, show),
     )
+    return (*functions, _draft(world)) if dynamics.drafts else functions
+
+
+def _draft(world: TokenWorld) -> Function:
+    def draft(frames, slots) -> Mapping[str, jax.Array]:
+        return {"draft": _drafts(world, frames[:, None], slots[:, None])[:, 0]}
+
+    return Function(
+        "draft",
+        "the tokens of a draft of the next frame",
+        (
+            frames_of("frames", world.frame_shape, "as `show` shows them"),
+            Argument("slots", (ROWS, world.slots, world.slot_width), np.float32, "null-filled"),
+        ),
+        {"draft": "of tokens, (B, N)"},
+        draft,
+    )
+
+
+def _drafts(world: TokenWorld, frames: jax.Array, slots: jax.Array) -> jax.Array:
+    lam, tokenizer = world.latent_actions, world.tokenizer
+    model, given = build_lam(lam.config["model"]), world.variables["lam"]
+    return draft_ids(tokenizer.model, tokenizer.variables, model, given, frames, slots)
 
 
 def cache_shape(world: TokenWorld) -> tuple[int, int, int, int]:
@@ -128,10 +159,16 @@ def leads_of(world: TokenWorld, codes: np.ndarray) -> np.ndarray:
     return _leads(world, jnp.asarray(codes)[:, None])[:, 1]
 
 
-def start_of(world: TokenWorld, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Frames uint8 (T0, H, W, C) -> (their tokens int32 (T0, N), what leads to each (T0, M))."""
-    ids = np.asarray(world.tokenizer.encode(frames[None])[0])
-    return ids, _leads(world, world.start_actions(frames[None]))[0]
+def start_of(world: TokenWorld, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Frames uint8 (T0, H, W, C) -> (their tokens int32 (T0, N), what leads to each (T0, M), drafts of
+    each int32 (T0, N), V where there is none)."""
+    actions = world.start_actions(frames[None])
+    ids = world.tokenizer.encode(frames[None])
+    drafts = np.full_like(ids[0], world.dynamics.codes)
+    if world.dynamics.drafts and len(frames) > 1:
+        shown = jnp.asarray(world.tokenizer.decode(ids))[:, :-1]
+        drafts[1:] = _drafts(world, shown, actions)[0]
+    return ids[0], _leads(world, actions)[0], drafts
 
 
 def _leads(world: TokenWorld, actions: jax.Array) -> np.ndarray:

@@ -13,10 +13,11 @@ const at = (id) => document.getElementById(id);
 const facts = factsOf("facts");
 const pace = new Pace(), channel = new MessageChannel();
 const floats = (text) => new Float32Array(bytesOf(text).buffer);
-const boards = facts.keyboards.map((board) => ({ ...board, leads: floats(board.leads) }));
-const begins = facts.starts.map(({ ids, leads }) => ({ ids: new Int32Array(bytesOf(ids).buffer), leads: floats(leads) }));
+const boards = facts.keyboards.map((board) => ({ ...board, leads: floats(board.leads), slots: floats(board.slots) }));
+const whole = (text) => new Int32Array(bytesOf(text).buffer);
+const begins = facts.starts.map(({ ids, leads, drafts }) => ({ ids: whole(ids), leads: floats(leads), drafts: whole(drafts) }));
 let board = boards.findIndex((one) => one.keep === facts.keep);
-let world, marked = [], now = null, past = []; // now: {state, pixels, number, code}
+let world, marked = [], now = null, past = []; // now: {state, number, code}
 let start = 0, paused = false, fps = facts.fps, due = 0;
 let turn = 0, restart = false, single = false, tapped = null; // what is asked for meanwhile
 
@@ -49,10 +50,12 @@ try {
 }
 
 async function open() {
-  const [script, binary, look, show] = await Promise.all(["script", "runtime", "look", "show"].map(unpacked));
+  const [script, binary] = [await unpacked("script"), await unpacked("runtime")];
+  const graphs = {};
+  for (const name of facts.graphs) graphs[name] = await unpacked(name);
   const ort = await moduleOf(script);
   Object.assign(ort.env.wasm, { numThreads: 1, wasmBinary: binary });
-  world = await World.open(ort, facts.world, look, show);
+  world = await World.open(ort, facts.world, graphs);
 }
 
 // One pass of the model at a time; keys and clicks come between passes.
@@ -68,18 +71,18 @@ async function run() {
     const mine = turn;
     if (restart) {
       restart = false;
-      const told = await world.start(begins[start]);
-      if (mine === turn) show({ ...told, number: 0, code: null }, []);
+      const state = await world.start(begins[start]);
+      if (mine === turn) show({ state, number: 0, code: null }, []);
       continue;
     }
     const began = performance.now();
     due = Math.max(due + 1000 / fps, began);
     single = false;
     tapped = null;
-    const told = await world.step(now.state, leadOf(code), { ...sampling(), pause });
+    const state = await world.step(now.state, told(code), { ...sampling(), pause });
     if (mine !== turn) continue; // Undone or begun again meanwhile.
     const kept = Math.max(1, Math.floor(MEMORY / (2 * now.state.keys.byteLength)));
-    show({ ...told, number: now.number + 1, code }, [...past, now].slice(-kept));
+    show({ state, number: now.number + 1, code }, [...past, now].slice(-kept));
     at("model").textContent = (performance.now() - began).toFixed(0);
   }
 }
@@ -91,9 +94,12 @@ function pause() {
   });
 }
 
-function leadOf(code) {
-  const { width } = facts.world;
-  return boards[board].leads.slice(code * width, (code + 1) * width);
+// What the world is told of a code.
+function told(code) {
+  const part = (all, size) => all.slice(code * size, (code + 1) * size);
+  const { leads, slots } = boards[board];
+  const [count, width] = facts.world.slots;
+  return { lead: part(leads, facts.world.width), slots: part(slots, count * width) };
 }
 
 function sampling() {
@@ -110,7 +116,7 @@ function sampling() {
 
 function show(next, before) {
   [now, past] = [next, before];
-  draw(at("world"), facts.size, now.pixels);
+  draw(at("world"), facts.world.size, now.state.pixels);
   if (now.number) pace.tick(performance.now());
   at("number").textContent = now.number;
   const code = now.code === null ? null : boards[board].codes[now.code];

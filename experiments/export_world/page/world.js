@@ -1,61 +1,77 @@
-// The world: two graphs that ONNX Runtime Web runs, and the state between frames.
+// The world: graphs that ONNX Runtime Web runs, and the state between frames.
 import { drawFrame, randomOf } from "./sampling.js";
 
 // A state is never changed: one that is kept is a place to go back to.
 export class World {
-  #ort; #look; #show; #facts;
+  #ort; #facts; #graphs = {};
 
-  // facts: tokens, codes, width, heads, and cache, [layers, positions, frames kept, numbers of each].
-  static async open(ort, facts, look, show) {
+  // facts: tokens, codes, width, heads, drafts (whether they are read), slots, [K, D], size, [H, W, C], and
+  // cache, [layers, positions, frames kept, numbers of each]. graphs: look, show and, with drafts, draft.
+  static async open(ort, facts, graphs) {
     const world = new World();
-    const open = (bytes) => ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
-    [world.#ort, world.#facts, world.#look, world.#show] = [ort, facts, await open(look), await open(show)];
+    [world.#ort, world.#facts] = [ort, facts];
+    for (const [name, bytes] of Object.entries(graphs)) {
+      world.#graphs[name] = await ort.InferenceSession.create(bytes, { executionProviders: ["wasm"] });
+    }
     return world;
   }
 
-  // start: {ids, leads}, of its frames one after another -> {pixels, state}.
-  async start({ ids, leads }) {
+  // start: {ids, leads, drafts}, of its frames one after another -> the state.
+  async start({ ids, leads, drafts }) {
     const { tokens, width, cache } = this.#facts;
     const size = cache.reduce((one, other) => one * other);
     let state = { keys: new Float32Array(size), values: new Float32Array(size), count: 0 };
-    let last;
     for (let frame = 0; frame * tokens < ids.length; frame++) {
-      last = ids.slice(frame * tokens, (frame + 1) * tokens);
-      state = await this.#written(state, last, leads.slice(frame * width, (frame + 1) * width));
+      const [from, to] = [frame * tokens, (frame + 1) * tokens];
+      const led = { lead: leads.slice(frame * width, (frame + 1) * width), draft: drafts.slice(from, to) };
+      state = await this.#written(state, ids.slice(from, to), led);
     }
-    return { pixels: await this.#picture(last), state };
+    return { ...state, pixels: await this.#picture(ids.slice(-tokens)) };
   }
 
-  // The next frame by what leads to it -> {pixels, state}.
-  async step(state, lead, { seed, steps, temperature, pause }) {
-    const { tokens, codes } = this.#facts;
+  // The state after one, whose newest frame is `pixels`. code: what leads to the next frame, and its slots.
+  async step(state, { lead, slots }, { seed, steps, temperature, pause }) {
+    const { tokens, codes, drafts } = this.#facts;
+    const led = { lead, draft: drafts ? await this.#drafted(state.pixels, slots) : null };
     const logitsOf = async (ids) => {
       await pause();
-      return (await this.#pass(state, ids, lead)).logits.data;
+      return (await this.#pass(state, ids, led)).logits.data;
     };
     const random = randomOf(seed, state.count);
     const ids = await drawFrame(logitsOf, { tokens, codes, steps, temperature, random });
     await pause();
-    return { pixels: await this.#picture(ids), state: await this.#written(state, ids, lead) };
+    return { ...(await this.#written(state, ids, led)), pixels: await this.#picture(ids) };
   }
 
-  #pass({ keys, values, count }, ids, lead) {
-    const { tokens, width, heads, cache } = this.#facts;
+  #tensor(type, data, shape) {
+    return new this.#ort.Tensor(type, data, shape);
+  }
+
+  #pass({ keys, values, count }, ids, { lead, draft }) {
+    const { tokens, width, heads, drafts, cache } = this.#facts;
     const [layers, positions, kept, numbers] = cache;
     const held = [layers, 1, positions, kept, heads, numbers / heads];
-    const tensor = (type, data, shape) => new this.#ort.Tensor(type, data, shape);
-    return this.#look.run({
-      ids: tensor("int32", ids, [1, tokens]),
-      lead: tensor("float32", lead, [1, 1, width]),
-      keys: tensor("float32", keys, held),
-      values: tensor("float32", values, held),
-      count: tensor("int32", Int32Array.of(count), [1]),
-    });
+    const feeds = {
+      ids: this.#tensor("int32", ids, [1, tokens]),
+      lead: this.#tensor("float32", lead, [1, 1, width]),
+      keys: this.#tensor("float32", keys, held),
+      values: this.#tensor("float32", values, held),
+      count: this.#tensor("int32", Int32Array.of(count), [1]),
+    };
+    if (drafts) feeds.draft = this.#tensor("int32", draft, [1, tokens]);
+    return this.#graphs.look.run(feeds);
+  }
+
+  async #drafted(pixels, slots) {
+    const { size, slots: shape } = this.#facts;
+    const frames = this.#tensor("uint8", pixels, [1, ...size]);
+    const told = await this.#graphs.draft.run({ frames, slots: this.#tensor("float32", slots, [1, ...shape]) });
+    return told.draft.data;
   }
 
   // The state after a frame: frame number f lies in place f modulo the frames kept.
-  async #written(state, ids, lead) {
-    const { new_keys, new_values } = await this.#pass(state, ids, lead);
+  async #written(state, ids, led) {
+    const { new_keys, new_values } = await this.#pass(state, ids, led);
     const [layers, positions, kept, numbers] = this.#facts.cache;
     const place = state.count % kept;
     const write = (held, { data }) => {
@@ -69,7 +85,7 @@ export class World {
   }
 
   async #picture(ids) {
-    const tensor = new this.#ort.Tensor("int32", ids, [1, ids.length]);
-    return (await this.#show.run({ ids: tensor })).frames.data;
+    const told = await this.#graphs.show.run({ ids: this.#tensor("int32", ids, [1, ids.length]) });
+    return told.frames.data;
   }
 }

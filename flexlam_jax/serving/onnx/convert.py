@@ -67,15 +67,20 @@ def _equation(graph: Graph, equation: Any, given: list[Input]) -> list[Input]:
     inner = told.get("jaxpr") or told.get("call_jaxpr")
     if inner is not None and name not in ("while", "cond"):  # A call: of jit, of a custom gradient.
         return _written(graph, getattr(inner, "jaxpr", inner), getattr(inner, "consts", ()), given)
-    shape = tuple(equation.outvars[0].aval.shape)
+    results = [variable.aval for variable in equation.outvars]
+    if all(0 in is_.shape for is_ in results):  # A 0 in a shape means another thing there.
+        return [np.zeros(is_.shape, is_.dtype) for is_ in results]
+    shape = tuple(results[0].shape)
     if not any(isinstance(value, Value) for value in given):
         return _computed(equation, given, shape)
     if name not in RULES:
         raise NotImplementedError(f"nobody has said what the operation {name!r} is there")
     if name not in BROADCASTING and name != "broadcast_in_dim":
         shapes = [variable.aval.shape for variable in equation.invars]
-        given = [graph.full(value, is_) for value, is_ in zip(given, shapes, strict=True)]
-    return [RULES[name](graph, told, given, shape)]
+        whole = zip(given, shapes, strict=True)
+        given = [graph.full(value, is_) for value, is_ in whole if 0 not in is_]  # Joined: nothing.
+    out = RULES[name](graph, told, given, shape)
+    return list(out) if isinstance(out, list) else [out]
 
 
 def _computed(equation: Any, given: list[Any], shape: tuple[int, ...]) -> list[Any]:

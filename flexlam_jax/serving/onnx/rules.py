@@ -1,7 +1,8 @@
 """How the primitives of JAX are written in ONNX: RULES, primitive -> rule.
 
-A rule (graph, what the primitive is told, its inputs, the shape of its output) -> the output. Inputs
-are values, or constants where others are values; what is constant altogether was computed before.
+A rule (graph, what the primitive is told, its inputs, the shape of its first output) -> the output, or
+a list of them. Inputs are values, or constants where others are values; what is constant altogether was
+computed before.
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 from flexlam_jax.serving.onnx.graph import Graph, Known, Value, onnx_type
 
 Input = Value | Known
-Rule = Callable[[Graph, dict[str, Any], Sequence[Input], tuple[int, ...]], Value]
+Rule = Callable[[Graph, dict[str, Any], Sequence[Input], tuple[int, ...]], Value | list[Value]]
 
 
 def _elementwise(op: str, result: Any = None) -> Rule:
@@ -109,14 +110,25 @@ def _reduction(op: str) -> Rule:
 
 
 def _concatenate(graph, told, inputs, shape):
-    dtype = inputs[0].dtype
-    return graph.node("Concat", inputs, shape, dtype, axis=int(told["dimension"]))
+    if len(inputs) == 1:
+        return inputs[0]
+    return graph.node("Concat", inputs, shape, inputs[0].dtype, axis=int(told["dimension"]))
 
 
 def _slice(graph, told, inputs, shape):
     x, steps = inputs[0], told["strides"] or (1,) * len(shape)
     numbers = told["start_indices"], told["limit_indices"], range(len(shape)), steps
     return graph.node("Slice", [x, *map(graph.sizes, numbers)], shape, x.dtype)
+
+
+def _split(graph, told, inputs, shape):
+    x, axis, parts, first = inputs[0], told["axis"], [], 0
+    for size in told["sizes"]:
+        own = (*shape[:axis], int(size), *shape[axis + 1 :])
+        numbers = [first], [first + int(size)], [axis]
+        parts.append(graph.node("Slice", [x, *map(graph.sizes, numbers)], own, x.dtype))
+        first += int(size)
+    return parts
 
 
 def _pad(graph, told, inputs, shape):
@@ -218,6 +230,7 @@ RULES: dict[str, Rule] = {
     "reduce_sum": _reduction("ReduceSum"),
     "reshape": _reshape,
     "slice": _slice,
+    "split": _split,
     "squeeze": _reshape,
     "transpose": _transpose,
 }

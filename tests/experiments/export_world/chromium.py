@@ -31,7 +31,9 @@ class Page:
                 self._waiting.pop(told["id"]).set_result(told.get("result", told))
             elif told["method"] == "Network.requestWillBeSent":
                 self.requests.append(told["params"]["request"]["url"])
-            elif told["method"] in ("Runtime.exceptionThrown", "Log.entryAdded"):
+            elif told["method"] == "Runtime.exceptionThrown" or (
+                told["method"] == "Log.entryAdded" and told["params"]["entry"]["level"] == "error"
+            ):
                 self.problems.append(json.dumps(told["params"])[:600])
 
     async def call(self, method, **params):

@@ -39,7 +39,7 @@ def keyboard(keep, null):
 
 @pytest.fixture(scope="module")
 def stage():
-    world = tiny_world()
+    world = tiny_world(drafts=True)
     return Stage(
         world=world,
         controls={keep: keyboard(keep, world.variables["null"]) for keep in world.budgets},
@@ -68,7 +68,7 @@ def test_nothing_in_the_file_is_an_address_elsewhere(text):
     assert set(re.findall(r"\w+://[^\s\"']*", own)) <= {"http://www.w3.org/2000/svg"}  # A name.
     assert set(re.findall(r'(?:src|href)="([^"]*)"', own)) == {"data:,"}
     assert "/some/where" not in text and "checkpoint dynamics" in text
-    assert text.count("</script>") == 6 and "MIT License" in head
+    assert text.count("</script>") == 7 and "MIT License" in head
     assert not re.search(
         r"^\s*(import|export) ", rest[rest.rindex('<script type="module">') :], re.M
     )
@@ -160,5 +160,6 @@ async def played(address):
 def test_a_world_is_told_by_its_own_sizes(stage):
     world = browser.half_precision(stage.world)
     told = contents.facts_of(dataclasses.replace(stage, fps=6.0), world, 3)
-    assert told["world"]["cache"] == (2, 4, 2, 8) and told["fps"] == 6.0 and told["steps"] == 3
+    assert told["world"]["cache"] == (2, 4, 2, 8) and told["world"]["drafts"]
+    assert told["fps"] == 6.0 and told["steps"] == 3
     assert [board["keep"] for board in told["keyboards"]] == [1, 2, 3]
