@@ -24,6 +24,7 @@ from flexlam_jax.evaluation.world.obedience import (
     cell,
     commanded_pairs,
     fit_reader,
+    of_same_code,
     relative,
 )
 from flexlam_jax.evaluation.world.rollouts import horizon
@@ -120,8 +121,8 @@ def _obedience(
     *,
     both: bool,
 ) -> Row:
-    """{"real_real", "real_generated"}, "relative" where it can be told and, if `both`, the cells of
-    a probe fitted on what the world generates."""
+    """{"real_real", "real_generated"}, "relative" and "same_code" where they can be told and, if
+    `both`, the cells of a probe fitted on what the world generates."""
     classes = probe.classes
     made = commanded_pairs(player.world, clips, commands, k, classes, sampling, tick)
     read = probe.reader(made.frames)
@@ -131,6 +132,11 @@ def _obedience(
     }
     if (of_real := relative((read, made), (probe.read, probe.real), classes)) is not None:
         row["relative"] = of_real
+    ids = player.ids(clips)
+    if ids is not None:
+        ids = ids.reshape(len(probe.read), -1)[:, :k]
+        if (bound := of_same_code(ids, probe.real, probe.read, classes)) is not None:
+            row["same_code"] = bound
     if both:
         train = commanded_pairs(
             player.world,

@@ -31,8 +31,11 @@ def worlds_table(worlds: Mapping[str, Any], horizon: int) -> Table:
             shown |= {key: last[key] for key in ("psnr", "ssim", "gain_ssim") if key in last}
             if "obedience" in row:
                 shown["obedience"] = row["obedience"]["real_generated"]
-                if "relative" in row["obedience"]:
-                    shown["relative"] = row["obedience"]["relative"]
+                shown |= {
+                    key: row["obedience"][key]
+                    for key in ("relative", "same_code")
+                    if key in row["obedience"]
+                }
             rows.append(shown)
     last = next(iter(worlds.values()))["budgets"][0]["horizon"][-1]
     copied = {key: last[f"copy_{key}"] for key in ("psnr", "ssim") if f"copy_{key}" in last}
@@ -47,6 +50,7 @@ def worlds_table(worlds: Mapping[str, Any], horizon: int) -> Table:
         Column("gain_ssim", "SSIM above copying", 3),
         Column("obedience", "obedience", 3),
         Column("relative", "of the probe's own", 3),
+        Column("same_code", "real steps of that code", 3),
     ]
     return Table(
         "Worlds",
@@ -55,7 +59,8 @@ def worlds_table(worlds: Mapping[str, Any], horizon: int) -> Table:
         index=("world", "k"),
         caption="Δ_t PSNR: what is lost after t steps when codes are drawn from those in use instead "
         "of read from the clip. Obedience: share of generated steps from which a probe of real ones "
-        f"reads the commanded action, mean over actions. {OVER}",
+        "reads the commanded action, mean over actions; beside it what it would be if other real steps "
+        f"with the commanded code stood for generated ones. {OVER}",
     )
 
 

@@ -152,6 +152,30 @@ def relative(
     return intervals.over_episodes(values, episode, ratio, unit="of the probe's own accuracy")
 
 
+def of_same_code(ids: np.ndarray, real: Commanded, read: np.ndarray, classes: int) -> Number | None:
+    """What obedience would be if real transitions with the commanded code stood for generated ones.
+
+    A world that shows what really follows a code obeys as much: its code does not say more. None where
+    no code occurs twice; transitions whose code occurs once are left out.
+
+    Args:
+      ids: int (M, k), the code of each real transition.      read: int (M,), what the probe reads of it.
+    """
+    code = np.unique(ids, axis=0, return_inverse=True)[1].reshape(-1)
+    reads = np.eye(classes)[read]
+    of_code = np.zeros((code.max() + 1, classes))
+    np.add.at(of_code, code, reads)
+    others = of_code[code] - reads  # Not the transition itself.
+    count = others.sum(-1)
+    if not (count > 0).any():
+        return None
+    of = np.eye(classes)[real.action] * (count > 0)[:, None]
+    right = of * others / np.maximum(count, 1)[:, None]
+    return intervals.over_episodes(
+        {"right": right, "of": of}, real.episode, _balanced, unit="balanced accuracy"
+    )
+
+
 def recalls(read: np.ndarray, pairs: Pairs, classes: int) -> dict[int, Number]:
     """{action: share of its transitions that is read right} of the actions that occur."""
     found = {}

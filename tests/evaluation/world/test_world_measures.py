@@ -13,9 +13,11 @@ from flexlam_jax.evaluation.world.effects import code_effects, codes_in_use
 from flexlam_jax.evaluation.world.generation import Sampling, generate
 from flexlam_jax.evaluation.world.latency import WARM_UP, latency
 from flexlam_jax.evaluation.world.obedience import (
+    Commanded,
     Pairs,
     cell,
     commanded_pairs,
+    of_same_code,
     real_pairs,
     recalls,
     relative,
@@ -134,6 +136,16 @@ def test_scores_are_means_over_actions_and_relative_to_the_probe():
     assert relative(half, (read, pairs), 3).mean == pytest.approx(0.4 / 0.9)
     wrong = np.where(pairs.action == 0, 1, 0)  # A probe that reads nothing right measures nothing.
     assert relative((wrong, pairs), (wrong, pairs), 3) is None
+
+
+def test_what_a_code_says_is_read_from_other_transitions_with_it():
+    real = Commanded(action=np.array([0] * 5 + [2]), episode=np.arange(6) % 3)
+    read = np.array([0, 0, 0, 0, 1, 2])
+    ids = np.array([[7], [7], [7], [7], [3], [3]])
+    assert of_same_code(ids, real, read, 3).mean == pytest.approx((4 / 5 + 0) / 2)
+    assert of_same_code(np.arange(6)[:, None], real, read, 3) is None
+    alone = np.array([[7], [7], [7], [7], [7], [3]])  # The only one of action 2, which is left out.
+    assert of_same_code(alone, real, read, 3).mean == pytest.approx((4 * 3 / 4 + 1) / 5)
 
 
 def test_motion_of_codes_is_known_and_told_apart_where_a_world_obeys(clips):
