@@ -20,13 +20,14 @@ from flexlam_jax.serving.onnx.convert import to_onnx
 from flexlam_jax.world.lam_world import LamWorld
 from tests.models.tiny_lam import random_frames
 from tests.models.tiny_tokenizers import SPACETIME
+from tests.serving.drafting_world import drafting_world
 from tests.untrained import SIZE
 from tests.world.tiny_world import tiny_tokenizer, tiny_world
 
 
 @pytest.fixture(scope="module")
 def world():
-    return browser.half_precision(tiny_world(drafts=True))
+    return browser.half_precision(drafting_world())
 
 
 def evaluated(data, given):
@@ -60,7 +61,7 @@ def test_graphs_compute_what_the_functions_do(world, changes):
         wanted = jax.jit(function.call)(*given.values())
         assert set(found) == set(wanted) == set(function.results)
         for name, array in wanted.items():
-            assert found[name].dtype == array.dtype and (np.ptp(array) or name == "draft")
+            assert found[name].dtype == array.dtype and np.ptp(array)
             within = 1 if array.dtype == np.uint8 else 1e-4  # Pixels are rounded.
             difference = np.abs(found[name].astype(np.float64) - array).max()
             assert difference <= within, (name, difference)
