@@ -16,8 +16,8 @@ from flexlam_jax.models.bottleneck import null_fill
 from flexlam_jax.serving import browser
 from tests.experiments.export_world import chromium
 from tests.models.tiny_lam import random_frames
+from tests.serving.drafting_world import drafting_world
 from tests.untrained import SIZE
-from tests.world.tiny_world import tiny_world
 
 STEPS = 2
 NAMES = ("stay", "left", "right")
@@ -39,7 +39,7 @@ def keyboard(keep, null):
 
 @pytest.fixture(scope="module")
 def stage():
-    world = tiny_world(drafts=True)
+    world = drafting_world()
     return Stage(
         world=world,
         controls={keep: keyboard(keep, world.variables["null"]) for keep in world.budgets},
