@@ -15,7 +15,7 @@ token (an action is a token of its own), shown (the past as it is, at twice the 
 order), genie (the sizes of the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a
 smoke run).
 
-Sizes, steps and rate of the small preset are ours, and no run of it was measured yet.
+Sizes, steps and rate of the small preset are ours; docs/results/world.md has what it reaches.
 """
 
 from experiments.configs import common
