@@ -27,6 +27,15 @@ _AHEAD = 3  # frames that are under way to a page that has not drawn them
 _KNOWN = (UserError, DataError)  # what else is raised is a bug, and the log gets its traceback
 
 
+def seconds_until(due: float, now: float, fps: float, *, pressed: bool) -> float:
+    """How long to wait before a frame is begun that is due at a time, in seconds.
+
+    One that shows a key for the first time comes up to half a frame's time early. Those after it keep
+    their times, so that the rate stays the one that was asked for.
+    """
+    return max(0.0, due - pressed * 0.5 / fps - now)
+
+
 class Socket(Protocol):
     """What a tab needs of a WebSocket."""
 
@@ -70,7 +79,8 @@ class Tab:
         while True:
             self._wake.clear()
             step = self.session.step(self._stage.controls)
-            wait = None if step is None else max(0.0, due - time.monotonic())
+            now, fps = time.monotonic(), self.session.fps
+            wait = None if step is None else seconds_until(due, now, fps, pressed=step.stamp > 0)
             if self.session.beginning:
                 await self._begin()
                 due = time.monotonic() + 1 / self.session.fps

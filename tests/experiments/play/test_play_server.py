@@ -16,6 +16,7 @@ import pytest
 
 from experiments.play import server
 from experiments.play.messages import LARGEST, Budget
+from experiments.play.tab import seconds_until
 from experiments.play.truth import SimulatorLost
 from flexlam_jax.errors import UserError
 from tests.experiments.play.stand_in import MOVES, SIZE, client_of, pictures, stage
@@ -153,6 +154,12 @@ async def test_a_key_moves_the_picture_and_its_stamp_comes_back():
         last = page.frames[-1]
         assert last["code"] == 2
         np.testing.assert_array_equal(last["picture"], np.roll(before, 1, 1))
+
+
+def test_a_key_brings_its_frame_forward_by_half_a_frame_at_most():
+    assert seconds_until(10.0, 9.25, 2, pressed=False) == 0.75
+    assert seconds_until(10.0, 9.25, 2, pressed=True) == 0.5
+    assert seconds_until(10.0, 9.8, 2, pressed=True) == 0
 
 
 @runs
