@@ -95,7 +95,7 @@ def _computed(equation: Any, given: list[Any], shape: tuple[int, ...]) -> list[A
 
 def _unrolled(graph: Graph, told: dict[str, Any], given: list[Input]) -> list[Input]:
     """A loop of known length, body after body."""
-    constant, carried = told["num_consts"], told["num_carry"]
+    constant, carried = _parts(told)
     body, length = told["jaxpr"], told["length"]
     held, carry, over = (
         given[:constant],
@@ -117,6 +117,14 @@ def _unrolled(graph: Graph, told: dict[str, Any], given: list[Input]) -> list[In
         dtype = parts[0].dtype
         stacked.append(graph.node("Concat", parts, (length, *shape), dtype, axis=0))
     return [*carry, *stacked]
+
+
+def _parts(told: dict[str, Any]) -> tuple[int, int]:
+    """How many inputs of a loop are constant, and how many it carries along."""
+    if "ft_in" not in told:
+        return told["num_consts"], told["num_carry"]
+    constant, carried, _ = told["ft_in"].unpack()  # From jax 0.12 on.
+    return len(constant), len(carried)
 
 
 def _one(graph: Graph, x: Input, number: int) -> Input:
