@@ -42,7 +42,7 @@ _TRANSITIONS = flags.DEFINE_integer(
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
-    "Sampling steps of a frame to begin with; default the model's own. Fewer are faster.",
+    "Sampling steps of a frame to begin with; default the model's own, at most 4. Fewer are faster.",
     lower_bound=1,
     upper_bound=MOST_STEPS,
 )

@@ -14,17 +14,20 @@ from flexlam_jax.serving.onnx.convert import to_onnx
 from flexlam_jax.world.token_world import TokenWorld
 
 FASTEST = 30  # frames per second that can be asked for
+STEPS = 4  # of sampling, at most, where none are given: a browser takes twice the time of XLA
 
 
 def page(stage: Stage, steps: int | None, runs: Runtime) -> str:
     """The HTML of a stage whose world passes `browser.check_world`.
 
     Args:
-      steps: of sampling, to begin with; None for the model's own.
+      steps: of sampling, to begin with; None for the model's own, but at most STEPS.
     """
     world = browser.half_precision(stage.world)
     graphs = {function.name: to_onnx(function) for function in browser.functions_of(world)}
-    facts = facts_of(stage, world, steps or world.sampling_steps) | {"graphs": list(graphs)}
+    facts = facts_of(stage, world, steps or min(world.sampling_steps, STEPS)) | {
+        "graphs": list(graphs)
+    }
     return document(facts, {"script": runs.script, "runtime": runs.binary, **graphs})
 
 
