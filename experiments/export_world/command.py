@@ -16,7 +16,8 @@ from absl import flags
 
 from experiments import lam_inputs
 from experiments.export_world import runtime
-from experiments.play.opening import Choices, open_stage
+from experiments.play.choices import define_choices
+from experiments.play.opening import open_stage
 from flexlam_jax.errors import UserError
 from flexlam_jax.files import reachable, write_atomically
 from flexlam_jax.models.maskgit import MOST_STEPS
@@ -24,21 +25,8 @@ from flexlam_jax.serving.browser import check_world
 from flexlam_jax.world.opening import open_world
 
 FPS = 6.0
-_CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs(
-    "a world: a model of dynamics",
-    "Datasets that starts and the legend come from; default those of the training.",
-)
+_CHOICES = define_choices("a world: a model of dynamics", starts=6, most_starts=50)
 _OUT = flags.DEFINE_string("out", None, "The HTML file to write.", required=True)
-_LAM = flags.DEFINE_string(
-    "lam", "", "The latent action model whose codes it obeys; default where the world says it lay."
-)
-_TRANSLATOR = flags.DEFINE_string("translator", "", "Translator that reads codes as actions.")
-_STARTS = flags.DEFINE_integer(
-    "starts", 6, "Frames of the data to start from.", lower_bound=1, upper_bound=50
-)
-_TRANSITIONS = flags.DEFINE_integer(
-    "transitions", 4096, "Transitions of each split that the legend is learned from.", lower_bound=1
-)
 _STEPS = flags.DEFINE_integer(
     "steps",
     None,
@@ -60,20 +48,10 @@ def main(argv: Sequence[str]) -> None:
     from experiments.export_world.contents import page  # needs onnx
 
     out = check_out(lam_inputs.text(_OUT))
-    choices = Choices(
-        checkpoint=lam_inputs.text(_CHECKPOINT),
-        step=_STEP.value,
-        lam=lam_inputs.text(_LAM),
-        translator=lam_inputs.text(_TRANSLATOR),
-        data=lam_inputs.text(_DATA),
-        datasets=lam_inputs.listed(_DATASETS),
-        fps=FPS,
-        starts=_STARTS.value,
-        transitions=_TRANSITIONS.value,
-    )
-    check_world(open_world(choices.checkpoint, choices.step))
+    choices = _CHOICES(FPS)
+    world = check_world(open_world(choices.checkpoint, choices.step))
     runs = runtime.open_runtime(lam_inputs.text(_RUNTIME))
-    text = page(open_stage(choices), _STEPS.value, runs)
+    text = page(open_stage(choices, world=world), _STEPS.value, runs)
     write_atomically(out, text)
     print(f"{out}: {len(text) / 1e6:.1f} MB")
 

@@ -16,33 +16,23 @@ from pathlib import Path
 from absl import flags
 
 from experiments import lam_inputs
+from experiments.play.choices import define_choices
 from experiments.play.messages import FASTEST
-from experiments.play.opening import Choices, open_stage
+from experiments.play.opening import open_stage
 from experiments.play.records import SETTINGS
 from flexlam_jax import output_folder
 from flexlam_jax.files import write_atomically
 from flexlam_jax.output_folder import PLAYED
 from flexlam_jax.training.compilation import use_compilation_cache
 
-_CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs(
-    "a world: a model of dynamics, or a latent action model",
-    "Datasets that starts and the legend come from; default those of the training.",
+_CHOICES = define_choices(
+    "a world: a model of dynamics, or a latent action model", starts=12, most_starts=200
 )
-_LAM = flags.DEFINE_string(
-    "lam", "", "The latent action model whose codes it obeys; default where the world says it lay."
-)
-_TRANSLATOR = flags.DEFINE_string("translator", "", "Translator that reads codes as actions.")
 _PORT = flags.DEFINE_integer(
     "port", 8420, "Port on loopback; 0 is any that is free.", lower_bound=0, upper_bound=65535
 )
 _FPS = flags.DEFINE_float(
     "fps", 10.0, "Frames per second to begin with.", lower_bound=0.5, upper_bound=FASTEST
-)
-_STARTS = flags.DEFINE_integer(
-    "starts", 12, "Frames of the data to start from.", lower_bound=1, upper_bound=200
-)
-_TRANSITIONS = flags.DEFINE_integer(
-    "transitions", 4096, "Transitions of each split that the legend is learned from.", lower_bound=1
 )
 _OUT = flags.DEFINE_string("out", "", "Folder for recordings; default none are made.")
 _CACHE = flags.DEFINE_string(
@@ -57,17 +47,7 @@ def main(argv: Sequence[str]) -> None:
     out = lam_inputs.text(_OUT)
     if out:
         output_folder.check(out, PLAYED)
-    choices = Choices(
-        checkpoint=lam_inputs.text(_CHECKPOINT),
-        step=_STEP.value,
-        lam=lam_inputs.text(_LAM),
-        translator=lam_inputs.text(_TRANSLATOR),
-        data=lam_inputs.text(_DATA),
-        datasets=lam_inputs.listed(_DATASETS),
-        fps=_FPS.value,
-        starts=_STARTS.value,
-        transitions=_TRANSITIONS.value,
-    )
+    choices = _CHOICES(_FPS.value)
     with contextlib.closing(server.listening_socket(_PORT.value)) as bound:
         use_compilation_cache(_CACHE.value)
         with output_folder.Claim(out, PLAYED) if out else contextlib.nullcontext() as folder:

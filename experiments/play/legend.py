@@ -27,12 +27,12 @@ CLUSTERS = 9  # of continuous slots, which have no codes of their own
 
 @dataclasses.dataclass(frozen=True)
 class Transitions:
-    """N of them: slots (N, K, D), tokens (N, K) or None, shift (N, 2), episode (N,), action (N, ...)
-    or None."""
+    """N of them: slots (N, K, D), tokens (N, K) or None, shift (N, 2) or None where it was not asked
+    for, episode (N,), action (N, ...) or None."""
 
     slots: np.ndarray
     tokens: np.ndarray | None
-    shift: np.ndarray
+    shift: np.ndarray | None
     episode: np.ndarray
     action: np.ndarray | None
 
@@ -84,8 +84,13 @@ class Reading:
         return typed_codes.commonest_actions(code, labels, len(slots), len(self.names))
 
 
-def transitions_of(lam: LoadedLam, batches: Iterable[Mapping[str, np.ndarray]]) -> Transitions:
+def transitions_of(
+    lam: LoadedLam, batches: Iterable[Mapping[str, np.ndarray]], *, motion: bool
+) -> Transitions:
     """What the legend needs of batches of frame pairs, as `Source.batches` gives them.
+
+    Args:
+      motion: whether to measure how far pictures move, which takes most of the time.
 
     Raises:
       UserError: no transition.
@@ -96,7 +101,9 @@ def transitions_of(lam: LoadedLam, batches: Iterable[Mapping[str, np.ndarray]]) 
         slots, tokens = lam.encode_with_ids(o_t, o_next)
         episode = np.asarray(batch["dataset"]) * 10**9 + np.asarray(batch["episode"])
         found = {"slots": slots, "tokens": tokens, "episode": episode}
-        found |= {"shift": displacement(o_t, o_next), "action": batch.get("action")}
+        found["action"] = batch.get("action")
+        if motion:
+            found["shift"] = displacement(o_t, o_next)
         for name, value in found.items():
             if value is not None:
                 parts.setdefault(name, []).append(np.asarray(value))
@@ -110,7 +117,7 @@ def transitions_of(lam: LoadedLam, batches: Iterable[Mapping[str, np.ndarray]]) 
     return Transitions(
         joined["slots"],
         joined.get("tokens"),
-        joined["shift"],
+        joined.get("shift"),
         joined["episode"],
         joined.get("action"),
     )

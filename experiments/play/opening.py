@@ -1,8 +1,6 @@
 """From the flags of the command to a `Stage`: models, data, legend, simulator."""
 
-import dataclasses
 import functools
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from data_pipelines.registry import get_recipe
 from data_pipelines.simulators.simulator import Simulator
 from experiments.lam_inputs import BATCH_SIZE, Source, open_source
 from experiments.play import legend
+from experiments.play.choices import Choices
 from experiments.play.controls import Keyboard
 from experiments.play.legend import Reading, Transitions
 from experiments.play.stage import Stage
@@ -29,29 +28,18 @@ from flexlam_jax.world.world import World
 _PIECE = 32  # transitions in a row; pieces lie evenly over a split
 
 
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What the flags say; "" and () are defaults. See command.py."""
-
-    checkpoint: str
-    step: int | None = None
-    lam: str = ""
-    translator: str = ""
-    data: str = ""
-    datasets: Sequence[str] = ()
-    fps: float = 10.0
-    starts: int = 12
-    transitions: int = 4096
-
-
-def open_stage(choices: Choices, out: Path | None = None) -> Stage:
+def open_stage(choices: Choices, out: Path | None = None, world: World | None = None) -> Stage:
     """Loads everything and learns the legend.
+
+    Args:
+      out: where recordings go; None for nowhere.
+      world: that of the choices, where it was opened before.
 
     Raises:
       UserError, DataError: models or data that are missing or do not belong together, frames of
         another size.
     """
-    world = open_world(choices.checkpoint, choices.step)
+    world = world or open_world(choices.checkpoint, choices.step)
     lam = None if _is_labelled(world) else lam_of(world, choices.lam)
     if lam is not None:
         check_lam(world, lam)
@@ -65,10 +53,8 @@ def open_stage(choices: Choices, out: Path | None = None) -> Stage:
     else:
         translator = load_translator(choices.translator) if choices.translator else None
         reading = Reading.of(lam, translator, action)
-        train, held_out = (
-            _transitions(lam, source, split, choices.transitions, action is not None)
-            for split in ("train", "validation")
-        )
+        read = functools.partial(_transitions, lam, source, choices.transitions, action is not None)
+        train, held_out = read("train", motion=True), read("validation", motion=False)
         controls = legend.controls_of(lam, world.budgets, train, held_out, reading, card)
     simulator, why = simulator_of(source, reading)
     return Stage(
@@ -164,7 +150,7 @@ def start_frames(source: Source, history: int, count: int) -> tuple[np.ndarray, 
 
 
 def _transitions(
-    lam: LoadedLam, source: Source, split: str, limit: int, labelled: bool
+    lam: LoadedLam, source: Source, limit: int, labelled: bool, split: str, *, motion: bool
 ) -> Transitions:
     """At most `limit` of a split, in pieces that lie evenly over it."""
     windows = {"path": source.info.path, "datasets": source.names, "split": split}
@@ -172,7 +158,8 @@ def _transitions(
     pieces = max(1, min(limit, total) // _PIECE)
     first = np.linspace(0, max(0, total - _PIECE), pieces).astype(int)
     spans = [range(n, min(n + _PIECE, total)) for n in np.unique(first)]
-    return legend.transitions_of(lam, source.batches(split, spans=spans, actions=labelled))
+    batches = source.batches(split, spans=spans, actions=labelled)
+    return legend.transitions_of(lam, batches, motion=motion)
 
 
 def simulator_of(

@@ -135,7 +135,9 @@ def test_transitions_are_read_in_batches_and_none_is_refused():
         "dataset": np.zeros(4),
         "action": [1, 0, 2, 1],
     }
-    found = transitions_of(Lam(), [batch, batch])
+    found = transitions_of(Lam(), [batch, batch], motion=True)
     assert found.tokens.shape == (8, 2) and found.action.tolist() == [1, 0, 2, 1] * 2
+    assert found.shift.shape == (8, 2)
+    assert transitions_of(Lam(), [batch], motion=False).shift is None
     with pytest.raises(UserError, match="no transition"):
-        transitions_of(Lam(), [])
+        transitions_of(Lam(), [], motion=True)

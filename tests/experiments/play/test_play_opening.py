@@ -12,7 +12,8 @@ from data_pipelines.conversion.build import prepare
 from data_pipelines.registry import recipe_options
 from data_pipelines.simulators.doom.game import Doom
 from experiments.play import opening
-from experiments.play.opening import Choices, open_stage
+from experiments.play.choices import Choices
+from experiments.play.opening import open_stage
 from experiments.play.truth import simulator_task
 from flexlam_jax.errors import UserError
 from tests.experiments.command_lines import run_lines
