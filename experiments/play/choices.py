@@ -7,6 +7,8 @@ from absl import flags
 
 from experiments import lam_inputs
 
+flags.disclaim_key_flags()  # Flags defined here belong to the binary that asks for them: --help.
+
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
