@@ -11,7 +11,7 @@ Variants, which combine: action=true (the data's actions instead of latent ones,
 config.lam.checkpoint: the row to compare with), action=none (the floor), cotrain (the latent action
 model is trained along: from config.lam.checkpoint on, or without one from scratch, as that of doom.py),
 undrafted (without drafts of the latent action model's decoder, as all of the former and genie are),
-token (an action is a token of its own), shown (the past as it is, at twice the work), causal (raster
+added (the action is added to every token), shown (the past as it is, at twice the work), causal (raster
 order), genie (the sizes of the case study of arXiv 2402.15391, appendix F, for one 16-GB TPU), debug (a
 smoke run).
 
@@ -32,15 +32,16 @@ def get_config(variant=""):
     config.data.datasets = ("health_gathering_sticky",)
     config.data.clip_length = 12  # Some frames look back as far as in play: the window is 8.
     config.model.drafts = config.model.unroll = True
-    config.total_steps, config.batch_size = 1200, 8
-    config.checkpoint.every = config.eval.every = 400
+    config.model.enters = "token"  # Ahead of adding it to the tokens: docs/world/dynamics.md.
+    config.total_steps, config.batch_size = 1000, 8
+    config.checkpoint.every = config.eval.every = 250
     config.eval.batches = 8
     config.sampling.temperature = 0.5  # Ahead of 0 and of 1 in one run.
     variants = {
         "action": _action,
         "cotrain": _cotrain,
         "undrafted": _undrafted,
-        "token": _token,
+        "added": _added,
         "shown": _shown,
         "causal": _causal,
         "genie": _genie,
@@ -71,8 +72,8 @@ def _action(config, value):
         config.model.drafts = False
 
 
-def _token(config, _):
-    config.model.enters = "token"
+def _added(config, _):
+    config.model.enters = "add"
 
 
 def _shown(config, _):
@@ -85,6 +86,7 @@ def _causal(config, _):
 
 def _genie(config, _):
     config.model.update(width=512, layers=12, heads=8, mlp_hidden=2048, window=16, drafts=False)
+    config.model.enters = "add"
     config.model.update(dtype="bfloat16", remat="dots", unroll=False)
     config.data.datasets = ()
     config.data.clip_length = 16

@@ -93,7 +93,8 @@ class Dynamics(nn.Module):
         self.place = self.param("place", small, (self.tokens, self.width))
         if self.action != "none":
             self.first = self.param("first", small, (self.width,))
-            self.project = Dense(self.width, dtype=self.block.dtype)
+            # As small as the tokens: where it is added, a larger one drowns them.
+            self.project = Dense(self.width, dtype=self.block.dtype, kernel_init=small)
         if self.drafts:  # Its last row stands for the first frame of a clip, which has no draft.
             self.drafted = self.param("drafted", small, (self.codes + 1, self.width))
         self.stack = LookingBack(self.width, self.layers, self.window, self.block)

@@ -166,8 +166,10 @@ def test_what_is_refused(change, message, config, tmp_path):
 
 
 def test_variants_of_the_preset():
-    config = dynamics.get_config("genie,action=true,token")
-    assert (config.model.layers, config.model.action, config.model.enters) == (12, "true", "token")
+    config = dynamics.get_config("genie,action=true")
+    assert (config.model.layers, config.model.action, config.model.enters) == (12, "true", "add")
+    assert dynamics.get_config("").model.enters == "token"
+    assert dynamics.get_config("added").model.enters == "add"
     assert dynamics.get_config("causal").model.context == "shown"
     with pytest.raises(ConfigError, match="variant action=x: give one of latent, true, none"):
         dynamics.get_config("action=x")
