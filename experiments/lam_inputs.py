@@ -16,7 +16,9 @@ from data_pipelines.loading.loader import ordered_batches
 from experiments.vector_inputs import VectorReader, check_alike
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation.labels import Labels, read_labels
-from flexlam_jax.loading.load import LAM, load_as
+from flexlam_jax.loading.lam import LoadedLam
+from flexlam_jax.loading.load import LAM, load_as, load_translator
+from flexlam_jax.loading.translator import LoadedTranslator
 from flexlam_jax.loading.vector_lam import LoadedVectorLam, NormalisedVectorLam
 from flexlam_jax.typed_json import as_type
 
@@ -191,6 +193,33 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
             f"the models read frames of different sizes ({sizes}); compare them separately"
         )
     return lams
+
+
+def open_translator(path: str, lam: LoadedLam, names: Sequence[str]) -> LoadedTranslator | None:
+    """The translator of --translator for the codes of `lam`; None without a path.
+
+    Args:
+      names: of the actions of the data; () without.
+
+    Raises:
+      UserError: one for another latent action model, or for other actions than the data's.
+    """
+    if not path:
+        return None
+    translator = load_translator(path)
+    made_by = str(translator.config.lam.get("fingerprint", "unknown"))
+    if made_by != lam.fingerprint():
+        raise UserError(
+            f"--translator={path} reads the codes of another latent action model ({made_by[:12]}) than "
+            f"this one ({lam.fingerprint()[:12]}, step {lam.step}); make one for this model with "
+            "experiments.align_translator"
+        )
+    if names and tuple(translator.config.action_names) != tuple(names):
+        raise UserError(
+            f"--translator={path} gives the actions {', '.join(translator.config.action_names)}, and "
+            f"the data have {', '.join(names)}; give the data that it was fitted on"
+        )
+    return translator
 
 
 def text(flag: flags.FlagHolder) -> str:

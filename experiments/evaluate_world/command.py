@@ -16,7 +16,6 @@ flexlam_jax.load(checkpoint).actions reads it.
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 
@@ -33,7 +32,6 @@ from flexlam_jax.evaluation.action_card import write_card
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.world.generation import Sampling
 from flexlam_jax.files import write_atomically
-from flexlam_jax.loading.load import load_translator
 from flexlam_jax.reports.csv_rows import csv_of
 from flexlam_jax.reports.page import page
 from flexlam_jax.reports.results import plain
@@ -102,7 +100,7 @@ def main(argv: Sequence[str]) -> None:
     )
     source.check_splits([_SPLIT.value, "train"])
     names, no_actions = _actions(source)
-    translator = _translator(lam, names)
+    translator = lam_inputs.open_translator(lam_inputs.text(_TRANSLATOR), lam, names)
     players = open_players(checkpoint, world, lam, compare, budgets, names)
     asked = Options(
         split=_SPLIT.value,
@@ -152,31 +150,6 @@ def _actions(source: lam_inputs.Source) -> tuple[tuple[str, ...], str]:
     if action.kind != "discrete":
         return (), "the actions of the data are continuous, and a code reads as one of several"
     return tuple(action.names), ""
-
-
-def _translator(lam: Any, names: Sequence[str]) -> Any:
-    """That of --translator, None without.
-
-    Raises:
-      UserError: one for another latent action model, or for other actions than the data's.
-    """
-    path = lam_inputs.text(_TRANSLATOR)
-    if not path:
-        return None
-    translator = load_translator(path)
-    made_by = str(translator.config.lam.get("fingerprint", "unknown"))
-    if made_by != lam.fingerprint():
-        raise UserError(
-            f"--translator={path} reads the codes of another latent action model ({made_by[:12]}) than "
-            f"the world's ({lam.fingerprint()[:12]}, step {lam.step}); make one for this model with "
-            "experiments.align_translator"
-        )
-    if names and tuple(translator.config.action_names) != tuple(names):
-        raise UserError(
-            f"--translator={path} gives the actions {', '.join(translator.config.action_names)}, and "
-            f"the data have {', '.join(names)}; give the data that it was fitted on"
-        )
-    return translator
 
 
 def _out() -> str:

@@ -73,7 +73,7 @@ def reconstruction(lam: Any, data: Data) -> Table:
         tick()
         shuffled = image_errors(lam.decode(o_t, codes[partner]), o_next)["mse"]
         tick()
-        row = {"k": int(k), **_quality(errors, episode_N)}
+        row = {"k": int(k), **quality(errors, episode_N)}
         row["gain"] = psnr_difference(errors["mse"], copied, episode_N)
         row["delta_psnr"] = psnr_difference(errors["mse"], shuffled, episode_N)
         rows.append(row)
@@ -91,7 +91,7 @@ def copy_baseline(lam: Any, data: Data) -> dict[str, Number]:
     """`psnr` and `ssim` of predicting that nothing changes."""
     del lam
     o_t, o_next, episode_N = kept_transitions(data)
-    return _quality(image_errors(o_t, o_next), episode_N)
+    return quality(image_errors(o_t, o_next), episode_N)
 
 
 def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -117,7 +117,8 @@ def psnr_difference(
     )
 
 
-def _quality(errors: dict[str, np.ndarray], episode_N) -> dict[str, Number]:
+def quality(errors: dict[str, np.ndarray], episode_N) -> dict[str, Number]:
+    """PSNR and, where there is one, SSIM of `image_errors`, over episodes."""
     result = {
         "psnr": intervals.over_episodes(
             {"mse": errors["mse"]},

@@ -1,0 +1,1 @@
+"""Carries latent actions to another scene, camera or body and back; see command.py."""
