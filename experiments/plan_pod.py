@@ -74,6 +74,8 @@ TABLE = (
     ("large:224", ("v5e-64",)),
     ("xl:224", ("v5e-256", "v5p-64", "v6e-64", "v4-64")),
     ("hilam:pod", ("v5e-64",)),
+    ("tokenizer:st", ("v5e-8",)),
+    ("dynamics:genie", ("v5e-1", "v5e-4")),
 )
 MARK = "<!-- From here on written by the command. -->"
 

@@ -1,7 +1,7 @@
 """How much of a latent action is not the agent's doing, and which remedy helps, on ViZDoom video.
 
     python -m experiments.exogenous_study --out=runs/exogenous [--fast] [--seeds=0,1,2] \\
-        [--strengths=0,0.25,0.5] [--remedied=0.5] [--remedies=plain,cross,ordered_cross,…] [--jobs=2]
+        [--strengths=0,0.4,0.5] [--remedied=0.4,0.5] [--remedies=plain,mask,cross,labels,…] [--jobs=2]
 
 Records sticky play once for every strength of the distractors, the same play with two exogenous
 processes; trains plain FlexLAM at every strength and with every remedy at those of --remedied; then
@@ -42,14 +42,14 @@ _FAST = flags.DEFINE_bool("fast", False, "A smoke run: every stage, nothing is l
 _CONFIG = flags.DEFINE_string("config", "experiments/configs/exogenous.py", "Preset of the LAM.")
 _SEEDS = flags.DEFINE_list("seeds", ["0", "1", "2"], "Training seeds.")
 _STRENGTHS = flags.DEFINE_list(
-    "strengths", ["0", "0.25", "0.5"], "Of the distractors, 0 to 1; with 0 nothing of them shows."
+    "strengths", ["0", "0.4", "0.5"], "Of the distractors, 0 to 1; with 0 nothing of them shows."
 )
 _REMEDIED = flags.DEFINE_list(
-    "remedied", [], "The strengths at which remedies are trained; default the largest."
+    "remedied", [], "The strengths at which remedies are trained; default all above 0."
 )
 _REMEDIES = flags.DEFINE_list(
     "remedies",
-    [one.name for one in REMEDIES],
+    ["plain", "mask", "ordered_cross"],  # An hour of two cores has no room for all of them.
     "What is trained beside plain: "
     + "; ".join(f"{one.name}: {one.about}" for one in REMEDIES)
     + ".",
@@ -97,7 +97,8 @@ def settings_of_flags() -> Settings:
       ConfigError, UserError: what does not exist, or cannot be compared.
     """
     strengths = _strengths(_STRENGTHS)
-    remedied = _strengths(_REMEDIED) if _REMEDIED.value else strengths[-1:]
+    above = tuple(one for one in strengths if one) or strengths
+    remedied = _strengths(_REMEDIED) if _REMEDIED.value else above
     if missing := [one for one in remedied if one not in strengths]:
         raise UserError(
             f"--remedied={missing[0]:g} is none of --strengths, "
