@@ -117,7 +117,7 @@ def psnr_difference(
     )
 
 
-def quality(errors: dict[str, np.ndarray], episode_N) -> dict[str, Number]:
+def quality(errors: dict[str, np.ndarray], episode_N: jax.Array | np.ndarray) -> dict[str, Number]:
     """PSNR and, where there is one, SSIM of `image_errors`, over episodes."""
     result = {
         "psnr": intervals.over_episodes(
