@@ -25,7 +25,6 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
 import json
 import math
-from pathlib import Path
 
 from absl import flags
 
@@ -33,7 +32,6 @@ from experiments import cli, lam_inputs, provenance
 from experiments.exogenous_truth import Truth, truth_of
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
-from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.labels import read_labels
@@ -91,7 +89,9 @@ _CACHE = flags.DEFINE_string(
 
 def main(argv):
     del argv
-    out = output_folder.check(_out(), output_folder.REPORT)
+    out = output_folder.check(
+        lam_inputs.report_folder(_OUT, _CHECKPOINT.value, "evaluation"), output_folder.REPORT
+    )
     label_counts = _label_counts()
     budgets = _numbers(_BUDGETS, 0)
     datasets, compare = lam_inputs.listed(_DATASETS), lam_inputs.listed(_COMPARE)
@@ -235,16 +235,6 @@ def _features() -> dict[str, str]:
             raise UserError(f"--features item {item!r} is not NAME=FOLDER, with a name of its own")
         folders[name] = folder
     return folders
-
-
-def _out() -> str:
-    """The folder of the report: --out, or one in the work directory of the model."""
-    if _OUT.present:
-        return _OUT.value
-    if "://" in _CHECKPOINT.value:
-        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
-    checkpoint = Path(_CHECKPOINT.value)
-    return str((checkpoint.parent if checkpoint.name == FOLDER else checkpoint) / "evaluation")
 
 
 def _label_counts() -> list:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from absl import flags
@@ -14,6 +14,7 @@ from data_pipelines.format.spec import ActionSpec
 from data_pipelines.loading.gaps import gap_frames
 from data_pipelines.loading.loader import ordered_batches
 from experiments.vector_inputs import VectorReader, check_alike
+from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.evaluation.labels import Labels, read_labels
 from flexlam_jax.loading.lam import LoadedLam
@@ -296,6 +297,20 @@ def define_inputs(
         "data", "", "Dataset folder; default the one the model was trained on."
     )
     return InputFlags(checkpoint, step, data, flags.DEFINE_list("datasets", [], datasets))
+
+
+def report_folder(out: flags.FlagHolder, checkpoint: str, name: str) -> str:
+    """Where a report goes: --out, or the folder `name` in the work directory of the model.
+
+    Raises:
+      UserError: an empty --out, or none for a checkpoint in a bucket.
+    """
+    if out.present:
+        return text(out)
+    if "://" in checkpoint:
+        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
+    path = Path(checkpoint)
+    return str((path.parent if path.name == FOLDER else path) / name)
 
 
 def model_name(checkpoint: str) -> str:

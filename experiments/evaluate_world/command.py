@@ -25,7 +25,6 @@ from experiments.evaluate_world.card import card_of
 from experiments.evaluate_world.evaluation import Options, evaluate
 from experiments.evaluate_world.players import open_players
 from flexlam_jax import output_folder
-from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.action_card import write_card
@@ -84,7 +83,9 @@ _CACHE = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    out = output_folder.check(_out(), output_folder.REPORT)
+    out = output_folder.check(
+        lam_inputs.report_folder(_OUT, _CHECKPOINT.value, "world_evaluation"), output_folder.REPORT
+    )
     checkpoint, compare = lam_inputs.text(_CHECKPOINT), lam_inputs.listed(_COMPARE)
     budgets = lam_inputs.whole_numbers("budgets", _BUDGETS.value, 1) if _BUDGETS.value else ()
     use_compilation_cache(_CACHE.value)
@@ -150,14 +151,3 @@ def _actions(source: lam_inputs.Source) -> tuple[tuple[str, ...], str]:
     if action.kind != "discrete":
         return (), "the actions of the data are continuous, and a code reads as one of several"
     return tuple(action.names), ""
-
-
-def _out() -> str:
-    """The folder of the report: --out, or one in the work directory of the world."""
-    if _OUT.present:
-        return lam_inputs.text(_OUT)
-    if "://" in _CHECKPOINT.value:
-        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
-    checkpoint = Path(_CHECKPOINT.value)
-    folder = checkpoint.parent if checkpoint.name == FOLDER else checkpoint
-    return str(folder / "world_evaluation")

@@ -24,7 +24,6 @@ from experiments import lam_inputs, provenance
 from experiments.progress_bar import progress
 from experiments.transfer import pairing, report
 from flexlam_jax import output_folder
-from flexlam_jax.checkpoints.files import FOLDER
 from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.lam.transfer import Pairs, transfer
@@ -69,7 +68,9 @@ _CACHE = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
     del argv
-    out = output_folder.check(_out(), output_folder.REPORT)
+    out = output_folder.check(
+        lam_inputs.report_folder(_OUT, _CHECKPOINT.value, "transfer"), output_folder.REPORT
+    )
     checkpoint, data = lam_inputs.text(_CHECKPOINT), lam_inputs.text(_DATA)
     budgets = lam_inputs.whole_numbers("budgets", _BUDGETS.value, 0) if _BUDGETS.value else ()
     use_compilation_cache(_CACHE.value)
@@ -155,14 +156,3 @@ def _paired(
     else:
         chosen = pairing.similar_targets(sources, targets)
     return sources, targets.at(chosen)
-
-
-def _out() -> str:
-    """The folder of the report: --out, or one in the work directory of the model."""
-    if _OUT.present:
-        return lam_inputs.text(_OUT)
-    if "://" in _CHECKPOINT.value:
-        raise UserError("--checkpoint is a bucket URL; give a local --out=DIR for the report")
-    checkpoint = Path(_CHECKPOINT.value)
-    folder = checkpoint.parent if checkpoint.name == FOLDER else checkpoint
-    return str(folder / "transfer")
