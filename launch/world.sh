@@ -19,7 +19,7 @@ for argument in "$@"; do
   case $argument in
     --fast)
       lam_variant=:debug variant=:debug data_flags=(--fast)
-      eval_flags=(--clips=4 --horizon=4 --codes=4 --probe_pairs=64 --generated_pairs=16
+      eval_flags=(--budgets=1 --clips=4 --horizon=4 --codes=4 --probe_pairs=64 --generated_pairs=16
         --probe_steps=20) ;;
     --play) play=1 ;;
     --out=?*) out=$(realpath -m -- "${argument#--out=}") ;;
