@@ -22,7 +22,6 @@ from typing import Any
 
 import jax
 from absl import app, flags, logging
-from ml_collections import ConfigDict
 
 from data_pipelines.errors import DataError
 from experiments import preset_flag, process
@@ -158,20 +157,8 @@ def config_value(flag: flags.FlagHolder) -> Any:
     Raises:
       ConfigError: a key that is missing, a number out of its range.
     """
-    _hold_dicts(flag.value)
     check_config(flag.value)
     return flag.value
-
-
-def _hold_dicts(config: Any) -> None:
-    """Makes sections of the dicts that a flag put into a config, as weights of datasets: a config
-    that holds plain ones cannot be frozen."""
-    with config.ignore_type():
-        for key, value in list(config.items()):
-            if isinstance(value, dict):
-                config[key] = ConfigDict(value)
-            elif isinstance(value, ConfigDict):
-                _hold_dicts(value)
 
 
 def _leave_run(error: Exception) -> None:

@@ -99,11 +99,7 @@ def main(argv):
     use_compilation_cache(_CACHE.value)
     lams = lam_inputs.open_models(lam_inputs.text(_CHECKPOINT), compare, _STEP.value)
     main_name, lam = next(iter(lams.items()))
-    outside = [k for k in budgets if k > lam.slots]
-    if outside:
-        raise UserError(
-            f"--budgets: {outside} are outside 0..{lam.slots}, the slots of {main_name}"
-        )
+    lam_inputs.check_budgets(budgets, lam, 0, main_name)
     source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
     labelled = source
     if labels_from:

@@ -223,6 +223,17 @@ def open_translator(path: str, lam: LoadedLam, names: Sequence[str]) -> LoadedTr
     return translator
 
 
+def check_budgets(
+    budgets: Sequence[int], lam: LoadedLam, least: int = 0, name: str = "the model"
+) -> None:
+    """Raises UserError for prefix lengths of --budgets above the slots of the model."""
+    outside = [k for k in budgets if k > lam.slots]
+    if outside:
+        raise UserError(
+            f"--budgets: {outside} are outside {least}..{lam.slots}, the slots of {name}"
+        )
+
+
 def text(flag: flags.FlagHolder) -> str:
     """The value of a text flag; raises UserError for one that is given and empty."""
     if flag.present and not flag.value.strip():

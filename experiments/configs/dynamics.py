@@ -86,8 +86,7 @@ def _causal(config, _):
 
 def _genie(config, _):
     config.model.update(width=512, layers=12, heads=8, mlp_hidden=2048, window=16, drafts=False)
-    config.model.enters = "add"
-    config.model.update(dtype="bfloat16", remat="full", unroll=False)
+    config.model.update(enters="add", dtype="bfloat16", remat="full", unroll=False)
     config.data.datasets = ()
     config.data.clip_length = 16
     config.data.threads, config.data.prefetch = 16, 4

@@ -25,7 +25,6 @@ from experiments.evaluate_world.card import card_of
 from experiments.evaluate_world.evaluation import Options, evaluate
 from experiments.evaluate_world.players import open_players
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.action_card import write_card
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
@@ -91,9 +90,7 @@ def main(argv: Sequence[str]) -> None:
     use_compilation_cache(_CACHE.value)
     world = open_world(checkpoint, _STEP.value)
     lam = lam_of(world, lam_inputs.text(_LAM))
-    outside = [k for k in budgets if k > lam.slots]
-    if outside:
-        raise UserError(f"--budgets: {outside} are outside 1..{lam.slots}, the slots of the model")
+    lam_inputs.check_budgets(budgets, lam, 1)
     source = lam_inputs.open_source(
         world if hasattr(world, "config") else lam,
         lam_inputs.text(_DATA),

@@ -132,9 +132,7 @@ def _lam(checkpoint: str, budgets: Sequence[int]) -> LoadedLam:
         raise UserError(
             f"--checkpoint={checkpoint} reads vectors; codes are applied to frames of another scene"
         )
-    outside = [k for k in budgets if k > lam.slots]
-    if outside:
-        raise UserError(f"--budgets: {outside} are outside 0..{lam.slots}, the slots of the model")
+    lam_inputs.check_budgets(budgets, lam)
     return lam
 
 

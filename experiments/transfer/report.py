@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from experiments.transfer.pairing import Key
+from flexlam_jax.evaluation.lam.pictures import lively
 from flexlam_jax.evaluation.lam.transfer import (
     COPY,
     CYCLE,
@@ -170,13 +171,11 @@ def gallery(
     seed: int,
 ) -> PictureGrid:
     """Pairs at random from the half in which most changes; the slider is over k."""
-    change = np.abs(pairs.o_s.astype(np.int16) - pairs.o_next).mean((1, 2, 3))
-    lively = np.flatnonzero(change >= np.median(change))
-    rng = np.random.default_rng([seed, 19])
-    rows = np.sort(rng.choice(lively, min(count, len(lively)), replace=False))
+    rows = lively(pairs.o_s, pairs.o_next, count, seed)
     some = Pairs(pairs.o_s[rows], pairs.o_next[rows], pairs.o_x[rows], pairs.episode[rows])
     budgets = sorted(k for k in lam.budgets if k)
-    carried = {k: carry(lam, some, k) for k in budgets}
+    read = lam.encode_with_ids(some.o_s, some.o_next)
+    carried = {k: carry(lam, some, read, k) for k in budgets}
     samples = [
         _sample(i, some, carried, sources[row], targets[row]) for i, row in enumerate(rows.tolist())
     ]

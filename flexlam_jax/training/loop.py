@@ -80,7 +80,8 @@ def fit(
       Interrupted: after SIGTERM or SIGINT, when the state is safely on disk.
       ProcessLost: another process of the run ended; see distributed.py.
     """
-    config = ml_collections.FrozenConfigDict(config)
+    # By way of dicts: a flag leaves plain ones in a config, which cannot be frozen.
+    config = ml_collections.FrozenConfigDict(ml_collections.ConfigDict(config).to_dict())
     plain = json.loads(config.to_json())
 
     with contextlib.ExitStack() as stack:  # Left in reverse order: the lock goes last.

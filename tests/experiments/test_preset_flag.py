@@ -2,11 +2,9 @@
 
 import sys
 import traceback
-import types
 
 import pytest
 from absl import flags
-from ml_collections import FrozenConfigDict
 
 from data_pipelines.loading.options import Entry, LoaderOptions, loader_options
 from experiments import cli, preset_flag
@@ -50,15 +48,6 @@ def test_every_field_of_every_dataclass_is_a_flag(monkeypatch, preset):
             for part in path:
                 section = section[part]
             assert section[last] == value, name
-
-
-def test_weights_of_datasets_make_a_config_that_can_be_frozen(monkeypatch):
-    given = "--config.data.datasets={'square': 2.0, 'circle': 1.0}"
-    config = cli.config_value(
-        types.SimpleNamespace(value=parse(monkeypatch, PRESET, given)),
-    )
-    frozen = FrozenConfigDict(config)
-    assert frozen.data.datasets.to_dict() == {"square": 2.0, "circle": 1.0}
 
 
 def test_every_option_of_the_loader_is_reachable_also_in_a_mixture(monkeypatch):

@@ -8,6 +8,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from ml_collections.config_dict import placeholder
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError, Interrupted, UserError
@@ -45,6 +46,15 @@ def whole(tmp_path_factory, shared_compilations):
     """(work directory, final state) of a run that nothing interrupted."""
     workdir = tmp_path_factory.mktemp("whole")
     return workdir, train(workdir)
+
+
+def test_a_plain_dict_that_a_flag_left_in_the_config_is_a_section(tmp_path):
+    config = toy.config(total_steps=2)
+    config.given = placeholder(object)
+    config.given = {"square": 2.0}
+    assert type(config.given) is dict
+    fit(toy.objective(**KINDS), toy.Rows(), config, tmp_path, evaluate=evaluate)
+    assert json.loads((tmp_path / "config.json").read_text())["given"] == {"square": 2.0}
 
 
 def test_what_a_run_leaves(whole):

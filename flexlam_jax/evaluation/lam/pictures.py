@@ -20,7 +20,7 @@ def picture_grid(lam: Any, data: Data) -> PictureGrid:
     if are_vectors(o_t):
         nothing = Slider("slots kept", "k", [lam.slots], [f"k = {lam.slots} of {lam.slots}"])
         return PictureGrid([], nothing, "The observations are vectors: there are no pictures.")
-    kept = _lively(o_t, o_next, data.settings.pictures, data.settings.seed)
+    kept = lively(o_t, o_next, data.settings.pictures, data.settings.seed)
     rows = data.test.rows[kept]
     o_t, o_next, slots_NKD = o_t[kept], o_next[kept], data.test["codes"]["slots"][rows]
     budgets = sorted(int(k) for k in lam.budgets)
@@ -49,7 +49,7 @@ def error_image(prediction_HWC: np.ndarray, target_HWC: np.ndarray) -> np.ndarra
     return to_bytes(error / ERROR_WHITE)
 
 
-def _lively(o_t, o_next, count: int, seed: int) -> np.ndarray:
+def lively(o_t: np.ndarray, o_next: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` indices at random from the half in which most changes, ascending."""
     change = np.abs(o_t.astype(np.int16) - o_next).mean((1, 2, 3))
     lively = np.flatnonzero(change >= np.median(change))

@@ -78,23 +78,26 @@ class Carried:
     replays: dict[str, np.ndarray]
 
 
-def carry(lam: Any, pairs: Pairs, keep: int, partner: np.ndarray | None = None) -> Carried:
+def carry(
+    lam: Any, pairs: Pairs, read: tuple, keep: int, partner: np.ndarray | None = None
+) -> Carried:
     """Codes of `keep` slots, applied, read again and replayed.
 
     Args:
+      read: `lam.encode_with_ids` of the sources, whole.
       partner: (N,) the transitions whose codes are the shuffled ones; without them there are none.
     """
-    slots, ids = lam.encode_with_ids(pairs.o_s, pairs.o_next)
+    slots, ids = read
     code = np.asarray(lam.null_fill(slots, keep))
     own = np.asarray(lam.decode(pairs.o_s, code))
     there = to_bytes(np.asarray(lam.decode(pairs.o_x, code)))
 
-    def read(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Any]:
+    def read_again(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, Any]:
         slots, ids = lam.encode_with_ids(before, after)
         return np.asarray(lam.null_fill(slots, keep)), ids
 
-    again, ids_again = read(pairs.o_x, there)
-    home, _ = read(pairs.o_s, to_bytes(own))
+    again, ids_again = read_again(pairs.o_x, there)
+    home, _ = read_again(pairs.o_s, to_bytes(own))
     replayed = {CYCLE: again, HOME: home}
     if partner is not None:
         replayed[SHUFFLED] = code[partner]
@@ -133,9 +136,10 @@ def transfer(
       ValueError: fewer than two pairs.
     """
     partner = strangers(pairs.episode, seed)
+    read = lam.encode_with_ids(pairs.o_s, pairs.o_next)
     rows = []
     for keep in budgets:
-        carried = carry(lam, pairs, keep, partner)
+        carried = carry(lam, pairs, read, keep, partner)
         row: dict[str, Any] = {"k": int(keep), **_errors(carried, pairs)}
         if carried.ids is not None and keep:
             row["ids"], row["ids_shuffled"] = same_ids(

@@ -80,9 +80,14 @@ def test_what_is_not_read_elsewhere_is_lost():
     assert row["action_relative"].mean == 0.25
 
 
+def carried(pairs, keep):
+    lam = CarryingLam()
+    return carry(lam, pairs, lam.encode_with_ids(pairs.o_s, pairs.o_next), keep)
+
+
 def test_slots_that_are_not_kept_say_nothing():
     pairs = pairs_of(dark=False)
-    one = carry(CarryingLam(), pairs, 1)
+    one = carried(pairs, 1)
     assert (one.code[:, 1] == CarryingLam.null).all() and one.ids.shape == (len(pairs), 1)
     assert (one.again[:, 1] == CarryingLam.null).all() and SHUFFLED not in one.replays
     assert one.there.dtype == np.uint8 and one.there.shape == pairs.o_x.shape
@@ -118,4 +123,4 @@ def test_two_pairs_are_needed():
     one = Pairs(pairs.o_s[:1], pairs.o_next[:1], pairs.o_x[:1], pairs.episode[:1])
     with pytest.raises(ValueError, match="needs at least two"):
         transfer(CarryingLam(), one, [2])
-    assert set(carry(CarryingLam(), one, 2).replays) == {OWN, CYCLE, "home", "copy"}
+    assert set(carried(one, 2).replays) == {OWN, CYCLE, "home", "copy"}
