@@ -8,6 +8,7 @@ import signal
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.errors import CheckpointError, Interrupted, UserError
@@ -49,9 +50,12 @@ def whole(tmp_path_factory, shared_compilations):
 
 def test_a_plain_dict_that_a_flag_left_in_the_config_is_a_section(tmp_path):
     config = toy.config(total_steps=2)
-    config._fields["given"] = {"square": 2.0}  # As a flag of a tuple leaves it.
+    config.data = ConfigDict()
+    config.data._fields["datasets"] = {"square": 2.0}  # As a flag of a tuple leaves it.
     fit(toy.objective(**KINDS), toy.Rows(), config, tmp_path, evaluate=evaluate)
-    assert json.loads((tmp_path / "config.json").read_text())["given"] == {"square": 2.0}
+    assert json.loads((tmp_path / "config.json").read_text())["data"] == {
+        "datasets": {"square": 2.0}
+    }
 
 
 def test_what_a_run_leaves(whole):
