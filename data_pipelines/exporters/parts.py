@@ -81,7 +81,10 @@ class ExportFolder:
         print(f"written again: {self.path / damaged[0]} is damaged or missing")
         (self.path / FILE_NAME).unlink()
         for name in files:
-            (self.path / name).unlink(missing_ok=True)
+            path = self.path / name
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
+                missing_ok=True
+            )
         return False
 
     def write(
@@ -105,6 +108,33 @@ class ExportFolder:
             known = json.loads(json.dumps(known))
             self._put(note, known)
         self._files[name] = {"bytes": known["bytes"], "sha256": known["sha256"]}
+        return known["said"]
+
+    def write_folder(
+        self, name: str, fill: Callable[[pathlib.Path], dict[str, Any] | None]
+    ) -> dict[str, Any]:
+        """As `write`, for a folder of many small files, which appears whole or not at all.
+
+        What is noted of it is the number and the size of its files.
+        """
+        note = self._parts / f"{name.replace('/', '+')}.json"
+        known = _read_note(note)
+        if known is None or not self._is_whole(name, known):
+            path, unfinished = self.path / name, self._parts / "unfinished"
+            try:
+                for place in (unfinished, path):
+                    if place.exists():
+                        shutil.rmtree(place)
+                unfinished.mkdir()
+                said = fill(unfinished) or {}
+                path.parent.mkdir(parents=True, exist_ok=True)
+                known = _measured(unfinished) | {"said": said}
+                unfinished.replace(path)
+            except OSError as error:
+                raise _cannot_write(path, error) from error
+            known = json.loads(json.dumps(known))
+            self._put(note, known)
+        self._files[name] = {key: known[key] for key in known if key != "said"}
         return known["said"]
 
     def write_text(self, name: str, text: str) -> None:
@@ -131,6 +161,8 @@ class ExportFolder:
     def _is_whole(self, name: str, facts: dict[str, Any]) -> bool:
         path = self.path / name
         try:
+            if "files" in facts:
+                return _measured(path) == {key: facts[key] for key in ("files", "bytes")}
             return path.stat().st_size == facts["bytes"] and file_hash(path) == facts["sha256"]
         except OSError:
             return False
@@ -167,9 +199,15 @@ def _read_note(note: pathlib.Path) -> dict[str, Any] | None:
     """What is noted of a file; None for a note that is missing or damaged."""
     try:
         found = json.loads(note.read_text())
-        return found if {"bytes", "sha256", "said"} <= found.keys() else None
+        return found if {"bytes", "said"} <= found.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
+
+
+def _measured(folder: pathlib.Path) -> dict[str, int]:
+    """{files, bytes} of the files in a folder; raises OSError."""
+    sizes = [entry.stat().st_size for entry in os.scandir(folder)]
+    return {"files": len(sizes), "bytes": sum(sizes)}
 
 
 def _difference(found: Any, mine: dict[str, Any], above: str = "") -> str:
