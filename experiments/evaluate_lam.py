@@ -16,6 +16,9 @@ Rows that need no label, and a verdict, are always there; leakage, what the code
 agent does not control, where the data hold that ground truth (docs/exogenous/report.md). --leakage
 insists on it, --noleakage leaves it out. --features=dino=FOLDER puts another encoder's features of
 the two frames beside the code: a sidecar, aligned with frames or transitions.
+
+--perceptual=alexnet.safetensors,lpips_alex.safetensors adds LPIPS to PSNR and SSIM
+(docs/real_video/quality.md).
 """
 
 if __name__ == "__main__":  # Before the imports, which take seconds.
@@ -46,6 +49,8 @@ from flexlam_jax.evaluation.lam import (
 from flexlam_jax.evaluation.lam.fields import FEATURES
 from flexlam_jax.evaluation.lam.settings import Settings
 from flexlam_jax.files import write_atomically
+from flexlam_jax.loading.perceptual import LoadedPerceptual, load_perceptual
+from flexlam_jax.loading.vector_lam import NormalisedVectorLam
 from flexlam_jax.reports.results import plain
 from flexlam_jax.reports.tables import as_text
 from flexlam_jax.training.compilation import use_compilation_cache
@@ -82,6 +87,11 @@ _LEAKAGE = flags.DEFINE_bool(
 _FEATURES = flags.DEFINE_list(
     "features", [], "Features of other encoders as NAME=FOLDER of a sidecar, probed as the code is."
 )
+_PERCEPTUAL = flags.DEFINE_list(
+    "perceptual",
+    [],
+    "Safetensors files of a network that compares pictures, and of its LPIPS weights.",
+)
 _CACHE = flags.DEFINE_string(
     "compilation_cache", "", "Folder that keeps compiled programs for the next call; default none."
 )
@@ -100,6 +110,7 @@ def main(argv):
     lams = lam_inputs.open_models(lam_inputs.text(_CHECKPOINT), compare, _STEP.value)
     main_name, lam = next(iter(lams.items()))
     lam_inputs.check_budgets(budgets, lam, 0, main_name)
+    perceptual = _perceptual(lam)
     source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
     labelled = source
     if labels_from:
@@ -115,7 +126,14 @@ def main(argv):
         labelled.check_splits(["train"])
     with output_folder.Claim(out, output_folder.REPORT):
         evaluation = evaluate(
-            lams, source, labelled, tuple(budgets), tuple(label_counts), truth, features
+            lams,
+            source,
+            labelled,
+            tuple(budgets),
+            tuple(label_counts),
+            truth,
+            features,
+            perceptual,
         )
         report = evaluation.report
         complete(report, main_name, lams)
@@ -138,6 +156,7 @@ def evaluate(
     label_counts: tuple,
     truth: Truth,
     features: dict[str, str],
+    perceptual: LoadedPerceptual | None,
 ):
     """What the library measures of the models on the source, by the flags."""
     action, no_actions = source.beside(labelled).actions()
@@ -168,9 +187,11 @@ def evaluate(
             exogenous_state=truth.exogenous_state,
             masks=truth.masks,
             encoders=tuple(features),
+            perceptual=perceptual,
         ),
         no_actions=no_actions,
         no_leakage=truth.why,
+        no_perceptual="no weights were given with --perceptual (docs/real_video/quality.md)",
         stage=lambda name, total: progress(name, total or totals.get(name)),
     )
     evaluation.report["data"] |= {
@@ -220,6 +241,18 @@ def _truth(source: lam_inputs.Source, labelled: lam_inputs.Source) -> Truth:
     if _LEAKAGE.value:
         truth.check_asked()
     return truth
+
+
+def _perceptual(lam) -> LoadedPerceptual | None:
+    """The network of --perceptual, for the frames of the model."""
+    files = lam_inputs.listed(_PERCEPTUAL)
+    if not files:
+        return None
+    if isinstance(lam, NormalisedVectorLam):
+        raise UserError("--perceptual compares pictures, and this model reads vectors")
+    perceptual = load_perceptual(files)
+    perceptual.check(lam.frame_shape)
+    return perceptual
 
 
 def _features() -> dict[str, str]:

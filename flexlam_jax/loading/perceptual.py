@@ -71,6 +71,11 @@ class LoadedPerceptual:
         self.fingerprint = parameters_hash(variables)
         self._variables, self._distance = variables, jax.jit(model.apply)
 
+    def described(self) -> dict[str, Any]:
+        """What it is, for a report."""
+        of = {"network": self.network.title, "weighted": self.weighted}
+        return {"name": self.name, **of, "fingerprint": self.fingerprint}
+
     def check(self, frame_shape: Sequence[int]) -> None:
         """Raises UserError for frames (H, W, C) that the network does not take."""
         height, width, channels = frame_shape

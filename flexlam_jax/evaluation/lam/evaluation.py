@@ -74,6 +74,7 @@ def evaluate(
     *,
     no_actions: str = "the data hold no actions",
     no_leakage: str = "the data do not tell what the agent does not control",
+    no_perceptual: str = "no network that compares pictures was given",
     stage: Stage = silent,
 ) -> Evaluation:
     """Evaluates models side by side; the first one is the main one, whose pictures are shown.
@@ -86,6 +87,7 @@ def evaluate(
       settings: see `Settings`.
       no_actions: why there are no actions, told in the report where there are none.
       no_leakage: why no exogenous state is known, told in the verdict where none is.
+      no_perceptual: why frames are compared by no network, told there too.
       stage: progress; called with a stage's name and number of ticks, returns its tick function.
 
     Returns:
@@ -93,11 +95,13 @@ def evaluate(
         schema     1
         models     [{name, step, slots, slot_width, codebook_size, bits_per_slot, quantizer,
                     encoder, decoder, keep, budgets,
-                    reconstruction: [{k, psnr, gain, ssim, delta_psnr}], see reconstruction.py,
+                    reconstruction: [{k, psnr, gain, ssim, perceptual, delta_psnr}], see
+                    reconstruction.py,
                     codes: [one dict per slot], see codes.py,
                     probes: [{k, probe, labels, labels_name, score}]}]
-        baselines  {copy: {psnr, ssim}, probes: [{name, labels, labels_name, score}]}
+        baselines  {copy: {psnr, ssim, perceptual}, probes: [{name, labels, labels_name, score}]}
         metric     {name: "accuracy" or "R^2", discrete, size}, or None without actions
+        perceptual {name, network, weighted, fingerprint} of what compared pictures, or no such key
         data       {test_transitions, test_episodes, decoded_transitions, train_transitions}
         settings, notes
         label_free {model: rows of label_free.py}
@@ -145,7 +149,10 @@ def evaluate(
     }
     if leakage := _leakage(measured, main, data):
         report["leakage"] = leakage
-    report["verdict"] = verdict(report, no_leakage)
+    if settings.perceptual:
+        report["perceptual"] = settings.perceptual.described()
+    compared = settings.perceptual or are_vectors(data.test["frames"])
+    report["verdict"] = verdict(report, no_leakage, "" if compared else no_perceptual)
     if others := {name: of for name, of in measured.items() if _shown(name, of)}:
         report["others"] = others
     pictures: Any = measured["pictures"][main]

@@ -3,29 +3,38 @@
 Dimension keys: N transitions, M of them with frames, K slots, D slot width, H W C image.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import image_metrics, intervals
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.probes import shuffled_rows
-from flexlam_jax.reports.results import Column, Number, Table
+from flexlam_jax.reports.results import Column, Number, Table, used
 
 CHUNK = 256
+Frames = jax.Array | np.ndarray
+# How far apart frames (B, H, W, C) look, (B,): a loading.perceptual.LoadedPerceptual.
+Perceptual = Callable[[Frames, Frames], np.ndarray]
 
 _jitted_mse = jax.jit(image_metrics.mse)
 _jitted_ssim = jax.jit(image_metrics.ssim)
 
 
 def image_errors(
-    prediction_NHWC: jax.Array | np.ndarray, target_NHWC: jax.Array | np.ndarray
+    prediction_NHWC: Frames, target_NHWC: Frames, perceptual: Perceptual | None = None
 ) -> dict[str, np.ndarray]:
-    """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32.
+    """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32; with
+    `perceptual`, that too.
 
     Of vectors, which are floats (N, S, H, 1), "mse" of the last instant: those before are known.
+
+    Raises:
+      UserError: predictions that are not finite.
     """
     metrics = {"mse": _jitted_mse}
     if are_vectors(target_NHWC):
@@ -44,10 +53,19 @@ def image_errors(
             prediction, target = np.pad(prediction, fill), np.pad(target, fill)
         for name, metric in metrics.items():
             parts[name].append(np.asarray(metric(prediction, target))[:size])
-    return {name: np.concatenate(values) for name, values in parts.items()}
+    errors = {name: np.concatenate(values) for name, values in parts.items()}
+    if bad := np.flatnonzero(~np.isfinite(errors["mse"])).tolist():
+        raise UserError(
+            f"{len(bad)} of {len(target_NHWC)} predicted frames hold NaN or infinity, the first is "
+            f"number {bad[0]}; load a step before the model diverged, or one that was trained with "
+            "config.model.dtype=float32"
+        )
+    if perceptual is not None:
+        errors["perceptual"] = perceptual(prediction_NHWC, target_NHWC)
+    return errors
 
 
-def are_vectors(frames: jax.Array | np.ndarray) -> bool:
+def are_vectors(frames: Frames) -> bool:
     """Whether frames are those of a model of vectors (models/vector_windows.py); pictures are uint8."""
     return np.issubdtype(frames.dtype, np.floating)
 
@@ -55,10 +73,11 @@ def are_vectors(frames: jax.Array | np.ndarray) -> bool:
 def reconstruction(lam: Any, data: Data) -> Table:
     """Reconstruction of one model at every budget.
 
-    Rows `k`, `psnr`, `ssim` (absent for images under 11 px), `gain`, the PSNR above the copy
-    baseline, and `delta_psnr`, the PSNR lost when every code is replaced by that of another
-    transition. Both differences are paired: their two PSNRs come from the same resampled episodes,
-    so that their intervals are much tighter than those of the PSNRs.
+    Rows `k`, `psnr`, `ssim` (absent for images under 11 px), `perceptual` (where a network was
+    given; smaller is nearer), `gain`, the PSNR above the copy baseline, and `delta_psnr`, the PSNR
+    lost when every code is replaced by that of another transition. Both differences are paired:
+    their two PSNRs come from the same resampled episodes, so that their intervals are much tighter
+    than those of the PSNRs.
     """
     o_t, o_next, episode_N = kept_transitions(data)
     slots_NKD = data.test["codes"]["slots"][data.test.rows]
@@ -69,7 +88,7 @@ def reconstruction(lam: Any, data: Data) -> Table:
     rows = []
     for k in budgets:
         codes = lam.null_fill(slots_NKD, k)
-        errors = image_errors(lam.decode(o_t, codes), o_next)
+        errors = image_errors(lam.decode(o_t, codes), o_next, data.settings.perceptual)
         tick()
         shuffled = image_errors(lam.decode(o_t, codes[partner]), o_next)["mse"]
         tick()
@@ -82,16 +101,18 @@ def reconstruction(lam: Any, data: Data) -> Table:
         Column("psnr", "PSNR dB"),
         Column("gain", "gain dB"),
         Column("ssim", "SSIM", 3),
+        Column("perceptual", "perceptual", 3),
         Column("delta_psnr", "ΔPSNR dB"),
     ]
-    return Table("Reconstruction by prefix length", rows, columns, index=("k",))
+    shown = used(columns, rows)
+    return Table("Reconstruction by prefix length", rows, shown, index=("k",))
 
 
 def copy_baseline(lam: Any, data: Data) -> dict[str, Number]:
-    """`psnr` and `ssim` of predicting that nothing changes."""
+    """`psnr`, `ssim` and `perceptual`, as `reconstruction`, of predicting that nothing changes."""
     del lam
     o_t, o_next, episode_N = kept_transitions(data)
-    return quality(image_errors(o_t, o_next), episode_N)
+    return quality(image_errors(o_t, o_next, data.settings.perceptual), episode_N)
 
 
 def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,9 +122,9 @@ def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def psnr_difference(
-    mse_N: jax.Array | np.ndarray,
-    other_mse_N: jax.Array | np.ndarray,
-    episode_N: jax.Array | np.ndarray,
+    mse_N: Frames,
+    other_mse_N: Frames,
+    episode_N: Frames,
 ) -> Number:
     """PSNR of one prediction minus that of another of the same frames, paired over episodes."""
     return intervals.over_episodes(
@@ -117,8 +138,8 @@ def psnr_difference(
     )
 
 
-def quality(errors: dict[str, np.ndarray], episode_N: jax.Array | np.ndarray) -> dict[str, Number]:
-    """PSNR and, where there is one, SSIM of `image_errors`, over episodes."""
+def quality(errors: dict[str, np.ndarray], episode_N: Frames) -> dict[str, Number]:
+    """PSNR and, where they are there, the others of `image_errors`, over episodes."""
     result = {
         "psnr": intervals.over_episodes(
             {"mse": errors["mse"]},
@@ -127,13 +148,14 @@ def quality(errors: dict[str, np.ndarray], episode_N: jax.Array | np.ndarray) ->
             unit="dB",
         )
     }
-    if "ssim" in errors:
-        result["ssim"] = intervals.over_episodes(
-            {"ssim": errors["ssim"]},
-            episode_N,
-            lambda sums: sums["ssim"] / sums["count"],
-            unit="SSIM",
-        )
+    for name, unit in (("ssim", "SSIM"), ("perceptual", "distance")):
+        if name in errors:
+            result[name] = intervals.over_episodes(
+                {name: errors[name]},
+                episode_N,
+                lambda sums, name=name: sums[name] / sums["count"],
+                unit=unit,
+            )
     return result
 
 

@@ -2,20 +2,26 @@
 
 from collections.abc import Mapping
 
-from flexlam_jax.evaluation.lam.report_tables import BASELINE_NAMES, label_counts, metric_name
+from flexlam_jax.evaluation.lam.report_tables import (
+    BASELINE_NAMES,
+    label_counts,
+    metric_name,
+    perceptual_name,
+    title_of,
+)
 from flexlam_jax.reports.results import Curve, Level, Series
 
 X = {"x_label": "slots kept, k", "x_name": "k"}
 
 
 def reconstruction_curves(report: Mapping) -> list[Curve]:
-    """PSNR and SSIM against k, beside copying o_t."""
+    """PSNR, SSIM and perceptual distance against k, beside copying o_t."""
     copy = report["baselines"]["copy"]
     return [
         Curve(
             title,
             [
-                Series(model["name"], [(row["k"], row[key]) for row in model["reconstruction"]])
+                Series(title_of(model), [(row["k"], row[key]) for row in model["reconstruction"]])
                 for model in report["models"]
             ],
             [Level("copy o_t", copy[key].mean)],
@@ -23,7 +29,11 @@ def reconstruction_curves(report: Mapping) -> list[Curve]:
             digits=digits,
             **X,
         )
-        for key, title, digits in (("psnr", "PSNR, dB", 2), ("ssim", "SSIM", 3))
+        for key, title, digits in (
+            ("psnr", "PSNR, dB", 2),
+            ("ssim", "SSIM", 3),
+            ("perceptual", f"{perceptual_name(report)}, smaller is nearer", 3),
+        )
         if key in copy
     ]
 
@@ -34,7 +44,7 @@ def probe_curves(report: Mapping) -> list[Curve]:
     for labels, name in label_counts(report):
         series = [
             Series(
-                model["name"],
+                title_of(model),
                 [
                     (row["k"], row["score"])
                     for row in model["probes"]

@@ -43,6 +43,7 @@ def main_table(report: Mapping) -> Table:
         Column("psnr", "PSNR dB"),
         Column("gain", "gain dB"),
         Column("ssim", "SSIM", 3),
+        *([Column("perceptual", perceptual_name(report), 3)] if "perceptual" in report else []),
         Column("delta_psnr", "ΔPSNR dB"),
         *_score_columns(report, "translator", metric_name(report)),
     ]
@@ -52,7 +53,7 @@ def main_table(report: Mapping) -> Table:
         for row in model["reconstruction"]:
             k = row["k"]
             bits = prefix_bits(model, k)
-            rows.append({"model": model["name"], "bits": bits, **row, **scores.get(k, {})})
+            rows.append({"model": title_of(model), "bits": bits, **row, **scores.get(k, {})})
     blank = {column.key: "" for column in columns}
     copy = report["baselines"]["copy"]
     rows.append({**blank, "model": "copy o_t", "ssim": None, **copy})
@@ -68,6 +69,7 @@ def main_table(report: Mapping) -> Table:
         caption="k: slots kept. bits: entropy of the slots kept, added up (an upper bound on what "
         "they carry). gain: PSNR above copying o_t, on the same frames. ΔPSNR: what is lost when "
         "each code is replaced by another transition's. "
+        f"{_of_perceptual(report)}{_of_capacity(report)}"
         f"@n: translator fitted on n labels. {INTERVAL_NOTE}",
     )
 
@@ -147,6 +149,34 @@ def code_table(report: Mapping) -> Table:
     ]
     caption = "Plug-in entropies of each slot by itself. " + INTERVAL_NOTE
     return Table("Code usage per slot", rows, columns, caption=caption)
+
+
+def title_of(model: Mapping) -> str:
+    """The name of a model, with what tells it from one whose prefixes are codes."""
+    fixed = model["keep"]["kind"] == "fixed"
+    return f"{model['name']} (fixed capacity)" if fixed else model["name"]
+
+
+def perceptual_name(report: Mapping) -> str:
+    """What compared the pictures, as a title; "" where nothing did."""
+    return report.get("perceptual", {}).get("name", "")
+
+
+def _of_perceptual(report: Mapping) -> str:
+    found = report.get("perceptual")
+    if not found:
+        return ""
+    weights = "as people judged" if found["weighted"] else "all the same"
+    return (
+        f"{found['name']}: how far apart two pictures look, smaller is nearer; features of "
+        f"{found['network']}, whose channels count {weights} (arXiv 1801.03924). "
+    )
+
+
+def _of_capacity(report: Mapping) -> str:
+    if all(model["keep"]["kind"] != "fixed" for model in report["models"]):
+        return ""
+    return "fixed capacity: trained with this number of slots alone. "
 
 
 def _codes_used(slot: Mapping) -> Cell:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flexlam_jax.evaluation.labels import ALL, Labels, count_of, name_of
+from flexlam_jax.loading.perceptual import LoadedPerceptual
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Settings:
       exogenous_state: those that the agent does not control; with some, leakage is measured.
       masks: those that batches hold, of fields.MASKS; with some, errors are told inside of them.
       encoders: other encoders whose features batches hold; with some, leakage tells of them.
+      perceptual: how far apart frames look, of loading/perceptual.py; None leaves that out.
     """
 
     budgets: tuple[int, ...] = ()
@@ -45,16 +47,17 @@ class Settings:
     exogenous_state: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     encoders: tuple[str, ...] = ()
+    perceptual: LoadedPerceptual | None = None
 
     def reported(self) -> dict[str, Any]:
         """The settings that a report tells; of the data's own it speaks elsewhere."""
-        values = dataclasses.asdict(self)
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["label_counts"] = [
             count if count is ALL or isinstance(count, int) else name_of(count)
             for count in self.label_counts
         ]
         elsewhere = {"num_actions", "action_names", "datasets"}
-        elsewhere |= {"state_names", "exogenous_state", "masks", "encoders"}
+        elsewhere |= {"state_names", "exogenous_state", "masks", "encoders", "perceptual"}
         if not self.inverse_model:
             elsewhere |= {"inverse_model", "fit_frames_every"}
         return {k: v for k, v in values.items() if k not in elsewhere}

@@ -13,11 +13,12 @@ CAUTION = (
 )
 
 
-def verdict(report: Mapping[str, Any], no_leakage: str) -> dict[str, Any]:
+def verdict(report: Mapping[str, Any], no_leakage: str, no_perceptual: str = "") -> dict[str, Any]:
     """The verdict on a report of `evaluation.evaluate`.
 
     Args:
       no_leakage: why no exogenous state is known.
+      no_perceptual: why no network compared the pictures; "" where one did, or there are none.
 
     Returns:
       lines    sentences on every model
@@ -32,6 +33,8 @@ def verdict(report: Mapping[str, Any], no_leakage: str) -> dict[str, Any]:
         own = [*_leakage(report, model), *_told(checks[model["name"]])]
         lines += [f"{model['name']}: {line}" for line in own] if len(checks) > 1 else own
     missing = list(_missing(report, no_leakage))
+    if no_perceptual:
+        missing.append({"rows": "perceptual distance", "why": no_perceptual})
     return {"lines": lines, "checks": checks, "missing": missing, "caution": CAUTION}
 
 

@@ -210,7 +210,11 @@ def test_images_below_the_ssim_window_have_no_ssim(world):
     transitions = world.transitions(20, 0)
     transitions["frames"] = transitions["frames"][:, :, :8, :8]
     measured = run_evaluators(
-        [EVALUATORS["copy"]], {"m": world.ExactLam()}, FIELDS, world.batches(transitions)
+        [EVALUATORS["copy"]],
+        {"m": world.ExactLam()},
+        FIELDS,
+        world.batches(transitions),
+        settings=Settings(),
     )
     assert set(measured["copy"]["m"]) == {"psnr"}
     assert SCHEMA == 1

@@ -2,8 +2,10 @@ import html
 import json
 import re
 
+import numpy as np
 import pytest
 
+from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation.evaluator import Evaluator
 from flexlam_jax.evaluation.lam import report_page, report_summary, report_tables
 from flexlam_jax.evaluation.lam.evaluation import evaluate
@@ -125,6 +127,7 @@ def test_report_without_actions_renders(world):
         "Checks without labels",
     ]
     assert "Verdict" in page and "Not measured: leakage probes" in page
+    assert "Not measured: perceptual distance; no network that compares pictures" in page
 
 
 def test_an_evaluator_that_is_added_to_the_table_is_in_the_report(world, monkeypatch):
@@ -142,3 +145,55 @@ def test_an_evaluator_that_is_added_to_the_table_is_in_the_report(world, monkeyp
     assert '<td title="7 [7, 7] steps, n = 1 runs">7.000</td>' in report_page.render(
         report, result.pictures
     )
+
+
+class MeanDifference:
+    """Stands for a network that compares pictures."""
+
+    def __call__(self, x, y):
+        return np.abs(np.asarray(x, np.float32) - y / np.float32(255)).mean((1, 2, 3))
+
+    def described(self):
+        return {"name": "LPIPS (Eye)", "network": "Eye", "weighted": True, "fingerprint": "f"}
+
+
+def test_perceptual_distances_stand_beside_psnr_or_their_absence_is_told(world):
+    transitions = world.transitions(60, 1)
+    del transitions["action"]
+    fixed = world.ExactLam()
+    fixed.budgets = (2,)
+    fixed.config = {"model": fixed.config["model"] | {"keep": {"kind": "fixed", "count": 2}}}
+    result = evaluate(
+        {"flex": world.ExactLam(), "mine": fixed},
+        None,
+        world.batches(transitions),
+        Settings(perceptual=MeanDifference(), pictures=1),
+        no_perceptual="no file",
+    )
+    report = result.report | {"title": "t", "summary": [], "run": {}}
+    rows = report["models"][0]["reconstruction"]
+    copied = report["baselines"]["copy"]["perceptual"]
+    assert copied.mean > rows[0]["perceptual"].mean > rows[1]["perceptual"].mean == pytest.approx(0)
+    assert rows[0]["perceptual"].high > rows[0]["perceptual"].low > 0
+    table = report_tables.main_table(report)
+    titles = [column.title for column in table.columns]
+    shown = [dict(zip(titles, row, strict=True)) for row in cells(table)]
+    assert shown[-1]["LPIPS (Eye)"].number is copied and shown[-1]["model"].text == "copy o_t"
+    assert shown[3]["model"].text == "mine (fixed capacity)" and "k" in shown[3]
+    assert "people judged" in table.caption and "number of slots alone" in table.caption
+    page = report_page.render(report, result.pictures)
+    assert "LPIPS (Eye), smaller is nearer" in page and "mine (fixed capacity)</li>" in page
+    missing = [one["rows"] for one in report["verdict"]["missing"]]
+    assert "perceptual distance" not in missing
+    plain(report)
+
+
+def test_frames_that_are_no_numbers_are_one_message(world):
+    transitions = world.transitions(20, 1)
+    del transitions["action"]
+    lam = world.ExactLam()
+    lam.decode = lambda o_t, codes: (
+        np.where(np.arange(len(o_t)) == 3, np.nan, 0.5)[:, None, None, None] * np.ones(o_t.shape)
+    )
+    with pytest.raises(UserError, match="1 of 20 predicted frames hold NaN .* is number 3; load"):
+        evaluate({"m": lam}, None, world.batches(transitions), Settings(pictures=1))
