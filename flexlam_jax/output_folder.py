@@ -166,6 +166,11 @@ def _is_export(folder: epath.Path) -> bool:
     return found.get("kind") == "export" and {"model", "functions"} <= found.keys()
 
 
+def _is_pretrained(folder: epath.Path) -> bool:
+    found = _object(folder / "pretrained.json") or _object(folder / "config.json")
+    return found.get("kind") == "pretrained" and {"source", "part"} <= found.keys()
+
+
 RUN = Kind("run", "a training run", "--workdir", _is_run)
 REPORT = Kind("report", "a report", "--out", _is_report)
 TRANSLATOR = Kind("translator", "a translator", "--workdir", _is_translator, bucket=True)
@@ -192,6 +197,7 @@ LINEAR_STUDY = Kind(
 PLANT_STUDY = Kind("plant_study", "a study of a plant", "--out", _is_plant_study)
 PLAYED = Kind("played", "recordings of a world", "--out", _is_played)
 EXPORT = Kind("export", "an exported model", "--out", _is_export)
+PRETRAINED = Kind("pretrained", "imported parameters", "--out", _is_pretrained)
 _KINDS = (
     RUN,
     REPORT,
@@ -213,6 +219,7 @@ _KINDS = (
     PLANT_STUDY,
     PLAYED,
     EXPORT,
+    PRETRAINED,
 )
 
 

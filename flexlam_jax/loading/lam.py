@@ -24,11 +24,13 @@ import numpy as np
 from flexlam_jax.checkpoints.fingerprint import parameters_hash
 from flexlam_jax.checkpoints.params import restore_params
 from flexlam_jax.checkpoints.subtrees import subtree
-from flexlam_jax.errors import CheckpointError
+from flexlam_jax.config.settings import read
+from flexlam_jax.errors import CheckpointError, ConfigError
 from flexlam_jax.loading import gain
 from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.buckets import Array, in_buckets
 from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
+from flexlam_jax.models.flow_decoder import SamplingSettings
 from flexlam_jax.models.gain_head import least_budget
 from flexlam_jax.models.heads import DETACHED_HEADS, HEAD_STATE, HEADS
 from flexlam_jax.models.lam import LatentActionModel, build_lam, frame_shape
@@ -113,6 +115,11 @@ def _programs(model_section: str) -> _Programs:
     return _Programs(build_lam(json.loads(model_section)))
 
 
+def _programs_of(model: Mapping[str, Any]) -> _Programs:
+    settings = {k: v for k, v in model.items() if k not in SAMPLER_KEYS}
+    return _programs(json.dumps(settings, sort_keys=True))
+
+
 class LoadedLam:
     """A latent action model with its parameters. Made by `flexlam_jax.load`.
 
@@ -159,11 +166,7 @@ class LoadedLam:
         rest = {name: part for name, part in variables.items() if name != HEAD_STATE}
         self._variables = {**rest, "params": model_alone}
         self.chooses = self._gain is not None
-        self.programs = _programs(
-            json.dumps(
-                {k: v for k, v in config["model"].items() if k not in SAMPLER_KEYS}, sort_keys=True
-            )
-        )
+        self.programs = _programs_of(config["model"])
 
     def encode(
         self,
@@ -314,6 +317,30 @@ class LoadedLam:
         other = copy.copy(self)
         other._variables = jax.device_put(self._variables, sharding)
         other._gain = jax.device_put(self._gain, sharding)
+        return other
+
+    def sampling(self, **settings: Any) -> "LoadedLam":
+        """The same model, whose `decode` draws otherwise, for decoders that draw (kind "flow").
+
+        Args:
+          settings: of SamplingSettings: steps, sampler ("euler", "heun"), guidance (1 for none),
+            seed (of the noise).
+
+        Raises:
+          ConfigError (a ValueError): other names or values, or a decoder that does not draw.
+        """
+        section = self.config["model"]["decoder"]
+        if section["kind"] != "flow":
+            raise ConfigError(
+                f"sampling: the decoder of this model, {section['kind']!r}, draws nothing; one of kind "
+                "'flow' does"
+            )
+        read("sampling", settings, SamplingSettings)
+        model = {**self.config["model"], "decoder": {**section, **settings}}
+        build_lam(model)  # Raises for settings that do not go together.
+        other = copy.copy(self)
+        other.config = {**self.config, "model": model}
+        other.programs = _programs_of(model)
         return other
 
     def fingerprint(self) -> str:

@@ -20,6 +20,7 @@ from flexlam_jax.config.ranges import COUNT_OR_NONE, either, exactly, real
 from flexlam_jax.config.sections import strict
 from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
+from flexlam_jax.random import fold_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +36,9 @@ class PowersOfTwo:
 
     whole: float = setting(
         1.0, range=real(0, above=True), help="how much likelier all K are than each shorter prefix"
+    )
+    none: float = setting(
+        0.0, range=real(0, 1, below=True), help="share that keeps no slot, which guidance needs"
     )
 
 
@@ -150,7 +154,7 @@ def trained_budgets(model: Mapping[str, Any]) -> tuple[int, ...]:
         if sampler["kind"] == "fixed":
             budgets.add(sampler["count"])
         elif sampler["kind"] == "powers_of_two":
-            budgets.update(_powers_of_two(slots))
+            budgets.update(_powers_of_two(slots), [0] if sampler["none"] else [])
         else:
             budgets.update(range(sampler.get("minimum", 1), slots + 1))
     return tuple(sorted(budgets))
@@ -174,9 +178,12 @@ def sample_keep(
         return jnp.full(shape, settings["count"], jnp.int32)
     if kind == "powers_of_two":
         lengths = jnp.asarray(_powers_of_two(slots), jnp.int32)
-        if settings["whole"] == 1:
-            return jax.random.choice(rng, lengths, shape)
         weights = jnp.ones(len(lengths)).at[-1].set(settings["whole"])
-        return jax.random.choice(rng, lengths, shape, p=weights / weights.sum())
+        share = None if settings["whole"] == 1 else weights / weights.sum()
+        keep = jax.random.choice(rng, lengths, shape, p=share)
+        if settings["none"]:
+            told = jax.random.bernoulli(fold_name(rng, "none"), 1 - settings["none"], shape)
+            keep = jnp.where(told, keep, 0)
+        return keep
     logits = jnp.arange(slots) * jnp.log1p(-settings["rate"])
     return 1 + jax.random.categorical(rng, logits, shape=shape).astype(jnp.int32)

@@ -20,6 +20,8 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models import bottleneck
 from flexlam_jax.models.attention import IMPLEMENTATIONS, resolve_implementation
+from flexlam_jax.models.flow_decoder import PREDICTED, FlowDecoder
+from flexlam_jax.models.flow_latents import LATENTS
 from flexlam_jax.models.motion_decoder import MotionDecoder
 from flexlam_jax.models.motion_encoder import MotionEncoder
 from flexlam_jax.models.patches import POSITIONS
@@ -31,7 +33,12 @@ from flexlam_jax.models.vit_decoder import VitDecoder
 from flexlam_jax.models.vit_encoder import VitEncoder
 
 ENCODERS = {"vit": VitEncoder, "motion": MotionEncoder, "vector": VectorEncoder}
-DECODERS = {"vit": VitDecoder, "motion": MotionDecoder, "vector": VectorDecoder}
+DECODERS = {
+    "vit": VitDecoder,
+    "motion": MotionDecoder,
+    "vector": VectorDecoder,
+    "flow": FlowDecoder,
+}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
@@ -74,23 +81,29 @@ class LamSettings(FrameSettings):
 
 @flax.struct.dataclass
 class LamOutput:
-    """prediction (B, T-1, H, W, C) float32 on the [0, 1] scale, or (B, T-1, P, H, W, C) where P
-    prefixes were asked for; slots (B, T-1, K, D) quantised, before null-fill; ids (B, T-1, K) int32
-    or None; losses (B, T-1, K), weighted by the share of prefixes that keep the slot: their means
-    are added to the reconstruction loss; stats: scalars."""
+    """What a pass gives.
 
-    prediction: jax.Array
+    prediction: (B, T-1, H, W, C) float32 on the [0, 1] scale, or (B, T-1, P, H, W, C) where P
+      prefixes were asked for; None where a flow was trained.
+    slots: (B, T-1, K, D) quantised, before null-fill.  ids: (B, T-1, K) int32 or None.
+    losses: (B, T-1, K), weighted by the share of prefixes that keep the slot: their means are added
+      to the reconstruction loss.
+    stats: scalars.
+    error: of a flow that is trained, (B, T-1) or (B, T-1, P)."""
+
+    prediction: jax.Array | None
     slots: jax.Array
     ids: jax.Array | None
     losses: dict[str, jax.Array]
     stats: dict[str, jax.Array]
+    error: jax.Array | None = None
 
 
 class LatentActionModel(nn.Module):
     """Built by `build_lam`. Variables: "params", and "codebook" for the VQ quantiser.
 
-    rngs: "sample" (Gaussian, train only) and "revive" (VQ, train with a mutable "codebook").
-    With `residual` the decoder's output is added to o_t.
+    rngs: "sample" (Gaussian, train only), "revive" (VQ, train with a mutable "codebook"), and "flow"
+    for the error of a flow. With `residual` the decoder's output is added to o_t.
     """
 
     encoder: nn.Module
@@ -116,10 +129,21 @@ class LatentActionModel(nn.Module):
         Raises ValueError for a clip of fewer than two frames or frames of another type.
         """
         frames = to_float(frames)
-        return self.reconstruct(frames[:, :-1], self.quantise(frames, train), keep)
+        # Parameters are all made by what training runs.
+        o_next = frames[:, 1:] if train or self.is_initializing() else None
+        return self.reconstruct(frames[:, :-1], self.quantise(frames, train), keep, o_next)
+
+    @property
+    def learns_flow(self) -> bool:
+        """Whether the decoder is trained by an error of its own, not by its prediction."""
+        return isinstance(self.decoder, FlowDecoder)
 
     def reconstruct(
-        self, o_t: jax.Array, quantized: Quantized, keep: jax.Array | None = None
+        self,
+        o_t: jax.Array,
+        quantized: Quantized,
+        keep: jax.Array | None = None,
+        o_next: jax.Array | None = None,
     ) -> LamOutput:
         """Decodes one or several prefixes of the codes of every transition.
 
@@ -127,19 +151,33 @@ class LatentActionModel(nn.Module):
           o_t: float frames in [0, 1] that the codes are applied to, (B, T-1, H, W, C).
           quantized: of (B, T-1, K, D).
           keep: as `__call__`.
+          o_next: like o_t, what a flow is trained on; other decoders do not read it.
         """
         slots = sent = quantized.values
         keep = jnp.asarray(self.slots if keep is None else keep)
         if keep.ndim == 3:  # P behind B and T: rows of a device stay its own.
-            o_t, sent = (
-                jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:])) for x in (o_t, slots)
+            o_t, sent, o_next = (
+                None if x is None else jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:]))
+                for x in (o_t, slots, o_next)
             )
-        prediction = self.decode(o_t, self.null_fill(sent, keep))
+        prediction, error, stats = None, None, quantized.stats
+        if self.learns_flow and o_next is not None:
+            error, size = self._flow_error(o_t, self.null_fill(sent, keep), o_next)
+            stats = {**stats, PREDICTED: size}
+        else:
+            prediction = self.decode(o_t, self.null_fill(sent, keep))
         losses = {
             name: self._of_kept_slots(x, self._expand(keep, sent))
             for name, x in quantized.losses.items()
         }
-        return LamOutput(prediction, slots, quantized.ids, losses, quantized.stats)
+        return LamOutput(prediction, slots, quantized.ids, losses, stats, error)
+
+    def _flow_error(self, o_t, slots, o_next):
+        """`learn` of the decoder, of frames (..., H, W, C) and null-filled slots (..., K, D)."""
+        batch = o_t.shape[:-3]
+        rows = (x.reshape(-1, *x.shape[len(batch) :]) for x in (o_t, slots, o_next))
+        error, size = self.decoder.learn(*rows)
+        return error.reshape(batch), size
 
     def _of_kept_slots(self, loss, keep):
         """Slots that are not transmitted must not be pulled by the quantiser's losses either."""
@@ -162,9 +200,10 @@ class LatentActionModel(nn.Module):
         """
         o_t = to_float(o_t)
         batch = o_t.shape[:-3]
-        change = self.decoder(
-            o_t.reshape(-1, *o_t.shape[-3:]), slots.reshape(-1, *slots.shape[-2:])
-        )
+        rows = o_t.reshape(-1, *o_t.shape[-3:]), slots.reshape(-1, *slots.shape[-2:])
+        if self.learns_flow:  # It adds o_t itself, where its flow is.
+            return self.decoder(*rows, self.null).reshape(o_t.shape)
+        change = self.decoder(*rows)
         change = change.reshape(*batch, *change.shape[-3:])
         return o_t + change if self.residual else change
 
@@ -233,13 +272,14 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
         "image_size": size if isinstance(size, int) else tuple(size),
         "slots": settings["slots"],
         "dtype": dtype,
-        **{key: settings[key] for key in ("remat", "unroll", "attention")},
+        "image_channels": settings["channels"],
+        **{key: settings[key] for key in ("residual", "remat", "unroll", "attention")},
     }
     quantizer = build_kind("model.quantizer", settings["quantizer"], QUANTIZERS)
     encoder = build_kind(
         "model.encoder", settings["encoder"], ENCODERS, features=quantizer.input_width, **shared
     )
-    decoder = build_kind("model.decoder", settings["decoder"], DECODERS, **shared)
+    decoder = _build_decoder(settings["decoder"], shared)
     for section, part in (("model.encoder", encoder), ("model.decoder", decoder)):
         if isinstance(part, (VitEncoder, VitDecoder)):
             _check_vit(section, part)
@@ -250,6 +290,18 @@ def build_lam(config: Mapping[str, Any]) -> LatentActionModel:
         slots=settings["slots"],
         residual=settings["residual"],
     )
+
+
+def _build_decoder(config: Any, shared: dict[str, Any]) -> Any:
+    """As `build_kind`; what a flow predicts is a kind within a kind."""
+    section = as_dict("model.decoder", config)
+    if section.get("kind") != "flow":
+        return build_kind("model.decoder", section, DECODERS, **shared)
+    latents = section.pop("latents", {"kind": "pixels"})
+    latents = build_kind("model.decoder.latents", latents, LATENTS)
+    decoder = build_kind("model.decoder", section, DECODERS, latents=latents, **shared)
+    decoder.check()
+    return decoder
 
 
 def _check_vit(section: str, part: Any) -> None:

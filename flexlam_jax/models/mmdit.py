@@ -100,7 +100,12 @@ class MMDiT(nn.Module):
 
     @nn.compact
     def __call__(
-        self, latents: jax.Array, timesteps: jax.Array, context: jax.Array, pooled: jax.Array
+        self,
+        latents: jax.Array,
+        timesteps: jax.Array,
+        context: jax.Array,
+        pooled: jax.Array,
+        shown: jax.Array | None = None,
     ) -> jax.Array:
         """The velocity.
 
@@ -109,6 +114,9 @@ class MMDiT(nn.Module):
           timesteps: (B,) in 0..1000; 1000 is noise alone.
           context: (B, S, J).
           pooled: (B, U).
+          shown: (B, H, W, any number), latents of a picture that is no noise. Their patches are
+            embedded by themselves and added, which is what one matrix on concatenated channels
+            does; zero at first, so that a pretrained model begins as it was.
 
         Returns:
           (B, H, W, out_channels) float32.
@@ -121,6 +129,10 @@ class MMDiT(nn.Module):
         M, dtype = self.width, self.block.dtype
         grid = grid_of(latents.shape[1:3], self.patch)
         image = Dense(M, dtype=dtype, name="patch_embed")(patchify(latents, self.patch))
+        zeros = nn.initializers.zeros
+        if shown is not None:
+            embed = Dense(M, dtype=dtype, kernel_init=zeros, name="shown_embed")
+            image = image + embed(patchify(shown, self.patch))
         positions = cropped_positions(grid, self.position_table, self.position_base, M)
         image = image + jnp.asarray(positions, dtype)
         context = Dense(M, dtype=dtype, name="context_embed")(context)
@@ -133,7 +145,6 @@ class MMDiT(nn.Module):
             image, context = self._run(block, layers, image, context, condition)
         shift, scale = Modulation(2, self.block, name="final_modulation")(condition)
         image = modulate(layer_norm(image), shift, scale)
-        zeros = nn.initializers.zeros
         shape = self.patch * self.patch * self.out_channels
         out = Dense(shape, dtype=jnp.float32, kernel_init=zeros, name="unembed")(image)
         return unpatchify(out, grid, self.patch)

@@ -3,6 +3,7 @@
 debug  a ViT of a few ten thousand parameters that uses every part; compiles in seconds
 doom   the light motion family, for CPUs and minutes
 doom_suite  the same with large codes, for video of many tasks
+flow   64 slots and a decoder that draws o_{t+1} by rectified flow, small enough for CPUs
 base, large, xl  ViTs of about 60M, 300M and 1B parameters in bf16, for accelerators
 
 The sizes of the ViTs are ours; those of the FlexLAM paper are not public.
@@ -18,7 +19,7 @@ _VITS = {
     "large": (1024, 16, 6, 6, 12, "mlp"),
     "xl": (1536, 12, 9, 9, 18, "full"),
 }
-PRESETS = ("debug", "doom", "doom_suite", *_VITS)
+PRESETS = ("debug", "doom", "doom_suite", "flow", *_VITS)
 
 
 def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ValueError(f"unknown model preset {name!r}; choose one of {PRESETS}")
-    light = {"debug": _debug, "doom": _doom, "doom_suite": _doom_suite}
+    light = {"debug": _debug, "doom": _doom, "doom_suite": _doom_suite, "flow": _flow}
     section = light.get(name, lambda: _vit(name, image_size))()
     return {
         "image_size": image_size,
@@ -68,6 +69,27 @@ def _doom_suite():
     return {
         **_doom(),
         "quantizer": {"kind": "fsq", "levels": (7, 7, 7, 7)},
+    }
+
+
+def _flow():
+    vit = {"patch": 8, "width": 128, "heads": 4, "mlp_hidden": 512}
+    return {
+        "slots": 64,
+        "encoder": {"kind": "vit", **vit, "frame_blocks": 1, "pair_blocks": 2},
+        "quantizer": {"kind": "fsq", "levels": (5, 5, 5)},
+        "decoder": {
+            "kind": "flow",
+            **vit,
+            "layers": 4,
+            "position_table": 32,
+            "position_base": 32,
+            # Most of a next frame is as it was: differences have about this deviation.
+            "spread": 0.2,
+        },
+        # A tenth is told nothing, for guidance.
+        "keep": {"kind": "powers_of_two", "none": 0.1},
+        "prefixes": 2,
     }
 
 

@@ -15,6 +15,8 @@ from flexlam_jax.errors import ConfigError
 from flexlam_jax.frames import to_float
 from flexlam_jax.models.bottleneck import prefix_samplers, sample_keep
 from flexlam_jax.models.flops import training_flops
+from flexlam_jax.models.flow_decoder import NOT_FINITE, PREDICTED
+from flexlam_jax.models.flow_decoder import STREAM as FLOW
 from flexlam_jax.models.gain_head import GainHead
 from flexlam_jax.models.heads import HEAD_STATE
 from flexlam_jax.models.lam import LamOutput, LatentActionModel, frame_shape, resolve_config
@@ -99,7 +101,8 @@ def lam_objective(
     Returns:
       Objective whose loss reads batch["frames"] uint8 (B, T, H, W, C), encodes each transition once
       and decodes `model.prefixes` prefixes of it, drawn apart; the loss is their mean.
-      Metrics (float32 scalars): loss, reconstruction, psnr, copy_psnr (prediction := o_t), the
+      Metrics (float32 scalars): loss, reconstruction, psnr (of a flow the error of its velocity
+      instead of both), copy_psnr (prediction := o_t), the
       quantiser's losses and stats, and for discrete codes code_usage and code_perplexity.
       Remedies read more of the batch: frames_pair, frames_<mask>, columns.
 
@@ -110,9 +113,11 @@ def lam_objective(
     settings = resolve_config(model_config)
     loss_settings = read("loss", loss_config, LossSettings)
     first = check_remedies(loss_settings, settings["slots"], first_slots, inverse=inverse)
+    if model.learns_flow:
+        check_flow(loss_settings)
     # What decodes more than the formula counts is counted on the traced program.
     clip = (clip_length, *frame_shape(settings))
-    more = loss_settings.cross or loss_settings.feature
+    more = loss_settings.cross or loss_settings.feature or model.learns_flow
     flops = None if more else training_flops(model, clip, prefixes=settings["prefixes"])
     objective = objective_of(
         functools.partial(_init, model, settings["channels"]),
@@ -123,9 +128,23 @@ def lam_objective(
         summary=_summary,
         flops_per_row=flops,
         transitions_per_row=(clip_length - 1) * (2 if loss_settings.cross else 1),
+        advice={PREDICTED: NOT_FINITE} if model.learns_flow else {},
         dtype=settings["dtype"],
     )
     return with_remedies(objective, loss_settings)
+
+
+def check_flow(loss: LossSettings) -> None:
+    """Raises ConfigError for parts of the loss that read predicted pixels, of which a flow has none."""
+    plain = LossSettings()
+    pixels = [f.name for f in dataclasses.fields(LossSettings) if f.name != "motion"]
+    changed = [key for key in pixels if getattr(loss, key) != getattr(plain, key)]
+    if changed:
+        raise ConfigError(
+            f"{', '.join(f'config.loss.{key}' for key in changed)}: with "
+            "config.model.decoder.kind='flow' training predicts velocities of noised pictures, not "
+            "pixels; leave these at their defaults, or take another decoder"
+        )
 
 
 def _init(model, channels, rng, batch: Batch) -> dict[str, Any]:
@@ -148,29 +167,32 @@ def _apply(model, settings, loss, first, params, extra, batch: Batch, rng):
     (output, slots, cross), model_extra = model.apply(
         {"params": params, **model_extra},
         batch["frames"],
-        o_t,
+        (o_t, next_frames),
         keep,
         _draw_cross_prefixes(rng, settings, loss, o_t.shape[:2]),
         functools.partial(passing, first=first if loss.own == STOPPED else 0, share=loss.pixels),
-        rngs={name: fold_name(rng, name) for name in ("sample", "revive")},
+        rngs={name: fold_name(rng, name) for name in ("sample", "revive", FLOW)},
         mutable=list(model_extra),
         method=_forward,
     )
     target = next_frames
     if keep.ndim == 3:
-        target = jnp.broadcast_to(target[:, :, None], output.prediction.shape)
+        target = jnp.broadcast_to(target[:, :, None], (*keep.shape, *target.shape[2:]))
     state = extra.get(HEAD_STATE)
     return LamResult(output, keep, target, o_t, next_frames, slots, cross, state), model_extra
 
 
-def _forward(module, frames, o_t, keep, cross_keep, passed):
+def _forward(module, frames, shown, keep, cross_keep, passed):
     """(LamOutput; slots with all their gradient; what they make of the partner's o_t, or None).
 
+    shown: the o_t that is decoded from, and what is to come of it.
     passed: what own frames read of the slots.
     """
+    o_t, next_frames = shown
     quantized = module.quantise(frames, train=True)
     slots = quantized.values
-    output = module.reconstruct(o_t, quantized.replace(values=passed(slots)), keep)
+    sent = quantized.replace(values=passed(slots))
+    output = module.reconstruct(o_t, sent, keep, next_frames)
     if cross_keep is None:
         return output, slots, None
     return output, slots, module.decode(partners(o_t), module.null_fill(slots, cross_keep))
@@ -200,8 +222,9 @@ def _draw_cross_prefixes(rng, settings, loss, shape: tuple[int, int]) -> jax.Arr
 
 def _terms(model: LatentActionModel, loss: LossSettings) -> list[Term]:
     """Those that the `loss` section asks for, and the quantiser's."""
+    learnt = functools.partial(_reconstruction, loss)
     return [
-        Term("reconstruction", functools.partial(_reconstruction, loss)),
+        Term("velocity", _velocity) if model.learns_flow else Term("reconstruction", learnt),
         *(_quantiser_term(name) for name in model.quantizer.loss_names),
         *([motion_term(MotionHead(), loss.motion)] if loss.motion else []),
         *([gain_term(GainHead())] if loss.gain else []),
@@ -217,6 +240,10 @@ def _reconstruction(settings, params, outputs, batch, key) -> Mean:
     return pixel_loss(settings, outputs.output.prediction, outputs.target, weight)
 
 
+def _velocity(params, outputs, batch, key) -> Mean:
+    return Mean.of(outputs.output.error)
+
+
 def _quantiser_term(name: str) -> Term:
     # Weighted by the quantiser; slots that are not kept count as zeros.
     return Term(name, lambda params, outputs, batch, key: Mean.of(outputs.output.losses[name]))
@@ -225,7 +252,7 @@ def _quantiser_term(name: str) -> Term:
 def _report(codebook_size, outputs, batch) -> Report:
     output = outputs.output
     metrics = {
-        "psnr": psnr(output.prediction, outputs.target),
+        **({} if output.prediction is None else {"psnr": psnr(output.prediction, outputs.target)}),
         "copy_psnr": psnr(outputs.o_t, outputs.next_frames),
         "keep": Mean.of(outputs.keep),
         **{name: Mean(value, jnp.float32(1)) for name, value in output.stats.items()},

@@ -105,6 +105,8 @@ class Objective:
         without recomputation by remat. None: counted on the traced program; 0 leaves MFU out of
         the performance rows.
       transitions_per_row: transitions in one batch row, or {stream: number}.
+      advice: {metric: what to do} of metrics that tell, where they are not finite, why training
+        diverged.
       dtype: name of the type that the model computes in, for the peak that MFU is measured by.
       rules: where parameters are split; see parallel/sharding.py.
     """
@@ -118,6 +120,7 @@ class Objective:
     detached: tuple[str, ...] = ()
     flops_per_row: float | Mapping[str, float] | None = None
     transitions_per_row: int | Mapping[str, int] = 1
+    advice: Mapping[str, str] = dataclasses.field(default_factory=dict)
     dtype: str = "float32"
     rules: tuple[Rule, ...] = RULES
 

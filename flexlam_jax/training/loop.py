@@ -145,6 +145,7 @@ def fit(
                 config,
                 resumed_at=resumed_at,
                 chrono=_chrono(config, objective, program.abstract, batch, mesh),
+                advice=objective.advice,
             )
         )
         profiler = stack.enter_context(_profiler(config, run))

@@ -1,5 +1,6 @@
 """Everything a run tells about itself while it trains: metric rows, speed, progress."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,12 +25,19 @@ class RunLog:
     """
 
     def __init__(
-        self, run: Workdir, config: Mapping[str, Any], *, resumed_at: int | None, chrono: Chrono
+        self,
+        run: Workdir,
+        config: Mapping[str, Any],
+        *,
+        resumed_at: int | None,
+        chrono: Chrono,
+        advice: Mapping[str, str],
     ):
-        """Args: `resumed_at`, the step that was restored (rows after it are dropped), or None."""
+        """Args: `resumed_at`, the step that was restored (rows after it are dropped), or None;
+        `advice`, see `Objective`."""
         log = config["log"]
         self._every, self._total = log["every"], config["total_steps"]
-        self._chrono = chrono
+        self._chrono, self._advice = chrono, advice
         self._pending: tuple[int, Mapping[str, jax.Array]] | None = None
         self._metrics: list[Writer] = []
         self._performance: list[Writer] = []
@@ -88,13 +96,16 @@ class RunLog:
 
     def _read(self, step: int, metrics: Mapping[str, jax.Array]) -> None:
         logged = step % self._every == 0 or step == self._total
-        wanted = metrics if logged else {k: metrics[k] for k in ("finite", "loss", "grad_norm")}
+        told = ("finite", "loss", "grad_norm", *self._advice)
+        wanted = metrics if logged else {k: metrics[k] for k in told}
         values = {name: value.item() for name, value in jax.device_get(dict(wanted)).items()}
         if not values.pop("finite"):
+            remedies = [
+                do for name, do in self._advice.items() if not math.isfinite(values[name])
+            ] or ["lower config.optimizer.learning_rate or look at the data of this step"]
             raise FloatingPointError(
                 f"training diverged at step {step}: loss {values['loss']}, gradient norm "
-                f"{values['grad_norm']}. Nothing of this step was saved; lower "
-                "config.optimizer.learning_rate or look at the data of this step."
+                f"{values['grad_norm']}. Nothing of this step was saved; {'; '.join(remedies)}."
             )
         if logged:
             self._write(step, values)

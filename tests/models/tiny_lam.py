@@ -23,6 +23,16 @@ MOTION = {
     "encoder": {"kind": "motion", "hidden": (32,), "radius": (1, 2)},
     "decoder": {"kind": "motion", "cells": 4, "radius": (1, 2), "channels": 8, "hidden": 16},
 }
+FLOW = {
+    "kind": "flow",
+    "patch": 4,
+    "width": 32,
+    "heads": 2,
+    "mlp_hidden": 64,
+    "layers": 2,
+    "spread": 0.5,
+    "steps": 2,
+}
 FAMILIES = {
     "vit-self": {},
     "vit-motion-cross": {
@@ -34,6 +44,7 @@ FAMILIES = {
         "decoder": {**VIT, "blocks": 1, "conditioning": "add", "qk_norm": False},
     },
     "motion": MOTION,
+    "flow": {"decoder": {**FLOW, "shown": "tokens", "guidance": 1.5}},
 }
 
 
