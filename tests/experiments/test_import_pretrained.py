@@ -13,8 +13,8 @@ from flexlam_jax.training.state import TrainState
 from flexlam_jax.training.warm_start import read_start
 from tests.experiments.command_lines import run_lines
 from tests.loading.safetensors_files import write
-from tests.loading.test_pretrained import config_of, stored
-from tests.models.tiny_lam import FLOW, tiny_config
+from tests.loading.test_pretrained import stored
+from tests.models.tiny_lam import tiny_config
 
 PRESET = "experiments/configs/flow.py:debug"
 
