@@ -12,6 +12,8 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.exporters.columns import LatentFacts, latent_facts, latent_rows
 from data_pipelines.format.codecs import get_codec
+from data_pipelines.format.index import read_index
+from data_pipelines.format.layout import index_file
 from data_pipelines.format.manifest import AGAIN, DatasetInfo
 from data_pipelines.format.sidecars import Sidecar, open_sidecar, split_fingerprint
 from data_pipelines.format.spec import DatasetSpec
@@ -138,6 +140,32 @@ class LatentSet:
         }
 
 
+def list_entries(
+    info: DatasetInfo, dataset: str, splits: Sequence[str]
+) -> tuple[EpisodeEntry, ...]:
+    """The episodes of splits, in their order; no record is read.
+
+    Raises DataError for a missing dataset or split, and for lists that do not fit the index.
+    """
+    return tuple(entry for split in splits for entry in _entries(info, dataset, split))
+
+
+def _entries(info: DatasetInfo, dataset: str, split: str) -> Iterator[EpisodeEntry]:
+    listed = info.episodes(dataset, split)
+    records = info.counts[dataset][split]["records"]
+    index = read_index(index_file(info.path, dataset, split), info.spec(dataset), records)
+    starts = np.flatnonzero(index[:, 1] == 0)
+    stops = np.append(starts[1:], len(index))
+    held = [(facts["episode"], facts["length"]) for facts in listed]
+    if held != list(zip(index[starts, 0].tolist(), index[starts, 3].tolist(), strict=True)):
+        raise DataError(
+            f"dataset {dataset}, split {split!r}: the list of episodes does not fit the index; "
+            f"{AGAIN}"
+        )
+    for facts, first, stop in zip(listed, starts.tolist(), stops.tolist(), strict=True):
+        yield EpisodeEntry(split, facts["episode"], facts["length"], range(first, stop), facts)
+
+
 def open_latent_set(
     info: DatasetInfo,
     dataset: str,
@@ -173,9 +201,7 @@ def open_latent_set(
         spec=info.spec(dataset),
         splits=tuple(splits),
         facts=facts,
-        entries=tuple(
-            entry for split in splits for entry in _entries(info, dataset, split, readers[split])
-        ),
+        entries=list_entries(info, dataset, splits),
         data={split: split_fingerprint(info, dataset, split) for split in splits},
         readers=readers,
         sidecars=sidecars,
@@ -185,23 +211,6 @@ def open_latent_set(
 def last_repeated(actions: np.ndarray) -> np.ndarray:
     """(N, ...) of (N - 1, ...): formats with a row per frame want an action after the last one."""
     return np.concatenate([actions, actions[-1:]])
-
-
-def _entries(
-    info: DatasetInfo, dataset: str, split: str, reader: ClipReader
-) -> Iterator[EpisodeEntry]:
-    index = np.asarray(reader.index)
-    starts = np.flatnonzero(index[:, 1] == 0)
-    listed = info.episodes(dataset, split)
-    stops = np.append(starts[1:], len(index))
-    held = [(facts["episode"], facts["length"]) for facts in listed]
-    if held != list(zip(index[starts, 0].tolist(), index[starts, 3].tolist(), strict=True)):
-        raise DataError(
-            f"dataset {dataset}, split {split!r}: the list of episodes does not fit the index; "
-            f"{AGAIN}"
-        )
-    for facts, first, stop in zip(listed, starts.tolist(), stops.tolist(), strict=True):
-        yield EpisodeEntry(split, facts["episode"], facts["length"], range(first, stop), facts)
 
 
 def _pictures(spec: DatasetSpec, clip, count: int) -> list[bytes]:

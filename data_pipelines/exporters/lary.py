@@ -19,6 +19,7 @@ from __future__ import annotations
 import csv
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from data_pipelines.exporters.columns import CODES
 from data_pipelines.exporters.episodes import EpisodeEntry, LatentSet
 from data_pipelines.exporters.lerobot.statistics import Total, row_statistics
 from data_pipelines.exporters.parts import ExportFolder
+from data_pipelines.format.spec import DatasetSpec
 
 WIDTH = 7  # numbers of an action: position, orientation, gripper
 # The probe tells train from val by the name of the table.
@@ -46,7 +48,7 @@ def write_lary(
     Raises:
       DataError: actions that the probe cannot read; no slots; no `train` among the splits.
     """
-    _check(source)
+    check_probe(source.spec, source.splits, source.facts.keep)
     place = pathlib.Path(path).expanduser().absolute()
     identity = {"format": "lary", "place": str(place)} | source.identity()
     with ExportFolder(place, identity) as folder:
@@ -93,22 +95,24 @@ def probe_command(source: LatentSet, path: pathlib.Path) -> str:
     )
 
 
-def _check(source: LatentSet) -> None:
-    action = source.spec.action
+def check_probe(spec: DatasetSpec, splits: Sequence[str], keep: int) -> None:
+    """Raises DataError for actions, splits or a number of slots that the probe cannot use."""
+    action = spec.action
     if action is None or action.kind != "continuous" or action.count != WIDTH:
-        told = "no actions" if action is None else f"{action.kind} actions, {action.count} of them"
-        if action is not None and action.kind == "continuous":
-            told = f"actions of {action.count} numbers"
+        told = "no actions"
+        if action is not None:
+            what = "discrete actions" if action.kind == "discrete" else "numbers in an action"
+            told = f"{action.count} {what}"
         raise DataError(
-            f"dataset {source.spec.name} has {told}; LARY's probe reads actions of {WIDTH} numbers "
+            f"dataset {spec.name} has {told}; LARY's probe reads actions of {WIDTH} numbers "
             "(position, orientation, gripper). experiments.evaluate_lam probes any actions"
         )
-    if not source.facts.keep:
+    if not keep:
         raise DataError("keep is 0, which leaves no token to score; give --keep=1 or more")
-    if "train" not in source.splits or len(source.splits) < 2:
+    if "train" not in splits or len(splits) < 2:
         raise DataError(
-            f"splits are {', '.join(source.splits)}; the probe is fitted on train and scored on "
-            "another, name both with --splits"
+            f"splits are {', '.join(splits)}; the probe is fitted on train and scored on another, "
+            "name both with --splits"
         )
 
 
@@ -116,7 +120,7 @@ def _write_episode(path: pathlib.Path, source: LatentSet, entry: EpisodeEntry) -
     """<t>.npz and <t>.npy of every transition; returns the statistics of its actions."""
     episode = source.read(entry, pictures=False)
     facts = source.facts
-    assert episode.action is not None  # `_check` saw to that
+    assert episode.action is not None  # `check_probe` saw to that
     sums = np.concatenate([np.zeros((1, WIDTH)), np.cumsum(episode.action, 0, np.float64)])
     actions = (sums[facts.gap :] - sums[: -facts.gap]).astype(np.float32)
     for t, action in enumerate(actions):

@@ -4,6 +4,8 @@ import json
 import shutil
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from absl import flags
 
@@ -11,6 +13,7 @@ import flexlam_jax
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
+from data_pipelines.format.sidecars import split_fingerprint
 from data_pipelines.loading.loader import training_batches
 from data_pipelines.loading.options import loader_options
 from data_pipelines.registry import recipe_options
@@ -62,6 +65,16 @@ def extracted(place):
         "other": line("sidecar", "other"),
         "no_shard": line("new", "flex", "--shard=2/2"),
         "no_number": line("new", "flex", "--shard=a/b"),
+        "lerobot": line("shared", "flex", "--format=lerobot", "--keep=2"),
+        "rlds": line("shared", "flex", "--format=rlds"),
+        "lary": line("new", "flex", "--format=lary"),
+        "other_keep": line("shared", "flex", "--format=lerobot"),
+        "too_many": line("new", "flex", "--format=rlds", "--keep=4"),
+        "keep": line("new", "flex", "--keep=2"),
+        "fps": line("new", "flex", "--format=rlds", "--fps=10"),
+        "beside_lary": line("new", "flex", "--format=lary", f"--beside={place}"),
+        "beside": line("new", "flex", "--format=lerobot", f"--beside={place / 'data'}"),
+        "unknown": line("new", "flex", "--format=zarr"),
         "npz_shard": line("new", "flex", "--shard=0/2", "--format=npz"),
     }
     return dict(zip(lines, run_lines("extract_latents", list(lines.values())), strict=True))
@@ -83,7 +96,9 @@ def test_sidecars_and_npz_hold_the_same(place, extracted):
         for folder in ("sidecar", "shared"):
             assert_equal(flexlam_jax.read_latents(place / folder, "square", split), expected)
     assert sorted(file.name for file in (place / "sidecar").iterdir()) == [
+        "data_card.md",
         "manifest.json",
+        "model_card.md",
         "square",
     ]
 
@@ -124,11 +139,62 @@ def test_processes_share_a_folder(extracted):
         ("no_shard", "--shard=2/2 is not i/n with 0 <= i < n"),
         ("no_number", "--shard=a/b is not i/n"),
         ("npz_shard", "--shard is for sidecars"),
+        ("lary", "has 5 discrete actions; LARY's probe reads actions of 7 numbers"),
+        ("other_keep", "another model, dataset or options (latents.keep 2 instead of 3)"),
+        ("too_many", "--keep=4 is outside 0..3, the slots of the model"),
+        ("keep", "--keep is for --format=lerobot, rlds, lary, not for --format=sidecar"),
+        ("fps", "--fps is for --format=lerobot without --beside"),
+        ("beside_lary", "--beside is for lerobot and rlds, not for --format=lary"),
+        ("beside", "meta/info.json"),
+        ("unknown", "--format"),
     ],
 )
 def test_what_is_refused(place, extracted, name, told):
     code, _, err, _ = extracted[name]
     assert code == 1 and told in err and not (place / "new").exists()
+
+
+def test_other_formats_are_made_of_the_sidecars(place, extracted, lam):
+    """Without encoding again; what tools of these formats read is tested where they are written."""
+    for name in ("lerobot", "rlds"):
+        code, out, err, _ = extracted[name]
+        assert code == 0 and out.count("already there") == 2, err
+    rows = flexlam_jax.read_latents(place / "shared", "square", "test")
+    (episode, *_) = dict.fromkeys(rows.episode.tolist())
+    table = pq.read_table(place / "shared/lerobot/square/data/chunk-000/file-000.parquet")
+    first = json.loads((place / "shared/lerobot/square/meta/info.json").read_text())["splits"][
+        "test"
+    ]
+    mine = table.filter(pc.field("episode_index") == int(first.split(":")[0])).to_pydict()
+    count = len(mine["index"]) - 1
+    assert (rows.episode[:count] == episode).all()
+    np.testing.assert_array_equal(mine["latent_action.codes"][:count], rows.slots[:count])
+    np.testing.assert_array_equal(mine["latent_action.ids"][:count], rows.ids[:count])
+    np.testing.assert_array_equal(mine["latent_action.codes"][count], np.tile(lam.null, (3, 1)))
+    assert mine["latent_action.ids"][count] == [lam.null_id] * 3
+    assert mine["latent_action.keep"] == [2] * count + [0]
+    # So a row with the mask ignored is the empty prefix, as the model itself has it.
+    filled = lam.null_fill(
+        np.float32(mine["latent_action.codes"]), np.int32(mine["latent_action.keep"])
+    )
+    ids = np.where(np.arange(3) < 2, mine["latent_action.ids"], lam.null_id)
+    np.testing.assert_allclose(lam.slots_of(ids.astype(np.int32)), filled, atol=1e-6)
+    assert (place / "shared/rlds/square/1.0.0/features.json").is_file()
+
+
+def test_cards_travel_with_every_format(place, extracted, lam):
+    for folder in ("npz", "sidecar", "shared", "shared/lerobot/square", "shared/rlds/square/1.0.0"):
+        model, data = (
+            (place / folder / name).read_text() for name in ("model_card.md", "data_card.md")
+        )
+        for card in (model, data):
+            assert card.startswith("---\nlicense: unknown") and lam.fingerprint() in card
+            assert "no validated intervention" in card and "python -m experiments.extract" in card
+        info = open_dataset(place / "data")
+        for split in ("train", "test"):
+            assert split_fingerprint(info, "square", split) in data
+        assert info.manifest["content_hash"] in data
+    assert "`latent_action.keep`" in (place / "shared/lerobot/square/data_card.md").read_text()
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import os
 import pathlib
 import re
 import shutil
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -56,13 +57,8 @@ def write_lerobot_beside(
         latent columns already; `path` inside `original`.
     """
     require("pyarrow")
-    root = pathlib.Path(original).expanduser().resolve()
-    data = lerobot.open_lerobot(root)
-    entries = _matched(data, source)
-    added = latent_features(source.facts)
-    taken = sorted(added.keys() & data.features.keys())
-    if taken:
-        raise DataError(f"{root}: has the feature {taken[0]} already; nothing of it is replaced")
+    data, entries = check_original(original, source.spec.name, source.entries)
+    root, added = data.root, latent_features(source.facts)
     if root in (place := pathlib.Path(path).expanduser().absolute()).parents or place == root:
         raise DataError(f"{path} lies in {root}, which stays as it is; give another folder")
     described = {episode["index"]: episode for episode in lerobot.list_episodes(data, [])}
@@ -96,26 +92,35 @@ def write_lerobot_beside(
         folder.finish(episodes=len(described), with_latents=len(entries))
 
 
-def _matched(data: lerobot.LeRobot, source: LatentSet) -> dict[int, EpisodeEntry]:
-    """Number in the original -> episode; raises DataError unless all of them are from there."""
+def check_original(
+    original: str | pathlib.Path, dataset: str, entries: Sequence[EpisodeEntry]
+) -> tuple[lerobot.LeRobot, dict[int, EpisodeEntry]]:
+    """The original set, opened, and number in it -> episode of the dataset; no row is read.
+
+    Raises DataError as `write_lerobot_beside`.
+    """
+    data = lerobot.open_lerobot(pathlib.Path(original).expanduser().resolve())
     if not data.packed:
         raise DataError(
             f"{data.root}: is a set of version {data.version}; latent columns are written beside "
             "v3.0, to which LeRobot's own converter brings it"
         )
+    taken = sorted(name for name in data.features if name.startswith(LATENT))
+    if taken:
+        raise DataError(f"{data.root}: has {taken[0]} already; nothing of it is replaced")
     lengths = {entry["index"]: entry["length"] for entry in lerobot.list_episodes(data, [])}
     matched = {}
-    for entry in source.entries:
+    for entry in entries:
         found = _SOURCE.fullmatch(entry.source)
         number = int(found[1]) if found else -1
         if lengths.get(number) != entry.length:
             raise DataError(
-                f"dataset {source.spec.name}: episode {entry.number} was made from "
-                f"{entry.source[:80]!r} and has {entry.length} frames; {data.root} has no such "
-                "episode. Give the set that the folder was prepared from"
+                f"dataset {dataset}: episode {entry.number} was made from {entry.source[:80]!r} and "
+                f"has {entry.length} frames; {data.root} has no such episode. Give the set that the "
+                "folder was prepared from"
             )
         matched[number] = entry
-    return matched
+    return data, matched
 
 
 class _LatentRows:

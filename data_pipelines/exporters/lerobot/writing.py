@@ -31,6 +31,7 @@ from data_pipelines.exporters.lerobot.tables import (
     write_tasks,
 )
 from data_pipelines.exporters.parts import ExportFolder
+from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.optional import require
 
 VERSION = "v3.0"
@@ -57,12 +58,7 @@ def write_lerobot(
       DataError: no frame rate; pyarrow is missing; a folder of anything else; damaged records.
     """
     require("pyarrow")
-    rate = source.spec.fps or fps
-    if not rate:
-        raise DataError(
-            f"dataset {source.spec.name} does not know its frames per second, which a LeRobot set "
-            "must; give them with --fps"
-        )
+    rate = frame_rate(source.spec, fps)
     pictures = fields.PICTURES + source.camera if source.has_pictures else ""
     features = fields.set_features(source.spec, pictures, source.facts)
     tasks = list(dict.fromkeys(entry.language for entry in source.entries))
@@ -92,6 +88,18 @@ def write_lerobot(
         for name, text in (texts or {}).items():
             folder.write_text(name, text)
         folder.finish(episodes=len(described), frames=source.frames)
+
+
+def frame_rate(spec: DatasetSpec, fps: float | None) -> float:
+    """Frames per second; DataError if neither the dataset nor `fps` says them, or both do."""
+    if spec.fps and fps is not None and fps != spec.fps:
+        raise DataError(f"dataset {spec.name} has {spec.fps:g} frames per second, not {fps:g}")
+    if not spec.fps and not fps:
+        raise DataError(
+            f"dataset {spec.name} does not know its frames per second, which a LeRobot set must; "
+            "give them with --fps"
+        )
+    return spec.fps or float(fps or 0)
 
 
 def _groups(source: LatentSet) -> Iterator[tuple[int, Sequence[EpisodeEntry]]]:

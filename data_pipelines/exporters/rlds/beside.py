@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 import pathlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from google.protobuf import json_format
 
 from data_pipelines.errors import DataError
 from data_pipelines.exporters.columns import latent_rows
@@ -52,11 +53,10 @@ def write_rlds_beside(
         damaged records; `path` inside `original`.
     """
     require("google_crc32c")
-    folder = _open(pathlib.Path(original).expanduser().resolve())
+    folder, entries = check_original(original, source.spec.name, source.entries)
     place = pathlib.Path(path).expanduser().absolute()
     if folder.path == place or folder.path in place.parents:
         raise DataError(f"{path} lies in {folder.path}, which stays as it is; give another folder")
-    entries = _matched(folder, source)
     counter = _step_counter(folder)
     identity = {
         "format": "rlds",
@@ -108,20 +108,25 @@ def _step_counter(folder: TfdsFolder) -> str:
     raise DataError(f"{folder.path}: no field tells how many steps an episode has")
 
 
-def _matched(folder: TfdsFolder, source: LatentSet) -> dict[tuple[str, int], EpisodeEntry]:
-    """(shard, record) -> episode; raises DataError unless all of them are from there."""
+def check_original(
+    original: str | pathlib.Path, dataset: str, entries: Sequence[EpisodeEntry]
+) -> tuple[TfdsFolder, dict[tuple[str, int], EpisodeEntry]]:
+    """The original set, opened, and (shard, record) -> episode of the dataset; no record is read.
+
+    Raises DataError as `write_rlds_beside`.
+    """
+    folder = _open(pathlib.Path(original).expanduser().resolve())
     matched = {}
-    for entry in source.entries:
+    for entry in entries:
         found = _SOURCE.fullmatch(entry.source)
         place = (found[1], int(found[2])) if found else ("", 0)
         if place[1] >= folder.lengths.get(place[0], 0):
             raise DataError(
-                f"dataset {source.spec.name}: episode {entry.number} was made from "
-                f"{entry.source[:80]!r}, and {folder.path} has no such record. Give the set that "
-                "the folder was prepared from"
+                f"dataset {dataset}: episode {entry.number} was made from {entry.source[:80]!r}, and "
+                f"{folder.path} has no such record. Give the set that the folder was prepared from"
             )
         matched[place] = entry
-    return matched
+    return folder, matched
 
 
 def _records(
@@ -156,4 +161,4 @@ def _node(source: LatentSet) -> dict[str, Any]:
         name: f.Tensor(shape=shape, dtype=np.dtype(kind).type)
         for name, (shape, kind) in latent_schema(source.facts).items()
     }
-    return f.FeaturesDict(columns).to_json()
+    return json_format.MessageToDict(f.FeaturesDict(columns).to_proto())
