@@ -33,6 +33,7 @@ from absl import flags
 
 from experiments import cli, lam_inputs, provenance
 from experiments.exogenous_truth import Truth, truth_of
+from experiments.lam_clips import clips_of
 from experiments.progress_bar import progress
 from flexlam_jax import output_folder
 from flexlam_jax.errors import UserError
@@ -78,6 +79,9 @@ _DECODE = flags.DEFINE_integer(
 )
 _PICTURES = flags.DEFINE_integer(
     "pictures", 6, "Transitions in the picture grid.", lower_bound=1, upper_bound=1000
+)
+_CLIPS = flags.DEFINE_integer(
+    "clips", 2, "Whole episodes to look at; 0 = none.", lower_bound=0, upper_bound=20
 )
 _LEAKAGE = flags.DEFINE_bool(
     "leakage",
@@ -137,11 +141,15 @@ def main(argv):
         )
         report = evaluation.report
         complete(report, main_name, lams)
+        titles = {model["name"]: report_tables.title_of(model) for model in report["models"]}
+        clips = clips_of(lams, source, _SPLIT.value, evaluation.stretches, budgets, titles)
         text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
         write_atomically(out / "report.json", text)
         if report["metric"]:
             write_atomically(out / "probes.csv", probe_rows.as_csv(report))
-        write_atomically(out / "report.html", report_page.render(report, evaluation.pictures))
+        write_atomically(
+            out / "report.html", report_page.render(report, evaluation.pictures, clips)
+        )
     for table in report_tables.all_tables(report):
         print(f"\n{as_text(table)}")
     told = [*report["summary"], *report_verdict.sentences(report), *report["notes"]]
@@ -177,6 +185,7 @@ def evaluate(
             draws=_DRAWS.value,
             seed=_SEED.value,
             pictures=_PICTURES.value,
+            clips=_CLIPS.value,
             frames_every=max(1, round(totals["encode test"] / _DECODE.value)),
             num_actions=action.count if action and action.kind == "discrete" else None,
             action_names=tuple(action.names) if action else (),

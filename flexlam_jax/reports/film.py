@@ -7,15 +7,13 @@ through them; without JavaScript the first frame, the lanes and the stills are t
 import dataclasses
 import html
 import json
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from flexlam_jax.reports.pictures import jpeg_uri
+from flexlam_jax.reports import reels
 from flexlam_jax.reports.svg import COLORS
 
-_COLUMNS = 16  # frames side by side in the picture that holds them
 _LEGIBLE = 0.025  # share of a lane from which on a span is wide enough for its label
 
 
@@ -68,19 +66,14 @@ class Film:
 
 def film_figure(film: Film, number: int) -> str:
     """The film with its frames inside; `number` tells it from others on the page."""
-    name, places = f"film-{number}", _places(len(film.frames))
-    high, wide = film.frames.shape[1:3]
-    size = f"{100 * _COLUMNS}% {100 * math.ceil(len(film.frames) / _COLUMNS)}%"
-    sheet = (
-        f".{name}{{background-image:url({jpeg_uri(_sheet(film.frames))});"
-        f"background-size:{size};aspect-ratio:{wide}/{high}}}"
-    )
+    name, places = f"film-{number}", reels.places(len(film.frames))
     texts = [(f"step {step} of {film.length}", _lanes_at(film, step)) for step in film.steps]
     data = {"steps": list(map(int, film.steps)), "length": film.length, "fps": film.fps}
     data |= {"places": places, "texts": texts}
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     return (
-        f'<figure class="film"><style>{sheet}</style><h3>{html.escape(film.caption)}</h3>'
+        f'<figure class="film"><style>{reels.rule(name, film.frames)}</style>'
+        f"<h3>{html.escape(film.caption)}</h3>"
         f'<div class="shot screen {name}" role="img" aria-label="{html.escape("; ".join(texts[0]))}" '
         f'style="background-position:{places[0]}"></div>'
         '<div class="control" hidden><button type="button">Play</button>'
@@ -90,25 +83,6 @@ def film_figure(film: Film, number: int) -> str:
         f'<p class="now caption"></p>{_stills(film, name, places)}'
         f'<script type="application/json">{encoded}</script></figure>'
     )
-
-
-def _places(count: int) -> list[str]:
-    """Where each frame lies in the sheet, as a background-position."""
-    rows = max(1, math.ceil(count / _COLUMNS) - 1)
-    return [
-        f"{100 * (i % _COLUMNS) / (_COLUMNS - 1):.4g}% {100 * (i // _COLUMNS) / rows:.4g}%"
-        for i in range(count)
-    ]
-
-
-def _sheet(frames: np.ndarray) -> np.ndarray:
-    """uint8 (N, H, W, 3) -> one picture of them row by row, _COLUMNS in each."""
-    rows = math.ceil(len(frames) / _COLUMNS)
-    filled = np.zeros((rows * _COLUMNS, *frames.shape[1:]), np.uint8)
-    filled[: len(frames)] = frames
-    high, wide = frames.shape[1:3]
-    sheet = filled.reshape(rows, _COLUMNS, high, wide, 3).swapaxes(1, 2)
-    return sheet.reshape(rows * high, _COLUMNS * wide, 3)
 
 
 def _lanes_at(film: Film, step: int) -> str:

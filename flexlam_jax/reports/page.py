@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from importlib import resources
 
 from flexlam_jax.reports.bars import Bars, bar_chart
+from flexlam_jax.reports.clip import Clip, clip_figure
 from flexlam_jax.reports.film import Film, film_figure
 from flexlam_jax.reports.pictures import picture_figure
 from flexlam_jax.reports.results import Curve, Number, PictureGrid, Table
@@ -78,6 +79,15 @@ class Films:
 
 
 @dataclasses.dataclass(frozen=True)
+class Clips:
+    """Clips, whose frames lie in the page, one below the other under a heading."""
+
+    title: str
+    clips: Sequence[Clip]
+    caption: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
 class Inset:
     """Another page of ours under a heading: `source` is its address, relative to this page."""
 
@@ -93,7 +103,7 @@ class Facts:
     facts: Mapping[str, str]
 
 
-Section = Text | Findings | Pictures | Charts | Videos | Films | Table | Inset | Facts
+Section = Text | Findings | Pictures | Charts | Videos | Films | Clips | Table | Inset | Facts
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -168,6 +178,12 @@ def _films(section: Films) -> str:
     return f'{_heading(section.title)}{caption}\n<div class="films">{films}</div>'
 
 
+def _clips(section: Clips) -> str:
+    clips = "".join(clip_figure(clip, number) for number, clip in enumerate(section.clips))
+    caption = _caption(section.caption) if section.caption else ""
+    return f"{_heading(section.title)}{caption}\n{clips}"
+
+
 def _table(table: Table) -> str:
     titles = [html.escape(column.title) for column in table.columns]
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
@@ -205,6 +221,7 @@ _RENDER = {
     Charts: _charts,
     Videos: _videos,
     Films: _films,
+    Clips: _clips,
     Table: _table,
     Inset: _inset,
     Facts: _facts,

@@ -43,7 +43,7 @@ def picture_figure(grid: PictureGrid) -> str:
     samples = "".join(_sample(number, one, data) for number, one in enumerate(grid.samples))
     encoded = json.dumps(data, separators=(",", ":")).replace("</", "<\\/")
     return (
-        f'<figure class="pictures">{_control(slider)}<div class="samples">{samples}</div>'
+        f'<figure class="pictures">{control(slider, slider.name)}<div class="samples">{samples}</div>'
         f"<figcaption>{with_subscripts(grid.caption)}</figcaption>"
         f'<script type="application/json">{encoded}</script></figure>'
     )
@@ -75,13 +75,16 @@ def _picture(picture: Picture, data: dict) -> str:
     )
 
 
-def _control(slider: Slider) -> str:
+def control(slider: Slider, name: str, hidden: bool = False) -> str:
+    """A slider with its label and what it says, under a name that the page has once; "" for one of a
+    single position. `hidden`: until JavaScript shows it."""
     last = len(slider.values) - 1
     if not last:
         return ""
-    name = html.escape(slider.name)
+    name = html.escape(name)
     return (
-        f'<div class="control"><label for="{name}">{html.escape(slider.label)}</label>'
+        f'<div class="control"{" hidden" * hidden}>'
+        f'<label for="{name}">{html.escape(slider.label)}</label>'
         f'<input id="{name}" type="range" min="0" max="{last}" step="1" value="{last}">'
         f'<output for="{name}">{html.escape(slider.texts[-1])}</output></div>'
     )

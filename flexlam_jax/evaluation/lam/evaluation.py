@@ -7,7 +7,7 @@ The report's layout is documented at `evaluate`. Nothing here reads files or kno
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -29,6 +29,7 @@ from flexlam_jax.evaluation.lam.action_probes import (
     target,
 )
 from flexlam_jax.evaluation.lam.carried import Targets
+from flexlam_jax.evaluation.lam.clips import Stretch, frames_within, stretches
 from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.evaluation.lam.leakage import EXOGENOUS_REGION, LEAKAGE, LEAKAGE_BASELINES
@@ -64,6 +65,7 @@ PLACED = (
 class Evaluation:
     report: dict
     pictures: PictureGrid
+    stretches: Sequence[Stretch] = ()
 
 
 def evaluate(
@@ -91,7 +93,8 @@ def evaluate(
       stage: progress; called with a stage's name and number of ticks, returns its tick function.
 
     Returns:
-      `pictures`, and `report`:
+      `pictures`; `stretches`, whole episodes for `clips.clip_of`, which needs frames that are not kept
+      here; and `report`:
         schema     1
         models     [{name, step, slots, slot_width, codebook_size, bits_per_slot, quantizer,
                     encoder, decoder, keep, budgets,
@@ -156,7 +159,16 @@ def evaluate(
     if others := {name: of for name, of in measured.items() if _shown(name, of)}:
         report["others"] = others
     pictures: Any = measured["pictures"][main]
-    return Evaluation(report, pictures)
+    return Evaluation(report, pictures, _stretches(lams, data))
+
+
+def _stretches(lams: Mapping[str, Any], data: Data) -> list[Stretch]:
+    """Episodes for clips; none of vectors."""
+    settings, count = data.settings, data.settings.clips
+    if not count or are_vectors(data.test["frames"]):
+        return []
+    most = frames_within(lams, settings.budgets, count)
+    return stretches(data.test.episode, data.test.t, count, most, settings.seed)
 
 
 def _asked(settings: Settings) -> list[Evaluator]:

@@ -1,22 +1,24 @@
 """report.html of latent action models: which sections it has, and what they say."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from flexlam_jax.evaluation.lam import report_verdict
+from flexlam_jax.evaluation.lam.clips import CAPTION
 from flexlam_jax.evaluation.lam.report_curves import probe_curves, reconstruction_curves
 from flexlam_jax.evaluation.lam.report_summary import explanation
 from flexlam_jax.evaluation.lam.report_tables import all_tables, metric_name
-from flexlam_jax.reports.page import Charts, Facts, Findings, Pictures, Section, Text, page
+from flexlam_jax.reports.clip import Clip
+from flexlam_jax.reports.page import Charts, Clips, Facts, Findings, Pictures, Section, Text, page
 from flexlam_jax.reports.results import PictureGrid
 from flexlam_jax.reports.sections import curves_of
 
 
-def render(report: Mapping, pictures: PictureGrid) -> str:
+def render(report: Mapping, pictures: PictureGrid, clips: Sequence[Clip] = ()) -> str:
     """The page of a report of `evaluate` with `title`, `summary` [str], `run` {name: text}."""
-    return page(report["title"], sections(report, pictures))
+    return page(report["title"], sections(report, pictures, clips))
 
 
-def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
+def sections(report: Mapping, pictures: PictureGrid, clips: Sequence[Clip]) -> list[Section]:
     """What the page shows, in reading order."""
     parts: list[Section] = [
         Text(explanation(report), "about"),
@@ -24,6 +26,7 @@ def sections(report: Mapping, pictures: PictureGrid) -> list[Section]:
         report_verdict.findings(report),
         *map(Text, report["notes"]),
         Pictures("Look at it", pictures),
+        *([Clips("Whole clips", clips, CAPTION)] if clips else []),
         Charts("Reconstruction by prefix length", reconstruction_curves(report)),
     ]
     if report["metric"]:

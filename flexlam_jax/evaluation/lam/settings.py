@@ -20,6 +20,7 @@ class Settings:
       seed: of label draws, shuffles and the choice of pictures.
       frames_every: decode every n-th test transition (all are encoded and probed).
       pictures: rows of the picture grid.
+      clips: whole episodes to choose for clips.
       num_actions: size of a discrete action set; None reads it off the data.
       action_names: of a discrete action set, for the pictures.
       datasets: names of those that are measured; with several, probes are told for each.
@@ -38,6 +39,7 @@ class Settings:
     seed: int = 0
     frames_every: int = 1
     pictures: int = 6
+    clips: int = 0
     num_actions: int | None = None
     action_names: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
@@ -57,7 +59,7 @@ class Settings:
             for count in self.label_counts
         ]
         elsewhere = {"num_actions", "action_names", "datasets"}
-        elsewhere |= {"state_names", "exogenous_state", "masks", "encoders", "perceptual"}
+        elsewhere |= {"state_names", "exogenous_state", "masks", "encoders", "perceptual", "clips"}
         if not self.inverse_model:
             elsewhere |= {"inverse_model", "fit_frames_every"}
         return {k: v for k, v in values.items() if k not in elsewhere}
