@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import flexlam_jax
-from flexlam_jax.errors import CheckpointError
+from flexlam_jax.errors import CheckpointError, ConfigError
 from flexlam_jax.loading import lam as loading
 from flexlam_jax.models.lam import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
@@ -200,3 +200,25 @@ def test_paths_that_lead_nowhere(monkeypatch, read, path, told):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(CheckpointError, match=told):
         read(path)
+
+
+def test_a_decoder_that_draws_is_asked_otherwise(tmp_path, lam, frames):
+    decoder = {"kind": "flow", "patch": 8, "width": 16, "heads": 2, "mlp_hidden": 32, "layers": 1}
+    run = save_run(tmp_path / "flow", {**MODEL, "decoder": decoder})
+    drawing = flexlam_jax.load(run)
+    codes = drawing.encode(frames[:2, 0], frames[:2, 1])
+    drawn = drawing.decode(frames[:2, 0], codes)
+    np.testing.assert_array_equal(drawing.decode(frames[:2, 0], codes), drawn)
+    other = drawing.sampling(steps=1, seed=1)
+    assert np.abs(other.decode(frames[:2, 0], codes) - drawn).max() > 1e-3
+    np.testing.assert_array_equal(drawing.decode(frames[:2, 0], codes), drawn)  # As it was.
+    assert other.fingerprint() == drawing.fingerprint() and other.actions is drawing.actions
+    for settings, told in (
+        ({"step": 3}, "sampling.step"),
+        ({"steps": 0}, "sampling.steps=0"),
+        ({"sampler": "rk4"}, "'euler', 'heun'"),
+    ):
+        with pytest.raises(ConfigError, match=told):
+            drawing.sampling(**settings)
+    with pytest.raises(ConfigError, match="'vit', draws nothing"):
+        lam.sampling(steps=2)

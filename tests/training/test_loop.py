@@ -1,5 +1,6 @@
 """`fit` from outside: what it writes, resumes, falls back to, and refuses. On a toy objective."""
 
+import dataclasses
 import json
 import logging
 import shutil
@@ -189,6 +190,13 @@ def test_nan_stops_with_step_and_value_and_is_never_saved(tmp_path):
     assert steps(tmp_path) == [5, 7] and rows.closed
     last = (tmp_path / "metrics.jsonl").read_text().splitlines()[-1]
     assert json.loads(last)["step"] == 8
+
+
+def test_nan_that_a_metric_explains_says_what_to_do(tmp_path):
+    advice = {"mae": "mend the error", "drift": "never"}
+    objective = dataclasses.replace(toy.objective(**KINDS), advice=advice)
+    with pytest.raises(FloatingPointError, match="of this step was saved; mend the error.$"):
+        fit(objective, toy.Rows(nan_at=9), toy.config(), tmp_path)
 
 
 def test_data_that_ends_and_data_of_the_wrong_size(tmp_path):
