@@ -58,7 +58,8 @@ def write_rlds(
                 sizes.append(folder.write(name, fill)["bytes"])
             splits.append((split, [len(entries) for entries in shards], sum(sizes)))
         _write_metadata(folder, source, splits)
-        for name in ("features.json", "dataset_info.json"):
+        labels = sorted(place.name for place in folder.path.glob("*.labels.txt"))
+        for name in ("features.json", "dataset_info.json", *labels):
             folder.adopt(name)
         for name, text in (texts or {}).items():
             folder.write_text(name, text)
@@ -83,7 +84,9 @@ def set_features(spec: DatasetSpec, facts: LatentFacts) -> tfds.features.Feature
         "language_instruction": f.Text(),
         "discount": f.Scalar(np.float32),
     }
-    if spec.action is not None:
+    if spec.action is not None and spec.action.kind == "discrete":
+        steps["action"] = f.ClassLabel(names=spec.action.names)
+    elif spec.action is not None:
         steps["action"] = f.Tensor(shape=spec.action.shape, dtype=spec.action.dtype.type)
     if spec.has_reward:
         steps["reward"] = f.Scalar(np.float32)
