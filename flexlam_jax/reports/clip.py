@@ -16,8 +16,6 @@ from flexlam_jax.reports import reels
 from flexlam_jax.reports.pictures import control, with_subscripts
 from flexlam_jax.reports.results import Slider
 
-_QUALITY = 80  # of JPEG; many versions of all frames lie in a page
-
 
 @dataclasses.dataclass(frozen=True)
 class Reel:
@@ -71,7 +69,7 @@ def clip_figure(clip: Clip, number: int) -> str:
     for place, screen in enumerate(clip.screens):
         classes = [f"{name}-{place}-{version}" for version in range(len(screen.reels))]
         rules += [
-            reels.rule(one, reel.frames, _QUALITY)
+            reels.rule(one, reel.frames, colours=True)  # Versions are compared.
             for one, reel in zip(classes, screen.reels, strict=True)
         ]
         notes = [list(reel.notes) for reel in screen.reels]

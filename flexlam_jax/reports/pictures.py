@@ -26,12 +26,15 @@ def png_uri(image_HWC: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def jpeg_uri(image_HWC: np.ndarray, quality: int = 85) -> str:
-    """uint8 (H, W, 3) -> data URI of a JPEG, for many frames of video at once."""
+def jpeg_uri(image_HWC: np.ndarray, *, colours: bool = False) -> str:
+    """uint8 (H, W, 3) -> data URI of a JPEG, for many frames of video at once. `colours`: as sharp as
+    the brightness, which takes a third more bytes."""
     from PIL import Image
 
     buffer = io.BytesIO()
-    Image.fromarray(image_HWC).save(buffer, format="JPEG", quality=quality)
+    Image.fromarray(image_HWC).save(
+        buffer, format="JPEG", quality=85, subsampling=0 if colours else 2
+    )
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -9,13 +9,14 @@ from flexlam_jax.reports.pictures import jpeg_uri
 _COLUMNS = 16  # frames side by side in the picture that holds them
 
 
-def rule(name: str, frames: np.ndarray, quality: int = 85) -> str:
+def rule(name: str, frames: np.ndarray, *, colours: bool = False) -> str:
     """The rule of CSS for elements of class `name`, in each of which one of the frames, uint8
-    (N, H, W, 3), is seen: the one whose place is its background-position."""
+    (N, H, W, 3), is seen: the one whose place is its background-position. `colours`: see `jpeg_uri`.
+    """
     high, wide = frames.shape[1:3]
     size = f"{100 * _COLUMNS}% {100 * math.ceil(len(frames) / _COLUMNS)}%"
     return (
-        f".{name}{{background-image:url({jpeg_uri(_sheet(frames), quality)});"
+        f".{name}{{background-image:url({jpeg_uri(_sheet(frames), colours=colours)});"
         f"background-size:{size};aspect-ratio:{wide}/{high}}}"
     )
 

@@ -92,7 +92,7 @@ def clip_of(
     """
     o_t, o_next = frames[:, 0], frames[:, 1]
     copied = psnr_from_mse(image_errors(o_t, o_next)["mse"])
-    true = Reel(_shown(o_next), [f"copying o_t: {value:.1f} dB" for value in copied])
+    true = Reel(_shown(o_next), [f"copying the frame before: {value:.1f} dB" for value in copied])
     shown = {name: chosen_budgets(lam, budgets) for name, lam in lams.items()}
     values = sorted({k for of in shown.values() for k in of})
     screens = [Screen("o_{t+1}, true", [true], [0] * len(values))]

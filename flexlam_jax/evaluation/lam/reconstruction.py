@@ -14,19 +14,19 @@ from flexlam_jax.evaluation import image_metrics, intervals
 from flexlam_jax.evaluation.evaluator import Data, Evaluator
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.evaluation.probes import shuffled_rows
+from flexlam_jax.loading.buckets import Array
 from flexlam_jax.reports.results import Column, Number, Table, used
 
 CHUNK = 256
-Frames = jax.Array | np.ndarray
 # How far apart frames (B, H, W, C) look, (B,): a loading.perceptual.LoadedPerceptual.
-Perceptual = Callable[[Frames, Frames], np.ndarray]
+Perceptual = Callable[[Array, Array], np.ndarray]
 
 _jitted_mse = jax.jit(image_metrics.mse)
 _jitted_ssim = jax.jit(image_metrics.ssim)
 
 
 def image_errors(
-    prediction_NHWC: Frames, target_NHWC: Frames, perceptual: Perceptual | None = None
+    prediction_NHWC: Array, target_NHWC: Array, perceptual: Perceptual | None = None
 ) -> dict[str, np.ndarray]:
     """Per-image "mse" and, if the images are large enough for its window, "ssim": (N,) float32; with
     `perceptual`, that too.
@@ -65,7 +65,7 @@ def image_errors(
     return errors
 
 
-def are_vectors(frames: Frames) -> bool:
+def are_vectors(frames: Array) -> bool:
     """Whether frames are those of a model of vectors (models/vector_windows.py); pictures are uint8."""
     return np.issubdtype(frames.dtype, np.floating)
 
@@ -122,9 +122,9 @@ def kept_transitions(data: Data) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def psnr_difference(
-    mse_N: Frames,
-    other_mse_N: Frames,
-    episode_N: Frames,
+    mse_N: Array,
+    other_mse_N: Array,
+    episode_N: Array,
 ) -> Number:
     """PSNR of one prediction minus that of another of the same frames, paired over episodes."""
     return intervals.over_episodes(
@@ -138,7 +138,7 @@ def psnr_difference(
     )
 
 
-def quality(errors: dict[str, np.ndarray], episode_N: Frames) -> dict[str, Number]:
+def quality(errors: dict[str, np.ndarray], episode_N: Array) -> dict[str, Number]:
     """PSNR and, where they are there, the others of `image_errors`, over episodes."""
     result = {
         "psnr": intervals.over_episodes(
