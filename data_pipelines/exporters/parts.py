@@ -156,7 +156,7 @@ class ExportFolder:
     def finish(self, **facts: Any) -> None:
         """Says that every file is there. facts: JSON that export.json is to hold as well."""
         values = {"identity": self._identity, **facts, "files": self._files}
-        self._put(self.path / FILE_NAME, values)
+        self._put(self.path / FILE_NAME, values, indent=1)
 
     def _is_whole(self, name: str, facts: dict[str, Any]) -> bool:
         path = self.path / name
@@ -167,10 +167,10 @@ class ExportFolder:
         except OSError:
             return False
 
-    def _put(self, path: pathlib.Path, values: dict[str, Any]) -> None:
+    def _put(self, path: pathlib.Path, values: dict[str, Any], indent: int | None = None) -> None:
         try:
             with whole_file(path, scratch=self._parts, durable=True) as unfinished:
-                unfinished.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+                unfinished.write_text(json.dumps(values, indent=indent) + "\n", encoding="utf-8")
         except OSError as error:
             raise _cannot_write(path, error) from error
 

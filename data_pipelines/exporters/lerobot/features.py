@@ -79,9 +79,16 @@ def arrow_column(entry: dict[str, Any], values: Any) -> Any:
         cells = [{"bytes": data, "path": None} for data in values]
         return pa.array(cells, kind)
     rows = np.asarray(values, entry["dtype"])
-    if entry["shape"] == [1]:
-        return pa.array(rows.reshape(len(rows)), kind)
-    return pa.array(rows.reshape(len(rows), *entry["shape"]).tolist(), kind)
+    shape = entry["shape"]
+    column = pa.array(rows.reshape(-1))
+    if shape == [1]:
+        return column
+    if len(shape) == 1:
+        return pa.FixedSizeListArray.from_arrays(column, type=kind)
+    for size in reversed(shape):  # Through Python's lists it would take ten times as long.
+        starts = np.arange(0, len(column) + 1, size, dtype=np.int32)
+        column = pa.ListArray.from_arrays(starts, column)
+    return column
 
 
 def extended_schema(schema: Any, features: dict[str, Any]) -> Any:

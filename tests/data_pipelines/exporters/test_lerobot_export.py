@@ -11,7 +11,7 @@ from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
 from data_pipelines.exporters.lerobot import writing
 from data_pipelines.exporters.lerobot.beside import write_lerobot_beside
-from data_pipelines.exporters.lerobot.statistics import Total, row_statistics
+from data_pipelines.exporters.lerobot.statistics import Total, picture_statistics, row_statistics
 from data_pipelines.exporters.lerobot.writing import write_lerobot
 from data_pipelines.readers import lerobot
 from tests.data_pipelines.exporters.exported import (
@@ -189,6 +189,16 @@ def test_other_folders_are_refused(source, exported, square, tmp_path):
     assert [path.name for path in pathlib.Path(tmp_path / "full").iterdir()] == ["notes.txt"]
     with pytest.raises(DataError, match="has 10 frames per second, not 30"):
         write_lerobot(tmp_path / "new", source, fps=30)
+
+
+def test_statistics_of_pictures(source):
+    pictures = source.read(source.entries[0]).pictures[:20]
+    found = picture_statistics(pictures, source.picture)
+    pixels = np.stack([source.picture(data) for data in pictures]) / 255
+    assert found["count"] == [20]
+    for key in ("min", "max", "mean", "std"):
+        expected = getattr(np, key)(pixels, (0, 1, 2))[:, None, None]
+        np.testing.assert_allclose(found[key], expected, rtol=1e-9)
 
 
 def test_totals_of_parts_are_those_of_the_whole():
