@@ -49,6 +49,7 @@ def said(place):
         "truth": [f"--out={place / 'new'}", f"--data={place / 'plain'}", "--leakage"],
         "item": [f"--out={place / 'new'}", "--features=eye"],
         "folder": [f"--out={place / 'new'}", f"{eye}/nowhere"],
+        "perceptual": [f"--out={place / 'new'}", f"--perceptual={place}/alex.pth"],
     }
     all_have = [f"--checkpoint={place / 'run'}", *QUICK]
     done = run_lines("evaluate_lam", [[*all_have, *flags] for flags in lines.values()])
@@ -71,6 +72,7 @@ def test_the_report_has_leakage_by_itself_where_the_data_have_the_truth(place, s
     page = (place / "report" / "report.html").read_text()
     for line in report["verdict"]["lines"]:
         assert line in out
+    assert page.count('<figure class="clip">') == 1 and "run <b>k = 3: " in page
     assert "<h2>Verdict</h2>" in page and "What the code carries, by prefix length" in page
 
 
@@ -79,6 +81,7 @@ def test_what_is_asked_for_and_not_there_is_one_message(place, said):
         "truth": "--leakage: dataset square does not say which columns of its state",
         "item": "--features item 'eye' is not NAME=FOLDER",
         "folder": "data.sidecars.features_eye",
+        "perceptual": "alex.pth is a pickle",
     }.items():
         code, _, err, _ = said[name]
         assert code == 1 and message in err and len(err.splitlines()) == 1, err

@@ -92,7 +92,7 @@ def clip_of(
     """
     o_t, o_next = frames[:, 0], frames[:, 1]
     copied = psnr_from_mse(image_errors(o_t, o_next)["mse"])
-    true = Reel(_shown(o_next), [f"copying the frame before: {value:.1f} dB" for value in copied])
+    true = Reel(_shown(o_next), [f"copying: {value:.1f} dB" for value in copied])
     shown = {name: chosen_budgets(lam, budgets) for name, lam in lams.items()}
     values = sorted({k for of in shown.values() for k in of})
     screens = [Screen("o_{t+1}, true", [true], [0] * len(values))]
@@ -121,8 +121,9 @@ def clip_of(
 
 CAPTION = (
     "Each frame is predicted from the true one before it and a prefix of k slots of its code. The "
-    "sliders obey the arrow keys. Error: what a picture differs in from the true one, both as the page "
-    "has them, four times as bright; dB are those of the frames as they were."
+    "sliders obey the arrow keys. Copying: the frame before, shown again. Error: what a picture differs "
+    "in from the true one, both as the page has them, four times as bright; dB are those of the frames "
+    "as they were."
 )
 
 

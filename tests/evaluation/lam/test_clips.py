@@ -50,7 +50,7 @@ def test_each_model_is_shown_at_the_length_that_the_slider_allows(world):
     np.testing.assert_array_equal(flex.reels[2].frames, transitions[:, 1])
     assert np.abs(flex.reels[0].frames.astype(int) - transitions[:, 1]).max() > 0
     assert flex.reels[1].notes[0] == mine.reels[0].notes[0] == "k = 2: 100.0 dB"
-    assert true.reels[0].notes[0].startswith("copying the frame before: ")
+    assert true.reels[0].notes[0].startswith("copying: ")
 
 
 def test_large_and_grey_frames_are_shown_small_and_in_colour(world):
