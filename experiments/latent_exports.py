@@ -75,7 +75,7 @@ class Export:
     def place(self, out: Path, name: str) -> Path:
         """Where the set of one dataset goes."""
         folder = out / self.format / name
-        if self.format == "rlds" and not self.beside:
+        if self.format == "rlds":
             return folder / rlds_writing.VERSION
         if self.format == "lary":
             return folder / ("all" if self.keep is None else f"keep_{self.keep}")

@@ -59,8 +59,8 @@ def extracted(place):
     lines = {
         "npz": line("npz", "flex", "--format=npz"),
         "sidecar": line("sidecar"),
-        "second": line("shared", "flex", "--shard=1/2"),
-        "first": line("shared", "flex", "--shard=0/2"),
+        "second": line("shared", "flex", "--shard=1/2", "--format=rlds"),
+        "first": line("shared", "flex", "--shard=0/2", "--format=rlds"),
         "again": line("shared"),
         "other": line("sidecar", "other"),
         "no_shard": line("new", "flex", "--shard=2/2"),
@@ -130,6 +130,8 @@ def test_processes_share_a_folder(extracted):
     code, out, err, _ = extracted["second"]
     assert code == 0 and "1 of 1 blocks are missing; the other shards write them" in out, err
     assert "already there" in extracted["again"][1]
+    # Whoever finds the latents of all splits writes the other format.
+    assert "rlds/square/1.0.0" not in out and "rlds/square/1.0.0" in extracted["first"][1]
 
 
 @pytest.mark.parametrize(
