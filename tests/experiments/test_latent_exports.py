@@ -74,5 +74,5 @@ def test_what_is_found_out_before_encoding(arm, monkeypatch):
     with pytest.raises(UserError, match="is one set, and the datasets are arm, leg"):
         Export("lerobot", beside="raw").check(info, ["arm", "leg"], SPLITS, SLOTS)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"needs pyarrow, .* pip install 'flexlam_jax\[datasets\]'"):
+    with pytest.raises(DataError, match=r"needs pyarrow, .*pip install 'flexlam_jax\[datasets\]'"):
         Export("lerobot")
