@@ -94,7 +94,7 @@ class ExportFolder:
 
         fill: writes to the path that it is given. Raises DataError for a disk that takes no more.
         """
-        note = self._parts / f"{name.replace('/', '+')}.json"
+        note = self._note(name)
         known = _read_note(note)
         if known is None or not self._is_whole(name, known):
             path = self.path / name
@@ -110,6 +110,13 @@ class ExportFolder:
         self._files[name] = {"bytes": known["bytes"], "sha256": known["sha256"]}
         return known["said"]
 
+    def said(self, name: str) -> dict[str, Any]:
+        """What `fill` said of a file that this call wrote or found."""
+        known = _read_note(self._note(name))
+        if known is None:
+            raise DataError(f"{self._note(name)}: damaged while it was in use; {_AGAIN}")
+        return known["said"]
+
     def write_folder(
         self, name: str, fill: Callable[[pathlib.Path], dict[str, Any] | None]
     ) -> dict[str, Any]:
@@ -117,7 +124,7 @@ class ExportFolder:
 
         What is noted of it is the number and the size of its files.
         """
-        note = self._parts / f"{name.replace('/', '+')}.json"
+        note = self._note(name)
         known = _read_note(note)
         if known is None or not self._is_whole(name, known):
             path, unfinished = self.path / name, self._parts / "unfinished"
@@ -157,6 +164,9 @@ class ExportFolder:
         """Says that every file is there. facts: JSON that export.json is to hold as well."""
         values = {"identity": self._identity, **facts, "files": self._files}
         self._put(self.path / FILE_NAME, values, indent=1)
+
+    def _note(self, name: str) -> pathlib.Path:
+        return self._parts / f"{name.replace('/', '+')}.json"
 
     def _is_whole(self, name: str, facts: dict[str, Any]) -> bool:
         path = self.path / name

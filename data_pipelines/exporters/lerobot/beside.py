@@ -32,7 +32,7 @@ from data_pipelines.exporters.parts import ExportFolder
 from data_pipelines.format.manifest import file_hash
 from data_pipelines.optional import require
 from data_pipelines.readers import lerobot
-from data_pipelines.readers.files import parquet_tables
+from data_pipelines.readers.files import opening, parquet_tables
 from data_pipelines.typed_json import read_json
 
 _SOURCE = re.compile(r"episode_(\d{1,9})")
@@ -158,11 +158,17 @@ def _fill(
     import pyarrow.parquet as pq
 
     table = parquet_tables.open_parquet(original)
+    lacking = {"episode_index", "frame_index"} - set(table.schema_arrow.names)
+    if lacking:
+        raise DataError(f"{original}: has no column {min(lacking)}, by which latents are joined")
     schema = extended_schema(table.schema_arrow, added)
     totals = {name: Total() for name in added}
     with pq.ParquetWriter(path, schema) as writer:
         for number in range(table.num_row_groups):
-            group = table.read_row_group(number)
+            try:
+                group = table.read_row_group(number)
+            except (OSError, ValueError) as error:
+                raise opening.unreadable(original, error, "a Parquet file") from error
             wheres = [group[name].to_numpy() for name in ("episode_index", "frame_index")]
             latents = rows.of(*wheres)
             arrays = [column for column in group.columns]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from data_pipelines.optional import require
-
-_GROUP = 1000  # episodes of a row group
 
 
 def write_tasks(path: pathlib.Path, tasks: Sequence[str]) -> None:
@@ -37,19 +36,22 @@ def write_tasks(path: pathlib.Path, tasks: Sequence[str]) -> None:
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(told)}), path)
 
 
-def write_episodes(path: pathlib.Path, entries: Sequence[dict[str, Any]]) -> None:
-    """meta/episodes/…: a row per episode, a few in memory at a time."""
+def write_episodes(
+    path: pathlib.Path, groups: Iterable[list[dict[str, Any]]], statistics: dict[str, Any]
+) -> None:
+    """meta/episodes/…: a row per episode, a row group for each list of rows.
+
+    statistics: of all episodes together; not every episode has those of every feature.
+    """
     pa = require("pyarrow")
     import pyarrow.parquet as pq
 
-    complete: dict[str, Any] = {}  # Not every episode has statistics of every feature.
-    for entry in entries:
-        complete |= {key: value for key, value in entry.items() if key not in complete}
-    schema = pa.Table.from_pylist([complete]).schema
+    groups = iter(groups)
+    rows = next(groups)
+    schema = pa.Table.from_pylist([rows[0] | statistics_columns(statistics)]).schema
     with pq.ParquetWriter(path, schema) as writer:
-        for first in range(0, len(entries), _GROUP):
-            rows = list(entries[first : first + _GROUP])
-            writer.write_table(pa.Table.from_pylist(rows, schema))
+        for group in itertools.chain([rows], groups):
+            writer.write_table(pa.Table.from_pylist(group, schema))
 
 
 def statistics_columns(statistics: dict[str, dict[str, Any]]) -> dict[str, Any]:

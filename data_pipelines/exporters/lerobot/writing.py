@@ -39,6 +39,7 @@ DATA_PATH = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 _CHUNK = 1000  # files of a folder
 _FILE_BYTES = 100 << 20  # of a file, before its pictures are compressed
+_GROUP_BYTES = 1 << 30  # of the pictures in a row group; an Arrow array holds twice that
 
 
 def write_lerobot(
@@ -67,27 +68,26 @@ def write_lerobot(
         if folder.finished():
             return
         writer = _Rows(source, features, pictures, rate, {text: i for i, text in enumerate(tasks)})
-        described: list[dict[str, Any]] = []
         totals = {name: Total() for name in features}
         for number, group in enumerate(_groups(source)):
-            place = {"chunk_index": number // _CHUNK, "file_index": number % _CHUNK}
             said = folder.write(
-                DATA_PATH.format(**place), lambda path, group=group: writer.fill(path, *group)
+                DATA_PATH.format(**_place(number)),
+                lambda path, group=group: writer.fill(path, *group),
             )
-            for entry, statistics in zip(group[1], said["statistics"], strict=True):
-                first = described[-1]["dataset_to_index"] if described else 0
-                described.append(_described(entry, len(described), first, place, statistics))
+            for statistics in said["statistics"]:
                 for name, found in statistics.items():
                     totals[name].add(found)
-        folder.write("meta/tasks.parquet", lambda path: write_tasks(path, tasks))
-        folder.write(EPISODES_PATH, lambda path: write_episodes(path, described))
         told = {name: total.told() for name, total in totals.items() if total.count}
+        folder.write("meta/tasks.parquet", lambda path: write_tasks(path, tasks))
+        folder.write(
+            EPISODES_PATH, lambda path: write_episodes(path, _described(folder, source), told)
+        )
         folder.write_text("meta/stats.json", json.dumps(told, indent=1) + "\n")
         info = _info(source, features, rate, len(tasks))
         folder.write_text("meta/info.json", json.dumps(info, indent=1) + "\n")
         for name, text in (texts or {}).items():
             folder.write_text(name, text)
-        folder.finish(episodes=len(described), frames=source.frames)
+        folder.finish(episodes=len(source.entries), frames=source.frames)
 
 
 def frame_rate(spec: DatasetSpec, fps: float | None) -> float:
@@ -147,13 +147,24 @@ class _Rows:
             for number, entry in enumerate(entries, first):
                 episode = self._source.read(entry)
                 columns = self._columns(episode, number)
-                arrays = [
-                    fields.arrow_column(self._features[name], columns[name])
-                    for name in schema.names
-                ]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+                for rows in self._pieces(episode):
+                    arrays = [
+                        fields.arrow_column(self._features[name], columns[name][rows])
+                        for name in schema.names
+                    ]
+                    writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
                 statistics.append(self._statistics(columns))
         return {"statistics": statistics}
+
+    def _pieces(self, episode: LatentEpisode) -> Iterator[slice]:
+        """The rows of an episode, of which one Arrow array can hold the pictures: mostly all."""
+        first, size = 0, 0
+        for t, data in enumerate(episode.pictures):
+            size += len(data)
+            if size > _GROUP_BYTES and t > first:
+                yield slice(first, t)
+                first, size = t, len(data)
+        yield slice(first, episode.entry.length)
 
     def _columns(self, episode: LatentEpisode, number: int) -> dict[str, Any]:
         entry, times = episode.entry, np.arange(episode.entry.length)
@@ -188,27 +199,36 @@ class _Rows:
         return {name: part for name, part in found.items() if part is not None}
 
 
-def _described(
-    entry: EpisodeEntry,
-    number: int,
-    first: int,
-    place: dict[str, int],
-    statistics: dict[str, Statistics],
-) -> dict[str, Any]:
-    """The row of an episode in meta/episodes."""
-    return {
-        "episode_index": number,
-        "tasks": [entry.language],
-        "length": entry.length,
-        "dataset_from_index": first,
-        "dataset_to_index": first + entry.length,
-        **{f"data/{key}": value for key, value in place.items()},
-        "meta/episodes/chunk_index": 0,
-        "meta/episodes/file_index": 0,
-        "source/split": entry.split,
-        "source/episode": entry.number,
-        "source/name": entry.source,
-    } | statistics_columns(statistics)
+def _place(file: int) -> dict[str, int]:
+    """Where the rows of a file lie."""
+    return {"chunk_index": file // _CHUNK, "file_index": file % _CHUNK}
+
+
+def _described(folder: ExportFolder, source: LatentSet) -> Iterator[list[dict[str, Any]]]:
+    """The rows of meta/episodes, those of a file of rows at a time: statistics are large."""
+    start = 0
+    for number, (first, entries) in enumerate(_groups(source)):
+        place = _place(number)
+        said = folder.said(DATA_PATH.format(**place))
+        rows = []
+        for i, (entry, statistics) in enumerate(zip(entries, said["statistics"], strict=True)):
+            stop = start + entry.length
+            row = {
+                "episode_index": first + i,
+                "tasks": [entry.language],
+                "length": entry.length,
+                "dataset_from_index": start,
+                "dataset_to_index": stop,
+                **{f"data/{key}": value for key, value in place.items()},
+                "meta/episodes/chunk_index": 0,
+                "meta/episodes/file_index": 0,
+                "source/split": entry.split,
+                "source/episode": entry.number,
+                "source/name": entry.source,
+            }
+            rows.append(row | statistics_columns(statistics))
+            start = stop
+        yield rows
 
 
 def _info(source: LatentSet, features: dict[str, Any], rate: float, tasks: int) -> dict[str, Any]:

@@ -132,6 +132,19 @@ def test_a_killed_export_goes_on(source, exported, tmp_path, monkeypatch):
     check_latents(latent_rows(one, lerobot.list_episodes(one, [])[4]), source.entries[4].number, 27)
 
 
+def test_long_episodes_are_cut_into_row_groups(source, exported, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        writing, "_GROUP_BYTES", 5 * len(source.read(source.entries[0]).pictures[0])
+    )
+    write_lerobot(tmp_path / "set", source)
+    one, other = (
+        pq.ParquetFile(place / "data/chunk-000/file-000.parquet")
+        for place in (tmp_path / "set", exported)
+    )
+    assert one.num_row_groups > 4 * other.num_row_groups
+    assert one.read().equals(other.read())
+
+
 def test_longer_gaps_and_continuous_codes(square, tmp_path):
     source = latent_set(square, tmp_path / "latents", ("test",), gap=3, discrete=False, keep=None)
     write_lerobot(tmp_path / "set", source)
