@@ -17,7 +17,7 @@ from flexlam_jax.reports.clip import Clip, Reel, Screen
 from flexlam_jax.reports.pictures import to_bytes
 from flexlam_jax.reports.results import Slider
 
-PIXELS = 6_000_000  # of all clips of a page: a megabyte or two
+PIXELS = 6_000_000  # of all clips of a page: two or three megabytes
 _WIDEST = 160  # pixels; frames that are larger are shown smaller
 _MOST = 240  # frames of a clip
 
