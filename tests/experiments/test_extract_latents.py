@@ -17,7 +17,7 @@ from data_pipelines.format.sidecars import split_fingerprint
 from data_pipelines.loading.loader import training_batches
 from data_pipelines.loading.options import loader_options
 from data_pipelines.registry import recipe_options
-from experiments import extract_latents, lam_inputs, preset_flag
+from experiments import lam_inputs, latent_files, preset_flag
 from experiments.data_hashes import data_hashes
 from flexlam_jax.errors import DamagedFile
 from tests.experiments.command_lines import run_lines
@@ -229,7 +229,7 @@ def test_damaged_sidecars_are_refused(place, extracted, tmp_path, damage, told):
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(lam_inputs, "BATCH_SIZE", 64)
-    monkeypatch.setattr(extract_latents, "_BLOCK_ROWS", 128)
+    monkeypatch.setattr(latent_files, "_BLOCK_ROWS", 128)
 
 
 class Killed(BaseException):
@@ -241,7 +241,7 @@ def test_killed_it_goes_on_and_repeats_no_block(place, extracted, lam, tmp_path,
     rows = []
 
     def extract(until):
-        manifest = extract_latents.open_manifest(tmp_path, lam, source)
+        manifest = latent_files.open_manifest(tmp_path, lam, source)
 
         def encode(o_t, o_next):
             if len(rows) == until:
@@ -249,7 +249,7 @@ def test_killed_it_goes_on_and_repeats_no_block(place, extracted, lam, tmp_path,
             rows.append(len(o_t))
             return lam.encode_with_ids(o_t, o_next)
 
-        return extract_latents.extract_sidecar(
+        return latent_files.extract_sidecar(
             encode, source, "square", "train", tmp_path, manifest, (0, 1)
         )
 
