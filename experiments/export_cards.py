@@ -125,10 +125,13 @@ def data_card(
 def latent_meanings(facts: LatentFacts) -> dict[str, str]:
     """Latent column -> type and meaning, of formats with a row per frame."""
     k, d = facts.slots, facts.slot_width
+    keep = f"here {facts.keep}"
+    if facts.keep is None:
+        keep = f"chosen for each transition by a tolerance of {facts.tolerance:g} dB of PSNR"
     told = {
         CODES: f"float ({k}, {d}): the slots of frames t and t + {facts.gap}, before null-fill",
         IDS: f"int ({k},): their codes, 0..{(facts.null_id or 1) - 1}; {facts.null_id} is the null id",
-        KEEP: f"int: how many slots to use, here {facts.keep}; 0 where no transition begins",
+        KEEP: f"int: how many slots to use, {keep}; 0 where no transition begins",
         IS_PAD: f"bool: no transition begins here (the last {facts.gap} of an episode, and rows "
         "that were not extracted): the row holds the empty prefix",
     }

@@ -55,6 +55,12 @@ _KEEP = flags.DEFINE_integer(
     "Slots that --format=lerobot, rlds or lary tells to use; default all.",
     lower_bound=0,
 )
+_TOLERANCE = flags.DEFINE_float(
+    "tolerance",
+    None,
+    "dB of PSNR: lerobot and rlds get a --keep of every transition that lacks no more.",
+    lower_bound=0,
+)
 _BESIDE = flags.DEFINE_string(
     "beside", "", "The LeRobot or RLDS set that the data were prepared from, to keep its columns."
 )
@@ -83,7 +89,7 @@ def main(argv):
     source = lam_inputs.open_source(lam, lam_inputs.text(_DATA), datasets)
     source.check_splits(splits)
     if export is not None:
-        export.check(source.info, source.names, splits, lam.slots)
+        export.check(source.info, source.names, splits, lam)
     card, made = describe(lam)
     encode = latent_files.encoder(lam)
     written = 0
@@ -105,7 +111,7 @@ def main(argv):
                     )
             written += sum(rows)
             if export is not None and all(rows):
-                print(export.write(Path(out), source.info, name, splits, card, made))
+                print(export.write(Path(out), source.info, name, splits, lam, card, made))
         latent_exports.write_folder_cards(out, manifest, source.info, card, made)
     print(f"{out}: {written} transitions in {len(source.names) * len(splits)} splits")
 
@@ -122,8 +128,10 @@ def read_export() -> latent_exports.Export | None:
     """What the flags say of another format; raises UserError for flags that need one."""
     if _FORMAT.value in latent_exports.FORMATS:
         beside = lam_inputs.text(_BESIDE)
-        return latent_exports.Export(_FORMAT.value, _KEEP.value, beside, _FPS.value)
-    for flag in (_KEEP, _BESIDE, _FPS):
+        return latent_exports.Export(
+            _FORMAT.value, _KEEP.value, beside, _FPS.value, _TOLERANCE.value
+        )
+    for flag in (_KEEP, _TOLERANCE, _BESIDE, _FPS):
         if flag.present:
             raise UserError(
                 f"--{flag.name} is for --format={', '.join(latent_exports.FORMATS)}, not for "

@@ -1,9 +1,12 @@
 """Latents as other people's formats: what of `experiments.extract_latents` is about formats."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from data_pipelines.exporters import lary
 from data_pipelines.exporters.columns import LatentFacts
@@ -16,11 +19,13 @@ from data_pipelines.exporters.rlds import writing as rlds_writing
 from data_pipelines.format.manifest import DatasetInfo
 from data_pipelines.format.sidecar_manifest import FILE_NAME, read_facts
 from data_pipelines.format.sidecars import split_fingerprint
+from data_pipelines.format.vectors import is_vector
 from data_pipelines.optional import require
 from experiments.export_cards import DATA, MODEL, Rows, data_card, latent_meanings
 from flexlam_jax.errors import UserError
 from flexlam_jax.files import write_atomically
 from flexlam_jax.latents import Manifest
+from flexlam_jax.models.gain_head import least_budget
 
 FORMATS = ("lerobot", "rlds", "lary")
 _NEEDS = {"lerobot": "pyarrow", "rlds": "google_crc32c"}
@@ -31,13 +36,15 @@ class Export:
     """A format, and what the flags say of it.
 
     keep: of the column `keep`; None for all slots.  beside: folder of the original set, "" for a
-    set of its own.  fps: for data that do not know their frames per second.
+    set of its own.  fps: for data that do not know their frames per second.  tolerance: dB, by which
+    the model chooses `keep` for every transition (docs/adaptive_budgets.md).
     """
 
     format: str
     keep: int | None = None
     beside: str = ""
     fps: float | None = None
+    tolerance: float | None = None
 
     def __post_init__(self):
         """Raises UserError for flags that do not go with the format."""
@@ -45,13 +52,22 @@ class Export:
             raise UserError(f"--beside is for lerobot and rlds, not for --format={self.format}")
         if self.fps is not None and (self.format != "lerobot" or self.beside):
             raise UserError("--fps is for --format=lerobot without --beside; leave it out")
+        if self.tolerance is not None and (self.format == "lary" or self.keep is not None):
+            raise UserError(
+                "--tolerance chooses the slots of every transition: leave out --keep; LARY's probe "
+                "reads one number of slots, give it --keep instead"
+            )
         if self.format in _NEEDS:
             require(_NEEDS[self.format])
 
     def check(
-        self, info: DatasetInfo, names: Sequence[str], splits: Sequence[str], slots: int
+        self, info: DatasetInfo, names: Sequence[str], splits: Sequence[str], lam: Any
     ) -> None:
-        """Raises UserError or DataError for what would only be found out after encoding."""
+        """Raises UserError or DataError for what would only be found out after encoding.
+
+        lam: the model; with a tolerance CheckpointError if it chooses no budgets.
+        """
+        slots = lam.slots
         if self.keep is not None and not 0 <= self.keep <= slots:
             raise UserError(f"--keep={self.keep} is outside 0..{slots}, the slots of the model")
         if self.beside and len(names) != 1:
@@ -61,9 +77,16 @@ class Export:
             )
         for name in names:
             self._check_one(info, name, splits, slots)
+        if self.tolerance is not None:
+            frame = np.zeros(lam.frame_shape, np.uint8)
+            lam.budget(frame, frame, self.tolerance)
 
     def _check_one(self, info: DatasetInfo, name: str, splits: Sequence[str], slots: int) -> None:
         spec = info.spec(name)
+        if self.tolerance is not None and is_vector(spec):
+            raise UserError(
+                f"--tolerance is for pictures, and dataset {name} has none; give --keep"
+            )
         if self.beside:
             matched = lerobot_beside if self.format == "lerobot" else rlds_beside
             matched.check_original(self.beside, name, list_entries(info, name, splits))
@@ -87,15 +110,21 @@ class Export:
         info: DatasetInfo,
         name: str,
         splits: Sequence[str],
+        lam: Any,
         model: str,
         made: Mapping[str, str],
     ) -> Path:
         """Writes the set of one dataset whose sidecars are in `out`, with its cards.
 
         Args:
-          model: the model card.  made: command and versions.
+          lam: the model.  model: its card.  made: command and versions.
         """
-        source = open_latent_set(info, name, splits, out, keep=self.keep)
+        choose = None
+        if self.tolerance is not None:
+            choose = functools.partial(_chosen, lam, self.tolerance)
+        source = open_latent_set(
+            info, name, splits, out, keep=self.keep, choose=choose, tolerance=self.tolerance
+        )
         place = self.place(out, name)
         texts = {MODEL: model, DATA: self._card(source, place, made)}
         if self.format == "lary":
@@ -154,6 +183,14 @@ class Export:
             front=front,
             **made,
         )
+
+
+def _chosen(
+    lam: Any, tolerance: float, slots: np.ndarray, o_t: np.ndarray, o_next: np.ndarray
+) -> np.ndarray:
+    """How many slots each transition keeps, int (B,), without encoding it again."""
+    shortfall = lam.shortfall(slots, o_t, o_next)
+    return np.asarray(least_budget(shortfall, lam.budgets, tolerance))
 
 
 _LARY = """Codes and actions for the regression probe of LARYBench (arXiv 2604.11689). In its checkout:

@@ -10,7 +10,6 @@ Dimension keys: N rows of an episode, K slots, D slot width.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 
@@ -27,7 +26,8 @@ class LatentFacts:
 
     model: fingerprint.  step: of its training.  gap: frames of a transition.  codebook_size: None
     for continuous slots, which have no ids.  budgets: prefix lengths that it was trained on.  null:
-    the latent (D,) of a slot that is not kept.  keep: what `keep` says of every transition.
+    the latent (D,) of a slot that is not kept.  keep: what `keep` says of every transition; None
+    where it was chosen for each, by a tolerance in dB.
     """
 
     model: str
@@ -38,7 +38,8 @@ class LatentFacts:
     codebook_size: int | None
     budgets: tuple[int, ...]
     null: tuple[float, ...]
-    keep: int
+    keep: int | None
+    tolerance: float | None = None
 
     @property
     def null_id(self) -> int | None:
@@ -65,8 +66,10 @@ class _MadeBy:
     null: tuple[float, ...]
 
 
-def latent_facts(facts: Facts, keep: int | None, where: str) -> LatentFacts:
-    """What a sidecar says of its latents. keep: None for all slots.
+def latent_facts(
+    facts: Facts, keep: int | None, where: str, *, tolerance: float | None = None
+) -> LatentFacts:
+    """What a sidecar says of its latents. keep: None for all slots, if there is no tolerance.
 
     Raises DataError for a sidecar that holds no latents, and for `keep` outside 0..K.
     """
@@ -82,33 +85,36 @@ def latent_facts(facts: Facts, keep: int | None, where: str) -> LatentFacts:
         raise DataError(
             f"keep is {keep}, and these latents have {made.slots} slots; give 0 to that"
         )
-    return LatentFacts(
-        **dataclasses.asdict(made), gap=facts.gap, keep=made.slots if keep is None else keep
-    )
+    if keep is None and tolerance is None:
+        keep = made.slots
+    return LatentFacts(**dataclasses.asdict(made), gap=facts.gap, keep=keep, tolerance=tolerance)
 
 
 def latent_rows(
-    facts: LatentFacts, length: int, slots: np.ndarray, ids: np.ndarray | None
+    facts: LatentFacts,
+    length: int,
+    slots: np.ndarray,
+    ids: np.ndarray | None,
+    keep: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The columns of an episode of `length` frames from its transitions, in order.
 
     Args:
-      slots: float32 (N - gap, K, D).  ids: int (N - gap, K), None for continuous slots.
+      slots: float32 (N - gap, K, D).  ids: int (N - gap, K), None for continuous slots.  keep: int
+        (N - gap,), None for what the facts say of all.
 
     Returns:
       codes float32 (N, K, D), not null-filled where there is a transition; ids int64 (N, K), where
       there are; keep int64 (N,); is_pad bool (N,).
     """
     count = len(slots)
-    rows: dict[str, Any] = {
-        CODES: np.broadcast_to(
-            np.float32(facts.null), (length, facts.slots, facts.slot_width)
-        ).copy()
-    }
+    null = np.array(facts.null, np.float32)
+    rows = {CODES: np.tile(null, (length, facts.slots, 1))}
     rows[CODES][:count] = slots
     if facts.null_id is not None:
         rows[IDS] = np.full((length, facts.slots), facts.null_id, np.int64)
         rows[IDS][:count] = ids
+    rows[KEEP] = np.zeros(length, np.int64)
+    rows[KEEP][:count] = facts.keep if keep is None else keep
     rows[IS_PAD] = np.arange(length) >= count
-    rows[KEEP] = np.where(rows[IS_PAD], 0, facts.keep).astype(np.int64)
     return {name: rows[name] for name in facts.columns}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,10 @@ from data_pipelines.format.spec import DatasetSpec
 from data_pipelines.format.vectors import is_vector
 from data_pipelines.loading.windows import ClipReader
 
+# (slots (B, K, D), o_t, o_next uint8 (B, H, W, C)) -> int (B,), how many slots to keep.
+Choose = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+
+_BATCH = 256  # transitions that are chosen for at once
 _AS_THEY_ARE = ("png", "jpeg")  # codecs whose bytes every program reads
 
 
@@ -65,7 +69,7 @@ class LatentEpisode:
 class LatentSet:
     """One dataset, some of its splits, and their latents. entries: in the order of splits.
 
-    data: split -> fingerprint of its records.
+    data: split -> fingerprint of its records.  choose: how many slots each transition keeps.
     """
 
     info: DatasetInfo
@@ -74,6 +78,7 @@ class LatentSet:
     facts: LatentFacts
     entries: tuple[EpisodeEntry, ...]
     data: dict[str, str]
+    choose: Choose | None = dataclasses.field(repr=False)
     readers: dict[str, ClipReader] = dataclasses.field(repr=False)
     sidecars: dict[str, Sidecar] = dataclasses.field(repr=False)
 
@@ -105,7 +110,31 @@ class LatentSet:
         ids = None
         if self.facts.codebook_size is not None:
             ids = sidecar.values("ids", entry.number, times)
-        return latent_rows(self.facts, entry.length, slots, ids)
+        keep = None
+        if self.choose is not None:
+            chosen = [
+                self.choose(slots[first : first + len(o_t)], o_t, o_next)
+                for first, o_t, o_next in self._pairs(entry)
+            ]
+            keep = np.concatenate([np.zeros(0, np.int64), *chosen])
+        return latent_rows(self.facts, entry.length, slots, ids, keep)
+
+    def _pairs(self, entry: EpisodeEntry) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(number of the first, o_t, o_next uint8 (b, H, W, C)) of all transitions, in order."""
+        gap, first = self.facts.gap, 0
+        held: list[tuple[np.ndarray, np.ndarray]] = []
+        for record in entry.records:
+            clip = self.readers[entry.split].clip(record)
+            # A record holds both frames of the transitions that it owns.
+            own = min(self.spec.clip_stride, clip.frame_count() - gap)
+            if own > 0:
+                frames = clip.decode_frames(np.arange(own + gap))
+                held.append((frames[:own], frames[gap:]))
+            ready = sum(len(o_t) for o_t, _ in held)
+            if ready and (ready >= _BATCH or record == entry.records[-1]):
+                o_t, o_next = (np.concatenate(frames) for frames in zip(*held, strict=True))
+                yield first, o_t, o_next
+                first, held = first + ready, []
 
     def read(self, entry: EpisodeEntry, *, pictures: bool = True) -> LatentEpisode:
         """One episode; raises DataError for damaged shards and sidecars."""
@@ -173,11 +202,14 @@ def open_latent_set(
     folder: str | pathlib.Path,
     *,
     keep: int | None = None,
+    choose: Choose | None = None,
+    tolerance: float | None = None,
 ) -> LatentSet:
     """Joins splits of a dataset with the latents in `folder` (a folder of sidecars).
 
     Args:
       keep: what the column `keep` says of every transition; None for all slots.
+      choose, tolerance: what chooses it for each transition instead, and by which tolerance (dB).
 
     Raises:
       DataError: a missing dataset, split or sidecar; sidecars of different models; `keep` outside
@@ -185,7 +217,7 @@ def open_latent_set(
     """
     sidecars = {split: open_sidecar(folder, info, dataset, split) for split in splits}
     known = {
-        split: latent_facts(sidecar.facts, keep, str(sidecar.place))
+        split: latent_facts(sidecar.facts, keep, str(sidecar.place), tolerance=tolerance)
         for split, sidecar in sidecars.items()
     }
     (first, facts), *others = known.items()
@@ -203,6 +235,7 @@ def open_latent_set(
         facts=facts,
         entries=list_entries(info, dataset, splits),
         data={split: split_fingerprint(info, dataset, split) for split in splits},
+        choose=choose,
         readers=readers,
         sidecars=sidecars,
     )

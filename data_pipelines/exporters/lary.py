@@ -48,6 +48,8 @@ def write_lary(
     Raises:
       DataError: actions that the probe cannot read; no slots; no `train` among the splits.
     """
+    if source.facts.keep is None:
+        raise DataError("the probe reads one number of slots; give a `keep`, not a tolerance")
     check_probe(source.spec, source.splits, source.facts.keep)
     place = pathlib.Path(path).expanduser().absolute()
     identity = {"format": "lary", "place": str(place)} | source.identity()

@@ -2,10 +2,12 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from data_pipelines.conversion.build import prepare
 from data_pipelines.errors import DataError
+from data_pipelines.exporters import episodes
 from data_pipelines.format.manifest import open_dataset
 from data_pipelines.readers import lerobot
 from experiments.latent_exports import Export
@@ -28,10 +30,45 @@ def arm(tmp_path_factory):
     return place
 
 
-def write(export, place, name):
+class Chooser:
+    """What an export asks of a model: three slots where a frame turns brighter and codes are even,
+    else one."""
+
+    slots, budgets, frame_shape = SLOTS, (1, 2, 3), (32, 32, 3)
+
+    def budget(self, o_t, o_next, tolerance):
+        self.asked = tolerance
+
+    def shortfall(self, slots, o_t, o_next):
+        assert slots.shape[1:] == (SLOTS, 2) and o_t.shape == o_next.shape
+        rises = (o_next[:, 16, 16, 0] > o_t[:, 16, 16, 0]) & (slots[:, 0, 0] % 2 == 0)
+        return np.where(rises[:, None], [9.0, 9.0, 0.0], [0.1, 0.1, 0.0])
+
+
+def write(export, place, name, lam=Chooser()):
     info = open_dataset(place / "data")
-    export.check(info, [name], SPLITS, SLOTS)
-    return export.write(place / "out", info, name, SPLITS, "the model card", MADE)
+    export.check(info, [name], SPLITS, lam)
+    return export.write(place / "out", info, name, SPLITS, lam, "the model card", MADE)
+
+
+def test_a_model_chooses_the_slots_of_every_transition(arm, tmp_path, monkeypatch):
+    monkeypatch.setattr(episodes, "_BATCH", 2)
+    (tmp_path / "data").symlink_to(arm / "data")
+    latent_set(arm / "data", tmp_path / "out", SPLITS, gap=2)
+    lam = Chooser()
+    place = write(Export("lerobot", tolerance=0.2), tmp_path, "arm", lam)
+    assert lam.asked == 0.2
+    data = lerobot.open_lerobot(place)
+    for episode in lerobot.list_episodes(data, []):
+        columns = lerobot.read_columns(data, episode, ["latent_action.keep"])
+        count = episode["length"] - 2
+        # Every picture is brighter than the one before; `slots_of` begins with 1000 episode + t.
+        expected = [3 if t % 2 == 0 else 1 for t in range(count)] + [0, 0]
+        assert columns["latent_action.keep"].tolist() == expected
+    assert "a tolerance of 0.2 dB of PSNR" in (place / "data_card.md").read_text()
+    for given in ({"keep": 1}, {"format": "lary"}):
+        with pytest.raises(UserError, match="--tolerance chooses the slots of every transition"):
+            Export(**{"format": "rlds", "tolerance": 0.2} | given)
 
 
 def test_beside_a_lerobot_set(arm):
@@ -70,9 +107,9 @@ def test_what_is_found_out_before_encoding(arm, monkeypatch):
         (Export("rlds", beside=str(arm / "data")), "no nested sequence `steps`"),
     ):
         with pytest.raises((UserError, DataError), match=told):
-            export.check(info, ["arm"], SPLITS, SLOTS)
+            export.check(info, ["arm"], SPLITS, Chooser())
     with pytest.raises(UserError, match="is one set, and the datasets are arm, leg"):
-        Export("lerobot", beside="raw").check(info, ["arm", "leg"], SPLITS, SLOTS)
+        Export("lerobot", beside="raw").check(info, ["arm", "leg"], SPLITS, Chooser())
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"needs pyarrow, .*pip install 'flexlam_jax\[datasets\]'"):
         Export("lerobot")
