@@ -26,12 +26,11 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start()
 
-import json
 import math
 
 from absl import flags
 
-from experiments import cli, lam_inputs, provenance
+from experiments import cli, lam_inputs, lam_report
 from experiments.exogenous_truth import Truth, truth_of
 from experiments.lam_clips import clips_of
 from experiments.progress_bar import progress
@@ -40,19 +39,11 @@ from flexlam_jax.errors import UserError
 from flexlam_jax.evaluation import inverse_model
 from flexlam_jax.evaluation.labels import read_labels
 from flexlam_jax.evaluation.lam import evaluation as lam_evaluation
-from flexlam_jax.evaluation.lam import (
-    probe_rows,
-    report_page,
-    report_summary,
-    report_tables,
-    report_verdict,
-)
+from flexlam_jax.evaluation.lam import report_tables, report_verdict
 from flexlam_jax.evaluation.lam.fields import FEATURES
 from flexlam_jax.evaluation.lam.settings import Settings
-from flexlam_jax.files import write_atomically
 from flexlam_jax.loading.perceptual import LoadedPerceptual, load_perceptual
 from flexlam_jax.loading.vector_lam import NormalisedVectorLam
-from flexlam_jax.reports.results import plain
 from flexlam_jax.reports.tables import as_text
 from flexlam_jax.training.compilation import use_compilation_cache
 
@@ -140,16 +131,10 @@ def main(argv):
             perceptual,
         )
         report = evaluation.report
-        complete(report, main_name, lams)
+        lam_report.complete(report, main_name, lams)
         titles = {model["name"]: report_tables.title_of(model) for model in report["models"]}
         clips = clips_of(lams, source, _SPLIT.value, evaluation.stretches, budgets, titles)
-        text = json.dumps(plain(report), indent=1, allow_nan=False) + "\n"
-        write_atomically(out / "report.json", text)
-        if report["metric"]:
-            write_atomically(out / "probes.csv", probe_rows.as_csv(report))
-        write_atomically(
-            out / "report.html", report_page.render(report, evaluation.pictures, clips)
-        )
+        lam_report.write(out, report, evaluation.pictures, clips)
     for table in report_tables.all_tables(report):
         print(f"\n{as_text(table)}")
     told = [*report["summary"], *report_verdict.sentences(report), *report["notes"]]
@@ -212,34 +197,6 @@ def evaluate(
         **({"exogenous_state": list(truth.exogenous_state)} if truth.exogenous_state else {}),
     }
     return evaluation
-
-
-def complete(report: dict, main_name: str, lams: dict) -> None:
-    """Adds title, summary and the footer to what the library measured."""
-    data, settings = report["data"], report["settings"]
-    seeds = ", ".join(str(lam.config.get("seed")) for lam in lams.values())
-    names = ", ".join(data["datasets"])
-    source = f" of {', '.join(data['labels_from'])}" if "labels_from" in data else ""
-    report["title"] = (
-        f"{main_name} on {names if len(names) < 60 else str(len(data['datasets'])) + ' datasets'}"
-    )
-    report["summary"] = report_summary.sentences(report)
-    report["run"] = {
-        "command": provenance.command("experiments.evaluate_lam"),
-        "models": "; ".join(f"{name}, step {lam.step}" for name, lam in lams.items()),
-        "data": (
-            f"{names}; split {data['split']}, {data['test_transitions']} transitions of "
-            f"{data['test_episodes']} episodes, {data['decoded_transitions']} of them decoded; "
-            f"{data['train_transitions']} train transitions{source} for probes; gap {data['gap']}"
-        ),
-        "seeds": (
-            f"one training seed per model ({seeds}); {settings['draws']} label draws, "
-            f"evaluation seed {settings['seed']}"
-        ),
-        "hardware": provenance.hardware(),
-        "versions": provenance.versions(),
-        "date": provenance.date(),
-    }
 
 
 def _truth(source: lam_inputs.Source, labelled: lam_inputs.Source) -> Truth:
