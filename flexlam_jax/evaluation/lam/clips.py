@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from flexlam_jax.evaluation.evaluator import Data
 from flexlam_jax.evaluation.image_metrics import psnr_from_mse
-from flexlam_jax.evaluation.lam.reconstruction import image_errors
+from flexlam_jax.evaluation.lam.reconstruction import are_vectors, image_errors
 from flexlam_jax.evaluation.lam.settings import chosen_budgets
 from flexlam_jax.reports.clip import Clip, Reel, Screen
 from flexlam_jax.reports.pictures import to_bytes
@@ -52,6 +53,15 @@ def stretches(
         rows = np.arange(first[one], first[one] + lengths[one], every)
         found.append(Stretch(rows, t_N[rows], int(lengths[one])))
     return found
+
+
+def chosen_stretches(lams: Mapping[str, Any], data: Data) -> list[Stretch]:
+    """As many as the settings ask for, as long as a page allows; none of vectors."""
+    settings, count = data.settings, data.settings.clips
+    if not count or are_vectors(data.test["frames"]):
+        return []
+    most = frames_within(lams, settings.budgets, count)
+    return stretches(data.test.episode, data.test.t, count, most, settings.seed)
 
 
 def frames_within(

@@ -29,7 +29,7 @@ from flexlam_jax.evaluation.lam.action_probes import (
     target,
 )
 from flexlam_jax.evaluation.lam.carried import Targets
-from flexlam_jax.evaluation.lam.clips import Stretch, frames_within, stretches
+from flexlam_jax.evaluation.lam.clips import Stretch, chosen_stretches
 from flexlam_jax.evaluation.lam.evaluators import EVALUATORS
 from flexlam_jax.evaluation.lam.fields import FIELDS
 from flexlam_jax.evaluation.lam.leakage import EXOGENOUS_REGION, LEAKAGE, LEAKAGE_BASELINES
@@ -159,16 +159,7 @@ def evaluate(
     if others := {name: of for name, of in measured.items() if _shown(name, of)}:
         report["others"] = others
     pictures: Any = measured["pictures"][main]
-    return Evaluation(report, pictures, _stretches(lams, data))
-
-
-def _stretches(lams: Mapping[str, Any], data: Data) -> list[Stretch]:
-    """Episodes for clips; none of vectors."""
-    settings, count = data.settings, data.settings.clips
-    if not count or are_vectors(data.test["frames"]):
-        return []
-    most = frames_within(lams, settings.budgets, count)
-    return stretches(data.test.episode, data.test.t, count, most, settings.seed)
+    return Evaluation(report, pictures, chosen_stretches(lams, data))
 
 
 def _asked(settings: Settings) -> list[Evaluator]:
