@@ -19,7 +19,16 @@ from data_pipelines.loading.options import loader_options
 from data_pipelines.registry import recipe_options
 from experiments import lam_inputs, latent_files, preset_flag
 from experiments.data_hashes import data_hashes
+from experiments.export_cards import model_card
 from flexlam_jax.errors import DamagedFile
+from flexlam_jax.loading.action_card import (
+    FORMAT,
+    ActionCard,
+    CodeCard,
+    Source,
+    Thresholds,
+    sealed,
+)
 from tests.experiments.command_lines import run_lines
 from tests.untrained import save_run
 
@@ -197,6 +206,46 @@ def test_cards_travel_with_every_format(place, extracted, lam):
             assert split_fingerprint(info, "square", split) in data
         assert info.manifest["content_hash"] in data
     assert "`latent_action.keep`" in (place / "shared/lerobot/square/data_card.md").read_text()
+
+
+def test_the_model_card_says_what_was_measured(lam, tmp_path):
+    def card():
+        return model_card(lam, str(tmp_path), "flex", "python -m this", "of today")
+
+    assert "recorded no hashes" in card() and "Nothing yet" in card()
+    (tmp_path / "run.json").write_text(json.dumps({"data": {"square/train": "5e" * 32}}))
+    assert f"| square/train | `{'5e' * 32}` |" in card()
+    report = {"models": [{"step": lam.step}], "summary": ["One slot gains 2 dB."]}
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/report.json").write_text(json.dumps(report))
+    assert "- One slot gains 2 dB." in card()
+    report["models"][0]["step"] += 1
+    (tmp_path / "evaluation/report.json").write_text(json.dumps(report))
+    assert "One slot" not in card() and "is of another step (3)" in card()
+    made_by = Source("flex", lam.step, lam.fingerprint())
+    given = {"slots": ((0.0, 0.0),), "share": 0.5, "reliability": None, "labels": 40, "base": 0.2}
+    given |= {"budget": 1, "obedience": None, "probe": None, "why": ""}
+    codes = tuple(
+        CodeCard(ids=(i,), action=action, validated=action == "left", **given)
+        for i, action in enumerate(("left", "right"))
+    )
+    known = ActionCard(
+        format=FORMAT,
+        world=made_by,
+        lam=made_by,
+        translator=None,
+        slots=3,
+        null=(0.0, 0.0),
+        action_names=("left", "right"),
+        thresholds=Thresholds(),
+        data={},
+        codes=codes,
+        leakage={},
+        run={},
+    )
+    (tmp_path / "action_card.json").write_text(json.dumps(sealed(known)))
+    told = "of 2 codes of 1 slots 1 were shown to stand for an action (left)"
+    assert told in card()
 
 
 @pytest.mark.parametrize(
