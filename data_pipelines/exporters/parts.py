@@ -23,7 +23,6 @@ from typing import Any, TextIO
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import file_hash
-from data_pipelines.format.sidecar_manifest import content_hash
 from data_pipelines.typed_json import read_json
 from data_pipelines.whole_files import whole_file
 
@@ -58,9 +57,7 @@ class ExportFolder:
         except OSError as error:
             raise _cannot_write(self.path, error) from error
         self._check_place()  # Another process may have begun, or finished, since.
-        if not (self.path / FILE_NAME).is_file():
-            plan = {"identity": self._identity, "sha256": content_hash(self._identity)}
-            self._put(self._parts / _PLAN, plan)
+        self._put(self._parts / _PLAN, {"identity": self._identity})
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -82,9 +79,10 @@ class ExportFolder:
         (self.path / FILE_NAME).unlink()
         for name in files:
             path = self.path / name
-            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(
-                missing_ok=True
-            )
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
         return False
 
     def write(

@@ -58,7 +58,7 @@ def test_tables_lead_to_tokens_and_actions(source, tmp_path):
     assert f"--val_csv={tmp_path}/out/val_la_arm.csv" in command
 
 
-def test_a_damaged_episode_is_written_again(source, tmp_path, monkeypatch, capsys):
+def test_a_damaged_folder_is_written_again(source, tmp_path, monkeypatch, capsys):
     write_lary(tmp_path, source)
     written = []
     write = lary._write_episode
@@ -70,6 +70,10 @@ def test_a_damaged_episode_is_written_again(source, tmp_path, monkeypatch, capsy
     first = read(tmp_path / "train_la_arm.csv")[0]["la_path"]
     with open(first, "ab") as file:
         file.write(b"more")
+    with monkeypatch.context() as context:
+        context.setattr(lary, "_write_table", lambda *given: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # Killed, it still knows whose folder it is.
+            write_lary(tmp_path, source)
     write_lary(tmp_path, source)
     assert len(written) == len(source.entries) == 3 and "written again" in capsys.readouterr().out
     assert np.load(first)["tokens"].shape == (2, WIDTH)
