@@ -72,9 +72,8 @@ def write_lerobot_beside(
         totals = {name: Total() for name in added}
         rows = _LatentRows(source, entries)
         for name in dict.fromkeys(episode["data"] for episode in described.values()):
-            said = folder.write(
-                name, lambda path, name=name: _fill(path, data.file(name), rows, added)
-            )
+            file = data.file(name)  # no name leads out of the set
+            said = folder.write(name, lambda path, file=file: _fill(path, file, rows, added))
             for feature, part in said["statistics"].items():
                 totals[feature].add(part)
         for name in _files(root, _COPIED):
@@ -86,7 +85,7 @@ def write_lerobot_beside(
         info = read_json(root / "meta" / "info.json", dict[str, Any], remedy="copy it again")
         info["features"] |= added
         folder.write_text("meta/info.json", json.dumps(info, indent=1) + "\n")
-        _link_videos(root, folder.path)
+        _link_pictures(root, folder.path)
         for name, text in (texts or {}).items():
             folder.write_text(name, text)
         folder.finish(episodes=len(described), with_latents=len(entries))
@@ -196,8 +195,8 @@ def _copy(original: pathlib.Path, path: pathlib.Path) -> None:
     shutil.copyfile(original, path)
 
 
-def _link_videos(root: pathlib.Path, place: pathlib.Path) -> None:
-    """A link to the videos of the original, if it has any."""
-    videos, link = root / "videos", place / "videos"
-    if videos.is_dir() and not os.path.lexists(link):
-        link.symlink_to(videos, target_is_directory=True)
+def _link_pictures(root: pathlib.Path, place: pathlib.Path) -> None:
+    """Links to the videos and pictures of the original, if it has any beside its rows."""
+    for name in ("videos", "images"):
+        if (root / name).is_dir() and not os.path.lexists(place / name):
+            (place / name).symlink_to(root / name, target_is_directory=True)
