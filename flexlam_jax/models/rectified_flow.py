@@ -65,7 +65,9 @@ def time_steps(steps: int, shift: float = 1.0) -> np.ndarray:
     return shifted(np.linspace(1, 0, steps + 1), shift).astype(np.float32)
 
 
-def sample(velocity: Velocity, noise: jax.Array, times: Sequence[float], step: Step) -> jax.Array:
+def sample(
+    velocity: Velocity, noise: jax.Array, times: Sequence[float] | np.ndarray, step: Step
+) -> jax.Array:
     """Follows the velocity from noise (B, ...) at times[0] to times[-1].
 
     Args:
