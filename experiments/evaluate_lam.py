@@ -49,7 +49,9 @@ from flexlam_jax.training.compilation import use_compilation_cache
 
 _CHECKPOINT, _STEP, _DATA, _DATASETS = lam_inputs.define_inputs()
 _COMPARE = flags.DEFINE_list(
-    "compare", [], "Further models as NAME=WORKDIR, shown in the same tables."
+    "compare",
+    [],
+    "Further models as NAME=WORKDIR, or NAME=WORKDIR@STEP, shown in the same tables and clips.",
 )
 _SPLIT = flags.DEFINE_string("split", "test", "Split to report.")
 _OUT = flags.DEFINE_string("out", "", "Folder for the report; default WORKDIR/evaluation.")

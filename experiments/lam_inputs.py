@@ -166,22 +166,22 @@ def open_source(lam, data: str, datasets: Sequence[str]) -> Source:
 
 
 def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> dict:
-    """Loads --checkpoint and the NAME=WORKDIR items of --compare, in this order; models of vectors
-    as those that read and give frames, see `LoadedVectorLam.normalised`.
+    """Loads --checkpoint and the NAME=WORKDIR or NAME=WORKDIR@STEP items of --compare, in this order;
+    models of vectors as those that read and give frames, see `LoadedVectorLam.normalised`.
 
     Raises:
-      UserError: an item that is no NAME=WORKDIR, a name used twice, or models of other frame sizes.
+      UserError: an item that is neither, a name used twice, or models of other frame sizes.
     """
     lams = {model_name(checkpoint): load_as(LAM, checkpoint, step)}
     for item in compare:
         name, equals, path = item.partition("=")
         if not (name and equals and path):
-            raise UserError(f"--compare item {item!r} is not NAME=WORKDIR")
+            raise UserError(f"--compare item {item!r} is not NAME=WORKDIR or NAME=WORKDIR@STEP")
         if name in lams:
             raise UserError(
                 f"--compare names two models {name!r} (--checkpoint takes its folder's name)"
             )
-        lams[name] = load_as(LAM, path)
+        lams[name] = load_as(LAM, *_with_step(path))
     lams = {
         name: lam.normalised() if isinstance(lam, LoadedVectorLam) else lam
         for name, lam in lams.items()
@@ -194,6 +194,13 @@ def open_models(checkpoint: str, compare: Sequence[str], step: int | None) -> di
             f"the models read frames of different sizes ({sizes}); compare them separately"
         )
     return lams
+
+
+def _with_step(text: str) -> tuple[str, int | None]:
+    """WORKDIR@STEP -> (WORKDIR, STEP); WORKDIR -> (WORKDIR, None), the newest."""
+    path, _, step = text.rpartition("@")
+    number = whole_number(step)
+    return (path, number) if path and number is not None else (text, None)
 
 
 def open_translator(path: str, lam: LoadedLam, names: Sequence[str]) -> LoadedTranslator | None:
