@@ -8,6 +8,8 @@ import importlib.metadata
 import os
 import signal
 
+import pytest
+
 # Where the suite runs in the background of a script, the shell has Ctrl-C ignored, here and in all
 # processes that tests start; what they test is that it is not.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -34,6 +36,26 @@ LONGEST = (
     "tests/launch/test_tpu_pod.py",
     "tests/experiments/test_benchmark.py",
 )
+
+
+@pytest.fixture(scope="session")
+def compiled_programs(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def shared_compilations(compiled_programs):
+    """What compiles the same program again, as every `fit` its step, reads it from a file instead."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    from flexlam_jax.training.compilation import use_compilation_cache
+
+    before = jax.config.jax_compilation_cache_dir
+    use_compilation_cache(str(compiled_programs))
+    yield
+    jax.config.update("jax_compilation_cache_dir", before)
+    compilation_cache.reset_cache()
 
 
 def pytest_collection_modifyitems(items):

@@ -16,6 +16,8 @@ from flexlam_jax.errors import ConfigError
 from tests.experiments import tiny_cloning
 from tests.experiments.pretraining import Pretraining
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 NAMES = ("stay", "left", "right", "up", "down")
 
 

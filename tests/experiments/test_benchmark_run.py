@@ -8,6 +8,8 @@ from experiments import benchmark_run
 from flexlam_jax.errors import UserError
 from tests.experiments import tiny
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 def out_of_memory(fits):
     """`steps` on a device that holds micro-batches of `fits` clips."""

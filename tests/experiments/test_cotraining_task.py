@@ -22,6 +22,8 @@ from tests.models.tiny_lam import random_frames
 from tests.untrained import MODEL as LAM
 from tests.untrained import save_run
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 VQ = {**LAM, "quantizer": {"kind": "vq", "codes": 5, "width": 2}}
 
 

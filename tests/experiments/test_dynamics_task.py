@@ -19,6 +19,8 @@ from tests.experiments import tiny_dynamics
 from tests.experiments.pretraining import Pretraining
 from tests.models.tiny_tokenizers import LIGHT
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -23,6 +23,8 @@ from tests.experiments import tiny_hilam
 from tests.experiments.pretraining import Pretraining
 from tests.untrained import save_run
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 LENGTH = 5
 
 

@@ -17,6 +17,8 @@ from flexlam_jax.reports.results import scalars
 from tests.experiments import tiny
 from tests.experiments.pretraining import Pretraining
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 NAMES = ("reconstruction", "codes")
 
 

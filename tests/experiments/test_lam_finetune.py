@@ -17,6 +17,8 @@ from flexlam_jax.loading.load import LAM, load_as
 from tests.experiments import tiny_finetune
 from tests.untrained import MODEL, save_run
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -19,6 +19,8 @@ from experiments.train import train
 from flexlam_jax.errors import ConfigError
 from tests.experiments import tiny, tiny_finetune
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

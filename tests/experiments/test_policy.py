@@ -21,6 +21,8 @@ from flexlam_jax.models.text_features import HashedNgrams
 from tests.data_pipelines.readers import robot_files
 from tests.experiments import tiny_policy
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 AGENT = "libero_goal_agentview"
 
 

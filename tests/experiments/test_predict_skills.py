@@ -16,6 +16,8 @@ from experiments.train import train
 from tests.experiments import tiny_policy
 from tests.experiments.command_lines import run_lines
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 AGENT, GAP = "libero_goal_agentview", 2
 
 

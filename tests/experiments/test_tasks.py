@@ -31,6 +31,8 @@ from tests.experiments import (
 )
 from tests.experiments.pretraining import Pretraining
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 CONFIGS = {
     "lam": tiny.get_config,
     "behaviour_cloning": tiny_cloning.get_config,

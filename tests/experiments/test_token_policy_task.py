@@ -13,6 +13,8 @@ from flexlam_jax.errors import ConfigError
 from tests.experiments import tiny_tokens
 from tests.experiments.pretraining import Pretraining
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):

@@ -12,6 +12,8 @@ from flexlam_jax.errors import ConfigError
 from tests.experiments import tiny_tokenizer
 from tests.experiments.pretraining import Pretraining
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 
 def test_a_run_is_a_tokenizer(tmp_path):
     pretraining = Pretraining(tmp_path)

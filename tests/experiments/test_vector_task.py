@@ -21,6 +21,8 @@ from experiments.train import train
 from experiments.vector_statistics import shared_columns, vector_columns
 from flexlam_jax.errors import ConfigError
 
+pytestmark = pytest.mark.usefixtures("shared_compilations")
+
 SIZES = ("--episodes=6", "--length=200", "--actions=continuous", "--disturbance=2")
 
 
