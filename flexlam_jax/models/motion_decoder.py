@@ -15,7 +15,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from flexlam_jax.config.ranges import COUNT, several, whole
+from flexlam_jax.config.ranges import COUNT, SWITCH, several, whole
 from flexlam_jax.config.settings import setting
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.dense import Dense
@@ -134,6 +134,9 @@ class MotionDecoder(nn.Module):
     # Halved for the content.
     hidden: int = setting(96, range=whole(2), help="hidden width of the shift field")
     code_hidden: int = setting(128, range=COUNT, help="hidden width of the code's MLP")
+    detail: bool = setting(
+        False, range=SWITCH, help="slots also say, place by place, what the correction begins with"
+    )
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -145,13 +148,16 @@ class MotionDecoder(nn.Module):
                 f"model.decoder.cells={self.cells} does not fit {H}x{W} frames: both sides must be"
                 f" the same multiple of {unit}"
             )
-        code = slots.reshape(B, -1)
+        code = told = slots.reshape(B, -1)
         for i in range(2):
             code = nn.gelu(Dense(self.code_hidden, dtype=self.dtype, name=f"code_{i}")(code))
         moved = self._move(o_t, code)
 
         x = jnp.concatenate([space_to_depth(o_t, 4), space_to_depth(moved, 4)], axis=-1)
         x = Dense(self.channels, dtype=self.dtype, name="correct_in")(x)
+        if self.detail:
+            # Of the slots themselves: many of them say more than the narrow MLP lets through.
+            x = x + Dense(x.shape[1:], dtype=self.dtype, name="detail")(told)
         for i in range(self.blocks):
             x = FilmConv(self.channels, self.dtype, name=f"correct_{i}")(x, code)
         correction = Dense(

@@ -3,6 +3,7 @@
 debug  a ViT of a few ten thousand parameters that uses every part; compiles in seconds
 doom   the light motion family, for CPUs and minutes
 doom_suite  the same with large codes, for video of many tasks
+video  the light family with 64 slots, which say more than what moved
 flow   64 slots and a decoder that draws o_{t+1} by rectified flow, small enough for CPUs
 base, large, xl  ViTs of about 60M, 300M and 1B parameters in bf16, for accelerators
 
@@ -19,7 +20,7 @@ _VITS = {
     "large": (1024, 16, 6, 6, 12, "mlp"),
     "xl": (1536, 12, 9, 9, 18, "full"),
 }
-PRESETS = ("debug", "doom", "doom_suite", "flow", *_VITS)
+PRESETS = ("debug", "doom", "doom_suite", "video", "flow", *_VITS)
 
 
 def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
@@ -30,7 +31,13 @@ def model_preset(name: str, image_size: int = 64) -> dict[str, Any]:
     """
     if name not in PRESETS:
         raise ValueError(f"unknown model preset {name!r}; choose one of {PRESETS}")
-    light = {"debug": _debug, "doom": _doom, "doom_suite": _doom_suite, "flow": _flow}
+    light = {
+        "debug": _debug,
+        "doom": _doom,
+        "doom_suite": _doom_suite,
+        "video": _video,
+        "flow": _flow,
+    }
     section = light.get(name, lambda: _vit(name, image_size))()
     return {
         "image_size": image_size,
@@ -69,6 +76,15 @@ def _doom_suite():
     return {
         **_doom(),
         "quantizer": {"kind": "fsq", "levels": (7, 7, 7, 7)},
+    }
+
+
+def _video():
+    return {
+        **_doom(),
+        "slots": 64,
+        "encoder": {"kind": "motion", "change": 16},
+        "decoder": {"kind": "motion", "detail": True},
     }
 
 

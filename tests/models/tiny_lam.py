@@ -43,7 +43,11 @@ FAMILIES = {
         "encoder": {**VIT, "frame_blocks": 1, "pair_blocks": 1, "qk_norm": False},
         "decoder": {**VIT, "blocks": 1, "conditioning": "add", "qk_norm": False},
     },
-    "motion": MOTION,
+    "motion": {
+        **MOTION,
+        "encoder": {**MOTION["encoder"], "change": 8},
+        "decoder": {**MOTION["decoder"], "detail": True},
+    },
     "flow": {"decoder": {**FLOW, "shown": "tokens", "guidance": 1.5}},
 }
 
