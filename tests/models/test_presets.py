@@ -24,7 +24,8 @@ def test_presets_build_at_both_sizes_and_have_the_size_of_their_name(name, size)
     if name in NAMED:
         assert abs(count / NAMED[name] - 1) < 0.15
     else:
-        assert count < 3e6
+        # A slot of `video` has weights for every place of the picture.
+        assert count < (15e6 if name == "video" else 3e6)
 
 
 def test_the_debug_preset_uses_every_part():
