@@ -153,18 +153,20 @@ class FlowDecoder(nn.Module):
 
         Args:
           o_t, o_next: (B, H, W, C) in [0, 1].
-          slots: null-filled, (B, K, D).
+          slots: null-filled, (B, K, D), or (B P, K, D): P codes in a row for each pair of frames, whose
+            latents are computed once.
 
         Returns:
-          (B,) float32, and the root mean square of what is predicted, (): about 1 where `spread`
-          fits the data. Reads the random stream STREAM.
+          (B,) or (B P,) float32, and the root mean square of what is predicted, (): about 1 where
+          `spread` fits the data. Reads the random stream STREAM.
         """
         shown = self.latents.to_latents(o_t)
         data = self.latents.to_latents(o_next)
         data = ((data - shown) if self.residual else data) / self.spread
         if self.is_initializing():
             self.latents.to_pictures(data)
-        rows = len(data)
+        rows = len(slots)
+        shown, data = (jnp.repeat(x, rows // len(x), axis=0) for x in (shown, data))
         if self.noise:
             times_key, noise_key = jax.random.split(self.make_rng(STREAM))
             times = flow.sample_times(

@@ -155,17 +155,17 @@ class LatentActionModel(nn.Module):
         """
         slots = sent = quantized.values
         keep = jnp.asarray(self.slots if keep is None else keep)
+        shown = o_t
         if keep.ndim == 3:  # P behind B and T: rows of a device stay its own.
-            o_t, sent, o_next = (
-                None if x is None else jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:]))
-                for x in (o_t, slots, o_next)
+            shown, sent = (
+                jnp.broadcast_to(x[:, :, None], (*keep.shape, *x.shape[2:])) for x in (o_t, slots)
             )
         prediction, error, stats = None, None, quantized.stats
         if self.learns_flow and o_next is not None:
             error, size = self._flow_error(o_t, self.null_fill(sent, keep), o_next)
             stats = {**stats, PREDICTED: size}
         else:
-            prediction = self.decode(o_t, self.null_fill(sent, keep))
+            prediction = self.decode(shown, self.null_fill(sent, keep))
         losses = {
             name: self._of_kept_slots(x, self._expand(keep, sent))
             for name, x in quantized.losses.items()
@@ -173,11 +173,11 @@ class LatentActionModel(nn.Module):
         return LamOutput(prediction, slots, quantized.ids, losses, stats, error)
 
     def _flow_error(self, o_t, slots, o_next):
-        """`learn` of the decoder, of frames (..., H, W, C) and null-filled slots (..., K, D)."""
-        batch = o_t.shape[:-3]
-        rows = (x.reshape(-1, *x.shape[len(batch) :]) for x in (o_t, slots, o_next))
-        error, size = self.decoder.learn(*rows)
-        return error.reshape(batch), size
+        """`learn` of the decoder, of frames (B, T-1, H, W, C) and null-filled slots (B, T-1, K, D) or
+        (B, T-1, P, K, D)."""
+        o_t, o_next = (x.reshape(-1, *x.shape[2:]) for x in (o_t, o_next))
+        error, size = self.decoder.learn(o_t, slots.reshape(-1, *slots.shape[-2:]), o_next)
+        return error.reshape(slots.shape[:-2]), size
 
     def _of_kept_slots(self, loss, keep):
         """Slots that are not transmitted must not be pulled by the quantiser's losses either."""

@@ -104,6 +104,15 @@ def test_the_error_reads_every_slot_and_the_frame(shown):
     assert np.all(np.abs(by_codes).max(-1) > 0) and np.all(np.abs(by_frame).max((1, 2, 3)) > 0)
 
 
+def test_several_prefixes_of_a_pair_are_as_many_rows():
+    decoder = build(noise=False, steps=1)
+    several = np.stack([CODES, SLOTS], 1).reshape(-1, K, D)
+    both, _ = learn(decoder, variables(), several, KEY)
+    for place, codes in enumerate((CODES, SLOTS)):
+        alone, _ = learn(decoder, variables(), codes, KEY)
+        np.testing.assert_allclose(both[place::2], alone, rtol=1e-4)
+
+
 def test_times_and_noise_are_those_of_the_stream():
     one, again, other = (
         learn(build(), variables(), CODES, jax.random.key(seed))[0] for seed in (0, 0, 1)
