@@ -50,6 +50,7 @@ def test_null_gets_the_gradient_of_the_suffix_only():
         ({"kind": "uniform", "minimum": 0}, {k: 1 / 7 for k in range(7)}),
         ({"kind": "powers_of_two"}, {1: 0.25, 2: 0.25, 4: 0.25, 6: 0.25}),
         ({"kind": "powers_of_two", "whole": 3.0}, {1: 1 / 6, 2: 1 / 6, 4: 1 / 6, 6: 0.5}),
+        ({"kind": "powers_of_two", "none": 0.2}, dict.fromkeys((0, 1, 2, 4, 6), 0.2)),
         ({"kind": "geometric", "rate": 0.5}, {k: 2.0 ** (6 - k) / 63 for k in range(1, 7)}),
         ({"kind": "fixed"}, {6: 1.0}),
         ({"kind": "fixed", "count": 2}, {2: 1.0}),
