@@ -85,6 +85,9 @@ def _video():
         "slots": 64,
         "encoder": {"kind": "motion", "change": 16},
         "decoder": {"kind": "motion", "detail": True},
+        # Of seven lengths the longest learn slowest: two of three prefixes are mostly whole.
+        "prefixes": 3,
+        "further_keep": {"kind": "powers_of_two", "whole": 6.0},
     }
 
 
