@@ -25,7 +25,7 @@ def test_presets_build_at_both_sizes_and_have_the_size_of_their_name(name, size)
         assert abs(count / NAMED[name] - 1) < 0.15
     else:
         # A slot of `video` has weights for every place of the picture.
-        assert count < (15e6 if name == "video" else 3e6)
+        assert count < (15e6 if name == "video" else 3.2e6)
 
 
 def test_the_debug_preset_uses_every_part():
