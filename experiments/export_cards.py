@@ -4,7 +4,6 @@ Front matter as Hugging Face's cards have it; what nobody but the publisher can 
 left to them, and said to be.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from etils import epath
 
 from data_pipelines.exporters.columns import CODES, IDS, IS_PAD, KEEP, LatentFacts
 from data_pipelines.format.manifest import DatasetInfo
+from flexlam_jax.files import json_object
 from flexlam_jax.loading.action_card import card_path, read_card
 
 MODEL, DATA = "model_card.md", "data_card.md"
@@ -63,7 +63,7 @@ def model_card(lam: Any, checkpoint: str, name: str, command: str, versions: str
         "slots is a code by itself; slots that are not kept are the null latent.\n",
         _table(("", ""), rows.items()),
         "## Trained on\n",
-        _trained_on(config, _object(workdir / "run.json")),
+        _trained_on(config, json_object(workdir / "run.json")),
         "## Measured\n",
         _measured(lam, checkpoint, workdir),
         f"## Limits\n\n{_LIMITS}\n",
@@ -181,7 +181,7 @@ def _trained_on(config: Mapping[str, Any], run: Mapping[str, Any]) -> str:
 
 def _measured(lam: Any, checkpoint: str, workdir: epath.Path) -> str:
     told: list[str] = []
-    report = _object(workdir / "evaluation" / "report.json")
+    report = json_object(workdir / "evaluation" / "report.json")
     models = report.get("models")
     if isinstance(models, list) and models and isinstance(models[0], Mapping):
         if models[0].get("step") == lam.step:
@@ -245,12 +245,3 @@ def _table(head: Sequence[str], rows: Any) -> str:
 
 def _made(command: str, versions: str) -> str:
     return f"Written by `{command}`; {versions}.\n"
-
-
-def _object(file: epath.Path) -> dict[str, Any]:
-    """A JSON object, {} for what is missing or none: a card says what is known."""
-    try:
-        value = json.loads(file.read_bytes()) if file.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

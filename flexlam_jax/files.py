@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -58,6 +59,15 @@ def reachable(path: Any, kind: type[UserError] = UserError) -> epath.Path:
         why = getattr(error, "strerror", None) or error
         raise kind(f"{path} cannot be reached: {why}") from error
     return found
+
+
+def json_object(file: epath.Path) -> dict[str, Any]:
+    """The JSON object in a file, {} for what is missing or none: for asking what lies there."""
+    try:
+        value = json.loads(file.read_bytes()) if file.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ proves the folder of one that was killed before it wrote the files that prove it
 import contextlib
 import dataclasses
 import fcntl
-import json
 import os
 import re
 import socket
@@ -25,7 +24,7 @@ from typing import Any, TextIO
 from etils import epath
 
 from flexlam_jax.errors import WorkdirError
-from flexlam_jax.files import cannot_write, reachable, storage_error
+from flexlam_jax.files import cannot_write, json_object, reachable, storage_error
 
 LOCK = ".lock"
 _PATIENCE = 5.0  # seconds that one who shares a folder waits for the first to share it
@@ -53,10 +52,10 @@ def _is_run(folder: epath.Path) -> bool:
     """config.json with the sections of ours beside run.json, of which one may be damaged; or beside
     the lock file of early versions, which wrote that first.
     """
-    config = _object(folder / "config.json")
+    config = json_object(folder / "config.json")
     if {"seed", "total_steps", "optimizer", "mesh", "log"} <= config.keys():
         return (folder / "run.json").is_file() or _owner(folder) is not None
-    starts = _object(folder / "run.json").get("starts")
+    starts = json_object(folder / "run.json").get("starts")
     return (
         not config
         and isinstance(starts, list)
@@ -69,105 +68,107 @@ def _is_run(folder: epath.Path) -> bool:
 
 
 def _is_report(folder: epath.Path) -> bool:
-    return {"title", "summary", "run", "models", "data"} <= _object(folder / "report.json").keys()
+    return {"title", "summary", "run", "models", "data"} <= json_object(
+        folder / "report.json"
+    ).keys()
 
 
 def _is_translator(folder: epath.Path) -> bool:
-    config = _object(folder / "config.json")
+    config = json_object(folder / "config.json")
     return config.get("kind") == "translator" and {"slots", "outputs", "lam"} <= config.keys()
 
 
 def _is_latents(folder: epath.Path) -> bool:
-    manifest = _object(folder / "manifest.json")
+    manifest = json_object(folder / "manifest.json")
     return {"format", "model", "gap", "data", "slots", "null", "files"} <= manifest.keys()
 
 
 def _is_rollouts(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "rollouts" and {"simulator", "policy", "seed"} <= settings.keys()
 
 
 def _is_sweep(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "sweep" and {"presets", "budgets", "labels"} <= settings.keys()
 
 
 def _is_study(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "lam_study" and {"config", "variants"} <= settings.keys()
 
 
 def _is_skills(folder: epath.Path) -> bool:
-    manifest = _object(folder / "manifest.json")
+    manifest = json_object(folder / "manifest.json")
     found = {"model", "lam", "stage", "cuts"} <= manifest.keys()
     return manifest.get("kind") == "skills" and (found or "predicted_by" in manifest)
 
 
 def _is_segmentation(folder: epath.Path) -> bool:
-    found = _object(folder / "segmentation.json")
+    found = json_object(folder / "segmentation.json")
     return found.get("kind") == "segmentation" and {"model", "stages", "episodes"} <= found.keys()
 
 
 def _is_policy_evaluation(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     named = {"suite", "protocol", "policy"} <= settings.keys()
     return settings.get("kind") == "policy_evaluation" and named
 
 
 def _is_hierarchy(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "hilam_study" and {"arms", "shares"} <= settings.keys()
 
 
 def _is_skill_study(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "skill_study" and {"changes", "sequences"} <= settings.keys()
 
 
 def _is_skill_scores(folder: epath.Path) -> bool:
-    found = _object(folder / "scores.json")
+    found = json_object(folder / "scores.json")
     return found.get("kind") == "skill_scores" and {"change", "rows"} <= found.keys()
 
 
 def _is_expert(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "expert" and {"simulator", "replays"} <= settings.keys()
 
 
 def _is_grid_world(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "grid_world" and {"conditions", "budget"} <= settings.keys()
 
 
 def _is_exogenous(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return (
         settings.get("kind") == "exogenous_study" and {"strengths", "remedies"} <= settings.keys()
     )
 
 
 def _is_linear_study(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "linear_lam" and {"seeds", "fast"} <= settings.keys()
 
 
 def _is_plant_study(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "plant_study" and {"strengths", "budget"} <= settings.keys()
 
 
 def _is_played(folder: epath.Path) -> bool:
-    settings = _object(folder / "settings.json")
+    settings = json_object(folder / "settings.json")
     return settings.get("kind") == "played" and "checkpoint" in settings
 
 
 def _is_export(folder: epath.Path) -> bool:
-    found = _object(folder / "export.json")
+    found = json_object(folder / "export.json")
     return found.get("kind") == "export" and {"model", "functions"} <= found.keys()
 
 
 def _is_pretrained(folder: epath.Path) -> bool:
-    found = _object(folder / "pretrained.json") or _object(folder / "config.json")
+    found = json_object(folder / "pretrained.json") or json_object(folder / "config.json")
     return found.get("kind") == "pretrained" and {"source", "part"} <= found.keys()
 
 
@@ -422,21 +423,12 @@ def _owner(folder: epath.Path) -> str | None:
 def _what(folder: epath.Path, names: list[str]) -> str:
     """What lies in a refused folder, in words where it is known."""
     found = [kind.noun for kind in _KINDS if kind.proof(folder)]
-    if {"format_version", "datasets", "splits"} <= _object(folder / "manifest.json").keys():
+    if {"format_version", "datasets", "splits"} <= json_object(folder / "manifest.json").keys():
         found.append("a dataset")
     if ".git" in names:
         found.append("a git checkout")
     shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
     return f"{' and '.join(found)} ({shown})" if found else shown
-
-
-def _object(file: epath.Path) -> dict[str, Any]:
-    """A JSON object, or {} for what is none: here it is only asked what a folder looks like."""
-    try:
-        value = json.loads(file.read_bytes()) if file.is_file() else None
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}
 
 
 def _name(folder: Any, kind: Kind) -> str:

@@ -203,6 +203,13 @@ class ExportFolder:
             )
 
 
+def check_outside(path: str | os.PathLike, original: pathlib.Path) -> None:
+    """Raises DataError for a folder in (or that is) the set that an export is made beside."""
+    place = pathlib.Path(path).expanduser().absolute()
+    if original == place or original in place.parents:
+        raise DataError(f"{path} lies in {original}, which stays as it is; give another folder")
+
+
 def _read_note(note: pathlib.Path) -> dict[str, Any] | None:
     """What is noted of a file; None for a note that is missing or damaged."""
     try:

@@ -8,7 +8,8 @@ run), sd35 (2.2B parameters: the decoder is Stable Diffusion 3.5 medium in its a
 224-px video, 256 slots, for pods), from=DIR (with sd35: starts from what experiments.import_pretrained
 wrote there), fixed=K.
 
-docs/real_video/training.md says what each part does and what was measured.
+No run to the end has been measured, here or at the size of sd35; steps, batch and rate are starting
+points. docs/real_video/training.md says what each part does.
 """
 
 from ml_collections import ConfigDict

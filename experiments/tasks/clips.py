@@ -5,6 +5,7 @@ from typing import Any
 
 from data_pipelines.loading.loader import TrainingBatches, training_batches
 from experiments.tasks.registry import kind_of
+from flexlam_jax.checkpoints.subtrees import within
 from flexlam_jax.errors import ConfigError
 from flexlam_jax.objectives.objective import Objective
 from flexlam_jax.parallel.streams import is_streams
@@ -34,6 +35,25 @@ def check_rows(config: Any) -> None:
             f"config.batch_size has rows for the streams {', '.join(config.batch_size)}, and a "
             f"batch of config.kind={kind_of(config)!r} has none; give one number, as in "
             "config.batch_size=64"
+        )
+
+
+def check_autoencoder(config: Any, place: str) -> None:
+    """A flow in latents needs an autoencoder that was trained; nothing here trains one.
+
+    Args:
+      place: of a latent action model's decoder in the parameters.
+
+    Raises:
+      ConfigError: it would be random, or moved by weight decay.
+    """
+    latents = config.model.decoder.get("latents") or {}
+    path = f"{place}/latents"
+    if latents.get("kind") == "kl" and not within(path, tuple(config.get("frozen") or ())):
+        raise ConfigError(
+            f"config.model.decoder.latents.kind='kl' needs a trained autoencoder at {path!r} of the "
+            "parameters: name it in config.init_from and in config.frozen, as the variant from=DIR "
+            "of experiments/configs/flow.py does with what experiments.import_pretrained wrote"
         )
 
 

@@ -10,7 +10,14 @@ import jax.numpy as jnp
 from experiments.configs.keys import LamConfig
 from experiments.data_hashes import data_hashes
 from experiments.tasks import lam_evaluators
-from experiments.tasks.clips import check_rows, check_sizes, data_of, held_out_loss, training_data
+from experiments.tasks.clips import (
+    check_autoencoder,
+    check_rows,
+    check_sizes,
+    data_of,
+    held_out_loss,
+    training_data,
+)
 from experiments.tasks.remedies import beside_frames, check_partners
 from experiments.tasks.task import Task
 from flexlam_jax.models.lam import build_lam, frame_shape
@@ -26,10 +33,11 @@ def build(config: Any) -> Task:
     Raises:
       ConfigError: a model or loss that cannot be built, or a `data.image_size` that is not the
         model's, or rows for streams, which its batches lack; remedies that the data section does
-        not serve.
+        not serve; an autoencoder that nobody trained.
     """
     check_sizes(config)
     check_rows(config)
+    check_autoencoder(config, "decoder")
     clip = (config.data.clip_length, *frame_shape(config.model))
     model = build_lam(config.model)
     objective = lam_objective(model, config.model, config.loss, clip_length=config.data.clip_length)

@@ -21,7 +21,7 @@ from data_pipelines.loading.mixture import select_datasets
 from data_pipelines.loading.options import loader_options
 from experiments.configs.keys import LamConfig
 from experiments.data_hashes import data_hashes
-from experiments.tasks.clips import check_sizes, data_of
+from experiments.tasks.clips import check_autoencoder, check_sizes, data_of
 from experiments.tasks.remedies import beside_frames, check_partners
 from experiments.tasks.task import Task
 from experiments.tasks.vectors import framed_config, reads_vectors
@@ -34,6 +34,7 @@ from flexlam_jax.models.vectors import VectorSettings
 from flexlam_jax.objectives.lam import LossSettings, lam_objective
 from flexlam_jax.objectives.lam_finetune import (
     LABELLED,
+    MODEL,
     VIDEO,
     TranslatorSettings,
     finetune_objective,
@@ -95,6 +96,7 @@ def build(config: Any) -> Task:
     if reads_vectors(config):
         config, framing, width = framed_config(config)
     check_sizes(config)
+    check_autoencoder(config, f"{MODEL}/decoder")
     shape, length = frame_shape(config.model), config.data.clip_length
     model = build_lam(config.model)
     told = supervision(config.translator)

@@ -13,7 +13,6 @@ Dimension keys: B batch, H W C image, K slots, D slot width.
 
 import copy
 import functools
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,7 +28,8 @@ from flexlam_jax.errors import CheckpointError, ConfigError
 from flexlam_jax.loading import gain
 from flexlam_jax.loading.actions import Actions
 from flexlam_jax.loading.buckets import Array, in_buckets
-from flexlam_jax.models.bottleneck import SAMPLER_KEYS, trained_budgets
+from flexlam_jax.loading.lam_programs import programs_of
+from flexlam_jax.models.bottleneck import trained_budgets
 from flexlam_jax.models.flow_decoder import SamplingSettings
 from flexlam_jax.models.gain_head import least_budget
 from flexlam_jax.models.heads import DETACHED_HEADS, HEAD_STATE, HEADS
@@ -74,50 +74,6 @@ def _model_section(config, path):
             "experiment"
         )
     return section
-
-
-class _Programs:
-    """The jitted functions of one architecture. They take the variables as an argument.
-
-    Attributes:
-      traces: how often each was traced, that is, compiled.
-    """
-
-    def __init__(self, model):
-        self.traces = {"encode": 0, "null_fill": 0, "decode": 0}
-
-        def encode(variables, o_t, o_next):
-            self.traces["encode"] += 1
-            slots, ids = model.apply(variables, jnp.stack([o_t, o_next], 1), method="encode")
-            return slots[:, 0], None if ids is None else ids[:, 0]
-
-        def null_fill(variables, codes, keep):
-            self.traces["null_fill"] += 1
-            return model.apply(variables, codes, keep, method="null_fill")
-
-        def slots_of(variables, ids):
-            kept = ids != model.quantizer.codebook_size
-            slots = model.apply(variables, jnp.where(kept, ids, 0), method="ids_to_values")
-            return jnp.where(kept[..., None], slots, variables["params"]["null"])
-
-        def decode(variables, o_t, codes):
-            self.traces["decode"] += 1
-            predicted = model.apply(variables, o_t, codes, method="decode")
-            return jnp.clip(predicted, *getattr(model.decoder, "bounds", (0, 1)))
-
-        self.encode, self.null_fill, self.decode = map(jax.jit, (encode, null_fill, decode))
-        self.slots_of = jax.jit(slots_of)
-
-
-@functools.lru_cache(maxsize=16)
-def _programs(model_section: str) -> _Programs:
-    """Shared by all models of one architecture, so that comparing them compiles once."""
-    return _Programs(build_lam(json.loads(model_section)))
-
-
-def _programs_of(model: Mapping[str, Any]) -> _Programs:
-    settings = {k: v for k, v in model.items() if k not in SAMPLER_KEYS}
-    return _programs(json.dumps(settings, sort_keys=True))
 
 
 class LoadedLam:
@@ -166,7 +122,7 @@ class LoadedLam:
         rest = {name: part for name, part in variables.items() if name != HEAD_STATE}
         self._variables = {**rest, "params": model_alone}
         self.chooses = self._gain is not None
-        self.programs = _programs_of(config["model"])
+        self.programs = programs_of(config["model"])
 
     def encode(
         self,
@@ -340,7 +296,7 @@ class LoadedLam:
         build_lam(model)  # Raises for settings that do not go together.
         other = copy.copy(self)
         other.config = {**self.config, "model": model}
-        other.programs = _programs_of(model)
+        other.programs = programs_of(model)
         return other
 
     def fingerprint(self) -> str:

@@ -134,6 +134,12 @@ class FlowDecoder(nn.Module):
                 f"model.decoder.width={self.width} must be a multiple of 4 and of "
                 f"model.decoder.heads={self.block.heads}"
             )
+        given = getattr(self.latents, "image_channels", self.image_channels)
+        if given != self.image_channels:
+            raise ConfigError(
+                f"model.channels={self.image_channels}, but the autoencoder has pictures of "
+                f"model.decoder.latents.image_channels={given}"
+            )
         if max(self.grid) > self.position_table:
             raise ConfigError(
                 f"model.decoder.position_table={self.position_table} holds no grid of "

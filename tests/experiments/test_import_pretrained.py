@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from experiments.configs.flow import FROM_PRETRAINED
+from experiments.preset_flag import read_preset
+from experiments.tasks.registry import as_run
 from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.errors import ConfigError
 from flexlam_jax.models.lam import build_lam
 from flexlam_jax.training.state import TrainState
 from flexlam_jax.training.warm_start import read_start
@@ -72,6 +75,12 @@ def test_a_run_starts_from_an_imported_transformer(imported):
     untouched = {"context_embed", "pooled_embed", "shown_embed"}
     given = {path.removeprefix("decoder/velocity/") for _, path in parts}
     assert given | untouched == set(params["decoder"]["velocity"])
+
+
+def test_an_autoencoder_that_nobody_trained_is_refused():
+    as_run(read_preset("experiments/configs/flow.py:sd35,from=DIR"))
+    with pytest.raises(ConfigError, match="trained autoencoder at 'decoder/latents'.*from=DIR"):
+        as_run(read_preset("experiments/configs/flow.py:sd35"))
 
 
 def test_a_table_says_where_tensors_of_another_model_go(imported):

@@ -10,7 +10,7 @@ import pytest
 
 import flexlam_jax
 from flexlam_jax.errors import CheckpointError, ConfigError
-from flexlam_jax.loading import lam as loading
+from flexlam_jax.loading import lam_programs
 from flexlam_jax.models.lam import build_lam
 from tests.untrained import MODEL, SIZE, save_run, variables_of
 
@@ -86,7 +86,7 @@ def test_keep_per_sample_fills_with_the_null_latent(lam, frames):
 
 
 def test_odd_batch_sizes_compile_once_per_bucket(run, frames):
-    loading._programs.cache_clear()  # other tests have compiled some of these
+    lam_programs._programs.cache_clear()  # other tests have compiled some of these
     lam = flexlam_jax.load(run)
     for size in (1, 2, 3, 5, 8, 9, 33, 64, 100, 200, 256, 299):
         codes = lam.encode(frames[:size, 0], frames[:size, 1], keep=1)

@@ -181,6 +181,7 @@ def test_half_precision_that_overflows_says_which_switch():
         ({"position_table": 1}, "holds no grid of 4x4"),
         ({"heads": 3}, "multiple of 4 and of model.decoder.heads=3"),
         ({"patch": 5}, "patch 5 does not divide"),
+        ({"latents": {**KL, "image_channels": 1}}, "model.channels=3, but .*image_channels=1"),
         ({"latents": {"kind": "vae"}}, r"model.decoder.latents.kind='vae'.*\['kl', 'pixels'\]"),
         (
             {"latents": {"kind": "pixels", "size": 3}},

@@ -28,7 +28,7 @@ from data_pipelines.exporters.lerobot.features import (
     latent_features,
 )
 from data_pipelines.exporters.lerobot.statistics import Total, row_statistics
-from data_pipelines.exporters.parts import ExportFolder
+from data_pipelines.exporters.parts import ExportFolder, check_outside
 from data_pipelines.format.manifest import file_hash
 from data_pipelines.optional import require
 from data_pipelines.readers import lerobot
@@ -59,8 +59,7 @@ def write_lerobot_beside(
     require("pyarrow")
     data, entries = check_original(original, source.spec.name, source.entries)
     root, added = data.root, latent_features(source.facts)
-    if root in (place := pathlib.Path(path).expanduser().absolute()).parents or place == root:
-        raise DataError(f"{path} lies in {root}, which stays as it is; give another folder")
+    check_outside(path, root)
     described = {episode["index"]: episode for episode in lerobot.list_episodes(data, [])}
     identity = {
         "format": "lerobot",

@@ -20,7 +20,7 @@ from google.protobuf import json_format
 from data_pipelines.errors import DataError
 from data_pipelines.exporters.columns import latent_rows
 from data_pipelines.exporters.episodes import EpisodeEntry, LatentSet
-from data_pipelines.exporters.parts import ExportFolder
+from data_pipelines.exporters.parts import ExportFolder, check_outside
 from data_pipelines.exporters.rlds.examples import latent_fields, latent_schema, packed
 from data_pipelines.exporters.rlds.tfrecord_writing import write_records
 from data_pipelines.format.manifest import file_hash
@@ -54,9 +54,7 @@ def write_rlds_beside(
     """
     require("google_crc32c")
     folder, entries = check_original(original, source.spec.name, source.entries)
-    place = pathlib.Path(path).expanduser().absolute()
-    if folder.path == place or folder.path in place.parents:
-        raise DataError(f"{path} lies in {folder.path}, which stays as it is; give another folder")
+    check_outside(path, folder.path)
     counter = _step_counter(folder)
     identity = {
         "format": "rlds",

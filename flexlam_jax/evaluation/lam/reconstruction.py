@@ -58,7 +58,8 @@ def image_errors(
         raise UserError(
             f"{len(bad)} of {len(target_NHWC)} predicted frames hold NaN or infinity, the first is "
             f"number {bad[0]}; load a step before the model diverged, or one that was trained with "
-            "config.model.dtype=float32"
+            "config.model.dtype=float32 (and config.model.decoder.latents.dtype=float32, where there "
+            "is an autoencoder)"
         )
     if perceptual is not None:
         errors["perceptual"] = perceptual(prediction_NHWC, target_NHWC)
