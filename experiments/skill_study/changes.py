@@ -17,6 +17,7 @@ class Change:
       name, about: of its folder and in tables.
       model, loss: keys of these sections of a config of kind hilam.
       rates: {pattern of parameters: factor of their learning rate}, as optimizer.groups have them.
+      longer: times as many updates.
     """
 
     name: str
@@ -24,6 +25,7 @@ class Change:
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    longer: int = 1
 
     def beside(self, preset: "Change") -> "Change":
         """The same with what the preset sets and this does not."""
@@ -43,7 +45,9 @@ _MERGE = {"merge": (3, 1)}  # Of the outer stage: a chunk of the inner one is lo
 _OFFSET = {"offset": True, **_MERGE}
 _RATIO = {"ratio": 0.1}
 _RATES = {"router/offset": 5.0, "router/(query|key)": 0.05}
-_STEPS = {**_OFFSET, "compare": "steps", "constant": 1.0}
+_COMPARED, _CONSTANT = {"compare": "steps"}, {"constant": 1.0}
+_STEPS = {**_OFFSET, **_COMPARED, **_CONSTANT}
+_MORE_RATIO, _MORE_RATES = {"ratio": 0.3}, {**_RATES, "router/offset": 20.0}
 CHANGES = (
     Change("sharp", "a temperature of 0.25", {"temperature": 0.25}),
     Change("merged", "runs of boundaries within three steps are one", _MERGE),
@@ -74,8 +78,63 @@ CHANGES = (
         "offset; the later stage compares the two steps at a boundary; a constant beside the latent "
         "actions; offsets at 20 times the rate, ratio losses count 0.3",
         _STEPS,
-        {"ratio": 0.3},
-        {**_RATES, "router/offset": 20.0},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    # Which part of steps is needed.
+    Change(
+        "steps_alone",
+        "offset; the later stage compares the two steps at a boundary",
+        {**_OFFSET, **_COMPARED},
+        _RATIO,
+        _RATES,
+    ),
+    Change(
+        "steps_no_constant",
+        "steps, without the constant",
+        {**_OFFSET, **_COMPARED},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    Change(
+        "steps_slow", "steps, with the rates and ratio losses of offset", _STEPS, _RATIO, _RATES
+    ),
+    Change(
+        "chunks_fast",
+        "steps, but the later stage compares chunks",
+        {**_OFFSET, **_CONSTANT},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    # What else could be in its way.
+    Change(
+        "steps_more",
+        "steps, with a chunk of stage 2 for every three of stage 1",
+        {**_STEPS, "targets": (7.0, 3.0)},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    Change(
+        "steps_apart",
+        "steps_more; a chunk of stage 2 has three of stage 1 at least",
+        {**_STEPS, "targets": (7.0, 3.0), "merge": (3, 3)},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    Change(
+        "steps_wide",
+        "steps_more, 64 wide",
+        {**_STEPS, "targets": (7.0, 3.0), "widths": (64, 64, 64), "heads": 4},
+        _MORE_RATIO,
+        _MORE_RATES,
+    ),
+    Change(
+        "steps_long",
+        "steps_more, four times the updates",
+        {**_STEPS, "targets": (7.0, 3.0)},
+        _MORE_RATIO,
+        _MORE_RATES,
+        longer=4,
     ),
 )
 

@@ -12,6 +12,7 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start(restart=True)
 
+import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -42,13 +43,14 @@ def main(argv: Sequence[str]) -> None:
     out = output_folder.check(lam_inputs.text(_OUT), output_folder.SKILL_SCORES)
     with output_folder.Claim(out, output_folder.SKILL_SCORES) as folder:
         of = list(source.sets())
-        budget = _PLANTED if source.planted else _RECORDED
+        budget = _FAST if source.fast else _PLANTED if source.planted else _RECORDED
+        budget = dataclasses.replace(budget, updates=change.longer * budget.updates)
         cuts = fit_and_cut(
             change,
             [splits for _, _, splits in of],
             [seed for _, seed, _ in of],
             _MEASURED,
-            _FAST if source.fast else budget,
+            budget,
         )
         rows = [
             {"sequences": kind, "seed": seed, "split": split, **row}
