@@ -5,8 +5,8 @@
         --config.data.path=data/libero
 
 Variants: light (64 px, few channels, for CPUs: prepare with --size=64), ogbench (light, for one
-task of OGBench's scene), ogbench_tasks (for a few), high (after another one: the few steps of a high
-level), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy are this preset
+task of OGBench's scene), ogbench_tasks (for a few), libero (light, for a few tasks of LIBERO), high
+(after another one: the few steps of a high level), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy are this preset
 with other inputs and targets:
 
     --config.predicts.columns="('skill',)" --config.data.sidecars.skill=skills      high level
@@ -16,7 +16,7 @@ with other inputs and targets:
 Sizes, batch and rate are those published; no run of this preset to the end has been measured yet. Of
 the variant ogbench one was: 60 demonstrations of `window` (48 to train on), about a minute of CPU
 time for the training, 19 of 20 episodes solved (95 % Wilson interval .76 to .99), see
-docs/data/ogbench.md; ogbench_tasks and high in docs/results/hilam.md, a smaller light in
+docs/data/ogbench.md; ogbench_tasks and high in docs/results/hilam.md, libero in
 docs/data/libero.md.
 """
 
@@ -38,7 +38,7 @@ def get_config(variant=""):
     config.eval.batches = 16
     heads = {"gmm": _head("gmm"), "flow": _head("flow")}
     kinds = {"light": _light, "ogbench": _ogbench, "ogbench_tasks": _ogbench_tasks}
-    kinds |= {"high": _high, "debug": _debug}
+    kinds |= {"libero": _libero, "high": _high, "debug": _debug}
     return common.apply_variants(config, variant, kinds | heads)
 
 
@@ -64,6 +64,13 @@ def _ogbench_tasks(config, _):
     config.model.update(width=128, layers=3, mlp_hidden=512)
     config.total_steps = 3_000
     config.checkpoint.every = config.eval.every = 500
+
+
+def _libero(config, _):
+    _light(config, None)
+    config.model.encoder.update(channels=24, blocks=1)
+    config.model.layers = 3
+    config.total_steps = 3_000
 
 
 def _high(config, _):

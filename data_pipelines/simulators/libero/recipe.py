@@ -56,7 +56,9 @@ class LiberoRecipe(DemonstrationRecipe):
             f"<suite>_{', <suite>_'.join(package.PERTURBATIONS)}",
         )
         parser.add_argument(
-            "--tasks", default="", help="numbers or names in the suites; default: all of them"
+            "--tasks",
+            default="",
+            help="numbers or names in the suites, or such as libero_object_0; default: all of them",
         )
         self.add_episodes(parser, EPISODES)
 
@@ -107,22 +109,30 @@ class LiberoRecipe(DemonstrationRecipe):
 
 
 def chosen_tasks(suites: list[str], tasks: list[str]) -> list[str]:
-    """Names "<suite>_<number>" of the tasks in the suites, by number or file name; [] is all.
+    """Names "<suite>_<number>" of the tasks in the suites, by number or file name; [] is all. A name
+    "<suite>_<number>" is that task, whatever the suites.
 
     Raises DataError for a suite or a task that does not exist, or is there twice.
     """
+    whole = [task for task in tasks if task.rpartition("_")[0] in package.suites()]
+    others = [task for task in tasks if task not in whole]
     chosen, unknown = [], []
-    for suite in suites:
+    for name in whole:
+        suite, _, number = name.rpartition("_")
+        count = len(package.task_names(suite))
+        (chosen if number in map(str, range(count)) else unknown).append(name)
+    for suite in suites if others or not tasks else ():
         names = package.task_names(suite)
         numbers = {str(number): number for number in range(len(names))}
         numbers |= {name: number for number, name in enumerate(names)}
-        unknown += [f"{suite} {task}" for task in tasks if task not in numbers]
-        chosen += [f"{suite}_{numbers[task]}" for task in tasks or names if task in numbers]
+        unknown += [f"{suite} {task}" for task in others if task not in numbers]
+        chosen += [f"{suite}_{numbers[task]}" for task in others or names if task in numbers]
     if unknown or len(set(chosen)) < len(chosen) or not chosen:
         told = ", ".join(unknown) or ("one of them twice" if chosen else "none")
         raise DataError(
             f"--suites={','.join(suites)} --tasks={','.join(tasks)} name {told}; suites: "
-            f"{', '.join(package.suites())}; tasks by number from 0, or by the name of their file"
+            f"{', '.join(package.suites())}; tasks by number from 0, by the name of their file, or "
+            "as libero_object_0"
         )
     return chosen
 

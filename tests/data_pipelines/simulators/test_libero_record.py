@@ -188,6 +188,8 @@ def test_files_in_liberos_layout_have_no_distractors(package, tmp_path):
         (["--tasks=9"], "name libero_object 9; suites: libero_object, libero_goal"),
         (["--suites=libero_tea"], "LIBERO has no suite 'libero_tea'"),
         (["--tasks=0,0"], "name one of them twice"),
+        (["--tasks=0,libero_object_0"], "name one of them twice"),
+        (["--tasks=libero_goal_9"], "name libero_goal_9; suites"),
         (["--suites="], "name none"),
         (["--episodes=2"], "--episodes=2: give at least 3"),
     ],
@@ -207,3 +209,6 @@ def test_plans(package):
         "libero_goal_0_expert": 7,
         "libero_goal_1_expert": 7,
     }
+    # As studies name tasks, whose suite is part of the name.
+    whole = plan("--tasks=libero_goal_1,libero_object_0", "--episodes=7")
+    assert list(whole) == ["libero_goal_1_expert", "libero_object_0_expert"]
