@@ -189,7 +189,9 @@ class _Seed:
         return flags + ([f"--config.data.episodes={share / 100}"] if share != ALL else [])
 
     def _evaluation(self, acting: Piece, high: Piece | None, cell: Cell) -> Piece:
-        s, name = self.settings, self._name(EVALUATION, f"{cell.arm}_{cell.share}")
+        s = self.settings
+        label = f"{cell.arm}_{cell.share}" + ("" if s.ensemble else "_first")
+        name = self._name(EVALUATION, label)
         levels = [high, acting] if high else [acting]
         flags = [
             f"--{flag}={self._path(piece.name)}"
@@ -197,6 +199,7 @@ class _Seed:
         ]
         flags += [f"--suite={s.suite}", f"--tasks={','.join(s.tasks)}"]
         flags += [f"--protocol={s.protocol}"] if s.protocol else []
+        flags += [] if s.ensemble else ["--noensemble"]
         # Pieces run side by side, and all play the same episodes.
         flags += [f"--episodes={s.episodes}", "--workers=1", f"--out={self._path(name)}"]
         flags += [f"--compilation_cache={s.out / 'compiled'}"]

@@ -30,6 +30,7 @@ def settings(out, *names, prefixes=(), **changes):
         "suite": "ogbench",
         "protocol": "",
         "episodes": 50,
+        "ensemble": True,
         "arms": (*arms, *prefix_arms(prefixes)),
         "shares": (10, 100),
         "seeds": (0, 3),
@@ -39,6 +40,18 @@ def settings(out, *names, prefixes=(), **changes):
 
 def of(out, *names, **changes):
     return {piece.name: piece for piece in pieces(settings(out, *names, **changes))}
+
+
+def test_what_acts_otherwise_is_evaluated_beside(tmp_path):
+    mean, first = (of(tmp_path, BAKU, ensemble=ensemble) for ensemble in (True, False))
+    assert set(mean) ^ set(first) == {
+        f"seed{seed}/evaluation/baku_{share}{end}"
+        for seed in (0, 3)
+        for share in (10, 100)
+        for end in ("", "_first")
+    }
+    assert "--noensemble" in first["seed0/evaluation/baku_10_first"].flags
+    assert "--noensemble" not in mean["seed0/evaluation/baku_10"].flags
 
 
 def test_pieces_come_after_what_they_read_and_once(tmp_path):
