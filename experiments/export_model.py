@@ -21,9 +21,8 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 from absl import flags
 
 from experiments import cli, lam_inputs
+from experiments.sentence_file import read_sentences
 from flexlam_jax import output_folder
-from flexlam_jax.errors import UserError
-from flexlam_jax.files import reachable
 from flexlam_jax.serving.artefacts import check_packages, write_export
 from flexlam_jax.serving.functions import PLATFORMS, ExportSettings
 from flexlam_jax.serving.kinds import EXPORTERS, exported_of
@@ -70,20 +69,6 @@ def main(argv):
     found, source = exported_of(checkpoint, _STEP.value, settings)
     with output_folder.Claim(_OUT.value, output_folder.EXPORT) as out:
         write_export(out, found, source, settings, report=print)
-
-
-def read_sentences(path: str) -> tuple[str, ...]:
-    """The lines of a file that are not empty, () without one; raises UserError if it cannot."""
-    if not path:
-        return ()
-    try:
-        lines = reachable(path).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--sentences={path} cannot be read: {error}") from error
-    told = tuple(line.strip() for line in lines if line.strip())
-    if not told:
-        raise UserError(f"--sentences={path} is empty; write one sentence per line")
-    return told
 
 
 if __name__ == "__main__":

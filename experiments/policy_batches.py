@@ -14,6 +14,7 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.loading.loader import TrainingBatches, training_batches
 from data_pipelines.loading.views import frames_key
+from experiments.data_sentences import data_sentences
 from experiments.policy_data import cut, with_camera
 from experiments.tasks.clips import data_of
 from flexlam_jax.errors import ConfigError
@@ -98,7 +99,8 @@ def policy_batches(
         if "drop data.language" not in str(error):
             raise
         raise DataError(f"{error}: --config.model.text.kind=none") from error
-    return PolicyBatches(batches, config)
+    said = data_sentences(data, [split]) if data["language"] else ()
+    return PolicyBatches(batches, config, said)
 
 
 def _asked(config: Any) -> dict[str, Any]:
@@ -119,13 +121,17 @@ def _steps(config: Any) -> int:
 
 
 class PolicyBatches(Iterator[dict[str, np.ndarray]]):
-    """Batches of the shapes of `batch_shapes`, and the origin of their rows."""
+    """Batches of the shapes of `batch_shapes`, and the origin of their rows.
 
-    def __init__(self, batches: TrainingBatches, config: Any):
+    said: all sentences that the policy is told; tasks of episodes that have a language are none.
+    """
+
+    def __init__(self, batches: TrainingBatches, config: Any, said: Sequence[str]):
         self._batches, self._config = batches, config
-        text = build_text(config.model)
+        text, known = build_text(config.model), {*said}
         self._language, self._task = (
-            text.features(texts) for texts in (batches.languages, batches.tasks)
+            text.features([one if one in known else "" for one in texts])
+            for texts in (batches.languages, batches.tasks)
         )
 
     def __iter__(self) -> "PolicyBatches":

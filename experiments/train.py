@@ -71,6 +71,7 @@ def train(config, workdir):
         evaluate=_all_of(task.evaluators(rows)),
         data_hashes=task.data_hashes(),
         config_defaults=defaults(settings_of(config)),
+        beside=task.beside(),
     )
 
 

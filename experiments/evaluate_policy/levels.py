@@ -70,10 +70,13 @@ def fit(
     A policy of single pictures of any camera looks through the simulator's first one.
 
     Raises:
-      UserError: cameras, states or actions that the simulator does not have.
+      UserError: cameras, states or actions that the simulator does not have, sentences that a table
+        lacks.
     """
     for task in tasks.values():
         _check_actions(player.policies[-1], task)
+    for policy in player.policies:
+        policy.text.features([task.language for task in tasks.values()])
     levels = tuple(_level(policy, simulator, tasks) for policy in player.policies)
     cameras = (
         level.views.get(camera, camera) for level in levels for camera in level.policy.cameras

@@ -22,6 +22,7 @@ from experiments.policy_batches import (
     policy_batches,
 )
 from experiments.policy_data import with_camera, with_data
+from experiments.policy_text import table_of, text_hashes, with_text
 from experiments.tasks.clips import check_every_frame, check_rows, check_sizes, loss_on
 from experiments.tasks.task import Task
 from flexlam_jax.config.settings import defaults
@@ -41,25 +42,27 @@ def build(config: Any) -> Task:
         for streams; loader options that the policy sets itself; a gap between the steps of a
         history.
       DataError: data that lack what is read or predicted, see `policy_data.with_data`.
+      UserError: a table of sentences that does not fit them, see `policy_text.with_text`.
     """
     check_sizes(config)
     check_rows(config)
     check_asked(config, defaults(LoaderOptions))
     if config.model.history > 1:
         check_every_frame(config.data)
-    config = with_data(config)
+    splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
+    config = with_text(with_data(config), splits)
     objective = chunk_policy_objective(
         build_chunk_policy(config.model, config.reads, config.predicts),
         frame_fields(config),
         dtype=config.model.dtype,
     )
-    splits = [config.data.split, *(["validation"] if config.eval.batches else [])]
     return Task(
         objective=objective,
         batch=batch_shapes(config),
         data=functools.partial(_training, config),
         evaluators=functools.partial(_evaluators, config, objective),
-        data_hashes=lambda: _hashes(config, splits),
+        data_hashes=lambda: _hashes(config, splits) | text_hashes(config, splits),
+        beside=lambda: table_of(config),
         config=config,
     )
 

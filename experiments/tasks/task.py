@@ -21,6 +21,8 @@ class Task:
       data_hashes: `() -> {name: sha256}` of everything that `data` and `evaluators` read.
       evaluators: `(rows) -> ` functions of the training state, each of which returns scalars for
         metrics.jsonl; none where the config asks for none. Opens the data now.
+      beside: `() -> {name: content}` of small files that whoever loads the run reads too: they go
+        into the folder of its steps.
       config: the config with what the task read in its data, as the names of actions: the run is
         recorded with it. None for the config as it was given.
     """
@@ -30,4 +32,5 @@ class Task:
     data: Callable[[Sequence[int]], DataIterator]
     data_hashes: Callable[[], Mapping[str, str]]
     evaluators: Callable[[Sequence[int]], Sequence[Evaluate]] = lambda rows: ()
+    beside: Callable[[], Mapping[str, bytes]] = dict
     config: Any = None

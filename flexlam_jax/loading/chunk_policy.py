@@ -13,6 +13,7 @@ Dimension keys: B batch, T steps of history, H W C image, P proprioception, S sk
 chunk, A numbers of a target.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,11 +21,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from flexlam_jax.checkpoints.params import restore_params
+from flexlam_jax.checkpoints.params import checkpoint_folder, restore_params
 from flexlam_jax.errors import CheckpointError, UserError
 from flexlam_jax.loading.buckets import DECISIONS, Array, in_buckets
 from flexlam_jax.models.baku import ChunkPolicy, build_chunk_policy, build_text
 from flexlam_jax.models.lam import frame_shape
+from flexlam_jax.models.text_table import FILE, TextTable
 
 SECTIONS = ("model", "reads", "predicts")
 
@@ -38,7 +40,8 @@ def from_checkpoint(path: Any, step: int | None = None) -> "LoadedChunkPolicy":
 
     variables, config, step = restore_params(path, abstract, step)
     variables = jax.device_put(variables, jax.local_devices()[0])
-    return LoadedChunkPolicy(_built(config, path), variables, config, step)
+    text = _with_own_table(build_text(config["model"]), path)
+    return LoadedChunkPolicy(_built(config, path), variables, config, step, text)
 
 
 def _built(config: dict[str, Any], path: Any) -> ChunkPolicy:
@@ -50,6 +53,21 @@ def _built(config: dict[str, Any], path: Any) -> ChunkPolicy:
     return build_chunk_policy(*(config[name] for name in SECTIONS))
 
 
+def _with_own_table(text: Any, path: Any) -> Any:
+    """What makes vectors of sentences, a table by its copy beside the steps, opened now."""
+    if not isinstance(text, TextTable):
+        return text
+    own = dataclasses.replace(text, path=str(checkpoint_folder(path) / FILE))
+    try:
+        own.features([])
+    except UserError as error:
+        raise CheckpointError(
+            f"the policy in {path} looks sentences up in a table that lies beside its steps: {error}. "
+            f"Put one of the same encoder there; that of the training was {text.path}"
+        ) from error
+    return own
+
+
 class LoadedChunkPolicy:
     """What is seen, said and meant -> the next C targets. Made by `flexlam_jax.load`.
 
@@ -59,7 +77,7 @@ class LoadedChunkPolicy:
       frame_shape, image_size: their (H, W, C), (H, W).    history: the largest T.
       proprio_names: of the numbers of a state, () where it reads none or they have no names.
       proprio_width, skill_width: P, S; 0 for what it does not read.
-      reads_text: whether sentences are of account.
+      reads_text: whether sentences are of account.    text: what makes vectors of them.
       chunk, width: C, A.
       columns: which columns of sidecars it predicts; () for a policy of actions.
       action_names: of the A numbers, for a policy of actions.
@@ -67,7 +85,15 @@ class LoadedChunkPolicy:
         columns that it predicts; "" without.
     """
 
-    def __init__(self, model: ChunkPolicy, variables: Any, config: dict[str, Any], step: int):
+    def __init__(
+        self,
+        model: ChunkPolicy,
+        variables: Any,
+        config: dict[str, Any],
+        step: int,
+        text: Any = None,
+    ):
+        """text: one of TEXT_FEATURES; None for that of the config."""
         self.model, self.variables, self.config, self.step = model, variables, config, step
         reads, predicts = config["reads"], config["predicts"]
         self.cameras = tuple(reads["cameras"]) or ("frames",)
@@ -83,7 +109,7 @@ class LoadedChunkPolicy:
         self.columns = tuple(predicts["columns"])
         self.action_names = tuple(predicts["names"])
         self.skill_source, self.target_source = reads["skill_source"], predicts["source"]
-        self.text = build_text(config["model"])
+        self.text = build_text(config["model"]) if text is None else text
         self.reads_text = bool(self.text.width)
         self._act = jax.jit(self._acted)
 

@@ -1,12 +1,12 @@
-"""Sentences as vectors, offline: signed hashes of their words, rows of words and letter triples.
+"""What a sentence becomes: the kinds of `model.text`, all of which need no network and no other library.
 
-What a sentence becomes depends on its text and the settings alone, in every process and version of
-Python. Feature hashing: Weinberger et al., arXiv 0902.2206.
-
-A kind of `model.text` is a dataclass of settings with
+A kind is a dataclass of settings with
 
   width                                          E, 0 for a policy that reads no text
   features(texts) -> float32 (N, E)              on the host
+
+`HashedNgrams` depends on the text and its width alone, in every process and version of Python.
+Feature hashing: Weinberger et al., arXiv 0902.2206. text_table.py: vectors of a pretrained encoder.
 
 Dimension keys: N texts, E width.
 """
@@ -19,17 +19,19 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from flexlam_jax.config.ranges import whole
 from flexlam_jax.config.settings import setting
+from flexlam_jax.models.text_table import TEXT_WIDTH, TextTable
 
 _WORD = re.compile(r"\w+")
 
 
 @dataclasses.dataclass(frozen=True)
 class HashedNgrams:
-    """Vectors of length 1; zero for a text without a word. Case and punctuation do not count."""
+    """Signed hashes of words, rows of words and letter triples. Vectors of length 1; zero for a text
+    without a word. Case and punctuation do not count.
+    """
 
-    width: int = setting(256, range=whole(8, 2**16), help="numbers that stand for a sentence")
+    width: int = setting(256, range=TEXT_WIDTH, help="numbers that stand for a sentence")
 
     def features(self, texts: Sequence[str]) -> np.ndarray:
         """float32 (N, E)."""
@@ -53,7 +55,7 @@ class NoText:
         return np.zeros((len(texts), 0), np.float32)
 
 
-TEXT_FEATURES = {"hashed": HashedNgrams, "none": NoText}
+TEXT_FEATURES = {"hashed": HashedNgrams, "table": TextTable, "none": NoText}
 
 
 def ngrams(text: str) -> Iterator[str]:

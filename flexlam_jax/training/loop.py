@@ -48,6 +48,7 @@ def fit(
     evaluate: Evaluate | None = None,
     data_hashes: Mapping[str, str] | None = None,
     config_defaults: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
 ) -> TrainState:
     """Trains `objective` on `data` for `config.total_steps` updates, or what is left of them.
 
@@ -70,6 +71,8 @@ def fit(
         continued on the same content only.
       config_defaults: the config of defaults, as `settings.defaults` makes it: a run that is there
         without a key is continued by a config that has its default. None for RunSettings.
+      beside: name -> content of files that whoever loads the run reads too, for the folder of its
+        steps; those that a run that goes on has there stay.
 
     Returns:
       The final state.
@@ -99,7 +102,7 @@ def fit(
         make_augmentation(config.get("augmentation"))  # Raises for wrong values.
         sources_of(config)  # Likewise.
         run = stack.enter_context(
-            Workdir(workdir, plain, data_hashes, config_defaults or defaults(RunSettings))
+            Workdir(workdir, plain, data_hashes, config_defaults or defaults(RunSettings), beside)
         )
         stack.enter_context(compiled_programs_in(run.file("compilation_cache")))
         stop = stack.enter_context(StopSignals())

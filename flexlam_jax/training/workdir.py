@@ -6,7 +6,7 @@ run.json           how each (re)start was made: command, git revision, versions,
 metrics.jsonl      a pure function of config and code: equal runs write equal bytes
 performance.jsonl  timing and memory, different every time
 events.out.*       TensorBoard
-checkpoints/       see checkpoint.py
+checkpoints/       see checkpoint.py; and what the steps are read with, as a policy's table of sentences
 compilation_cache/ compiled programs, so that a restart trains again in seconds; may be deleted
 """
 
@@ -44,6 +44,7 @@ FREE = (
     r"watchdog_seconds",
     r"compilation_cache",
     r"data\.(path|threads|prefetch|workers)",
+    r"model\.text\.path",
 )
 # With these schedules a longer run begins like the shorter one; a cosine depends on its end.
 _EXTENSIBLE = ("constant", "wsd")
@@ -62,9 +63,11 @@ class Workdir:
         config: Mapping[str, Any],
         data: Mapping[str, str] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        beside: Mapping[str, bytes] | None = None,
     ):
         """Args: `path`; `config` a plain JSON-able mapping; `data` the `data_hashes` of `fit`;
-        `defaults` what keys are that a config, like those of before they existed, leaves out.
+        `defaults` what keys are that a config, like those of before they existed, leaves out;
+        `beside` as `fit` takes it.
 
         Raises:
           WorkdirError: `path` is nowhere that a run may write; see `output_folder.check`.
@@ -78,6 +81,7 @@ class Workdir:
         self.config = json.loads(json.dumps(config))
         self._defaults = flatten(json.loads(json.dumps(defaults or {})))
         self._data = None if data is None else dict(data)
+        self._beside = dict(beside or {})
 
     def __enter__(self) -> "Workdir":
         try:
@@ -223,6 +227,11 @@ class Workdir:
         if distributed.process_index() != 0:
             return
         there = self._read()
+        for name, content in self._beside.items():
+            file = self.file(FOLDER) / name
+            # Whoever uses the steps may have added to it, as sentences to a table.
+            if not (file.exists() and self._began()):
+                write_atomically(file, content)
         write_json(self.file("config.json"), self.config)
         write_json(
             self.file("run.json"),

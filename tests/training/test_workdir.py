@@ -51,12 +51,24 @@ def test_another_config_is_refused_and_nothing_written(tmp_path, change, named):
     assert (tmp_path / "config.json").read_text() == before
 
 
+def test_what_lies_beside_the_steps_stays_once_there_are_some(tmp_path):
+    """A table that its owner added to, of a run that goes on; not that of a first start that failed."""
+    file = tmp_path / "checkpoints" / "a.npz"
+    for content in (b"first", b"second"):
+        with Workdir(tmp_path, CONFIG, beside={"a.npz": content}):
+            assert file.read_bytes() == content
+    begin(tmp_path, beside={"a.npz": b"third"})
+    file.write_bytes(b"mine")
+    with Workdir(tmp_path, CONFIG, beside={"a.npz": b"fourth", "b": b""}):
+        assert file.read_bytes() == b"mine" and (tmp_path / "checkpoints" / "b").exists()
+
+
 def test_harmless_changes_are_taken_over(tmp_path):
-    with Workdir(tmp_path, CONFIG):
-        pass
+    begin(tmp_path)
     other = {
         **CONFIG,
         "log": {"every": 5},
+        "model": {"text": {"path": "b"}},
         "mesh": {"data": 8},
         "data": {"path": "b", "gap": [1, 2]},
     }

@@ -1,0 +1,1 @@
+"""The command `python -m experiments.embed_text`; see command.py."""
