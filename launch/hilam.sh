@@ -14,12 +14,12 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
 out=$repo/hilam_out
-study=(--tasks=window --shares=10,50 --arms=baku,hilam --episodes=20 --noensemble
+study=(--tasks=window --shares=10,50 --arms=baku,hilam --episodes=20 --execute=5
   --high_config=experiments/configs/baku.py:ogbench,high
   --policy_config=experiments/configs/baku.py:ogbench)
 for argument in "$@"; do
   case $argument in
-    --fast) study=(--fast --noensemble) ;;
+    --fast) study=(--fast --execute=5) ;;
     --out=?*) out=$(realpath -m -- "${argument#--out=}") ;;
     -h|--help) sed -n '2,12s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
     *) die "unknown argument '$argument'; see bash launch/hilam.sh --help" ;;

@@ -15,7 +15,7 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from data_pipelines.errors import DataError
@@ -89,9 +89,15 @@ class SimulatorPool:
         ]
 
     def advance(
-        self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
+        self,
+        starts: Mapping[int, tuple[str, int]],
+        actions: Mapping[int, Any],
+        unseen: Collection[int] = (),
     ) -> dict[int, Moment]:
         """Begins the episodes (task, seed) of `starts` and acts once in those of `actions`.
+
+        Nothing is drawn after an action in the slots `unseen`, whose pictures stay as they were:
+        drawing is what takes most of the time of many simulators. Beginnings and ends are drawn.
 
         Returns what each of these slots gave, and what was lost elsewhere with a crashed worker.
 
@@ -102,7 +108,7 @@ class SimulatorPool:
         for task, _ in starts.values():
             find_task(self._simulator, task)
         for worker in self._workers:
-            worker.send(starts, actions)
+            worker.send(starts, actions, unseen)
         moments: dict[int, Moment] = {}
         for worker in self._workers:
             moments |= worker.answer(self.patience)
@@ -144,7 +150,12 @@ class _Worker:
             self._process.start()
         theirs.close()
 
-    def send(self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]) -> None:
+    def send(
+        self,
+        starts: Mapping[int, tuple[str, int]],
+        actions: Mapping[int, Any],
+        unseen: Collection[int],
+    ) -> None:
         mine = [
             {slot: given[slot] for slot in self._slots if slot in given}
             for given in (starts, actions)
@@ -158,7 +169,7 @@ class _Worker:
         self._asked = any(mine)
         if self._asked:
             with contextlib.suppress(OSError):  # it is gone, which the answer will tell
-                self._pipe.send(mine)
+                self._pipe.send((*mine, frozenset(unseen)))
 
     def _take_up(self, task: str) -> None:
         """A fresh process for another task, where the simulator needs one: it has one slot."""

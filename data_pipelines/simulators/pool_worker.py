@@ -7,7 +7,7 @@ import dataclasses
 import os
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -81,8 +81,8 @@ class Slot:
         self._show()
         return self._moment(0.0, done=False)
 
-    def act(self, action: Any) -> Moment:
-        """Acts once; None: as the pool's behaviour does.
+    def act(self, action: Any, unseen: bool) -> Moment:
+        """Acts once; None: as the pool's behaviour does. unseen: nothing is drawn, unless it ends.
 
         Raises DataError for an action that the task does not have, and an episode without a bound
         that does not end in LONGEST steps.
@@ -93,14 +93,14 @@ class Slot:
         reward, done = simulator.step(chosen_action(simulator, agent, frames))
         self._steps += 1
         shown = not done or simulator.shows_end
-        if shown:
+        ended = bool(done) or self._steps == task.max_steps
+        if shown and (ended or not unseen):
             self._show()
         if not done and not task.max_steps and self._steps >= LONGEST:
             raise DataError(
                 f"{task.name}: an episode did not end in {LONGEST} steps; give the task's TaskSpec "
                 "max_steps"
             )
-        ended = bool(done) or self._steps == task.max_steps
         return self._moment(float(reward), done=ended, shown=shown)
 
     def close(self) -> None:
@@ -131,7 +131,8 @@ def views_of(setup: Setup, shared: Any) -> dict[str, np.ndarray]:
 
 
 def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
-    """Answers (starts, actions) by {slot: Moment} until the pipe is closed, a DataError by its text.
+    """Answers (starts, actions, unseen) by {slot: Moment} until the pipe is closed, a DataError by
+    its text.
 
     A None before the answer says that slow simulators are at work, and none hangs. shared: the
     bytes of all pictures of the pool.
@@ -143,14 +144,14 @@ def serve(setup: Setup, pipe: Connection, shared: Any) -> None:
     try:
         while True:
             try:
-                starts, actions = pipe.recv()
+                starts, actions, unseen = pipe.recv()
             except EOFError:
                 return
             for number in starts:
                 mine = {camera: view[number] for camera, view in views.items()}
                 slots.setdefault(number, Slot(setup, mine))
             try:
-                pipe.send(_advance(slots, starts, actions, pipe))
+                pipe.send(_advance(slots, starts, actions, unseen, pipe))
             except DataError as error:
                 pipe.send(str(error))
     finally:
@@ -162,10 +163,11 @@ def _advance(
     slots: Mapping[int, Slot],
     starts: Mapping[int, tuple[str, int]],
     actions: Mapping[int, Any],
+    unseen: Collection[int],
     pipe: Connection,
 ) -> dict[int, Moment]:
     calls = {number: ("begin", *start) for number, start in starts.items()}
-    calls |= {number: ("act", action) for number, action in actions.items()}
+    calls |= {number: ("act", action, number in unseen) for number, action in actions.items()}
     moments = {}
     for number, call in calls.items():
         start = time.monotonic()

@@ -78,7 +78,13 @@ _BATCH = flags.DEFINE_integer(
     upper_bound=lam_inputs.BATCH_SIZE,
 )
 _ENSEMBLE = flags.DEFINE_bool(
-    "ensemble", True, "Temporal ensembling of chunks as in BAKU; else the first action of each."
+    "ensemble", True, "Temporal ensembling of chunks as in BAKU; else the first actions of each."
+)
+_EXECUTE = flags.DEFINE_integer(
+    "execute",
+    1,
+    "With --noensemble: actions of a chunk that are done before the next one is decided.",
+    lower_bound=1,
 )
 _VIDEOS = flags.DEFINE_integer("videos", 0, "Episodes per task to make videos of.", lower_bound=0)
 _OUT = flags.DEFINE_string("out", None, "Folder for the results.", required=True)
@@ -103,7 +109,7 @@ def main(argv: Sequence[str]) -> None:
     player = open_player(lam_inputs.text(_POLICY), _LOW.value)
     settings = _settings(suite, player, sources)
     levels, cameras = fit(player, suite.simulator, suite.tasks)
-    actor = ChunkActor(levels, slots=_BATCH.value, ensemble=_ENSEMBLE.value)
+    actor = ChunkActor(levels, slots=_BATCH.value, ensemble=_ENSEMBLE.value, execute=_EXECUTE.value)
     folder = Path(out)
     recorder: Recorder | None = None
     if _VIDEOS.value:
@@ -137,6 +143,7 @@ def _settings(suite: Suite, player: Player, sources: Mapping[str, Any]) -> dict[
         "simulator": dict(sources),
         **player.about,
         "ensemble": ensemble,
+        "execute": _EXECUTE.value,
         "seed": _SEED.value,
         "batch": _BATCH.value,
     }

@@ -2,7 +2,7 @@
 
     python -m experiments.hilam_study --out=runs/hilam [--fast] [--seeds=0,1,2] \\
         [--tasks=drawer,window] [--shares=10,30,50,80,100] [--episodes=50] \\
-        [--arms=baku,hilam,...] [--prefixes=1,2] [--noensemble] [--jobs=2]
+        [--arms=baku,hilam,...] [--prefixes=1,2] [--execute=5] [--jobs=2]
 
 Records demonstrations; trains a latent action model on their video and skills on its latent actions;
 trains flat BAKU, and both levels of HiLAM, on shares of the demonstrations; plays each. Beside the
@@ -65,8 +65,12 @@ _DATA = flags.DEFINE_string("data", "", "Dataset folder; default one that is rec
 _SUITE = flags.DEFINE_string("suite", "", "Of evaluate_policy; default the simulator.")
 _PROTOCOL = flags.DEFINE_string("protocol", "", "Of evaluate_policy; default the suite's.")
 _EPISODES = flags.DEFINE_integer("episodes", 50, "Episodes per task and policy.", lower_bound=1)
-_ENSEMBLE = flags.DEFINE_bool(
-    "ensemble", True, "Temporal ensembling of chunks as in BAKU; else the first action of each."
+_EXECUTE = flags.DEFINE_integer(
+    "execute",
+    0,
+    "Actions of a chunk that are done before the next is decided; 0: means of all chunks (temporal "
+    "ensembling), as in BAKU.",
+    lower_bound=0,
 )
 _LAM = flags.DEFINE_string("lam_config", f"{_CONFIGS}/ogbench.py", "Preset of the LAMs.")
 _SKILLS = flags.DEFINE_string(
@@ -141,7 +145,7 @@ def settings_of_flags() -> Settings:
         suite=_SUITE.value or _SIMULATOR.value,
         protocol=_PROTOCOL.value,
         episodes=_given(_EPISODES),
-        ensemble=_ENSEMBLE.value,
+        execute=_EXECUTE.value,
         arms=(*_arms(), *prefix_arms(prefixes)),
         shares=_shares(),
         seeds=_numbers(_SEEDS, 0),

@@ -30,11 +30,13 @@ def about(settings: Settings) -> str:
     recorded = f"{s.demonstrations} scripted demonstrations of each" if not s.data else s.data
     by = f" by the protocol {s.protocol}" if s.protocol else ""
     acted = (
-        "a weighted mean of chunks (temporal ensembling)" if s.ensemble else "the first of a chunk"
+        f"{s.execute} actions of a chunk done before the next is decided"
+        if s.execute
+        else "actions means of chunks (temporal ensembling)"
     )
     return (
         f"{tasks}, {recorded}; {len(s.seeds)} training seeds, {s.episodes} episodes of each task and "
-        f"policy{by}, every action {acted}. Latent actions, skills and what policies learn of "
+        f"policy{by}, {acted}. Latent actions, skills and what policies learn of "
         "video are from all demonstrations without their actions; actions are those of whole "
         "demonstrations, of so many the share says. Every training takes the steps of its preset: what "
         "learns of video first learns twice as long as BAKU."

@@ -190,7 +190,7 @@ class _Seed:
 
     def _evaluation(self, acting: Piece, high: Piece | None, cell: Cell) -> Piece:
         s = self.settings
-        label = f"{cell.arm}_{cell.share}" + ("" if s.ensemble else "_first")
+        label = f"{cell.arm}_{cell.share}" + (f"_do{s.execute}" if s.execute else "")
         name = self._name(EVALUATION, label)
         levels = [high, acting] if high else [acting]
         flags = [
@@ -199,7 +199,7 @@ class _Seed:
         ]
         flags += [f"--suite={s.suite}", f"--tasks={','.join(s.tasks)}"]
         flags += [f"--protocol={s.protocol}"] if s.protocol else []
-        flags += [] if s.ensemble else ["--noensemble"]
+        flags += ["--noensemble", f"--execute={s.execute}"] if s.execute else []
         # Pieces run side by side, and all play the same episodes.
         flags += [f"--episodes={s.episodes}", "--workers=1", f"--out={self._path(name)}"]
         flags += [f"--compilation_cache={s.out / 'compiled'}"]

@@ -34,7 +34,8 @@ class Settings:
       cameras: that policies look through, the first of them latent actions too; () for the only one.
       gap: frames of a latent action.
       suite, protocol: of evaluate_policy.      episodes: of each task and policy.
-      ensemble: whether actions are means of chunks (temporal ensembling), else the first of each.
+      execute: actions of a chunk that are done before the next is decided; 0 for means of all chunks
+        (temporal ensembling).
       arms: what is trained.      shares: of the demonstrations, in percent, ascending.
       seeds: of training.
     """
@@ -51,7 +52,7 @@ class Settings:
     suite: str
     protocol: str
     episodes: int
-    ensemble: bool
+    execute: int
     arms: tuple[Arm, ...]
     shares: tuple[int, ...]
     seeds: tuple[int, ...]

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from flexlam_jax.acting import temporal_ensemble
+from flexlam_jax.errors import UserError
 from flexlam_jax.loading.chunk_policy import LoadedChunkPolicy
 
 
@@ -37,29 +38,54 @@ class Level:
 
 @dataclasses.dataclass
 class _Seen:
-    """An episode: its newest steps, the present one last, and the skills that were chosen then."""
+    """An episode: its newest steps, the present one last, the skills that were chosen then, and the
+    actions that are decided and not done."""
 
     sentence: str
     steps: collections.deque[tuple[Mapping[str, np.ndarray], np.ndarray]]
     skills: collections.deque[np.ndarray]
+    coming: collections.deque[np.ndarray] = dataclasses.field(default_factory=collections.deque)
 
 
 class ChunkActor:
     """Acts by the last of `levels`; the one before, if there is one, tells it its skill.
 
     Attributes:
-      seconds: that decisions took.     decisions: how many there were, one per slot and step.
+      seconds: that decisions took.     decisions: how many there were, one per slot and chunk.
     """
 
-    def __init__(self, levels: Sequence[Level], *, slots: int, ensemble: bool = True):
-        """ensemble: temporal ensembling as in BAKU; else the first step of every new chunk."""
-        self._levels, self._slots = tuple(levels), slots
+    def __init__(
+        self, levels: Sequence[Level], *, slots: int, ensemble: bool = True, execute: int = 1
+    ):
+        """ensemble: temporal ensembling as in BAKU; else the first `execute` steps of a chunk are done
+        before the next one is decided.
+
+        Raises:
+          UserError: more of them than a chunk has; more than one beside ensembling, or with a policy
+            that reads every step of a history.
+        """
+        self._levels, self._slots, self._execute = tuple(levels), slots, execute
         policy = self._levels[-1].policy
-        chunk = policy.chunk if ensemble else 1
-        self._ensemble = temporal_ensemble.start(slots, chunk, policy.width)
         self._history = max(level.policy.history for level in self._levels)
+        self._check_executed(policy.chunk, ensemble)
+        self._ensemble = (
+            temporal_ensemble.start(slots, policy.chunk, policy.width) if ensemble else None
+        )
         self._episodes: dict[int, _Seen] = {}
         self.seconds, self.decisions = 0.0, 0
+
+    def _check_executed(self, chunk: int, ensemble: bool) -> None:
+        if self._execute == 1:
+            return
+        if ensemble:
+            why = "temporal ensembling decides at every step"
+        elif self._history > 1:
+            why = f"the policy reads each of the last {self._history} steps"
+        elif self._execute > chunk:
+            why = f"the policy's chunks have {chunk}"
+        else:
+            return
+        raise UserError(f"{self._execute} actions of every chunk cannot be done: {why}")
 
     def warm_up(self) -> None:
         """Compiles what decides, for every length of history; before any episode."""
@@ -95,29 +121,44 @@ class ChunkActor:
                 collections.deque(maxlen=self._history),
                 collections.deque(maxlen=self._history),
             )
-            here = np.arange(self._slots) == slot
-            self._ensemble = temporal_ensemble.restart(self._ensemble, here)
+            if self._ensemble:
+                here = np.arange(self._slots) == slot
+                self._ensemble = temporal_ensemble.restart(self._ensemble, here)
         pictures = {camera: np.array(frame) for camera, frame in frames.items()}
         self._episodes[slot].steps.append((pictures, np.array(state, np.float32)))
 
     def act(self, slots: Sequence[int], seeds: np.ndarray) -> dict[int, np.ndarray]:
-        """The actions float32 (A,) of slots that were seen since they acted last.
+        """The actions float32 (A,) of slots, which were seen since they acted last unless `unseen`.
 
         seeds: uint32 (n,) of a head that draws.
         """
         begun = time.monotonic()
+        asked = [row for row, slot in enumerate(slots) if not self._episodes[slot].coming]
+        if asked:
+            self._decide_all([slots[row] for row in asked], np.asarray(seeds)[asked])
+        self.seconds += time.monotonic() - begun
+        return {slot: self._episodes[slot].coming.popleft() for slot in slots}
+
+    @property
+    def unseen(self) -> frozenset[int]:
+        """Slots whose next action is decided, so that what they show is not read."""
+        return frozenset(slot for slot, seen in self._episodes.items() if seen.coming)
+
+    def _decide_all(self, slots: Sequence[int], seeds: np.ndarray) -> None:
+        """New chunks of slots, level after level."""
         for level in self._levels[:-1]:
             skills = self._decide(level, slots, seeds)[:, 0]
             for slot, skill in zip(slots, skills, strict=True):
                 self._episodes[slot].skills.append(skill)
         chunks = self._decide(self._levels[-1], slots, seeds)
-        B, C, _, A = self._ensemble.chunks.shape
-        given = np.zeros((B, C, A), np.float32)
-        given[list(slots)] = chunks[:, :C]
-        self._ensemble, actions = temporal_ensemble.push(self._ensemble, given)
-        self.seconds += time.monotonic() - begun
         self.decisions += len(slots)
-        return {slot: actions[slot] for slot in slots}
+        if self._ensemble:
+            given = np.zeros((self._slots, *chunks.shape[1:]), np.float32)
+            given[list(slots)] = chunks
+            self._ensemble, actions = temporal_ensemble.push(self._ensemble, given)
+            chunks = actions[list(slots)][:, None]
+        for slot, chunk in zip(slots, chunks, strict=True):
+            self._episodes[slot].coming.extend(chunk[: self._execute])
 
     def _decide(self, level: Level, slots: Sequence[int], seeds: np.ndarray) -> np.ndarray:
         """Chunks float32 (n, C, A); the beginnings of episodes have shorter histories."""

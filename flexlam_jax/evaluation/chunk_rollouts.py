@@ -69,12 +69,17 @@ def play_chunks(
             return {}
         return actor.act(slots, np.array([live[slot].draws()[0] for slot in slots], np.uint32))
 
-    for slot, one, moment in turns(pool, episodes, act):
+    def unseen() -> frozenset[int]:
+        return frozenset() if watch else actor.unseen
+
+    for slot, one, moment in turns(pool, episodes, act, unseen):
         if moment.done or moment.lost:
             success = None if moment.lost else moment.success
             ended = Outcome(one.episode, one.total, one.steps, moment.lost, success)
             outcomes[one.episode] = ended
             on_end(ended)
+            continue
+        if one.steps and slot in unseen():
             continue
         assert moment.state is not None  # which ends alone may lack
         frames = {camera: view[slot] for camera, view in pool.views.items()}

@@ -9,7 +9,7 @@ Dimension keys: B slots of the pool, T pictures of history, H W C image.
 import collections
 import dataclasses
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -71,9 +71,13 @@ class Pool(Protocol[M]):
     frames: np.ndarray
 
     def advance(
-        self, starts: Mapping[int, tuple[str, int]], actions: Mapping[int, Any]
+        self,
+        starts: Mapping[int, tuple[str, int]],
+        actions: Mapping[int, Any],
+        unseen: Collection[int] = (),
     ) -> Mapping[int, M]:
-        """Begins episodes (task, seed) and acts in others; an action None is the pool's own."""
+        """Begins episodes (task, seed) and acts in others; an action None is the pool's own. The
+        pictures of slots `unseen` may stay as they were."""
         ...
 
 
@@ -142,11 +146,13 @@ def turns(
     pool: Pool[M],
     episodes: Sequence[Episode],
     act: Callable[[Mapping[int, "Live"]], Mapping[int, Any]],
+    unseen: Callable[[], Collection[int]] = tuple,
 ) -> Iterator[tuple[int, "Live", M]]:
     """Plays episodes, as many at once as the pool has slots; the next begins where one ends.
 
     Args:
       act: slot -> the episode in it, to slot -> action, for all of them.
+      unseen: slots whose pictures nobody will look at after these actions.
 
     Yields:
       (slot, its episode, what a call of the pool gave it): at the beginning, when it has 0 steps,
@@ -158,7 +164,8 @@ def turns(
         starts = {slot: waiting.popleft() for slot in free[: len(waiting)]}
         actions = act(live)
         live |= {slot: Live(episode) for slot, episode in starts.items()}
-        moments = pool.advance({slot: (e.task, e.seed) for slot, e in starts.items()}, actions)
+        begun = {slot: (e.task, e.seed) for slot, e in starts.items()}
+        moments = pool.advance(begun, actions, unseen())
         for slot, moment in sorted(moments.items()):
             one = live[slot]
             if slot in actions:

@@ -7,6 +7,7 @@ import pytest
 
 from flexlam_jax.acting import temporal_ensemble
 from flexlam_jax.acting.chunk_actor import ChunkActor, Level
+from flexlam_jax.errors import UserError
 
 
 @dataclasses.dataclass
@@ -110,6 +111,36 @@ def test_the_low_level_is_told_the_skill_of_every_step():
     see(actor, 0, 4)
     assert actor.act([0], SEEDS[:1])[0].tolist() == [-1, 49]
     assert low.calls[-1][3][0, :, 0].tolist() == [39, 49]
+
+
+def test_actions_of_a_chunk_are_done_before_the_next_is_decided():
+    policy = Asked()
+    actor = ChunkActor([Level(policy, numbers=(1,))], slots=3, ensemble=False, execute=2)
+    see(actor, 0, 5, first=True)
+    assert actor.act([0], SEEDS[:1])[0].tolist() == [5, 5]
+    assert actor.unseen == {0}
+    see(actor, 1, 8, first=True)  # begins while the other has an action left
+    done = actor.act([0, 1], SEEDS[:2])
+    assert done[0].tolist() == [5.25, 5.25] and done[1].tolist() == [8, 8]
+    assert actor.unseen == {1} and len(policy.calls) == 2 and actor.decisions == 2
+    assert policy.calls[1][1][0, 0, 0] == 8 and list(policy.calls[1][4])[0] == SEEDS[1]
+    see(actor, 1, 3, first=True)  # what was left of the episode before is forgotten
+    see(actor, 0, 6)
+    done = actor.act([0, 1], SEEDS[:2])
+    assert done[0].tolist() == [6, 6] and done[1].tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    "policy, ensemble, told",
+    [
+        (Asked(chunk=2), False, "the policy's chunks have 2"),
+        (Asked(history=2), False, "reads each of the last 2 steps"),
+        (Asked(), True, "temporal ensembling decides at every step"),
+    ],
+)
+def test_chunks_that_cannot_be_done_whole(policy, ensemble, told):
+    with pytest.raises(UserError, match=told):
+        ChunkActor([Level(policy)], slots=1, ensemble=ensemble, execute=3)
 
 
 def test_warming_up_leaves_nothing_behind():

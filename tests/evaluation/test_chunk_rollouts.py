@@ -12,11 +12,12 @@ class Walk:
     """A pool without processes: an action moves the place, which is to reach 2 (seed % 4) in 3 steps."""
 
     def __init__(self, slots):
-        self.slots, self.live, self.begun = slots, {}, []
+        self.slots, self.live, self.begun, self.unseen = slots, {}, [], []
         self.views = {name: np.zeros((slots, 2, 2, 3), np.uint8) for name in ("top", "side")}
         self.frames = self.views["top"]
 
-    def advance(self, starts, actions):
+    def advance(self, starts, actions, unseen=()):
+        self.unseen.append(set(unseen))
         for slot, (task, seed) in starts.items():
             self.live[slot] = [task, seed, 0.0, 0]
             self.begun.append(seed)
@@ -41,10 +42,14 @@ class Walk:
 
 
 class Actor:
-    """Moves by one, and by what its seed says."""
+    """Moves by one, and by what its seed says; looks at every step but those that are `blind`."""
 
-    def __init__(self):
-        self.seen, self.drawn = {}, []
+    def __init__(self, blind=()):
+        self.seen, self.drawn, self.blind = {}, [], blind
+
+    @property
+    def unseen(self):
+        return frozenset(slot for slot, (steps, _) in self.seen.items() if steps in self.blind)
 
     def see(self, slot, frames, state, sentence, *, first):
         self.seen[slot] = (0 if first else self.seen[slot][0] + 1, sentence)
@@ -77,6 +82,22 @@ def test_every_decision_has_a_seed_of_its_own():
     actor = Actor()
     outcomes = play_chunks(Walk(1), actor, EPISODES[:4])
     assert len(set(actor.drawn)) == len(actor.drawn) == sum(one.length for one in outcomes)
+
+
+def test_what_nobody_looks_at_is_not_drawn():
+    class Blind(Actor):
+        def see(self, slot, frames, state, sentence, *, first):
+            self.seen[slot] = (int(frames["side"][0, 0, 0]), sentence)
+
+    pool, actor = Walk(2), Blind(blind=(0,))
+    episodes = [Episode("walk", seed) for seed in (3, 7)]  # both take three steps
+    outcomes = play_chunks(pool, actor, episodes)
+    assert [one.length for one in outcomes] == [3, 3]
+    # Known before the first step alone; what begins is seen whatever was known of its slot.
+    assert pool.unseen[:2] == [set(), {0, 1}] and actor.seen[0][0] == 0
+    watched = Walk(2)
+    play_chunks(watched, Blind(blind=(0,)), episodes, watch=lambda *given: None)
+    assert not any(watched.unseen)
 
 
 def test_pictures_of_the_first_camera_are_shown():

@@ -22,7 +22,7 @@ class Counting:
         self.slots, self.frames = slots, np.zeros((slots, 2, 2, 3), np.uint8)
         self.live, self.actions = {}, {}
 
-    def advance(self, starts, actions):
+    def advance(self, starts, actions, unseen=()):
         moments = {}
         for slot, (task, seed) in starts.items():
             self.live[slot] = [task, seed, 0]
@@ -119,7 +119,7 @@ def test_a_watcher_sees_each_picture_beside_what_was_predicted_for_it():
 def test_without_a_policy_the_pool_plays():
     pool = Counting(2)
     pool.advance_with = pool.advance
-    pool.advance = lambda starts, actions: pool.advance_with(starts, dict.fromkeys(actions, 1))
+    pool.advance = lambda starts, actions, _: pool.advance_with(starts, dict.fromkeys(actions, 1))
     assert [one.episode_return for one in play(pool, None, EPISODES[:2], {})] == [4.0, 2.0]
 
 

@@ -23,9 +23,11 @@ from data_pipelines.simulators.remote.messages import (
     Describe,
     Facts,
     Failure,
+    Look,
     Message,
     Moment,
     Reset,
+    Seen,
     Start,
     Started,
 )
@@ -108,6 +110,8 @@ class Host:
             return self._moment(0.0, False)
         if isinstance(message, Act):
             return self._moment(*self._world.step(message.action))
+        if isinstance(message, Look):
+            return Seen(self._world.frames())
         if isinstance(message, Consult):
             return Act(np.asarray(self._world.expert_action()))
         if isinstance(message, Describe):
@@ -132,7 +136,6 @@ class Host:
             done=bool(done),
             success=None if success is None else bool(success),
             state=np.asarray(world.state(), np.float32),
-            frames=world.frames(),
         )
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-VERSION = 1
+VERSION = 2
 MAGIC = b"FLS" + bytes([VERSION])
 _PREFIX = struct.Struct("<4sI")
 _LONGEST_HEADER = 1 << 24
@@ -70,16 +70,27 @@ class Consult:
 
 @dataclasses.dataclass(frozen=True)
 class Moment:
-    """Of the host, after Reset and Act: the present instant.
+    """Of the host, after Reset and Act: the present instant, without its pictures.
 
     reward, done: of the step, 0 and False for the beginning. success: None where a task has no such
-    notion. state: float32 (S,). frames: camera -> uint8 (size, size, 3).
+    notion. state: float32 (S,).
     """
 
     reward: float
     done: bool
     success: bool | None
     state: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """To the host: what is seen now? Answered by Seen; nothing is drawn for who does not ask."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Seen:
+    """Of the host. frames: camera -> uint8 (size, size, 3)."""
+
     frames: dict[str, np.ndarray]
 
 
@@ -110,8 +121,22 @@ class Failure:
 MISSING, UNUSABLE, RAISED = "missing", "unusable", "raised"
 
 
-Message = Start | Started | Reset | Act | Consult | Moment | Describe | Facts | Failure
-MESSAGES = (Start, Started, Reset, Act, Consult, Moment, Describe, Facts, Failure)
+Message = (
+    Start | Started | Reset | Act | Consult | Moment | Look | Seen | Describe | Facts | Failure
+)
+MESSAGES = (
+    Start,
+    Started,
+    Reset,
+    Act,
+    Consult,
+    Moment,
+    Look,
+    Seen,
+    Describe,
+    Facts,
+    Failure,
+)
 _BY_NAME = {kind.__name__: kind for kind in MESSAGES}
 # What a field may hold, by its annotation.
 _TYPES: dict[str, tuple[type, ...]] = {

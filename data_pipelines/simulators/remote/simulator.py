@@ -32,10 +32,12 @@ from data_pipelines.simulators.remote.messages import (
     Describe,
     Facts,
     Failure,
+    Look,
     Message,
     Moment,
     ProtocolError,
     Reset,
+    Seen,
     Start,
     Started,
 )
@@ -62,6 +64,7 @@ class RemoteSimulator(Simulator):
         super().__init__(**settings)
         self._process: HostProcess | None = None
         self._moment: Moment | None = None
+        self._seen: Seen | None = None  # of this moment, once somebody has looked
 
     @classmethod
     def sources(cls) -> dict[str, Any]:
@@ -82,14 +85,16 @@ class RemoteSimulator(Simulator):
         if self._process is None:
             self._process = HostProcess(self.environment, self.world)
             self._ask(Start(self.size, list(self.views), dict(self.settings)), Started)
-        self._moment = self._ask(Reset(int(seed), self.task.name), Moment)
+        self._moment, self._seen = self._ask(Reset(int(seed), self.task.name), Moment), None
 
     def step(self, action: Any) -> Step:
-        self._moment = self._ask(Act(np.asarray(action)), Moment)
+        self._moment, self._seen = self._ask(Act(np.asarray(action)), Moment), None
         return Step(self._moment.reward, self._moment.done)
 
     def frames(self) -> dict[str, np.ndarray]:
-        return dict(self._moment.frames)
+        if self._seen is None:
+            self._seen = self._ask(Look(), Seen)
+        return dict(self._seen.frames)
 
     def state(self) -> np.ndarray:
         return self._moment.state

@@ -179,6 +179,19 @@ def test_several_cameras_states_language_and_success_where_they_are_asked_for():
     assert moved.success is bool(moved.state[0] > 4)
 
 
+def test_what_nobody_looks_at_is_not_drawn():
+    with pool_of(Lamp, asks=True, slots=2, workers=1) as pool:
+        pool.advance({0: ("push", 5), 1: ("push", 5)}, {})
+        before = pool.frames[0].copy()
+        action = np.float32([1.0])
+        moments = pool.advance({}, {0: action, 1: action}, {0})
+        np.testing.assert_array_equal(moments[0].state, moments[1].state)
+        np.testing.assert_array_equal(pool.frames[0], before)
+        assert (pool.frames[1] != before).any()
+        pool.advance({}, {0: action, 1: action})
+        np.testing.assert_array_equal(pool.frames[0], pool.frames[1])
+
+
 def test_an_end_that_cannot_be_seen_has_no_state():
     with pool_of(Blind, asks=True, slots=1) as pool:
         end = run(pool, ["fine"], 4)[0]

@@ -30,7 +30,7 @@ def settings(out, *names, prefixes=(), **changes):
         "suite": "ogbench",
         "protocol": "",
         "episodes": 50,
-        "ensemble": True,
+        "execute": 0,
         "arms": (*arms, *prefix_arms(prefixes)),
         "shares": (10, 100),
         "seeds": (0, 3),
@@ -43,14 +43,14 @@ def of(out, *names, **changes):
 
 
 def test_what_acts_otherwise_is_evaluated_beside(tmp_path):
-    mean, first = (of(tmp_path, BAKU, ensemble=ensemble) for ensemble in (True, False))
+    mean, first = (of(tmp_path, BAKU, execute=execute) for execute in (0, 5))
     assert set(mean) ^ set(first) == {
         f"seed{seed}/evaluation/baku_{share}{end}"
         for seed in (0, 3)
         for share in (10, 100)
-        for end in ("", "_first")
+        for end in ("", "_do5")
     }
-    assert "--noensemble" in first["seed0/evaluation/baku_10_first"].flags
+    assert {"--noensemble", "--execute=5"} <= set(first["seed0/evaluation/baku_10_do5"].flags)
     assert "--noensemble" not in mean["seed0/evaluation/baku_10"].flags
 
 

@@ -57,7 +57,7 @@ def study(out, data, arms):
         suite=SIMULATOR,
         protocol="",
         episodes=1,
-        ensemble=True,
+        execute=0,
         arms=arms,
         shares=(50, 100),
         seeds=(0,),
