@@ -69,6 +69,16 @@ def with_camera(data: Mapping[str, Any], camera: str) -> dict[str, Any]:
     return {**data, "cameras": (camera,)}
 
 
+def without_columns(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The `data` section without sidecars, in a mixture of every entry."""
+    data = {**data, "sidecars": {}}
+    if data.get("mixture"):
+        data["mixture"] = {
+            name: {**entry, "sidecars": {}} for name, entry in data["mixture"].items()
+        }
+    return data
+
+
 def _sources(data: Mapping[str, Any]) -> list[tuple[Entry, DatasetInfo, DatasetSpec]]:
     """Every dataset that the section reads; as for the loader, not those without the split."""
     found = []

@@ -21,7 +21,7 @@ from experiments.policy_batches import (
     frame_fields,
     policy_batches,
 )
-from experiments.policy_data import with_camera, with_data
+from experiments.policy_data import with_camera, with_data, without_columns
 from experiments.policy_text import table_of, text_hashes, with_text
 from experiments.tasks.clips import check_every_frame, check_rows, check_sizes, loss_on
 from experiments.tasks.task import Task
@@ -86,8 +86,9 @@ def _evaluators(config: Any, objective: Objective, rows: Sequence[int]) -> tuple
 
 
 def _hashes(config: Any, splits: Sequence[str]) -> dict[str, str]:
-    """Of what all cameras show."""
-    hashes: dict[str, str] = {}
-    for camera in config.reads.cameras:
-        hashes |= data_hashes(with_camera(config.data, camera), splits)
-    return hashes or data_hashes(config.data, splits)
+    """Of what all cameras show; columns are those of the first."""
+    first, *others = config.reads.cameras or ("",)
+    hashes = data_hashes(with_camera(config.data, first) if first else config.data, splits)
+    for camera in others:
+        hashes |= data_hashes(without_columns(with_camera(config.data, camera)), splits)
+    return hashes

@@ -12,6 +12,7 @@ from data_pipelines.loading.loader import ordered_batches
 from data_pipelines.registry import recipe_options
 from experiments.policy_data import with_data
 from experiments.skill_manifest import write_skill_manifest
+from experiments.tasks.registry import build_task
 from experiments.train import train
 from tests.experiments import tiny_policy
 from tests.experiments.command_lines import run_lines
@@ -97,6 +98,11 @@ def test_rows_are_what_the_high_level_says_there(demos, tmp_path):
     low.reads.skill, low.data.gap = "skill", GAP
     low.data.sidecars = {"skill": str(tmp_path / "predicted")}
     assert with_data(low).reads.skill_source == with_data(config).predicts.source
+    # They are there for the first camera alone, and the others are read beside it.
+    low.reads.cameras, low.model.text = tiny_policy.CAMERAS, {"kind": "none"}
+    hashes = build_task(with_data(low)).data_hashes()
+    assert f"{AGENT}/train/skill" in hashes and "libero_goal_eye_in_hand/train" in hashes
+    assert "libero_goal_eye_in_hand/train/skill" not in hashes
 
 
 def test_other_policies_are_refused(demos, tmp_path):
