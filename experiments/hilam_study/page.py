@@ -35,7 +35,7 @@ def about(settings: Settings) -> str:
         else "actions means of chunks (temporal ensembling)"
     )
     return (
-        f"{tasks}, {recorded}; {len(s.seeds)} training seeds, {s.episodes} episodes of each task and "
+        f"{tasks}, {recorded}; {len(s.seeds)} training seed{'s' if len(s.seeds) > 1 else ''}, {s.episodes} episodes of each task and "
         f"policy{by}, {acted}. Latent actions, skills and what policies learn of "
         "video are from all demonstrations without their actions; actions are those of whole "
         "demonstrations, of so many the share says. Every training takes the steps of its preset: what "
