@@ -1,6 +1,7 @@
 """The curve and the tables of a study: a page in HTML, one in Markdown."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from experiments.hilam_study import published
 from experiments.hilam_study.arms import BAKU, HILAM, LEARNED, Arm, fixed_name, prefix_name
@@ -24,9 +25,7 @@ _RATE, _AHEAD = Column("rate", "success"), Column("ahead", "ahead of BAKU")
 def about(settings: Settings) -> str:
     """What was compared."""
     s = settings
-    tasks = (
-        f"{len(s.tasks)} task{'s' if len(s.tasks) > 1 else ''} of {s.suite} ({', '.join(s.tasks)})"
-    )
+    tasks = f"{_counted(s.tasks, 'task')} of {s.suite} ({', '.join(s.tasks)})"
     recorded = f"{s.demonstrations} scripted demonstrations of each" if not s.data else s.data
     by = f" by the protocol {s.protocol}" if s.protocol else ""
     acted = (
@@ -35,12 +34,16 @@ def about(settings: Settings) -> str:
         else "actions means of chunks (temporal ensembling)"
     )
     return (
-        f"{tasks}, {recorded}; {len(s.seeds)} training seed{'s' if len(s.seeds) > 1 else ''}, {s.episodes} episodes of each task and "
-        f"policy{by}, {acted}. Latent actions, skills and what policies learn of "
+        f"{tasks}, {recorded}; {_counted(s.seeds, 'training seed')}, {s.episodes} episodes of each "
+        f"task and policy{by}, {acted}. Latent actions, skills and what policies learn of "
         "video are from all demonstrations without their actions; actions are those of whole "
         "demonstrations, of so many the share says. Every training takes the steps of its preset: what "
         "learns of video first learns twice as long as BAKU."
     )
+
+
+def _counted(things: Sequence[Any], name: str) -> str:
+    return f"{len(things)} {name}{'s' if len(things) > 1 else ''}"
 
 
 def tables(points: Sequence[Point], settings: Settings) -> list[Table]:
