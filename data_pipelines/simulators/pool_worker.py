@@ -81,7 +81,7 @@ class Slot:
         self._show()
         return self._moment(0.0, done=False)
 
-    def act(self, action: Any, unseen: bool) -> Moment:
+    def act(self, action: Any, unseen: bool = False) -> Moment:
         """Acts once; None: as the pool's behaviour does. unseen: nothing is drawn, unless it ends.
 
         Raises DataError for an action that the task does not have, and an episode without a bound

@@ -4,20 +4,18 @@
     python -m experiments.train --config=experiments/configs/baku.py --workdir=runs/baku \
         --config.data.path=data/libero
 
-Variants: light (64 px, few channels, for CPUs: prepare with --size=64), ogbench (light, for one
-task of OGBench's scene), ogbench_tasks (for a few), libero (light, for a few tasks of LIBERO), high
-(after another one: the few steps of a high level), debug (a smoke run), and the heads gmm and flow. The levels of a hierarchy are this preset
-with other inputs and targets:
+Variants: light (64 px, few channels, for CPUs: prepare with --size=64), ogbench (light, for one or
+two tasks of OGBench's scene), ogbench_tasks (wider, for a few), libero (light, for a few tasks of
+LIBERO), high (after another one: the few steps of a high level), debug (a smoke run), and the heads
+gmm and flow. The levels of a hierarchy are this preset with other inputs and targets:
 
     --config.predicts.columns="('skill',)" --config.data.sidecars.skill=skills      high level
     --config.reads.skill=skill --config.data.sidecars.skill=skills \
         --config.model.text.kind=none                                               low level
 
-Sizes, batch and rate are those published; no run of this preset to the end has been measured yet. Of
-the variant ogbench one was: 60 demonstrations of `window` (48 to train on), about a minute of CPU
-time for the training, 19 of 20 episodes solved (95 % Wilson interval .76 to .99), see
-docs/data/ogbench.md; ogbench_tasks and high in docs/results/hilam.md, libero in
-docs/data/libero.md.
+Sizes, batch and rate are those published; no run of this preset to the end has been measured yet.
+ogbench and high were measured in docs/results/hilam.md, ogbench_tasks in
+docs/results/hilam_ensembling.md, libero in docs/data/libero.md.
 """
 
 from ml_collections import ConfigDict
