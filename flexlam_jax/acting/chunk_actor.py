@@ -78,11 +78,11 @@ class ChunkActor:
         if self._execute == 1:
             return
         if ensemble:
-            why = "temporal ensembling decides at every step"
+            why = "temporal ensembling decides at every step; switch it off (--noensemble)"
         elif self._history > 1:
-            why = f"the policy reads each of the last {self._history} steps"
+            why = f"the policy reads each of the last {self._history} steps; do 1"
         elif self._execute > chunk:
-            why = f"the policy's chunks have {chunk}"
+            why = f"the policy's chunks have {chunk}; do that many or fewer"
         else:
             return
         raise UserError(f"{self._execute} actions of every chunk cannot be done: {why}")

@@ -88,6 +88,7 @@ def results(place):
         "again": [*flat, "--episodes=5", "--workers=1", f"--out={place}/two"],
         "levels": [
             *levels, f"--low={place}/low", "--episodes=2", "--workers=1", "--noensemble",
+            "--execute=2",
             f"--out={place}/h",
         ],
         "remote": [
@@ -95,6 +96,8 @@ def results(place):
             f"--out={place}/remote",
         ],
         "settings": [*flat, "--seed=1", f"--out={place}/one"],
+        "means": [*levels, f"--low={place}/low", "--execute=2", new],
+        "history": [*flat, "--noensemble", "--execute=2", new],
         "discrete": [f"--policy={place}/flat", LAMP, "--tasks=short", new],
         "absent": [*flat[:2], "--tasks=push,absent", new],
         "protocol": [*flat, "--protocol=openvla", new],
@@ -164,6 +167,7 @@ def test_a_hierarchy_plays(place, results):
     report = report_of(place, "h")
     assert report["low"]["checkpoint"] == "low" and report["policy"]["checkpoint"] == "high"
     assert len(report["tasks"]["push"]["episodes"]) == 2 and report["ensemble"] is None
+    assert report["execute"] == 2 and report["speed"]["decisions_per_second"] > 0
 
 
 def test_a_process_that_dies_loses_its_episode(place, results):
@@ -179,6 +183,8 @@ def test_a_process_that_dies_loses_its_episode(place, results):
     "name, message",
     [
         ("settings", "holds an evaluation of a policy of other settings (seed was 0, is 1)"),
+        ("means", "2 actions of every chunk cannot be done: temporal ensembling decides at every"),
+        ("history", "the policy reads each of the last 2 steps; do 1"),
         ("discrete", "the policy acts by force, task short by a, b (discrete)"),
         ("absent", "Lamp has no task 'absent'; tasks: push, short"),
         (
