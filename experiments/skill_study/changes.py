@@ -17,7 +17,6 @@ class Change:
       name, about: of its folder and in tables.
       model, loss: keys of these sections of a config of kind hilam.
       rates: {pattern of parameters: factor of their learning rate}, as optimizer.groups have them.
-      longer: times as many updates.
     """
 
     name: str
@@ -25,7 +24,6 @@ class Change:
     model: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     loss: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rates: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    longer: int = 1
 
     def beside(self, preset: "Change") -> "Change":
         """The same with what the preset sets and this does not."""
@@ -97,9 +95,6 @@ CHANGES = (
         _MORE_RATES,
     ),
     Change(
-        "steps_slow", "steps, with the rates and ratio losses of offset", _STEPS, _RATIO, _RATES
-    ),
-    Change(
         "chunks_fast",
         "steps, but the later stage compares chunks",
         {**_OFFSET, **_CONSTANT},
@@ -113,28 +108,6 @@ CHANGES = (
         {**_STEPS, "targets": (7.0, 3.0)},
         _MORE_RATIO,
         _MORE_RATES,
-    ),
-    Change(
-        "steps_apart",
-        "steps_more; a chunk of stage 2 has three of stage 1 at least",
-        {**_STEPS, "targets": (7.0, 3.0), "merge": (3, 3)},
-        _MORE_RATIO,
-        _MORE_RATES,
-    ),
-    Change(
-        "steps_wide",
-        "steps_more, 64 wide",
-        {**_STEPS, "targets": (7.0, 3.0), "widths": (64, 64, 64), "heads": 4},
-        _MORE_RATIO,
-        _MORE_RATES,
-    ),
-    Change(
-        "steps_long",
-        "steps_more, four times the updates",
-        {**_STEPS, "targets": (7.0, 3.0)},
-        _MORE_RATIO,
-        _MORE_RATES,
-        longer=4,
     ),
 )
 

@@ -12,7 +12,6 @@ if __name__ == "__main__":  # Before the imports, which take seconds.
 
     process.start(restart=True)
 
-import dataclasses
 import json
 from collections.abc import Sequence
 
@@ -44,7 +43,6 @@ def main(argv: Sequence[str]) -> None:
     with output_folder.Claim(out, output_folder.SKILL_SCORES) as folder:
         of = list(source.sets())
         budget = _FAST if source.fast else _PLANTED if source.planted else _RECORDED
-        budget = dataclasses.replace(budget, updates=change.longer * budget.updates)
         cuts = fit_and_cut(
             change,
             [splits for _, _, splits in of],
