@@ -143,7 +143,8 @@ def _settings(suite: Suite, player: Player, sources: Mapping[str, Any]) -> dict[
         "simulator": dict(sources),
         **player.about,
         "ensemble": ensemble,
-        "execute": _EXECUTE.value,
+        # Folders of before there was a choice go on.
+        **({"execute": _EXECUTE.value} if _EXECUTE.value > 1 else {}),
         "seed": _SEED.value,
         "batch": _BATCH.value,
     }
