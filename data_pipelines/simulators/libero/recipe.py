@@ -114,7 +114,8 @@ def chosen_tasks(suites: list[str], tasks: list[str]) -> list[str]:
 
     Raises DataError for a suite or a task that does not exist, or is there twice.
     """
-    whole = [task for task in tasks if task.rpartition("_")[0] in package.suites()]
+    known = package.suites()
+    whole = [task for task in tasks if task.rpartition("_")[0] in known]
     others = [task for task in tasks if task not in whole]
     chosen, unknown = [], []
     for name in whole:
@@ -131,7 +132,7 @@ def chosen_tasks(suites: list[str], tasks: list[str]) -> list[str]:
         told = ", ".join(unknown) or ("one of them twice" if chosen else "none")
         raise DataError(
             f"--suites={','.join(suites)} --tasks={','.join(tasks)} name {told}; suites: "
-            f"{', '.join(package.suites())}; tasks by number from 0, by the name of their file, or "
+            f"{', '.join(known)}; tasks by number from 0, by the name of their file, or "
             "as libero_object_0"
         )
     return chosen
