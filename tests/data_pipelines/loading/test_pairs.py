@@ -104,19 +104,8 @@ def test_groups_visit_every_transition_once_per_epoch(square, m):
     assert (epochs[0] != epochs[1]).any()
 
 
-def test_a_group_reads_its_record_and_decodes_each_frame_once(square, monkeypatch):
-    records, frames = [], []
-    clip, decode = windows.ClipReader.clip, windows.Clip.decode_frames
-    monkeypatch.setattr(
-        windows.ClipReader,
-        "clip",
-        lambda self, record: records.append(record) or clip(self, record),
-    )
-    monkeypatch.setattr(
-        windows.Clip,
-        "decode_frames",
-        lambda self, offsets, out=None: frames.append(len(offsets)) or decode(self, offsets, out),
-    )
+def test_a_group_reads_its_record_and_decodes_each_frame_once(square, reads):
+    records, frames = reads
     batches = training_batches({"path": str(square), "pairs_per_clip": 8}, seed=0, batch_size=32)
     batches._batches[0]
     # Four groups: 8 windows of one record are 9 frames; a group of left-overs spans 4 records of 2.
