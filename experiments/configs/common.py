@@ -53,12 +53,13 @@ def apply_variants(config: ConfigDict, variant: str, variants: dict) -> ConfigDi
       config: changed in place and returned.
       variant: the text after the colon of --config.
       variants: name -> function(config, value or None). `fixed=k` is known to every preset: the
-        Fixed-K baseline, the same model with a constant number of kept slots.
+        Fixed-K baseline, the same model with a constant number of kept slots. So is `shift=n`:
+        training pictures are moved by up to n pixels (DrQ, arXiv 2004.13649).
 
     Raises:
-      ConfigError: unknown variant (the message lists those that exist).
+      ConfigError: unknown variant (the message lists those that exist), or a value it cannot take.
     """
-    known = {"fixed": _fixed, **variants}
+    known = {"fixed": _fixed, "shift": _shift, **variants}
     for item in filter(None, variant.split(",")):
         name, _, value = item.partition("=")
         if name not in known:
@@ -73,6 +74,12 @@ def _fixed(config: ConfigDict, value: str) -> None:
     config.model.keep = ConfigDict(dict(kind="fixed", count=int(value)))
     config.model.prefixes = 1  # They would all be the same.
     config.model.further_keep = ConfigDict(dict(kind="same"))
+
+
+def _shift(config: ConfigDict, value: str) -> None:
+    if not value.isdigit():
+        raise ConfigError(f"variant shift={value}: give a number of pixels, as in shift=4")
+    config.augmentation.shift = int(value)
 
 
 def shorten(config: ConfigDict, steps: int, batch_size: int) -> None:

@@ -37,19 +37,29 @@ _ORACLES = {
     "drawer": DrawerPlanOracle,
     "window": WindowPlanOracle,
 }
+_GRIPPER = "ur5e/robotiq/"
+_NAMES = {"wrist": _GRIPPER + "wrist"}  # of cameras in the model, where it has other ones
 _FLAGS = {
     "shadows": mujoco.mjtRndFlag.mjRND_SHADOW,
     "reflections": mujoco.mjtRndFlag.mjRND_REFLECTION,
 }
 
 
-class TwoViews(SceneEnv):
-    """The scene with one more camera, across the view of `front_pixels`, in which depth is hidden."""
+class MoreViews(SceneEnv):
+    """The scene with two more cameras.
+
+    `side` looks across the view of `front_pixels`, in which depth is hidden. `wrist` turns with the
+    gripper: it sees the fingers, and what lies below them or is between them.
+    """
 
     def add_objects(self, arena_mjcf: Any) -> None:
         super().add_objects(arena_mjcf)
         arena_mjcf.worldbody.add(
             "camera", name="side", pos=(0.45, -0.95, 0.75), xyaxes=(1, 0, 0, 0, 0.62, 0.78)
+        )
+        # Beside the plane that the fingers move in, and tilted by 26 degrees towards them.
+        arena_mjcf.find("body", _GRIPPER + "base").add(
+            "camera", name="wrist", pos=(-0.08, 0, 0.04), xyaxes=(0, -1, 0, -0.9, 0, 0.44), fovy=75
         )
 
 
@@ -60,7 +70,7 @@ class Scene(World):
 
     def __init__(self, size: int, cameras: list[str], settings: dict[str, Any]):
         super().__init__(size, cameras, settings)
-        self._env = TwoViews(
+        self._env = MoreViews(
             "scene",
             mode="data_collection",
             width=size,
@@ -102,7 +112,9 @@ class Scene(World):
     def frames(self) -> dict[str, np.ndarray]:
         shown = next((view for view in self.cameras if view not in MAPS), self.cameras[0])
         return {
-            view: draw_map(self._env, view, shown) if view in MAPS else self._render(view)
+            view: draw_map(self._env, view, _in_model(shown))
+            if view in MAPS
+            else self._render(_in_model(view))
             for view in self.cameras
         }
 
@@ -189,6 +201,10 @@ class OraclePlan:
 
     def action(self) -> np.ndarray:
         return self._oracle.select_action(None, self._env.compute_ob_info())
+
+
+def _in_model(camera: str) -> str:
+    return _NAMES.get(camera, camera)
 
 
 def _renderer(env: SceneEnv, settings: dict[str, Any]):

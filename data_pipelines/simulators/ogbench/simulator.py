@@ -42,7 +42,7 @@ class OgbenchScene(RemoteSimulator):
     too when the scripted expert plays and has no attempt left.
     """
 
-    cameras = ("front_pixels", "side")
+    cameras = ("front_pixels", "side", "wrist")
     maps = MAPS
     environment = ENVIRONMENTS["ogbench"]
     world = "data_pipelines.simulators.ogbench.scene:Scene"

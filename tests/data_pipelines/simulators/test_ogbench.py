@@ -147,6 +147,9 @@ def test_maps_are_of_the_camera_beside_them(scene):
     np.testing.assert_array_equal(frames["depth"][..., 0], [[50, 100], [100, 255]])
     assert frames["depth"].dtype == frames["agent_mask"].dtype == np.uint8
     assert world._env._renderer.mode == "picture"
+    ogbench_stand_in.CALLS.clear()
+    scene.Scene(2, ["wrist", "depth"], dict(SETTINGS)).frames()  # It hangs on the gripper.
+    assert ogbench_stand_in.CALLS[-1] == ("depth", "ur5e/robotiq/wrist")
     options = recipe_options("ogbench", "--cameras=side", "--distractor=sprites", "--masks")
     names = [spec.name for spec in get_recipe("ogbench").specs(options)[:3]]
     assert [name.partition("_expert")[2] for name in names] == [

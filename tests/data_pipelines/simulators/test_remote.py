@@ -129,7 +129,7 @@ def test_it_plays_as_any_simulator_does(faults):
             seen.append(rollout(simulator, simulator.expert(), max_steps=50))
     first, again = seen
     assert first.length == 13 and first.done and first.episode_return == 1.0
-    assert first.frames.keys() == {"front_pixels", "side"}
+    assert first.frames.keys() == {"front_pixels", "side", "wrist"}
     assert first.frames["side"].shape == (13, 16, 16, 3)
     np.testing.assert_array_equal(first.frames["side"], again.frames["side"])
     np.testing.assert_allclose(first.state[:, 0], np.arange(13))
