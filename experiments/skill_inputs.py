@@ -10,8 +10,7 @@ from absl import flags
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
-from data_pipelines.format.sidecar_manifest import FILE_NAME
-from data_pipelines.format.sidecars import open_sidecar, sidecar_folder, split_episodes
+from data_pipelines.format.sidecars import holds_sidecar, open_sidecar, split_episodes
 from data_pipelines.loading.sidecar_columns import chosen_array
 from experiments import lam_inputs
 from experiments.skill_episodes import Episodes
@@ -52,7 +51,7 @@ class SkillSource:
 
     def has(self, name: str, split: str) -> bool:
         """Whether there are finished latent actions of that split."""
-        return _finished(self.latents, name, split)
+        return holds_sidecar(self.latents, name, split)
 
     def episodes(self, name: str, split: str) -> Episodes:
         """Raises DataError for latent actions that are not there, damaged, or of another model."""
@@ -93,7 +92,7 @@ def open_source(given: SkillFlags) -> SkillSource:
     held = [
         name
         for name in info.datasets
-        if any(_finished(folder, name, split) for split in info.shards[name])
+        if any(holds_sidecar(folder, name, split) for split in info.shards[name])
     ]
     if not held:
         raise UserError(
@@ -122,7 +121,3 @@ def _column(config: Mapping[str, Any]) -> tuple[str, str | None]:
     column = config["latents"].get("column", _SLOTS)
     given = (config["data"].get("sidecars") or {}).get(column)
     return column, given.get("array") if isinstance(given, Mapping) else None
-
-
-def _finished(folder: Path, name: str, split: str) -> bool:
-    return (sidecar_folder(folder, name, split) / FILE_NAME).is_file()

@@ -76,6 +76,11 @@ def sidecar_folder(folder: str | pathlib.Path, dataset: str, split: str) -> path
     return child(pathlib.Path(folder).expanduser(), dataset, split)
 
 
+def holds_sidecar(folder: str | pathlib.Path, dataset: str, split: str) -> bool:
+    """Whether there is a finished sidecar of that split."""
+    return (sidecar_folder(folder, dataset, split) / FILE_NAME).is_file()
+
+
 def open_sidecar(
     folder: str | pathlib.Path,
     info: DatasetInfo,

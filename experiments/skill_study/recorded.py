@@ -5,7 +5,7 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.phases import phase_numbers
-from data_pipelines.format.sidecars import open_sidecar, split_episodes
+from data_pipelines.format.sidecars import holds_sidecar, open_sidecar, split_episodes
 from data_pipelines.loading.windows import ClipReader
 from experiments.skill_study.sequences import SPLITS, Sequences, padded
 
@@ -13,11 +13,12 @@ _LEVELS = ("keyframes", "stages")  # The finest first.
 
 
 def recorded(path: str, latents: str = "") -> dict[str, Sequences]:
-    """The episodes of every split of all datasets of a folder.
+    """The episodes of every split of a folder.
 
     Args:
       path: a dataset folder with phases, as prepare ogbench and libero-record write it.
-      latents: folder of sidecars with the array slots, whose values are read; "" for true actions.
+      latents: folder of sidecars with the array slots, whose values are read, of the datasets that
+        it has; "" for true actions, which are read once for all cameras.
 
     Raises:
       DataError: no such folder, no phases, no continuous actions or no latent actions in it.
@@ -36,7 +37,7 @@ def recorded(path: str, latents: str = "") -> dict[str, Sequences]:
 def _split(info: DatasetInfo, split: str, latents: str) -> list[tuple[np.ndarray, ...]]:
     """(valid (T,), latents (T, F), true boundaries (T,) of each level) of each episode."""
     rows = []
-    for name in info.datasets:
+    for name in _named(info, latents):
         where = f"{info.path}, dataset {name}, split {split!r}"
         values = _slots(info, name, split, latents) if latents else _actions(info, name, split)
         for episode, of in zip(info.episodes(name, split), values, strict=True):
@@ -46,6 +47,17 @@ def _split(info: DatasetInfo, split: str, latents: str) -> list[tuple[np.ndarray
             ]
             rows.append((np.ones(len(of), bool), of, *levels))
     return rows
+
+
+def _named(info: DatasetInfo, latents: str) -> list[str]:
+    """All datasets where there are no latents, so that opening them tells what is missing."""
+    if latents:
+        held = [
+            name for name in info.datasets if any(holds_sidecar(latents, name, s) for s in SPLITS)
+        ]
+        return held or [*info.datasets]
+    first = {spec.recording or name: name for name, spec in reversed(info.datasets.items())}
+    return [name for name in info.datasets if name in first.values()]
 
 
 def _starts(phase: np.ndarray) -> np.ndarray:

@@ -1,5 +1,7 @@
 """A recipe of a few episodes with continuous actions and phases, for `prepare` by its dotted path."""
 
+import dataclasses
+
 import numpy as np
 
 from data_pipelines.conversion.spool import write_episode
@@ -23,14 +25,20 @@ SPEC = DatasetSpec(
 
 def add_arguments(parser):
     parser.add_argument("--phases", type=int, default=1)
+    parser.add_argument("--cameras", type=int, default=1)
 
 
 def options(args):
-    return {"phases": args.phases}
+    return {"phases": args.phases, "cameras": args.cameras}
 
 
 def specs(options):
-    return [SPEC]
+    if options["cameras"] == 1:
+        return [SPEC]
+    return [
+        dataclasses.replace(SPEC, name=f"noise_{camera}", camera=str(camera), recording="noise")
+        for camera in range(options["cameras"])
+    ]
 
 
 def sources(options):
@@ -54,13 +62,14 @@ def collect(options, spool, workers, report):
             "stages": [[0, "reach"], [5, "push"]],
             "keyframes": [[0, "a"], [2, "b"], [5, "a"]],
         }
-        write_episode(
-            spool / SPEC.name,
-            SPEC,
-            episode,
-            rng.integers(1, 255, (length, 8, 8, 3), dtype=np.uint8),
-            action=actions(episode),
-            source=f"episode {episode}",
-            metadata=phases if options["phases"] else {},
-        )
+        for spec in specs(options):
+            write_episode(
+                spool / spec.name,
+                spec,
+                episode,
+                rng.integers(1, 255, (length, 8, 8, 3), dtype=np.uint8),
+                action=actions(episode),
+                source=f"episode {episode}",
+                metadata=phases if options["phases"] else {},
+            )
     return []

@@ -16,7 +16,7 @@ RECIPE = "tests.experiments.skill_study.phased"
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     out = tmp_path_factory.mktemp("data") / "noise"
-    assert prepare(RECIPE, out, {"phases": 1})
+    assert prepare(RECIPE, out, {"phases": 1, "cameras": 1})
     return out
 
 
@@ -59,7 +59,25 @@ def test_latents_of_a_gap_have_fewer_steps(data, tmp_path):
             np.testing.assert_array_equal(one.latents[row, :n, 0], n + np.arange(n))
 
 
+def test_of_two_cameras_actions_are_read_once_and_latents_where_they_are(tmp_path):
+    data, latents = tmp_path / "data", tmp_path / "latents"
+    assert prepare(RECIPE, data, {"phases": 1, "cameras": 2})
+    info = open_dataset(data)
+    for split in ("train", "validation", "test"):
+        rows = sum(phased.LENGTHS[e["episode"]] - 1 for e in info.episodes("noise_1", split))
+        arrays = {"slots": np.full((rows, 1, 2), 7, np.float32)}
+        write_sidecar(
+            latents, info, "noise_1", split, arrays, kind="latents", alignment="transition", gap=1
+        )
+    actions, slots = recorded(str(data)), recorded(str(data), str(latents))
+    for found in (actions, slots):
+        assert [len(one.valid) for one in found.values()] == [4, 1, 1]
+    assert (slots["test"].latents[slots["test"].valid] == 7).all()
+    with pytest.raises(DataError, match="noise_0"):
+        recorded(str(data), str(tmp_path / "nothing"))
+
+
 def test_episodes_without_phases(tmp_path):
-    assert prepare(RECIPE, tmp_path / "data", {"phases": 0})
+    assert prepare(RECIPE, tmp_path / "data", {"phases": 0, "cameras": 1})
     with pytest.raises(DataError, match="episode [0-9]+: no 'keyframes' in its metadata"):
         recorded(str(tmp_path / "data"))
