@@ -77,6 +77,11 @@ def test_every_form_of_datasets(monkeypatch, given, value):
     assert parse(monkeypatch, "experiments/configs/doom.py", *given).data.datasets == value
 
 
+def test_variants_that_every_preset_has_combine(monkeypatch):
+    config = parse(monkeypatch, f"{PRESET}:fixed=4,shift=3")
+    assert config.model.keep.count == 4 and config.augmentation.shift == 3
+
+
 def test_settings_of_another_kind_are_flags(monkeypatch):
     config = parse(
         monkeypatch,
