@@ -50,7 +50,10 @@ def _split(info: DatasetInfo, split: str, latents: str) -> list[tuple[np.ndarray
 
 
 def _named(info: DatasetInfo, latents: str) -> list[str]:
-    """All datasets where there are no latents, so that opening them tells what is missing."""
+    """The datasets that have latents, or one of each recording.
+
+    All where none has latents, so that opening them tells what is missing.
+    """
     if latents:
         held = [
             name for name in info.datasets if any(holds_sidecar(latents, name, s) for s in SPLITS)
