@@ -10,7 +10,12 @@ from absl import flags
 
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import open_dataset
-from data_pipelines.format.sidecars import holds_sidecar, open_sidecar, split_episodes
+from data_pipelines.format.sidecars import (
+    held_datasets,
+    holds_sidecar,
+    open_sidecar,
+    split_episodes,
+)
 from data_pipelines.loading.sidecar_columns import chosen_array
 from experiments import lam_inputs
 from experiments.skill_episodes import Episodes
@@ -89,11 +94,7 @@ def open_source(given: SkillFlags) -> SkillSource:
     named = lam_inputs.listed(datasets)
     for name in named:
         info.spec(name)
-    held = [
-        name
-        for name in info.datasets
-        if any(holds_sidecar(folder, name, split) for split in info.shards[name])
-    ]
+    held = held_datasets(folder, info)
     if not held:
         raise UserError(
             f"--latents={folder} holds no finished latent actions of the datasets in {path}; write "

@@ -81,6 +81,15 @@ def holds_sidecar(folder: str | pathlib.Path, dataset: str, split: str) -> bool:
     return (sidecar_folder(folder, dataset, split) / FILE_NAME).is_file()
 
 
+def held_datasets(folder: str | pathlib.Path, info: DatasetInfo) -> list[str]:
+    """The datasets that have a finished sidecar of any split."""
+    return [
+        name
+        for name in info.datasets
+        if any(holds_sidecar(folder, name, split) for split in info.shards[name])
+    ]
+
+
 def open_sidecar(
     folder: str | pathlib.Path,
     info: DatasetInfo,

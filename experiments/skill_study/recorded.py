@@ -5,7 +5,7 @@ import numpy as np
 from data_pipelines.errors import DataError
 from data_pipelines.format.manifest import DatasetInfo, open_dataset
 from data_pipelines.format.phases import phase_numbers
-from data_pipelines.format.sidecars import holds_sidecar, open_sidecar, split_episodes
+from data_pipelines.format.sidecars import held_datasets, open_sidecar, split_episodes
 from data_pipelines.loading.windows import ClipReader
 from experiments.skill_study.sequences import SPLITS, Sequences, padded
 
@@ -55,10 +55,7 @@ def _named(info: DatasetInfo, latents: str) -> list[str]:
     All where none has latents, so that opening them tells what is missing.
     """
     if latents:
-        held = [
-            name for name in info.datasets if any(holds_sidecar(latents, name, s) for s in SPLITS)
-        ]
-        return held or [*info.datasets]
+        return held_datasets(latents, info) or [*info.datasets]
     first = {spec.recording or name: name for name, spec in reversed(info.datasets.items())}
     return [name for name in info.datasets if name in first.values()]
 
